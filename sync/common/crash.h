@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * crash: named points at which a test can have the program killed as by kill -9 or power failure.
+ *
+ * EEFS_CRASH_AT="push.answered" kills at the first pass of that point, "push.answered:3" at the
+ * third. Without the variable a point costs one load of a flag. Reads the environment once.
+ */
+#ifndef EEFS_COMMON_CRASH_H
+#define EEFS_COMMON_CRASH_H
+
+/* Never returns when it is this point's turn: SIGKILL to the own process. Thread safe. */
+void crash_point(const char *name);
+
+#endif

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/common/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+
+#define BUSY_TIMEOUT_MS 10000
+#define CACHE_SLOTS     256 /* power of two; well above the number of statements in the project */
+
+struct cached {
+    const char *sql; /* key: the address */
+    sqlite3_stmt *stmt;
+};
+
+struct db {
+    sqlite3 *h;
+    char *path;
+    int wal_fd; /* for db_sync(); -1 when read-only */
+    struct cached cache[CACHE_SLOTS];
+};
+
+static int map_errno(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EUCLEAN;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_CANTOPEN:
+        return -ENOENT;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_CONSTRAINT:
+        return -EEXIST;
+    case SQLITE_TOOBIG:
+        return -EFBIG;
+    default:
+        return -EIO;
+    }
+}
+
+int db_errno(struct db *db)
+{
+    int r = map_errno(sqlite3_extended_errcode(db->h));
+
+    return r ? r : -EIO;
+}
+
+int db_error(struct db *db, struct err *e, const char *what)
+{
+    int r = db_errno(db);
+
+    return err_set(e, -r, "%s: database '%s': %s", what, db->path, sqlite3_errmsg(db->h));
+}
+
+/* SQLite creates the WAL file with the first read transaction after journal_mode=WAL. */
+static void open_wal(struct db *db)
+{
+    char *wal = xasprintf("%s-wal", db->path);
+
+    sqlite3_exec(db->h, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+
+    db->wal_fd = open(wal, O_RDWR | O_CLOEXEC);
+    if (db->wal_fd < 0) {
+        int code = errno;
+        free(wal);
+        errno = code;
+        return;
+    }
+    free(wal);
+}
+
+int db_open(const char *path, int flags, struct db **ret, struct err *e)
+{
+    struct db *db = xcalloc(1, sizeof(*db));
+    bool ro = flags & DB_READ_ONLY;
+    int rc;
+
+    db->wal_fd = -1;
+    db->path = xstrdup(path);
+    if (!ro) {
+        /* Created here so that the mode is ours; SQLite gives -wal and -shm the same one. */
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0) {
+            int code = errno;
+            free(db->path);
+            free(db);
+            return err_sys(e, code, "cannot open the database '%s'", path);
+        }
+        close(fd);
+    }
+    rc = sqlite3_open_v2(path, &db->h,
+                         (ro ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX,
+                         NULL);
+    if (rc != SQLITE_OK) {
+        int r = err_set(e, -map_errno(rc), "cannot open the database '%s': %s", path,
+                        db->h ? sqlite3_errmsg(db->h) : sqlite3_errstr(rc));
+        db_close(db);
+        return r;
+    }
+    sqlite3_extended_result_codes(db->h, 1);
+    sqlite3_busy_timeout(db->h, BUSY_TIMEOUT_MS);
+    rc = sqlite3_exec(db->h,
+                      ro ? "PRAGMA query_only=1"
+                         : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                           "PRAGMA journal_size_limit=67108864",
+                      NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        int r = db_error(db, e, "cannot use the database file (is it damaged or not eefs's?)");
+        db_close(db);
+        return r;
+    }
+    if (!ro) {
+        open_wal(db);
+        if (db->wal_fd < 0) {
+            int code = errno;
+            db_close(db);
+            return err_sys(e, code, "cannot open '%s-wal'", path);
+        }
+    }
+    *ret = db;
+    return 0;
+}
+
+void db_close(struct db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < CACHE_SLOTS; i++)
+        sqlite3_finalize(db->cache[i].stmt);
+    if (db->h)
+        sqlite3_close_v2(db->h);
+    if (db->wal_fd >= 0)
+        close(db->wal_fd);
+    free(db->path);
+    free(db);
+}
+
+sqlite3 *db_handle(struct db *db)
+{
+    return db->h;
+}
+
+static int pragma_int(struct db *db, const char *sql, int64_t *ret)
+{
+    sqlite3_stmt *st = NULL;
+    int r = 0;
+
+    if (sqlite3_prepare_v2(db->h, sql, -1, &st, NULL) != SQLITE_OK)
+        return db_errno(db);
+    if (sqlite3_step(st) == SQLITE_ROW)
+        *ret = sqlite3_column_int64(st, 0);
+    else
+        r = db_errno(db);
+    sqlite3_finalize(st);
+    return r;
+}
+
+int db_migrate(struct db *db, uint32_t app_id, const char *const *steps, int n, struct err *e)
+{
+    int64_t version = 0, id = 0;
+    int r = pragma_int(db, "PRAGMA user_version", &version);
+
+    if (r == 0)
+        r = pragma_int(db, "PRAGMA application_id", &id);
+    if (r < 0)
+        return db_error(db, e, "cannot read the schema version");
+    if (version > 0 && (uint32_t)id != app_id)
+        return err_set(e, EPROTO, "'%s' is the database of another program; point eefs elsewhere",
+                       db->path);
+    if (version > n)
+        return err_set(e, EPROTO,
+                       "'%s' was written by a newer eefs (schema %lld, this program knows %d); "
+                       "upgrade eefs",
+                       db->path, (long long)version, n);
+    for (int v = (int)version; v < n; v++) {
+        char *sql = xasprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id=%d; "
+                              "PRAGMA user_version=%d; COMMIT",
+                              steps[v], (int)app_id, v + 1);
+        r = db_exec(db, sql, e);
+        free(sql);
+        if (r < 0) {
+            db_rollback(db);
+            return err_prefix(e, "cannot bring the schema to version %d", v + 1);
+        }
+    }
+    return 0;
+}
+
+int db_exec(struct db *db, const char *sql, struct err *e)
+{
+    if (sqlite3_exec(db->h, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return db_error(db, e, "SQL failed");
+    return 0;
+}
+
+static sqlite3_stmt *cached_stmt(struct db *db, const char *sql)
+{
+    size_t i = ((uintptr_t)sql >> 3) * 2654435761u % CACHE_SLOTS;
+
+    for (size_t probe = 0; probe < CACHE_SLOTS; probe++, i = (i + 1) % CACHE_SLOTS) {
+        struct cached *c = &db->cache[i];
+        if (c->sql == sql)
+            return c->stmt;
+        if (!c->sql) {
+            if (sqlite3_prepare_v3(db->h, sql, -1, SQLITE_PREPARE_PERSISTENT, &c->stmt, NULL) !=
+                SQLITE_OK)
+                return NULL;
+            c->sql = sql;
+            return c->stmt;
+        }
+    }
+    abort(); /* more statements than slots: a bug */
+}
+
+static int bind_blob(sqlite3_stmt *st, int i, const void *data, size_t len)
+{
+    if (!data)
+        return sqlite3_bind_null(st, i);
+    return sqlite3_bind_blob64(st, i, data, len, SQLITE_TRANSIENT);
+}
+
+static sqlite3_stmt *vquery(struct db *db, const char *sql, const char *types, va_list ap)
+{
+    sqlite3_stmt *st = cached_stmt(db, sql);
+    int rc = SQLITE_OK;
+
+    if (!st)
+        return NULL;
+    sqlite3_reset(st);
+    for (int i = 1; *types && rc == SQLITE_OK; types++, i++) {
+        const void *p;
+
+        switch (*types) {
+        case 'i':
+            rc = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
+            break;
+        case 's':
+            p = va_arg(ap, const char *);
+            rc = sqlite3_bind_text(st, i, p, -1, SQLITE_TRANSIENT);
+            break;
+        case 'p':
+            p = va_arg(ap, const char *);
+            rc = bind_blob(st, i, p, p ? strlen(p) : 0);
+            break;
+        case 'h':
+            p = va_arg(ap, const struct hash *);
+            rc = bind_blob(st, i, p && !hash_is_none(p) ? p : NULL, HASH_BYTES);
+            break;
+        case 'b':
+            p = va_arg(ap, const void *);
+            rc = bind_blob(st, i, p, va_arg(ap, size_t));
+            break;
+        default:
+            abort();
+        }
+    }
+    return rc == SQLITE_OK ? st : NULL;
+}
+
+sqlite3_stmt *db_query(struct db *db, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *st;
+    va_list ap;
+
+    va_start(ap, types);
+    st = vquery(db, sql, types, ap);
+    va_end(ap);
+    return st;
+}
+
+int db_step(struct db *db, sqlite3_stmt *stmt)
+{
+    int rc, r;
+
+    if (!stmt)
+        return db_errno(db);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW)
+        return 1;
+    r = rc == SQLITE_DONE ? 0 : db_errno(db);
+    sqlite3_reset(stmt);
+    return r;
+}
+
+void db_done(sqlite3_stmt *stmt)
+{
+    if (stmt)
+        sqlite3_reset(stmt);
+}
+
+int db_run(struct db *db, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *st;
+    va_list ap;
+    int r;
+
+    va_start(ap, types);
+    st = vquery(db, sql, types, ap);
+    va_end(ap);
+    do {
+        r = db_step(db, st);
+    } while (r == 1);
+    return r < 0 ? r : sqlite3_changes(db->h);
+}
+
+int db_get_int(struct db *db, int64_t none, int64_t *ret, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *st;
+    va_list ap;
+    int r;
+
+    va_start(ap, types);
+    st = vquery(db, sql, types, ap);
+    va_end(ap);
+    r = db_step(db, st);
+    if (r < 0)
+        return r;
+    *ret = none;
+    if (r == 1 && sqlite3_column_type(st, 0) != SQLITE_NULL)
+        *ret = sqlite3_column_int64(st, 0);
+    db_done(st);
+    return 0;
+}
+
+const char *db_col_text(sqlite3_stmt *stmt, int col)
+{
+    /* column_text of a BLOB gives its bytes with a NUL behind them, unconverted. */
+    const char *s = (const char *)sqlite3_column_text(stmt, col);
+
+    return s ? s : "";
+}
+
+void db_col_hash(sqlite3_stmt *stmt, int col, struct hash *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    if (sqlite3_column_bytes(stmt, col) == HASH_BYTES)
+        memcpy(ret->b, sqlite3_column_blob(stmt, col), HASH_BYTES);
+}
+
+int db_begin(struct db *db)
+{
+    int r = db_run(db, "BEGIN IMMEDIATE", "");
+
+    return r < 0 ? r : 0;
+}
+
+int db_commit(struct db *db)
+{
+    int r = db_run(db, "COMMIT", "");
+
+    if (r < 0) {
+        db_rollback(db);
+        return r;
+    }
+    return 0;
+}
+
+void db_rollback(struct db *db)
+{
+    if (!sqlite3_get_autocommit(db->h))
+        sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int db_sync(struct db *db)
+{
+    return fsync(db->wal_fd) < 0 ? -errno : 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/common/rundir.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+
+#define DEFAULT_RUNDIR "/run/eefs"
+
+const char *rundir_path(const char *option)
+{
+    const char *env;
+
+    if (option)
+        return option;
+    env = getenv("EEFS_RUNDIR");
+    return env && *env ? env : DEFAULT_RUNDIR;
+}
+
+int rundir_ensure(const char *rundir, struct err *e)
+{
+    int r = file_mkdirs(rundir, 0755);
+
+    if (r < 0)
+        return err_sys(e, -r, "cannot create the run directory '%s'", rundir);
+    return 0;
+}
+
+char *rundir_file(const char *rundir, const char *kind, const char *name, const char *suffix)
+{
+    char *path, *p;
+    size_t skip;
+
+    while (*name == '/')
+        name++;
+    skip = (size_t)snprintf(NULL, 0, "%s/%s-", rundir, kind);
+    path = xasprintf("%s/%s-%s.%s", rundir, kind, name, suffix);
+    for (p = path + skip; *p; p++)
+        if (*p == '/')
+            *p = '-';
+    return path;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rundir: the folder where running programs are found: --rundir, else $EEFS_RUNDIR, else /run/eefs.
+ *
+ *   mount-<instance>.sock    control socket of a mount (mode 0666; what a peer may do goes by uid)
+ *   master-<id>.sock         control socket of eefs-master serve
+ *   import-<name>.json       state of a database import, replaced atomically by eefs-sqlimport
+ */
+#ifndef EEFS_COMMON_RUNDIR_H
+#define EEFS_COMMON_RUNDIR_H
+
+#include "sync/common/err.h"
+
+/* The folder to use; `option` may be NULL. Static or environment storage, never freed. */
+const char *rundir_path(const char *option);
+
+/* Creates the folder (0755) when missing. */
+int rundir_ensure(const char *rundir, struct err *e);
+
+/* malloc'd "RUNDIR/kind-name.suffix"; '/' in name becomes '-', a leading one is dropped. */
+char *rundir_file(const char *rundir, const char *kind, const char *name, const char *suffix);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mirror: one instance: replica, store and the threads that follow the master (pull), fetch
+ * content, push the outbox, evict, and answer the control socket.
+ *
+ * This header, replica.h and store.h are all that fs/ includes. Order of use:
+ * mirror_open (before daemonising is over: reads the cache, may contact the master, starts no
+ * thread) → mirror_start (starts threads) → … → mirror_stop → mirror_close.
+ */
+#ifndef EEFS_MIRROR_MIRROR_H
+#define EEFS_MIRROR_MIRROR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sync/common/err.h"
+#include "sync/common/opt.h"
+#include "sync/mirror/replica.h"
+#include "sync/mirror/store.h"
+
+struct mirror;
+
+struct mirror_config {
+    const char *url;        /* http(s)://host[:port]/ */
+    const char *token;      /* the secret itself */
+    const char *cache;      /* folder; created 0700 */
+    int64_t cache_size;     /* bytes of clean content */
+    struct strlist prefetch; /* "all", "none" or globs */
+    bool offline_fail;      /* offline=fail instead of queue */
+    bool read_only;
+    const char *instance;   /* name for sockets and messages */
+    const char *mountpoint; /* absolute; told by status */
+    const char *rundir;     /* rundir_path() */
+};
+
+/*
+ * Opens the cache (locked against a second mount), checks schema and master id. With an empty
+ * replica (cold cache) it contacts the master (hello and the whole first listing) within 30 s, so
+ * that the mount never shows a half tree; otherwise it does not wait for the network. Errors are
+ * sentences for the admin: unreachable master on a cold cache, wrong token, cache of another
+ * master, cache in use, newer schema.
+ */
+int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e);
+
+/*
+ * What fs is told after a commit, without any lock held, from one thread of its own, in commit
+ * order: the view of `path` (and so its folder's listing) may have changed; fs asks the replica
+ * what it is now. Own changes through the mount are reported only when the view later becomes
+ * something else than the change made it.
+ */
+typedef void mirror_change_fn(void *arg, const char *const *paths, size_t n);
+
+int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct err *e);
+
+/* Stops threads; flushes the outbox for at most flush_ms and logs what is still pending. */
+void mirror_stop(struct mirror *m, int64_t flush_ms);
+void mirror_close(struct mirror *m); /* NULL is fine */
+
+struct replica *mirror_replica(struct mirror *m);
+struct store *mirror_store(struct mirror *m);
+
+/*
+ * Wants content `h` as a verified object in the store. Calls done(arg, 0 or -errno) exactly once,
+ * from a thread of the mirror (never from within this call): -EIO master away or damaged on the
+ * way, -ESTALE superseded on the master (404), -ENOSPC. All who wait for the same hash share one
+ * transfer.
+ */
+typedef void mirror_done_fn(void *arg, int result);
+void mirror_fetch(struct mirror *m, const struct hash *h, int64_t size, mirror_done_fn *done,
+                  void *arg);
+
+/*
+ * Waits for the master's answer to operation `opid` and everything before it: done(arg, 0) when it
+ * is confirmed, or when it is safely queued (outbox and content synced to disk) because the master
+ * is away or gave no sign of progress for 5 s (offline=queue); -errno with offline=fail or a
+ * refusal. Exactly once, from a thread of the mirror. Returns a ticket for mirror_wait_cut.
+ */
+uint64_t mirror_wait(struct mirror *m, int64_t opid, mirror_done_fn *done, void *arg);
+/* An interrupted wait: it ends as if the 5 s were over. Unknown tickets are ignored. */
+void mirror_wait_cut(struct mirror *m, uint64_t ticket);
+
+/* Tells the push thread that there is something to send (each changing replica call does not). */
+void mirror_kick(struct mirror *m);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replica: what the mount shows: the base (the master's entries as of the cursor) with the outbox's
+ * effects laid over it. One SQLite database, CACHE/replica.db.
+ *
+ *   base(dir,name)            the master's entry; tombstones of own confirmed deletes stay until the
+ *                             cursor has passed their seq
+ *   outbox(opid)              operations in order, as op.h; states below
+ *   overlay(dir,name,opid)    what an operation makes of a path (an entry, or "gone"); the overlay
+ *                             row with the highest opid hides the base; it goes with its operation
+ *
+ * So the view of a path is a pure function of base and outbox, and a confirmed or refused operation
+ * is taken out by deleting its rows. A path that the master's exclude list names is local: its
+ * overlay row has opid REPLICA_LOCAL and no operation.
+ *
+ * Every changing call is one transaction that is in the WAL when it returns: it survives kill -9;
+ * replica_sync() makes everything before it survive power loss. All functions are thread safe
+ * (readers use a pool of connections, writers one connection under a lock). Paths are tree paths.
+ * Changing calls return -EROFS outside the write scope or on a read-only mount, and the usual
+ * -ENOENT, -EEXIST, -ENOTDIR, -EISDIR, -ENOTEMPTY, -ENOSPC, -EIO.
+ */
+#ifndef EEFS_MIRROR_REPLICA_H
+#define EEFS_MIRROR_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sync/common/err.h"
+#include "sync/common/hash.h"
+
+struct replica;
+
+#define REPLICA_LOCAL ((int64_t)1 << 60) /* opid of local-only paths */
+
+enum node_type { NODE_FILE = 1, NODE_DIR = 2, NODE_LINK = 3 }; /* equal to entry.h's values */
+
+/* One path of the view. */
+struct node_attr {
+    enum node_type type;
+    uint32_t mode;    /* permission bits */
+    int64_t size;     /* bytes; of a link: the target's length */
+    int64_t mtime;    /* ns */
+    struct hash hash; /* files; none while created and not yet published */
+    uint64_t ino;     /* stable while the path lives, never 0, root is 1 */
+    bool pending;     /* the master has not confirmed it */
+};
+
+/* --- reading --- */
+
+/* 0 or -ENOENT. path "" is the root and always exists. */
+int replica_lookup(struct replica *r, const char *path, struct node_attr *ret);
+
+/* Calls fn for each child of `dir` in byte order of names, until it returns non-zero (which is returned then, if negative).
+ * fn must not call into the replica. -ENOENT, -ENOTDIR. */
+typedef int replica_child_fn(void *arg, const char *name, const struct node_attr *attr);
+int replica_readdir(struct replica *r, const char *dir, replica_child_fn *fn, void *arg);
+
+/* malloc'd link target; caller frees. -EINVAL when it is no link. */
+int replica_readlink(struct replica *r, const char *path, char **ret);
+
+/* Number of entries and bytes of the view, for statfs. Cheap (cached, refreshed in background). */
+void replica_totals(struct replica *r, int64_t *entries, int64_t *bytes);
+
+/* True when a change at `path` would be allowed by scope (or the path is local by exclude). */
+bool replica_writable(struct replica *r, const char *path);
+
+/* --- changing; each returns 0 with *opid = the operation to wait for (0: nothing to wait for) --- */
+
+/* A new empty file that is not published: visible here only, until replica_publish. */
+int replica_create(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret);
+
+/*
+ * Publishes new content of a file: `hash` is in the store already. `replaces` is the hash that the
+ * writer began from (none: the file was created here and never published). mode and mtime as the file shall
+ * have. If the path is gone (unlinked meanwhile) returns -ENOENT. Coalesces with an unsent put of the same path.
+ */
+int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
+                    int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid);
+
+int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret,
+                  int64_t *opid);
+int replica_symlink(struct replica *r, const char *path, const char *target,
+                    struct node_attr *ret, int64_t *opid);
+int replica_unlink(struct replica *r, const char *path, int64_t *opid);
+int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
+/* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. */
+int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,
+                   int64_t *opid);
+/* mode or mtime -1: unchanged. */
+int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t mtime,
+                    struct node_attr *ret, int64_t *opid);
+
+/* fsync of the database's log; 0 or -errno. */
+int replica_sync(struct replica *r);
+
+/* True when the exact path still has changes that the master has not confirmed; conflicts and
+ * quarantine are told by text for the xattr user.eefs.state: "clean", "pending", "quarantined",
+ * "local". 0 or -ENOENT. */
+int replica_state_text(struct replica *r, const char *path, const char **ret);
+
+#endif

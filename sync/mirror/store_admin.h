@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_admin: the store's other face, for mirror.c, fetch and evict.
+ */
+#ifndef EEFS_MIRROR_STORE_ADMIN_H
+#define EEFS_MIRROR_STORE_ADMIN_H
+
+#include "sync/mirror/store.h"
+
+/* Tells whether an object must stay (outbox, local paths). Called without any store lock held. */
+typedef bool store_pinned_fn(void *arg, const struct hash *h);
+
+/* Opens CACHE/objects and CACHE/staging (staging leftovers are removed), starts no thread. After an unclean boot
+ * (another boot id than at the last clean mark) objects newer than the last sync mark are verified on first use anyway. */
+int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *arg,
+              struct store **ret, struct err *e);
+void store_free(struct store *s);
+
+/* Verifies whatever its size; 0, -ENOENT. For the fetch threads after store_open said -EAGAIN. */
+int store_verify(struct store *s, const struct hash *h, int64_t size);
+
+/* One eviction round down to 90 % of the limit when above it; also called by store_make_room. */
+void store_evict(struct store *s);
+
+/* syncfs of the cache and a new sync mark. */
+int store_sync(struct store *s);
+
+#endif

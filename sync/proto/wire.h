@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wire: names, limits and error codes of the protocol, version 1 (HTTP/1.1, JSON).
+ *
+ * Every request bears "Authorization: Bearer TOKEN" (not /healthz). Paths in JSON are
+ * percent-encoded (sync/common/path.h), hashes are "s2-<64 hex>", times are integers in
+ * nanoseconds since the epoch, modes are permission bits (07777) as integers, seqs are integers.
+ * Every refusal has the body {"code":"<WIRE_E_*>","error":"<sentence>"}.
+ *
+ *   GET /v1/hello → {"protocol":1,"version":"0.1.0","master_id":"<hex>","timeline":"<hex>",
+ *       "head":N,"name":"slave1","scopegen":N,"read":[paths],"write":[paths],"deny":[paths],
+ *       "exclude":[patterns],"max_inline":N,"max_ops":N,"max_body":N,"time":ns}
+ *     read [] means everything; deny holds other mirrors' slots; see scope.h.
+ *
+ *   GET /v1/changes?since=CURSOR&limit=N&wait=S&inline=BYTES → application/x-ndjson:
+ *       lines of entries (entry.h), then exactly one last line:
+ *         {"more":"CURSOR"}     page full: ask again with since=that; nothing may be applied yet
+ *         {"commit":"CURSOR"}   everything since the first page is complete as of that cursor
+ *     Without `since` (or since="") the whole tree is listed ("full" cursor while paging; see
+ *     cursor.h). With wait>0 and nothing new the answer is delayed up to S (max WIRE_WAIT_MAX)
+ *     seconds and then is a commit line with the cursor unchanged in meaning.
+ *     409 WIRE_E_RESET: the cursor is unknown or stale: list again. Entries whose content is at
+ *     most `inline` (max WIRE_INLINE_MAX) bytes may carry it as "data" (base64).
+ *     The feed is consistent at its commit line: a page set goes on until it has caught up with
+ *     the head, so a path that changed while paging is delivered again with its newer seq.
+ *
+ *   GET /v1/o/HASH → 200 or 206 (one Range), ETag "HASH", Accept-Ranges: bytes, immutable.
+ *     404 WIRE_E_GONE (no-store): no path in scope has it (any more): wait for the feed.
+ *
+ *   PUT /v1/o/HASH?outbox=ID → upload. Header "Content-Range: bytes A-B/TOTAL" to resume at A; without it the
+ *     whole body is the content. 200 {"have":TOTAL} complete and verified; 422 WIRE_E_DIGEST the
+ *     bytes have another hash (thrown away); 409 WIRE_E_OFFSET {"have":N}: resume at N.
+ *   HEAD /v1/o/HASH with "X-Eefs-Upload: 1" → X-Eefs-Have: bytes staged so far (total if complete).
+ *
+ *   POST /v1/ops {"outbox":"<hex>","ops":[op,…]} → {"answers":[answer,…],"head":N}   (op.h)
+ *     in order; stops after the first op that cannot be answered now (fewer answers than ops).
+ *     A known counter with the same digest gets its old answer again; with another digest the
+ *     request is refused with 409 WIRE_E_CLONED.
+ *
+ *   POST /v1/state  {"state":"OK","reason":"","lag_ms":N,"pending":N,"conflicts":N,"cursor":"…",
+ *       "version":"…","imports":[…]} → {"ok":true}
+ *   GET /v1/mirrors → {"mirrors":[{"name","state","reason","seen_ms_ago","lag_ms","pending",…}]}
+ *   GET /healthz → 200 {"state":"OK"} or 503; no token needed, says nothing else.
+ */
+#ifndef EEFS_PROTO_WIRE_H
+#define EEFS_PROTO_WIRE_H
+
+#define WIRE_PROTOCOL 1
+
+#define WIRE_HELLO   "/v1/hello"
+#define WIRE_CHANGES "/v1/changes"
+#define WIRE_OBJECT  "/v1/o/" /* + hash */
+#define WIRE_OPS     "/v1/ops"
+#define WIRE_STATE   "/v1/state"
+#define WIRE_MIRRORS "/v1/mirrors"
+#define WIRE_HEALTHZ "/healthz"
+
+#define WIRE_WAIT_MAX   55                   /* seconds; below common 60 s proxy timeouts */
+#define WIRE_INLINE_MAX (64 * 1024)          /* bytes of one inline content, both directions */
+#define WIRE_PAGE_MAX   5000                 /* entries in one page */
+#define WIRE_OPS_MAX    500                  /* operations in one request */
+#define WIRE_BODY_MAX   (8 * 1024 * 1024)    /* bytes of a JSON request body */
+#define WIRE_LINE_MAX   (256 * 1024)         /* bytes of one NDJSON line */
+
+/* Error codes: machine-readable, stable. */
+#define WIRE_E_UNAUTHORIZED "unauthorized" /* 401: no or unknown token */
+#define WIRE_E_BAD_REQUEST  "bad_request"  /* 400 */
+#define WIRE_E_NOT_FOUND    "not_found"    /* 404: no such route */
+#define WIRE_E_GONE         "gone"         /* 404: content superseded or outside the scope */
+#define WIRE_E_RESET        "reset"        /* 409: cursor unknown or stale */
+#define WIRE_E_OFFSET       "offset"       /* 409: upload resumes elsewhere */
+#define WIRE_E_CLONED       "cloned"       /* 409: counter reused with another operation */
+#define WIRE_E_DIGEST       "digest"       /* 422: content does not match its name */
+#define WIRE_E_TOO_LARGE    "too_large"    /* 413 */
+#define WIRE_E_NO_SPACE     "no_space"     /* 507 */
+#define WIRE_E_UNAVAILABLE  "unavailable"  /* 503: root missing, first scan running, stopping */
+
+#endif

@@ -21,11 +21,12 @@ int base64_decode(struct buf *out, const char *text, size_t len)
         return 0;
     if (len % 4 != 0 || len > INT_MAX)
         return -EINVAL;
-    /* EVP_DecodeBlock skips white space at either end, which would hide a wrong length. */
-    if (strcspn(text, " \t\r\n") < len)
-        return -EINVAL;
+    /* EVP_DecodeBlock skips white space at either end, which would hide a wrong length, and takes
+     * padding anywhere. */
     while (pad < 2 && text[len - 1 - pad] == '=')
         pad++;
+    if (strcspn(text, "= \t\r\n") < len - pad)
+        return -EINVAL;
     buf_reserve(out, len / 4 * 3);
     n = EVP_DecodeBlock((unsigned char *)out->data + out->len, (const unsigned char *)text,
                         (int)len);

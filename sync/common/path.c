@@ -113,30 +113,35 @@ static int hex_digit(char c)
     return -1;
 }
 
-int path_decode(const char *text, char **ret)
+int path_unescape(const char *text, struct buf *out)
 {
-    struct buf b = BUF_INIT;
-    int r = -EINVAL;
-
     for (const char *p = text; *p; p++) {
         int hi, lo;
 
         if (*p != '%') {
-            buf_putc(&b, *p);
+            buf_putc(out, *p);
             continue;
         }
         hi = hex_digit(p[1]);
         lo = hi < 0 ? -1 : hex_digit(p[2]);
         if (lo < 0 || (hi == 0 && lo == 0))
-            goto out;
-        buf_putc(&b, (char)(hi << 4 | lo));
+            return -EINVAL;
+        buf_putc(out, (char)(hi << 4 | lo));
         p += 2;
     }
-    buf_reserve(&b, 0);
-    r = path_check(b.data);
+    buf_reserve(out, 0);
+    return 0;
+}
+
+int path_decode(const char *text, char **ret)
+{
+    struct buf b = BUF_INIT;
+    int r = path_unescape(text, &b);
+
+    if (r == 0)
+        r = path_check(b.data);
     if (r == 0)
         *ret = buf_detach(&b);
-out:
     buf_release(&b);
     return r;
 }

@@ -44,6 +44,9 @@ void path_encode(struct buf *out, const char *path);
 /* malloc'd encoded form; caller frees. For messages and JSON. */
 char *path_encoded(const char *path);
 
+/* Appends the decoded bytes of any percent-encoded text; 0 or -EINVAL (%00 and bad digits). */
+int path_unescape(const char *text, struct buf *out);
+
 /*
  * Decodes `text` into a malloc'd path (caller frees) and checks it with path_check.
  * Returns 0, -EINVAL or -ENAMETOOLONG; *ret untouched on failure.

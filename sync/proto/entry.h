@@ -15,6 +15,7 @@
 #define EEFS_PROTO_ENTRY_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "sync/common/buf.h"

@@ -22,7 +22,7 @@ void scope_release(struct scope *s);
 bool scope_reads(const struct scope *s, const char *path);  /* content and entry */
 bool scope_shows(const struct scope *s, const char *path);  /* entry: reads, or leads to it */
 bool scope_writes(const struct scope *s, const char *path);
-/* True when `path` is one of the write paths itself: not to be removed or renamed. */
+/* True when `path` is one of the write paths or leads to one: not to be removed or renamed. */
 bool scope_is_write_root(const struct scope *s, const char *path);
 
 /* Arrays "read", "write", "deny" of an object (encoded paths). from_json: 0 or -EPROTO. */

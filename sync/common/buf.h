@@ -17,18 +17,21 @@ struct buf {
     size_t cap;
 };
 
-#define BUF_INIT {NULL, 0, 0}
+#define BUF_INIT                                                                                   \
+    {                                                                                              \
+        NULL, 0, 0                                                                                 \
+    }
 
-void buf_release(struct buf *b);                                /* frees; usable again */
-void buf_clear(struct buf *b);                                  /* keeps the memory */
-void buf_reserve(struct buf *b, size_t more);                   /* room for `more` bytes */
+void buf_release(struct buf *b);              /* frees; usable again */
+void buf_clear(struct buf *b);                /* keeps the memory */
+void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes */
 void buf_append(struct buf *b, const void *data, size_t len);
 void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-void buf_consume(struct buf *b, size_t n);                      /* drops the first n bytes */
-char *buf_detach(struct buf *b);                                /* caller frees; never NULL */
+void buf_consume(struct buf *b, size_t n); /* drops the first n bytes */
+char *buf_detach(struct buf *b);           /* caller frees; never NULL */
 
 /* malloc and friends that abort instead of returning NULL. */
 void *xmalloc(size_t n);

@@ -294,7 +294,8 @@ static void *accept_main(void *arg)
     struct ctl_server *s = arg;
 
     while (!atomic_load(&s->stopping)) {
-        struct pollfd p[2] = {{.fd = s->fd, .events = POLLIN}, {.fd = s->stop_fd, .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = s->fd, .events = POLLIN},
+                              {.fd = s->stop_fd, .events = POLLIN}};
         struct ctl_conn *c;
         int fd;
 

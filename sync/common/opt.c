@@ -11,7 +11,7 @@
 
 #include <fcntl.h>
 
-#define CONFIG_MAX (1024 * 1024)
+#define CONFIG_MAX   (1024 * 1024)
 #define NAME_MAX_LEN 64
 
 void strlist_add(struct strlist *l, const char *s)
@@ -87,10 +87,18 @@ static int parse_number(const struct opt *o, const char *text, int64_t *ret)
         const char *suffix;
         int64_t factor;
     } units[] = {
-        {OPT_SIZE, "", 1},           {OPT_SIZE, "K", 1LL << 10},   {OPT_SIZE, "M", 1LL << 20},
-        {OPT_SIZE, "G", 1LL << 30},  {OPT_SIZE, "T", 1LL << 40},   {OPT_INT, "", 1},
-        {OPT_MODE, "", 1},           {OPT_DURATION, "ms", 1},      {OPT_DURATION, "s", 1000},
-        {OPT_DURATION, "min", 60000}, {OPT_DURATION, "h", 3600000}, {OPT_DURATION, "d", 86400000},
+        {OPT_SIZE, "", 1},
+        {OPT_SIZE, "K", 1LL << 10},
+        {OPT_SIZE, "M", 1LL << 20},
+        {OPT_SIZE, "G", 1LL << 30},
+        {OPT_SIZE, "T", 1LL << 40},
+        {OPT_INT, "", 1},
+        {OPT_MODE, "", 1},
+        {OPT_DURATION, "ms", 1},
+        {OPT_DURATION, "s", 1000},
+        {OPT_DURATION, "min", 60000},
+        {OPT_DURATION, "h", 3600000},
+        {OPT_DURATION, "d", 86400000},
     };
     char *end;
     long long v;

@@ -39,7 +39,7 @@ struct opt {
     const char *name;
     const char *arg; /* placeholder in --help, NULL for flags; for OPT_ENUM the choices "a|b" */
     void *dest;
-    const char *def; /* shown in --help and parsed into dest by opt_defaults(); may be NULL */
+    const char *def;  /* shown in --help and parsed into dest by opt_defaults(); may be NULL */
     int64_t min, max; /* for numbers; both 0: any value >= 0 */
     const char *help; /* one line, lower case, with the unit */
 };
@@ -52,8 +52,7 @@ void opt_defaults(const struct opt *table);
  * in *nargs ("--" ends options). On --help or -h: *help is set and parsing goes on. Single-letter
  * bundles are not handled here (see fs/ for mount's own). Returns 0 or -EINVAL with the sentence.
  */
-int opt_argv(const struct opt *table, int argc, char **argv, int *nargs, bool *help,
-             struct err *e);
+int opt_argv(const struct opt *table, int argc, char **argv, int *nargs, bool *help, struct err *e);
 
 /* One "name" or "name=value" (value NULL when absent). `where` starts messages ("-o", a file). */
 int opt_set(const struct opt *table, const char *name, const char *value, const char *where,

@@ -36,8 +36,7 @@ int cursor_parse(const char *text, struct cursor *ret)
     struct cursor c = {.full0 = -1};
     const char *p = text + TIMELINE_LEN;
 
-    if (strnlen(text, CURSOR_CAP) >= CURSOR_CAP ||
-        strspn(text, "0123456789abcdef") != TIMELINE_LEN)
+    if (strnlen(text, CURSOR_CAP) >= CURSOR_CAP || strspn(text, "0123456789abcdef") != TIMELINE_LEN)
         return -EINVAL;
     memcpy(c.timeline, text, TIMELINE_LEN);
     if (parse_number(&p, &c.seq) < 0 || parse_number(&p, &c.scopegen) < 0)

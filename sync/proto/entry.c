@@ -57,7 +57,7 @@ json_t *entry_to_json(const struct entry *e)
 
 static int parse_type(json_t *v, enum entry_type *ret, struct err *e)
 {
-    const char *text;
+    const char *text = NULL;
     int r = json_get_text(v, "type", &text, e);
 
     if (r < 0)
@@ -154,9 +154,7 @@ int page_parse_line(const char *line, size_t len, struct entry *ret, char **curs
         *cursor = xstrdup(more ? more : commit);
         r = more ? PAGE_MORE : PAGE_COMMIT;
     } else {
-        r = entry_from_json(v, ret, e);
-        if (r == 0)
-            r = PAGE_ENTRY;
+        r = entry_from_json(v, ret, e); /* 0 is PAGE_ENTRY */
     }
     json_decref(v);
     return r;

@@ -25,7 +25,7 @@
 enum entry_type { ENTRY_GONE = 0, ENTRY_FILE = 1, ENTRY_DIR = 2, ENTRY_LINK = 3 };
 
 struct entry {
-    char *path;       /* owned */
+    char *path; /* owned */
     enum entry_type type;
     int64_t size;     /* bytes; files only */
     int64_t mtime;    /* ns */
@@ -38,7 +38,7 @@ struct entry {
     bool has_data;
 };
 
-void entry_release(struct entry *e); /* frees what it owns and zeroes it */
+void entry_release(struct entry *e);                         /* frees what it owns and zeroes it */
 void entry_copy(struct entry *to, const struct entry *from); /* deep; without data */
 
 /* New reference. */
@@ -51,7 +51,7 @@ int entry_from_json(json_t *v, struct entry *ret, struct err *e);
 void entry_encode_line(struct buf *out, const struct entry *e);
 
 /* The lines of a changes page. */
-enum page_line { PAGE_ENTRY, PAGE_MORE, PAGE_COMMIT };
+enum page_line { PAGE_ENTRY = 0, PAGE_MORE, PAGE_COMMIT };
 /* Parses one line (without newline). PAGE_ENTRY fills *ret; the others give a malloc'd cursor text
  * (caller frees). -EPROTO with the sentence. */
 int page_parse_line(const char *line, size_t len, struct entry *ret, char **cursor, struct err *e);

@@ -39,7 +39,7 @@ int json_get_text(json_t *o, const char *name, const char **ret, struct err *e)
 
 int json_get_path(json_t *o, const char *name, bool root_ok, char **ret, struct err *e)
 {
-    const char *text;
+    const char *text = NULL;
     char *path = NULL;
     int r = json_get_text(o, name, &text, e);
 
@@ -56,7 +56,7 @@ int json_get_path(json_t *o, const char *name, bool root_ok, char **ret, struct 
 int json_get_bytes(json_t *o, const char *name, char **ret, struct err *e)
 {
     struct buf out = BUF_INIT;
-    const char *text;
+    const char *text = NULL;
     int r = json_get_text(o, name, &text, e);
 
     if (r < 0)
@@ -72,7 +72,7 @@ int json_get_bytes(json_t *o, const char *name, char **ret, struct err *e)
 
 int json_get_hash(json_t *o, const char *name, struct hash *ret, struct err *e)
 {
-    const char *text;
+    const char *text = NULL;
     int r = json_get_text(o, name, &text, e);
 
     if (r < 0)
@@ -84,7 +84,7 @@ int json_get_hash(json_t *o, const char *name, struct hash *ret, struct err *e)
 
 int json_get_data(json_t *o, const char *name, size_t max, struct buf *out, struct err *e)
 {
-    const char *text;
+    const char *text = NULL;
     size_t before = out->len;
     int r = json_get_text(o, name, &text, e);
 

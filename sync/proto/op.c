@@ -12,8 +12,8 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const char *const kind_names[] = {
-    [OP_PUT] = "put",       [OP_MKDIR] = "mkdir",     [OP_RMDIR] = "rmdir",
-    [OP_UNLINK] = "unlink", [OP_RENAME] = "rename",   [OP_SYMLINK] = "symlink",
+    [OP_PUT] = "put",         [OP_MKDIR] = "mkdir",   [OP_RMDIR] = "rmdir",
+    [OP_UNLINK] = "unlink",   [OP_RENAME] = "rename", [OP_SYMLINK] = "symlink",
     [OP_SETATTR] = "setattr",
 };
 
@@ -266,7 +266,7 @@ static int get_entries(json_t *v, struct op_answer *a, struct err *e)
 int op_answer_from_json(json_t *v, struct op_answer *ret, struct err *e)
 {
     struct op_answer a = {0};
-    const char *text;
+    const char *text = NULL;
     int r;
 
     if (!json_is_object(v))

@@ -17,10 +17,11 @@
  * Answers:
  *   {"n":…,"result":"done","entries":[entry…]}      every path that it changed, with its new seq
  *   {"n":…,"result":"conflict","path":COPY,"entries":[…]}   kept as the conflict copy COPY
- *   {"n":…,"result":"kept","entries":[…]}    nothing to do or the master's version stays (unlink of a changed
- *                                            file, of a gone one, rename of a gone one); entries
- *                                            hold the master's present truth of the named paths
- *   {"n":…,"result":"refused","code":"scope|name|not_empty|type|…","error":"…","entries":[…]}   never will
+ *   {"n":…,"result":"kept","entries":[…]}    nothing to do or the master's version stays (unlink of
+ * a changed file, of a gone one, rename of a gone one); entries hold the master's present truth of
+ * the named paths
+ *   {"n":…,"result":"refused","code":"scope|name|not_empty|type|…","error":"…","entries":[…]} never
+ * will
  *   {"n":…,"result":"later","code":"need_content|no_space|…","error":"…"}       not now: retry; the
  *                                            request ends here
  */
@@ -60,7 +61,7 @@ struct op {
 };
 
 void op_release(struct op *op);
-json_t *op_to_json(const struct op *op); /* new reference */
+json_t *op_to_json(const struct op *op);                    /* new reference */
 int op_from_json(json_t *v, struct op *ret, struct err *e); /* 0 or -EPROTO */
 void op_digest(const struct op *op, struct hash *ret);
 const char *op_kind_name(enum op_kind k);
@@ -75,9 +76,9 @@ enum op_result { RESULT_DONE, RESULT_CONFLICT, RESULT_KEPT, RESULT_REFUSED, RESU
 struct op_answer {
     int64_t n;
     enum op_result result;
-    char *code;  /* owned or NULL */
-    char *error; /* owned or NULL */
-    char *copy;  /* owned or NULL: path of the conflict copy */
+    char *code;            /* owned or NULL */
+    char *error;           /* owned or NULL */
+    char *copy;            /* owned or NULL: path of the conflict copy */
     struct entry *entries; /* owned */
     size_t n_entries;
 };

@@ -19,8 +19,8 @@ struct scope {
 };
 
 void scope_release(struct scope *s);
-bool scope_reads(const struct scope *s, const char *path);  /* content and entry */
-bool scope_shows(const struct scope *s, const char *path);  /* entry: reads, or leads to it */
+bool scope_reads(const struct scope *s, const char *path); /* content and entry */
+bool scope_shows(const struct scope *s, const char *path); /* entry: reads, or leads to it */
 bool scope_writes(const struct scope *s, const char *path);
 /* True when `path` is one of the write paths or leads to one: not to be removed or renamed. */
 bool scope_is_write_root(const struct scope *s, const char *path);

@@ -27,10 +27,11 @@
  *   GET /v1/o/HASH → 200 or 206 (one Range), ETag "HASH", Accept-Ranges: bytes, immutable.
  *     404 WIRE_E_GONE (no-store): no path in scope has it (any more): wait for the feed.
  *
- *   PUT /v1/o/HASH?outbox=ID → upload. Header "Content-Range: bytes A-B/TOTAL" to resume at A; without it the
- *     whole body is the content. 200 {"have":TOTAL} complete and verified; 422 WIRE_E_DIGEST the
- *     bytes have another hash (thrown away); 409 WIRE_E_OFFSET {"have":N}: resume at N.
- *   HEAD /v1/o/HASH with "X-Eefs-Upload: 1" → X-Eefs-Have: bytes staged so far (total if complete).
+ *   PUT /v1/o/HASH?outbox=ID → upload. Header "Content-Range: bytes A-B/TOTAL" to resume at A;
+ * without it the whole body is the content. 200 {"have":TOTAL} complete and verified; 422
+ * WIRE_E_DIGEST the bytes have another hash (thrown away); 409 WIRE_E_OFFSET {"have":N}: resume at
+ * N. HEAD /v1/o/HASH with "X-Eefs-Upload: 1" → X-Eefs-Have: bytes staged so far (total if
+ * complete).
  *
  *   POST /v1/ops {"outbox":"<hex>","ops":[op,…]} → {"answers":[answer,…],"head":N}   (op.h)
  *     in order; stops after the first op that cannot be answered now (fewer answers than ops).
@@ -55,12 +56,12 @@
 #define WIRE_MIRRORS "/v1/mirrors"
 #define WIRE_HEALTHZ "/healthz"
 
-#define WIRE_WAIT_MAX   55                   /* seconds; below common 60 s proxy timeouts */
-#define WIRE_INLINE_MAX (64 * 1024)          /* bytes of one inline content, both directions */
-#define WIRE_PAGE_MAX   5000                 /* entries in one page */
-#define WIRE_OPS_MAX    500                  /* operations in one request */
-#define WIRE_BODY_MAX   (8 * 1024 * 1024)    /* bytes of a JSON request body */
-#define WIRE_LINE_MAX   (256 * 1024)         /* bytes of one NDJSON line */
+#define WIRE_WAIT_MAX   55                /* seconds; below common 60 s proxy timeouts */
+#define WIRE_INLINE_MAX (64 * 1024)       /* bytes of one inline content, both directions */
+#define WIRE_PAGE_MAX   5000              /* entries in one page */
+#define WIRE_OPS_MAX    500               /* operations in one request */
+#define WIRE_BODY_MAX   (8 * 1024 * 1024) /* bytes of a JSON request body */
+#define WIRE_LINE_MAX   (256 * 1024)      /* bytes of one NDJSON line */
 
 /* Error codes: machine-readable, stable. */
 #define WIRE_E_UNAUTHORIZED "unauthorized" /* 401: no or unknown token */

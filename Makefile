@@ -10,10 +10,7 @@ SAN     ?=
 WERROR  ?=
 PYTEST  ?= pytest-3
 
-B       := build$(if $(SAN),-$(SAN))
-ifneq ($(SAN),)
-B       := build/san-$(SAN)
-endif
+B       := build$(if $(SAN),/san-$(SAN))
 
 PKGS    := fuse3 libcurl sqlite3 libmicrohttpd libzstd libcrypto jansson libmariadb
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -32,46 +29,64 @@ else ifeq ($(SAN),address)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 else ifeq ($(SAN),thread)
 SANFLAGS := -fsanitize=thread -fno-omit-frame-pointer -O1
+else ifeq ($(SAN),fuzzer)
+CC       := clang
+SANFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
 else
-$(error SAN is address or thread)
+$(error SAN is address or thread (fuzzer is for `make fuzz`))
 endif
 ALL_CFLAGS  = -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(LDHARD) $(SANFLAGS) -pthread
 
-# --- rooms and programs -------------------------------------------------------------------------
-# A program is its folder plus the folders that it may include (see tests/check-layers).
+# --- rooms ------------------------------------------------------------------------------------------
+# NEED_<room>: the room itself and the rooms that it may include (tests/check-layers checks the same).
+
+NEED_sync/common := sync/common
+NEED_sync/proto  := sync/proto sync/common
+NEED_sync/master := sync/master $(NEED_sync/proto)
+NEED_sync/mirror := sync/mirror $(NEED_sync/proto)
+NEED_sync/status := sync/status $(NEED_sync/proto)
+NEED_sync/dns    := sync/dns $(NEED_sync/proto)
+NEED_fs          := fs $(NEED_sync/mirror)
+NEED_sqlimport   := sqlimport sync/common
+ROOMS := sync/common sync/proto sync/master sync/mirror sync/status sync/dns fs sqlimport
+
+PKGS_sync/common := sqlite3 libcrypto jansson
+PKGS_sync/proto  := libcurl libmicrohttpd libzstd
+PKGS_sync/mirror := libzstd
+PKGS_fs          := fuse3
+PKGS_sqlimport   := libmariadb
 
 src = $(sort $(foreach d,$(1),$(wildcard $(d)/*.c)))
 obj = $(patsubst %.c,$(B)/%.o,$(call src,$(1)))
-lib = $(shell pkg-config --libs $(1) 2>/dev/null)
+lib = $(if $(strip $(1)),$(shell pkg-config --libs $(1) 2>/dev/null))
+pkgs = $(sort $(foreach d,$(1),$(PKGS_$(d))))
 
-COMMON := sync/common
-PROTO  := sync/proto
-BASE_LIBS := sqlite3 libcrypto jansson
+# --- programs: the room of each and its main; one whose main is not there yet is left out --------------
 
-PROGRAMS := eefs-master mount.eefs eefs-status eefs-sqlimport eefs-sqldump
+MAIN_eefs-master    := sync/master/main.c
+MAIN_mount.eefs     := fs/main.c
+MAIN_eefs-status    := sync/status/main.c
+MAIN_eefs-sqlimport := sqlimport/import_main.c
+MAIN_eefs-sqldump   := sqlimport/dump_main.c
+ALL_PROGRAMS := eefs-master mount.eefs eefs-status eefs-sqlimport eefs-sqldump
+PROGRAMS     := $(foreach p,$(ALL_PROGRAMS),$(if $(wildcard $(MAIN_$(p))),$(p)))
+MAINS        := $(foreach p,$(ALL_PROGRAMS),$(MAIN_$(p)))
+MAIN_OBJS    := $(patsubst %.c,$(B)/%.o,$(MAINS))
 
-OBJ_eefs-master    = $(call obj,$(COMMON) $(PROTO) sync/master)
-LIB_eefs-master    = $(call lib,$(BASE_LIBS) libcurl libmicrohttpd libzstd)
-OBJ_mount.eefs     = $(call obj,$(COMMON) $(PROTO) sync/mirror fs)
-LIB_mount.eefs     = $(call lib,$(BASE_LIBS) libcurl libmicrohttpd libzstd fuse3)
-OBJ_eefs-status    = $(call obj,$(COMMON) sync/status)
-LIB_eefs-status    = $(call lib,$(BASE_LIBS))
-SQL_MAINS          = $(B)/sqlimport/import_main.o $(B)/sqlimport/dump_main.o
-OBJ_eefs-sqlimport = $(filter-out $(SQL_MAINS),$(call obj,$(COMMON) sqlimport)) $(B)/sqlimport/import_main.o
-LIB_eefs-sqlimport = $(call lib,$(BASE_LIBS) libmariadb libzstd)
-OBJ_eefs-sqldump   = $(filter-out $(SQL_MAINS),$(call obj,$(COMMON) sqlimport)) $(B)/sqlimport/dump_main.o
-LIB_eefs-sqldump   = $(call lib,$(BASE_LIBS) libmariadb libzstd)
+room_of   = $(patsubst %/,%,$(dir $(MAIN_$(1))))
+room_objs = $(filter-out $(MAIN_OBJS),$(call obj,$(1)))
 
 BINS := $(addprefix $(B)/bin/,$(PROGRAMS))
 
 .PHONY: all
-all: $(BINS)
+all: $(BINS) ## build the programs into build/bin (SAN=address or SAN=thread: into build/san-…/bin)
 
 define program
-$(B)/bin/$(1): $$(OBJ_$(1))
+OBJ_$(1) = $$(call room_objs,$$(NEED_$(call room_of,$(1)))) $$(B)/$$(MAIN_$(1):.c=.o)
+$$(B)/bin/$(1): $$(OBJ_$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(OBJ_$(1)) $$(LIB_$(1))
+	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(OBJ_$(1)) $$(call lib,$$(call pkgs,$$(NEED_$(call room_of,$(1)))))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
@@ -79,24 +94,100 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# --- unit tests: tests/unit/test_NOUN.c, linked with every object that is not a main --------------
-MAIN_OBJS := $(B)/sync/master/main.o $(B)/fs/main.o $(B)/sync/status/main.o $(SQL_MAINS)
-LIB_OBJS   = $(filter-out $(MAIN_OBJS),$(call obj,$(COMMON) $(PROTO) sync/master sync/mirror sync/status fs sqlimport))
-UNIT_BINS  = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-ALL_LIBS   = $(call lib,$(PKGS))
+# --- small C programs of the tests -------------------------------------------------------------------
+# tests/unit/test_NOUN.c (cmocka) and tests/fuzz/fuzz_NOUN.c (libFuzzer) are linked with the rooms
+# whose headers they include, and with what those rooms need; so one room can be tested while
+# another does not compile.
 
-$(B)/libeefs.a: $(LIB_OBJS)
-	@rm -f $@
-	ar rcs $@ $^
+UNIT_SRCS  := $(wildcard tests/unit/test_*.c)
+FUZZ_SRCS  := $(wildcard tests/fuzz/fuzz_*.c)
+UNIT_BINS  := $(UNIT_SRCS:%.c=$(B)/%)
+FUZZ_BINS  := $(FUZZ_SRCS:%.c=$(B)/%)
+HELPERS    := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c tests/integration/*.c))
 
-$(UNIT_BINS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libeefs.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(B)/libeefs.a $(ALL_LIBS) -lcmocka
+test_rooms = $(or $(sort $(foreach d,$(filter $(ROOMS),$(patsubst %/,%,$(dir $(shell \
+  sed -n 's/^ *\#include "\(.*\)".*/\1/p' $(1))))),$(NEED_$(d)))),sync/common)
 
-.PHONY: unit-bins
+define test_program
+ROOMS_$(1) := $(call test_rooms,$(1))
+$(1:%.c=$(B)/%): $(1:%.c=$(B)/%.o) $$(call room_objs,$$(ROOMS_$(1))) $(2)
+	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call lib,$$(call pkgs,$$(ROOMS_$(1)))) $(3)
+endef
+$(foreach t,$(UNIT_SRCS),$(eval $(call test_program,$(t),,-lcmocka)))
+# Everywhere but in the fuzzer build a target only replays its corpus (tests/fuzz/replay.c).
+$(foreach t,$(FUZZ_SRCS),$(eval $(call test_program,$(t),$(if $(filter fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o),\
+  $(if $(filter fuzzer,$(SAN)),-fsanitize=fuzzer))))
+
+$(HELPERS): $(B)/%: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+
+.PHONY: unit-bins fuzz-bins helpers
 unit-bins: $(UNIT_BINS)
+fuzz-bins: $(FUZZ_BINS)
+helpers: $(HELPERS)
 
-.PHONY: clean
-clean:
+# --- tests -------------------------------------------------------------------------------------------
+# TESTS: files or folders for pytest, K: pytest's -k, MARK: pytest's -m.
+
+TESTS ?= tests/integration
+MARK  ?= not long
+
+.PHONY: test unit integration test-long demo bench fuzz lint
+test: unit integration ## unit and integration tests; ends with the runners' summaries
+
+unit: $(UNIT_BINS) $(FUZZ_BINS) ## unit tests, and the fuzz targets over their corpus
+	@tests/unit/run $(UNIT_BINS) $(FUZZ_BINS)
+
+integration: $(BINS) $(HELPERS) | unit ## tests with real mounts and servers (TESTS=… K=… MARK=…)
+	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 \
+	  $(PYTEST) -q -p no:cacheprovider -m '$(MARK)' $(if $(K),-k '$(K)') $(TESTS)
+
+test-long: ## all tests, those marked "long" too
+	$(MAKE) test MARK='long or not long'
+
+demo: $(BINS) ## a site, a master and two mirrors in a private folder, step by step (KEEP=1 leaves it running)
+	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 python3 tests/demo/demo.py
+
+bench: $(BINS) $(HELPERS) ## figures: latency, first sync against rsync, hot paths against the disk's filesystem
+	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(BENCH)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run each libFuzzer target for FUZZ_SECONDS (needs clang); new inputs go to build/fuzz-corpus
+	$(MAKE) SAN=fuzzer fuzz-bins
+	@for t in $(notdir $(FUZZ_SRCS:.c=)); do \
+	  mkdir -p build/fuzz-corpus/$$t; \
+	  echo "== $$t"; build/san-fuzzer/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) \
+	    -artifact_prefix=build/fuzz-corpus/ build/fuzz-corpus/$$t tests/fuzz/corpus/$${t#fuzz_} || exit 1; \
+	done
+
+C_FILES := $(wildcard $(addsuffix /*.[ch],$(ROOMS)) tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
+  tests/integration/*.[ch])
+
+lint: ## include layers, formatting, and warnings of gcc and clang as errors
+	tests/check-layers
+	clang-format --dry-run -Werror $(C_FILES)
+	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers
+	@command -v clang >/dev/null || { echo 'lint: clang is not installed' >&2; exit 1; }
+	clang -fsyntax-only -std=gnu11 -O2 $(CPPFLAGS) $(WARN) -Werror $(filter %.c,$(C_FILES))
+
+# --- install -------------------------------------------------------------------------------------------
+
+.PHONY: install clean help
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	install -m 0755 $(filter-out %/mount.eefs,$(BINS)) $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(B)/bin/mount.eefs $(DESTDIR)$(PREFIX)/sbin/mount.eefs
+	ln -sf mount.eefs $(DESTDIR)$(PREFIX)/sbin/mount.fuse.eefs
+	install -m 0644 packaging/systemd/*.service packaging/systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0644 packaging/eefs.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/eefs.conf
+	install -m 0644 packaging/eefs.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/eefs.conf
+
+clean: ## remove build/
 	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

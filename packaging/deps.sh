@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# deps.sh [COMMAND…]: installs what is needed to build, run and test eefs on Debian and Ubuntu, then
+# runs COMMAND. Installs only what is missing, removes nothing, starts no service. As root, or
+# without root when nothing is missing.
+set -eu
+
+PACKAGES="build-essential pkg-config clang clang-format
+  libfuse3-dev fuse3 libcurl4-openssl-dev libsqlite3-dev default-libmysqlclient-dev
+  libmicrohttpd-dev libzstd-dev libssl-dev libjansson-dev libcmocka-dev
+  python3 python3-pytest mariadb-server-core mariadb-client php-cli
+  rsync git procps sqlite3 ca-certificates"
+
+say() { echo "deps.sh: $*" >&2; }
+
+installed() {
+    test "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed
+}
+
+if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>&1; then
+    say "this system has no apt; install these yourself, then run the command without deps.sh:"
+    say "  a C compiler (gcc or clang), make, pkg-config, clang-format"
+    say "  development files of: fuse3, libcurl, sqlite3, libmysqlclient or MariaDB Connector/C,"
+    say "    libmicrohttpd, zstd, OpenSSL, jansson, cmocka"
+    say "  programs: fusermount3, python3 with pytest, mariadbd, mariadb, mariadb-dump, php (command"
+    say "    line), rsync, git, sqlite3, ps"
+    exit 1
+fi
+
+missing=
+for p in $PACKAGES; do
+    installed "$p" || missing="$missing $p"
+done
+# libFuzzer's runtime: part of clang's own package on some releases, a package of its own on others.
+if ! installed libclang-rt-dev && ! ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1; then
+    runtime=libclang-rt-dev
+else
+    runtime=
+fi
+
+if [ -n "$missing$runtime" ]; then
+    if [ "$(id -u)" -ne 0 ]; then
+        say "not installed:$missing $runtime"
+        say "run this as root: sudo $0 $*"
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    # The package lists may be there already; ask the network only when they do not serve.
+    # shellcheck disable=SC2086
+    if ! apt-get install -y -q --no-remove --no-install-recommends $missing $runtime; then
+        apt-get update -q
+        # Not every release has the runtime under this name; it is needed for `make fuzz` only.
+        if [ -n "$runtime" ] && ! apt-cache show "$runtime" >/dev/null 2>&1; then
+            say "no package '$runtime' here: \`make fuzz\` will not work, all else does"
+            runtime=
+        fi
+        # shellcheck disable=SC2086
+        apt-get install -y -q --no-remove --no-install-recommends $missing $runtime
+    fi
+fi
+
+[ $# -eq 0 ] || exec "$@"

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""Command lines: help, typing errors, and what each program refuses before it does anything."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from eefs import free_port, mounts, read, write
+
+PROGRAMS = ["eefs-master", "mount.eefs", "eefs-status", "eefs-sqldump", "eefs-sqlimport"]
+
+
+@pytest.mark.san
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help(site, name):
+    out = site.run(name, "--help")
+    assert "usage" in out.stdout.lower()
+    assert not out.stderr
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_version(site, name):
+    out = site.run(name, "--version")
+    assert name in out.stdout and "0." in out.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_unknown_option(site, name):
+    args = ["serve"] if name == "eefs-master" else []
+    out = site.run(name, *args, "--nonsense", check=False)
+    assert out.returncode in (1, 3), out  # 3: eefs-status knows nothing
+    assert "nonsense" in out.stderr
+    assert len(out.stderr.strip().splitlines()) <= 3
+
+
+def test_typing_error_gets_a_suggestion(site):
+    out = site.run("eefs-master", "serve", "--rot", "/tmp", check=False)
+    assert out.returncode == 1
+    assert "did you mean 'root'" in out.stderr
+
+
+def test_serve_refuses_a_public_address(site):
+    master = site.master(start=False)
+    out = site.run("eefs-master", "serve", "--root", master.root, "--state", master.state,
+                   "--listen", "0.0.0.0:%d" % master.port, check=False, timeout=20)
+    assert out.returncode == 1
+    assert "--insecure-http" in out.stderr
+
+
+@pytest.mark.parametrize("listen", ["", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999",
+                                    "127.0.0.1:0x50"])
+def test_serve_refuses_a_bad_address(site, listen):
+    master = site.master(start=False)
+    out = site.run("eefs-master", "serve", "--root", master.root, "--state", master.state,
+                   "--listen", listen, check=False, timeout=20)
+    assert out.returncode == 1
+    assert out.stderr.strip()
+
+
+def test_serve_refuses_a_missing_root(site):
+    master = site.master(start=False)
+    os.rmdir(master.root)
+    out = site.run("eefs-master", "serve", "--root", master.root, "--state", master.state,
+                   "--listen", "127.0.0.1:%d" % master.port, check=False, timeout=20)
+    assert out.returncode == 1
+    assert master.root in out.stderr
+
+
+def test_serve_refuses_a_busy_port(site):
+    first = site.master("one")
+    second = site.master("two", start=False)
+    out = site.run("eefs-master", "serve", "--root", second.root, "--state", second.state,
+                   "--listen", "127.0.0.1:%d" % first.port, check=False, timeout=20)
+    assert out.returncode == 1
+    assert str(first.port) in out.stderr
+
+
+def test_second_serve_of_one_state_is_refused(site):
+    master = site.master()
+    out = site.run("eefs-master", "serve", "--root", master.root, "--state", master.state,
+                   "--listen", "127.0.0.1:%d" % free_port(), check=False, timeout=20)
+    assert out.returncode == 1
+    assert master.state in out.stderr or master.root in out.stderr
+
+
+def test_mirror_add_list_remove(site):
+    """Works before the first serve; the token is shown once, with the line for fstab."""
+    master = site.master(start=False)
+    out = site.run("eefs-master", "mirror", "add", "slave1", "--state", master.state,
+                   "--url", "https://master.example.org/")
+    assert "https://master.example.org/ " in out.stdout
+    assert " eefs " in out.stdout and "token_file=" in out.stdout
+    token = site.run("eefs-master", "mirror", "add", "slave2", "--state", master.state,
+                     "--token-only").stdout
+    assert len(token.strip()) >= 32 and token.count("\n") == 1
+
+    listed = site.run("eefs-master", "mirror", "list", "--state", master.state).stdout
+    assert "slave1" in listed and "slave2" in listed and token.strip() not in listed
+    for name in os.listdir(master.state):
+        path = os.path.join(master.state, name)
+        if os.path.isfile(path):
+            assert token.strip().encode() not in read(path), "the token itself is stored in " + name
+
+    out = site.run("eefs-master", "mirror", "add", "slave1", "--state", master.state, check=False)
+    assert out.returncode == 1 and "slave1" in out.stderr
+    site.run("eefs-master", "mirror", "remove", "slave1", "--state", master.state)
+    assert "slave1" not in site.run("eefs-master", "mirror", "list", "--state", master.state).stdout
+    out = site.run("eefs-master", "mirror", "remove", "slave1", "--state", master.state, check=False)
+    assert out.returncode == 1 and "slave1" in out.stderr
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "x" * 300, "-x", "ä"])
+def test_mirror_names(site, name):
+    master = site.master(start=False)
+    out = site.run("eefs-master", "mirror", "add", "--state", master.state, "--", name, check=False)
+    assert out.returncode == 1
+    assert out.stderr.strip()
+
+
+@pytest.mark.parametrize("path", ["/abs", "../up", "a//b", "a/./b"])
+def test_mirror_paths(site, path):
+    master = site.master(start=False)
+    out = site.run("eefs-master", "mirror", "add", "slave1", "--state", master.state,
+                   "--write", path, check=False)
+    assert out.returncode == 1
+    assert path in out.stderr
+
+
+def test_mirror_changes_while_serving(site):
+    master = site.master()
+    token = master.add_mirror("slave1")
+    assert master.get("/v1/hello", token=token).json()["name"] == "slave1"
+    site.run("eefs-master", "mirror", "remove", "slave1", "--state", master.state)
+    assert master.get("/v1/hello", token=token).status == 401
+
+
+@pytest.mark.parametrize("args", [[], ["http://127.0.0.1:1/"], ["a", "b", "c"]])
+def test_mount_usage(site, args):
+    out = site.run("mount.eefs", *args, check=False)
+    assert out.returncode == 1
+    assert out.stderr.strip()
+
+
+@pytest.mark.parametrize("options, says", [
+    ("cahce_size=1G", "cache_size"),
+    ("cache_size=lots", "cache_size"),
+    ("offline=maybe", "queue|fail"),
+    ("umask=9", "umask"),
+    ("uid=-1", "uid"),
+])
+def test_mount_bad_options(site, options, says):
+    mount = site.mount(site.master(), start=False)
+    out = site.run("mount.eefs", mount.url, mount.point, "-o", mount.option_list() + "," + options,
+                   check=False)
+    assert out.returncode == 1
+    assert says in out.stderr
+    assert mount.point not in mounts()
+
+
+def test_mount_sloppy_and_fstab_options(site):
+    """What mount(8) passes on is ignored; -s forgives unknown options; -n and -v are fine."""
+    mount = site.mount(site.master(), start=False)
+    out = mount.try_start("-s", "-n", "-v", "-o", "rw,nodev,nosuid,noatime,user,nofail,_netdev,"
+                          "auto,exec,relatime,x-systemd.automount,nonsense=1")
+    assert out.returncode == 0, out.stderr
+    assert mount.mounted()
+
+
+def test_mount_fake(site):
+    """-f goes through the motions but does not mount."""
+    mount = site.mount(site.master(), start=False)
+    out = mount.try_start("-f")
+    assert out.returncode == 0, out.stderr
+    assert mount.point not in mounts()
+
+
+@pytest.mark.parametrize("spec", ["", "master", "ftp://127.0.0.1/", "http://", "http://:80/",
+                                  "http://127.0.0.1:99999/"])
+def test_mount_bad_spec(site, spec):
+    mount = site.mount(site.master(), start=False)
+    mount.url = spec
+    out = mount.try_start()
+    assert out.returncode in (1, 32)
+    assert out.stderr.strip()
+    assert mount.point not in mounts()
+
+
+def test_mount_missing_token_option(site):
+    mount = site.mount(site.master(), start=False)
+    out = mount.try_start(token_file=None)
+    assert out.returncode in (1, 32)
+    assert "token" in out.stderr
+
+
+def test_status_of_nothing(site):
+    code, status = site.status()
+    assert code == 3
+    assert status["mounts"] == []
+    text = site.run("eefs-status", check=False)
+    assert text.returncode == 3 and (text.stdout + text.stderr).strip()
+    assert site.run("eefs-status", "--timeout", "5", "--wait", check=False).returncode == 3
+
+
+@pytest.mark.san
+def test_status_text_and_json(site):
+    master = site.master()
+    write(master.path("a.txt"), "a")
+    mount = site.mount(master)
+    mount.synced()
+    code, status = site.status()
+    assert code == 0, status
+    one = status["mounts"][0]
+    assert one["instance"] == "slave1" and one["mountpoint"] == mount.point
+    assert one["state"] in ("OK", "SYNCING") and one["pending"] == 0
+    assert status["masters"] and json.dumps(status["masters"]).count("slave1")
+    text = site.run("eefs-status").stdout
+    assert "slave1" in text and mount.point in text and one["state"] in text
+
+
+def test_deps_runs_its_command():
+    """packaging/deps.sh COMMAND installs what is missing and becomes COMMAND."""
+    out = subprocess.run([os.path.join(os.path.dirname(__file__), "../../packaging/deps.sh"),
+                          "sh", "-c", "echo ran; exit 7"], capture_output=True, text=True)
+    assert out.returncode == 7, out.stderr
+    assert out.stdout.endswith("ran\n")
+
+
+def test_install_layout(site):
+    """make install puts every program, unit and configuration where packages expect them."""
+    repo = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
+    dest = os.path.join(site.base, "dest")
+    subprocess.run(["make", "-s", "install", "DESTDIR=" + dest], cwd=repo, env=env, check=True,
+                   capture_output=True)
+    for path in ["bin/eefs-master", "bin/eefs-status", "bin/eefs-sqldump", "bin/eefs-sqlimport",
+                 "sbin/mount.eefs", "sbin/mount.fuse.eefs", "lib/systemd/system/eefs-master.service",
+                 "lib/systemd/system/eefs-sqldump.timer",
+                 "lib/systemd/system/eefs-sqlimport.service", "lib/sysusers.d/eefs.conf",
+                 "lib/tmpfiles.d/eefs.conf"]:
+        assert os.path.exists(os.path.join(dest, "usr", path)), path

@@ -119,6 +119,14 @@ def mounts():
     return table
 
 
+def unmount(point, lazy=False):
+    """umount(8) for root, fusermount3 for others. True when it worked."""
+    command = ["umount"] if os.getuid() == 0 else ["fusermount3", "-u"]
+    if lazy:
+        command += ["-l" if os.getuid() == 0 else "-z"]
+    return subprocess.run(command + [point], capture_output=True, timeout=30).returncode == 0
+
+
 class Process:
     """A child with its output in a log file."""
 
@@ -341,8 +349,7 @@ class Mount:
     def stop(self):
         """umount, and the daemon ends by itself with exit code 0."""
         if self.mounted():
-            wait_for(lambda: subprocess.run(["umount", self.point], capture_output=True)
-                     .returncode == 0, 10, "umount")
+            wait_for(lambda: unmount(self.point), 10, "umount")
         if self.process:
             try:
                 code = self.process.popen.wait(20 * SLOW)
@@ -365,16 +372,15 @@ class Mount:
         assert out.returncode == 0, out.stdout + out.stderr
 
     def cleanup(self):
-        if self.point in mounts():
-            subprocess.run(["umount", self.point], capture_output=True, timeout=20) \
-                if self.process is None or self.process.running() else None
+        if self.point in mounts() and (self.process is None or self.process.running()):
+            unmount(self.point)
         if self.process and self.process.running():
             try:
                 self.process.popen.wait(10 * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         while self.point in mounts():  # a dead or a busy one
-            subprocess.run(["umount", "-l", self.point], capture_output=True, timeout=20, check=True)
+            assert unmount(self.point, lazy=True)
 
 
 class Link:

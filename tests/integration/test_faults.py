@@ -5,13 +5,12 @@ with an older database; kill -9 on either side."""
 import errno
 import os
 import shutil
-import subprocess
 import threading
 import time
 
 import pytest
 
-from eefs import SLOW, free_port, mounts, read, tree, wait_for, write
+from eefs import SLOW, free_port, mounts, read, tree, unmount, wait_for, write
 
 
 @pytest.fixture
@@ -310,7 +309,7 @@ def test_killed_mirror_loses_nothing_that_returned(site, master):
     os.unlink(mount.path("uploads/old.txt"))
     want = tree(mount.path("uploads"))
     mount.kill()
-    subprocess.run(["umount", mount.point], check=True)
+    assert unmount(mount.point)
     mount.start()
     assert tree(mount.path("uploads")) == want
     link.restore()

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from eefs import SLOW, mounts, read, tree, wait_for, write
+from eefs import SLOW, mounts, read, tree, unmount, wait_for, write
 
 
 def fill(master):
@@ -386,7 +386,7 @@ def test_as_mount8_calls_it(site, master):
     assert read(mount.path("css/a.css")) == b"body{}"  # ready means ready
     write(mount.path("uploads/x"), "x")
     assert read(master.path("uploads/x")) == b"x"
-    subprocess.run(["umount", mount.point], check=True)
+    assert unmount(mount.point)
     wait_for(lambda: not list(p for p in site._strays() if b"mount.eefs" in
                               read("/proc/%d/cmdline" % p)), 15, "daemon gone")
 

@@ -3,11 +3,12 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
-from eefs import free_port, mounts, read, write
+from eefs import REPO, free_port, mounts, read, write
 
 PROGRAMS = ["eefs-master", "mount.eefs", "eefs-status", "eefs-sqldump", "eefs-sqlimport"]
 
@@ -221,7 +222,7 @@ def test_status_text_and_json(site):
 
 def test_deps_runs_its_command():
     """packaging/deps.sh COMMAND installs what is missing and becomes COMMAND."""
-    out = subprocess.run([os.path.join(os.path.dirname(__file__), "../../packaging/deps.sh"),
+    out = subprocess.run([os.path.join(REPO, "packaging", "deps.sh"),
                           "sh", "-c", "echo ran; exit 7"], capture_output=True, text=True)
     assert out.returncode == 7, out.stderr
     assert out.stdout.endswith("ran\n")
@@ -229,10 +230,9 @@ def test_deps_runs_its_command():
 
 def test_install_layout(site):
     """make install puts every program, unit and configuration where packages expect them."""
-    repo = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
     dest = os.path.join(site.base, "dest")
-    subprocess.run(["make", "-s", "install", "DESTDIR=" + dest], cwd=repo, env=env, check=True,
+    subprocess.run(["make", "-s", "install", "DESTDIR=" + dest], cwd=REPO, env=env, check=True,
                    capture_output=True)
     for path in ["bin/eefs-master", "bin/eefs-status", "bin/eefs-sqldump", "bin/eefs-sqlimport",
                  "sbin/mount.eefs", "sbin/mount.fuse.eefs", "lib/systemd/system/eefs-master.service",
@@ -240,3 +240,43 @@ def test_install_layout(site):
                  "lib/systemd/system/eefs-sqlimport.service", "lib/sysusers.d/eefs.conf",
                  "lib/tmpfiles.d/eefs.conf"]:
         assert os.path.exists(os.path.join(dest, "usr", path)), path
+
+
+def documented():
+    """(program, option) of every command line in the README and in the units."""
+    found = set()
+    texts = [os.path.join(REPO, "README.md")]
+    units = os.path.join(REPO, "packaging", "systemd")
+    texts += [os.path.join(units, name) for name in os.listdir(units)]
+    for path in texts:
+        for line in read(path).decode().splitlines():
+            for name in PROGRAMS:
+                for command in re.findall(r"%s((?: [^`|]*)?)" % re.escape(name), line):
+                    found |= {(name, option) for option in re.findall(r" --([a-z-]+)", command)}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name, option", documented())
+def test_documented_options_exist(site, name, option):
+    assert "--" + option in site.run(name, "--help").stdout.replace("_", "-")
+
+
+def test_documented_mount_options_exist(site):
+    text = read(os.path.join(REPO, "README.md")).decode()
+    table = text[text.index("## Options of the mount"):text.index("## Status")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    names = {name for row in rows for name in re.findall(r"`([a-z_]+)=?", row)} - {"none"}
+    names -= {"none", "GLOB"}
+    shown = site.run("mount.eefs", "--help").stdout
+    assert len(names) > 10
+    assert not [name for name in names if name not in shown]
+
+
+def test_documented_targets_exist():
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
+    known = subprocess.run(["make", "-s", "help"], cwd=REPO, env=env, capture_output=True, text=True,
+                           check=True).stdout
+    known = {line.split()[0] for line in known.splitlines()}
+    text = read(os.path.join(REPO, "README.md")).decode()
+    used = set(re.findall(r"(?m)^    (?:sudo (?:packaging/deps.sh )?)?make ([a-z-]+)", text))
+    assert used and used <= known, used - known

@@ -21,6 +21,7 @@
 
 static char dir[] = "/tmp/eefs-unit-XXXXXX";
 static char path[64];
+static char argument[] = "argument";
 static struct ctl_server *server;
 
 static void handler(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
@@ -49,7 +50,7 @@ static int setup(void **state)
     if (!mkdtemp(dir))
         return -1;
     snprintf(path, sizeof(path), "%s/s.sock", dir);
-    return ctl_server_start(path, 0666, handler, "argument", &server, NULL);
+    return ctl_server_start(path, 0666, handler, argument, &server, NULL);
 }
 
 static int teardown(void **state)
@@ -177,19 +178,19 @@ static void test_nobody(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
     close(fd);
     assert_int_equal(ctl_connect(none, 1000, &c, &e), -ECONNREFUSED);
-    assert_int_equal(ctl_server_start(none, 0600, handler, "", &s, &e), 0);
+    assert_int_equal(ctl_server_start(none, 0600, handler, argument, &s, &e), 0);
     assert_int_equal(ctl_connect(none, 1000, &c, &e), 0);
     ctl_close(c);
     ctl_server_stop(s);
     s = NULL;
     assert_int_equal(access(none, F_OK), -1);
 
-    assert_int_equal(ctl_server_start(path, 0600, handler, "", &s, &e), -EADDRINUSE);
+    assert_int_equal(ctl_server_start(path, 0600, handler, argument, &s, &e), -EADDRINUSE);
     assert_null(s);
     memset(longest, 'x', sizeof(longest) - 1);
     longest[0] = '/';
     longest[sizeof(longest) - 1] = '\0';
-    assert_int_equal(ctl_server_start(longest, 0600, handler, "", &s, &e), -ENAMETOOLONG);
+    assert_int_equal(ctl_server_start(longest, 0600, handler, argument, &s, &e), -ENAMETOOLONG);
     assert_int_equal(ctl_connect(longest, 1000, &c, &e), -ENAMETOOLONG);
 }
 
@@ -203,7 +204,7 @@ static void test_stop_with_stream(void **state)
 
     (void)state;
     snprintf(other, sizeof(other), "%s/o.sock", dir);
-    assert_int_equal(ctl_server_start(other, 0600, handler, "", &s, NULL), 0);
+    assert_int_equal(ctl_server_start(other, 0600, handler, argument, &s, NULL), 0);
     assert_int_equal(ctl_connect(other, 5000, &c, NULL), 0);
     assert_int_equal(ctl_send(c, request, 5000, NULL), 0);
     assert_int_equal(ctl_recv(c, 5000, &line, NULL), 0);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inside: struct mirror as its threads see it. Only the files of sync/mirror include this.
+ *
+ *   pull    hello, feed pages → base; the prober while the link is down      (1 thread)
+ *   push    outbox → POST /v1/ops                                            (1 thread)
+ *   upload  large contents ahead of their operations                         (4 threads)
+ *   wait    who waits for the master's answer                                (1 thread)
+ *   fetch   contents on demand and ahead of it                               (4 + 2 threads)
+ *   tell    changed paths → fs and watch streams                             (1 thread)
+ *   prefetch  walks, eviction, sync mark                                     (1 thread)
+ *   state   status and its reports                                           (1 thread)
+ *   control the socket's threads (sync/common/ctl.h)
+ *
+ * Each part has its own lock and none calls another part's functions while holding it.
+ */
+#ifndef EEFS_MIRROR_INSIDE_H
+#define EEFS_MIRROR_INSIDE_H
+
+#include <stdatomic.h>
+
+#include "sync/common/ctl.h"
+#include "sync/mirror/follow.h"
+#include "sync/mirror/link.h"
+#include "sync/mirror/mirror.h"
+#include "sync/mirror/store_admin.h"
+#include "sync/proto/http_client.h"
+
+struct pull;
+struct push;
+struct upload;
+struct wait;
+struct fetch;
+struct tell;
+struct prefetch;
+struct state;
+
+struct mirror {
+    struct mirror_config cfg; /* own copies of the strings */
+    int lock_fd;              /* CACHE/lock */
+    struct replica *replica;
+    struct store *store;
+    struct http *http;
+    struct link link;
+    atomic_bool stop;
+    atomic_llong moved;   /* bytes moved by uploads and ops, and one for each answer */
+    pthread_mutex_t lock; /* guards name and fault */
+    char name[128];       /* the mirror's name on the master */
+    char fault[512];      /* why it cannot go on (FAILED), "" otherwise */
+    char action[256];
+    struct pull *pull;
+    struct push *push;
+    struct upload *upload;
+    struct wait *wait;
+    struct fetch *fetch;
+    struct tell *tell;
+    struct prefetch *prefetch;
+    struct state *state;
+    struct ctl_server *control;
+};
+
+static inline bool mirror_stopping(struct mirror *m)
+{
+    return atomic_load(&m->stop);
+}
+
+/* Sets (or with "" clears) the lasting fault that status shows as FAILED; logs a new one. */
+void mirror_fault(struct mirror *m, const char *fault, const char *action);
+/* Takes the outcome of http_run into the link: -errno, 401 and 5xx bring it down. Returns 0 when
+ * the answer is to be looked at, else -errno with e filled. */
+int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e);
+
+/* Every x_new makes the part, x_start its threads, x_stop joins them (m->stop is set, http
+ * stopped), x_free. */
+
+/* --- pull.c --- */
+struct pull *pull_new(struct mirror *m);
+void pull_free(struct pull *p);
+int pull_start(struct pull *p);
+void pull_stop(struct pull *p);
+/* hello and the whole first listing, in the caller's thread, until mono ms deadline. */
+int pull_first(struct pull *p, int64_t deadline, struct err *e);
+/* True when the last page set reached the head. */
+bool pull_in_step(struct pull *p, int64_t *since);
+
+/* --- push.c --- */
+struct push *push_new(struct mirror *m);
+void push_free(struct push *p);
+int push_start(struct push *p);
+void push_stop(struct push *p);
+void push_kick(struct push *p);
+/* Why the first operation does not go through ("" when it does); out holds 512 bytes. */
+void push_reason(struct push *p, char *out);
+
+/* --- upload.c --- */
+enum upload_state { UPLOAD_BUSY, UPLOAD_DONE, UPLOAD_FAILED };
+struct upload *upload_new(struct mirror *m, const char *outbox);
+void upload_free(struct upload *u);
+int upload_start(struct upload *u);
+void upload_stop(struct upload *u);
+/* Wants content on the master; tells how that stands. A failed one is tried again by the next call.
+ * push_kick is called whenever one ends. e: why it failed. */
+enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, struct err *e);
+void upload_forget(struct upload *u, const struct hash *h);
+
+/* --- wait.c --- */
+struct wait *wait_new(struct mirror *m);
+void wait_free(struct wait *w);
+int wait_start(struct wait *w);
+void wait_stop(struct wait *w); /* ends what waits, as if cut */
+void wait_wake(struct wait *w); /* answers came in, or the link went down */
+uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg);
+void wait_cut(struct wait *w, uint64_t ticket);
+
+/* --- fetch.c --- */
+struct fetch *fetch_new(struct mirror *m);
+void fetch_free(struct fetch *f);
+int fetch_start(struct fetch *f);
+void fetch_stop(struct fetch *f); /* what waits ends with -EIO */
+/* done NULL: prefetch. */
+void fetch_want(struct fetch *f, const struct hash *h, int64_t size, mirror_done_fn *done,
+                void *arg);
+size_t fetch_queued(struct fetch *f); /* prefetches not begun */
+bool fetch_came_in(struct fetch *f);  /* true once after something was stored */
+
+/* --- prefetch.c --- */
+struct prefetch *prefetch_new(struct mirror *m);
+void prefetch_free(struct prefetch *p);
+int prefetch_start(struct prefetch *p);
+void prefetch_stop(struct prefetch *p);
+void prefetch_walk(struct prefetch *p); /* soon: look at the whole tree */
+bool prefetch_wants(struct prefetch *p, const char *path);
+bool prefetch_any(struct prefetch *p); /* the policy is not "none" */
+bool prefetch_room(struct prefetch *p);
+
+/* --- tell.c --- */
+struct tell *tell_new(struct mirror *m);
+void tell_free(struct tell *t);
+int tell_start(struct tell *t, mirror_change_fn *changed, void *arg);
+void tell_stop(struct tell *t);
+/* Takes over what is in `paths` (empty afterwards). */
+void tell_changed(struct tell *t, struct strlist *paths);
+/* Streams changes at or under `path` into conn until it is closed; in the connection's thread. */
+void tell_watch(struct tell *t, struct ctl_conn *conn, const char *path);
+
+/* --- state.c --- */
+struct state *state_new(struct mirror *m);
+void state_free(struct state *s);
+int state_start(struct state *s);
+void state_stop(struct state *s);
+/* The whole status object, new reference. */
+json_t *state_json(struct mirror *m);
+
+/* --- control.c --- */
+int control_start(struct mirror *m, struct err *e);
+void control_stop(struct mirror *m);
+
+#endif

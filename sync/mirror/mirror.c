@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/mirror/mirror.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/thread.h"
+#include "sync/mirror/inside.h"
+
+#define FIRST_MS 30000
+
+static void copy_config(struct mirror *m, const struct mirror_config *cfg)
+{
+    size_t i;
+
+    m->cfg = *cfg;
+    m->cfg.url = xstrdup(cfg->url);
+    m->cfg.token = NULL; /* http_client keeps it */
+    m->cfg.cache = xstrdup(cfg->cache);
+    m->cfg.instance = xstrdup(cfg->instance);
+    m->cfg.mountpoint = xstrdup(cfg->mountpoint);
+    m->cfg.rundir = xstrdup(cfg->rundir);
+    m->cfg.prefetch = (struct strlist){NULL, 0};
+    for (i = 0; i < cfg->prefetch.n; i++)
+        strlist_add(&m->cfg.prefetch, cfg->prefetch.v[i]);
+}
+
+static void free_text(const char *s)
+{
+    char *p;
+
+    memcpy(&p, &s, sizeof(p));
+    free(p);
+}
+
+static int lock_cache(struct mirror *m, struct err *e)
+{
+    const char *cache = m->cfg.cache;
+    char *path;
+    int r = file_mkdirs(cache, 0700);
+
+    if (r < 0)
+        return err_sys(e, -r, "cannot create the cache folder '%s'", cache);
+    if (chmod(cache, 0700) < 0)
+        return err_sys(e, errno, "cannot make the cache folder '%s' private", cache);
+    path = xasprintf("%s/lock", cache);
+    m->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    r = m->lock_fd < 0 ? err_sys(e, errno, "cannot open '%s'", path) : 0;
+    free(path);
+    if (r == 0 && flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        r = errno == EWOULDBLOCK ? err_set(e, EBUSY,
+                                           "the cache '%s' is in use by another mount; unmount it "
+                                           "or choose another 'cache' folder",
+                                           cache)
+                                 : err_sys(e, errno, "cannot lock the cache '%s'", cache);
+    return r;
+}
+
+static bool is_pinned(void *arg, const struct hash *h)
+{
+    struct mirror *m = arg;
+
+    return replica_pins(m->replica, h);
+}
+
+static int first_contact(struct mirror *m, struct err *e)
+{
+    int r = pull_first(m->pull, clock_mono_ms() + FIRST_MS, e);
+
+    if (r < 0 && r != -EACCES && r != -EXDEV)
+        err_prefix(e, "the cache '%s' is empty and the first listing failed", m->cfg.cache);
+    return r;
+}
+
+int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
+{
+    struct mirror *m = xcalloc(1, sizeof(*m));
+    char *outbox = NULL;
+    int r;
+
+    m->lock_fd = -1;
+    mutex_init(&m->lock);
+    link_init(&m->link);
+    copy_config(m, cfg);
+    r = lock_cache(m, e);
+    if (r == 0)
+        r = replica_open(m->cfg.cache, cfg->read_only, &m->replica, e);
+    if (r == 0)
+        r = store_new(m->cfg.cache, cfg->cache_size, is_pinned, m, &m->store, e);
+    if (r == 0)
+        r = http_new(cfg->url, cfg->token, &m->http, e);
+    if (r == 0) {
+        outbox = replica_outbox_id(m->replica);
+        m->pull = pull_new(m);
+        m->push = push_new(m);
+        m->upload = upload_new(m, outbox);
+        m->wait = wait_new(m);
+        m->fetch = fetch_new(m);
+        m->tell = tell_new(m);
+        m->prefetch = prefetch_new(m);
+        m->state = state_new(m);
+        if (!replica_is_complete(m->replica))
+            r = first_contact(m, e);
+    }
+    free(outbox);
+    if (r < 0)
+        mirror_close(m);
+    else
+        *ret = m;
+    return r;
+}
+
+int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct err *e)
+{
+    int r = control_start(m, e);
+
+    if (r < 0)
+        return r;
+    r = tell_start(m->tell, changed, arg);
+    r = r < 0 ? r : fetch_start(m->fetch);
+    r = r < 0 ? r : upload_start(m->upload);
+    r = r < 0 ? r : wait_start(m->wait);
+    r = r < 0 ? r : push_start(m->push);
+    r = r < 0 ? r : pull_start(m->pull);
+    r = r < 0 ? r : prefetch_start(m->prefetch);
+    r = r < 0 ? r : state_start(m->state);
+    if (r < 0) {
+        err_sys(e, -r, "cannot start a thread");
+        mirror_stop(m, 0);
+    }
+    return r;
+}
+
+static void flush(struct mirror *m, int64_t flush_ms)
+{
+    int64_t until = clock_mono_ms() + flush_ms, pending = 0, quarantined = 0;
+
+    push_kick(m->push);
+    for (;;) {
+        replica_outbox_count(m->replica, &pending, &quarantined);
+        if (pending == 0 || !link_is_up(&m->link) || clock_mono_ms() >= until)
+            break;
+        usleep(10000);
+    }
+    if (pending > 0)
+        log_warn("%lld changes are not on the master yet; they are kept in '%s' and sent after the "
+                 "next mount",
+                 (long long)pending, m->cfg.cache);
+}
+
+void mirror_stop(struct mirror *m, int64_t flush_ms)
+{
+    flush(m, flush_ms);
+    atomic_store(&m->stop, true);
+    http_stop(m->http);
+    link_wake(&m->link);
+    tell_stop(m->tell); /* first: a watch stream must end before its connection is joined */
+    control_stop(m);
+    pull_stop(m->pull);
+    push_stop(m->push);
+    upload_stop(m->upload);
+    prefetch_stop(m->prefetch);
+    fetch_stop(m->fetch);
+    wait_stop(m->wait);
+    state_stop(m->state);
+    store_sync(m->store);
+    replica_sync(m->replica);
+}
+
+void mirror_close(struct mirror *m)
+{
+    if (!m)
+        return;
+    state_free(m->state);
+    prefetch_free(m->prefetch);
+    tell_free(m->tell);
+    fetch_free(m->fetch);
+    wait_free(m->wait);
+    upload_free(m->upload);
+    push_free(m->push);
+    pull_free(m->pull);
+    http_free(m->http);
+    if (m->store)
+        store_free(m->store);
+    if (m->replica)
+        replica_close(m->replica);
+    if (m->lock_fd >= 0)
+        close(m->lock_fd);
+    link_release(&m->link);
+    mutex_destroy(&m->lock);
+    free_text(m->cfg.url);
+    free_text(m->cfg.cache);
+    free_text(m->cfg.instance);
+    free_text(m->cfg.mountpoint);
+    free_text(m->cfg.rundir);
+    strlist_release(&m->cfg.prefetch);
+    free(m);
+}
+
+struct replica *mirror_replica(struct mirror *m)
+{
+    return m->replica;
+}
+
+struct store *mirror_store(struct mirror *m)
+{
+    return m->store;
+}
+
+void mirror_fetch(struct mirror *m, const struct hash *h, int64_t size, mirror_done_fn *done,
+                  void *arg)
+{
+    fetch_want(m->fetch, h, size, done, arg);
+}
+
+uint64_t mirror_wait(struct mirror *m, int64_t opid, mirror_done_fn *done, void *arg)
+{
+    push_kick(m->push);
+    return wait_add(m->wait, opid, done, arg);
+}
+
+void mirror_wait_cut(struct mirror *m, uint64_t ticket)
+{
+    wait_cut(m->wait, ticket);
+}
+
+void mirror_kick(struct mirror *m)
+{
+    push_kick(m->push);
+}
+
+void mirror_fault(struct mirror *m, const char *fault, const char *action)
+{
+    bool fresh;
+
+    mutex_lock(&m->lock);
+    fresh = *fault && strcmp(fault, m->fault) != 0;
+    snprintf(m->fault, sizeof(m->fault), "%s", fault);
+    snprintf(m->action, sizeof(m->action), "%s", action);
+    mutex_unlock(&m->lock);
+    if (fresh)
+        log_error("%s; %s", fault, action);
+}
+
+int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e)
+{
+    if (result < 0) {
+        e->code = -result;
+        link_fail(&m->link, e);
+    } else if (reply->status == 401) {
+        result = err_set(e, EACCES,
+                         "the master does not know this token; make one with: "
+                         "eefs-master mirror add");
+        link_deny(&m->link, e->text);
+    } else if (reply->status >= 500 && reply->status != 507) {
+        result = err_set(e, EREMOTEIO, "the master cannot answer now: %s", reply->text);
+        link_fail(&m->link, e);
+    } else {
+        mutex_lock(&m->link.lock);
+        m->link.contact = clock_mono_ms();
+        mutex_unlock(&m->link.lock);
+        atomic_fetch_add(&m->moved, 1);
+    }
+    return result;
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pull: follows the master. Each contact begins with hello (whose master is it, what may we see);
+ * then page sets are staged and applied at their commit line, and a long poll waits for the next.
+ * When anything fails the link is down and hello is what tries again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/thread.h"
+#include "sync/mirror/inside.h"
+#include "sync/proto/cursor.h"
+#include "sync/proto/json.h"
+#include "sync/proto/wire.h"
+
+#define STAGE_BATCH  500
+#define BACKOFF_MIN  1000
+#define BACKOFF_MAX  5000
+#define BACKOFF_DENY 15000
+#define INLINE_FIRST 4096 /* bytes, while listing */
+
+struct ahead { /* a content to prefetch once its page set is applied */
+    struct hash hash;
+    int64_t size;
+};
+
+struct pull {
+    struct mirror *m;
+    pthread_t thread;
+    bool running;
+    atomic_bool in_step;
+    atomic_llong step_at; /* mono ms of the last commit that reached the head */
+    /* pull thread only: the page being read */
+    struct buf line;
+    struct entry batch[STAGE_BATCH];
+    size_t n_batch;
+    size_t n_set;   /* entries staged in this page set */
+    char *end;      /* cursor of the page's last line */
+    bool committed; /* it was a commit line */
+    struct err err;
+    struct ahead *ahead;
+    size_t n_ahead, cap_ahead;
+};
+
+struct pull *pull_new(struct mirror *m)
+{
+    struct pull *p = xcalloc(1, sizeof(*p));
+
+    p->m = m;
+    return p;
+}
+
+static void drop_page(struct pull *p)
+{
+    while (p->n_batch > 0)
+        entry_release(&p->batch[--p->n_batch]);
+    buf_clear(&p->line);
+    free(p->end);
+    p->end = NULL;
+}
+
+void pull_free(struct pull *p)
+{
+    if (!p)
+        return;
+    drop_page(p);
+    buf_release(&p->line);
+    free(p->ahead);
+    free(p);
+}
+
+bool pull_in_step(struct pull *p, int64_t *since)
+{
+    *since = atomic_load(&p->step_at);
+    return atomic_load(&p->in_step);
+}
+
+/* --- hello --- */
+
+static int take_hello(struct pull *p, json_t *v, struct err *e)
+{
+    struct remote remote = {0};
+    const char *id = NULL, *name = NULL;
+    int64_t protocol = 0, scopegen = 0;
+    size_t i;
+    json_t *x;
+    int r;
+
+    if (json_get_int(v, "protocol", 0, INT32_MAX, false, 0, &protocol, e) < 0 ||
+        json_get_text(v, "master_id", &id, e) < 0 || json_get_text(v, "name", &name, e) < 0 ||
+        json_get_int(v, "scopegen", 0, INT64_MAX, false, 0, &scopegen, e) < 0)
+        return -EPROTO;
+    if (protocol != WIRE_PROTOCOL)
+        return err_set(e, EPROTO,
+                       "the master speaks protocol %lld, this mirror %d: update the older",
+                       (long long)protocol, WIRE_PROTOCOL);
+    if (scope_from_json(v, &remote.scope) < 0)
+        return err_set(e, EPROTO, "the master's hello has no valid scope");
+    json_array_foreach(json_object_get(v, "exclude"), i, x)
+    {
+        if (json_is_string(x))
+            strlist_add(&remote.exclude, json_string_value(x));
+    }
+    remote.master_id = id;
+    remote.name = name;
+    remote.scopegen = scopegen;
+    r = replica_set_remote(p->m->replica, &remote);
+    if (r == 0) {
+        mutex_lock(&p->m->lock);
+        snprintf(p->m->name, sizeof(p->m->name), "%s", name);
+        mutex_unlock(&p->m->lock);
+    }
+    scope_release(&remote.scope);
+    strlist_release(&remote.exclude);
+    if (r == -EXDEV)
+        return err_set(e, EXDEV, "the cache '%s' belongs to another master than '%s'",
+                       p->m->cfg.cache, p->m->cfg.url);
+    if (r < 0)
+        return err_sys(e, -r, "cannot write the cache '%s'", p->m->cfg.cache);
+    return 0;
+}
+
+static int say_hello(struct pull *p, struct err *e)
+{
+    struct http_request q = {.method = "GET", .path = WIRE_HELLO, .type = "application/json"};
+    struct http_reply reply;
+    json_t *v = NULL;
+    int r = http_run(p->m->http, &q, &reply, e);
+
+    if (r == 0 && reply.status == 401) {
+        r = err_set(e, EACCES,
+                    "the master does not know this token; make one with: "
+                    "eefs-master mirror add");
+        link_deny(&p->m->link, e->text);
+    } else if (r < 0) {
+        link_fail(&p->m->link, e);
+    } else if (reply.status != 200) {
+        r = err_set(e, EREMOTEIO, "the master at '%s' says: %s", p->m->cfg.url, reply.text);
+        link_fail(&p->m->link, e);
+    } else {
+        v = http_reply_json(&reply, e);
+        r = v ? take_hello(p, v, e) : -EPROTO;
+        if (r == -EXDEV)
+            mirror_fault(p->m, e->text, "mount the old address, or choose an empty 'cache' folder");
+        if (r < 0)
+            link_fail(&p->m->link, e);
+        else
+            mirror_fault(p->m, "", "");
+    }
+    json_decref(v);
+    http_reply_release(&reply);
+    return r;
+}
+
+/* --- pages --- */
+
+/* An inline content goes into the store before its entry can be seen. One that is damaged or does
+ * not fit is left out: it is fetched when asked for. */
+static void store_inline(struct pull *p, const struct entry *en)
+{
+    struct store *s = p->m->store;
+    struct hash sum;
+    char *name = NULL;
+    int fd, r;
+
+    hash_bytes(en->data.data ? en->data.data : "", en->data.len, &sum);
+    if ((int64_t)en->data.len != en->size || !hash_eq(&sum, &en->hash) ||
+        store_has(s, &en->hash, en->size))
+        return;
+    fd = store_stage(s, &name);
+    if (fd < 0)
+        return;
+    r = file_write(fd, en->data.data, en->data.len);
+    close(fd);
+    if (r == 0)
+        r = store_publish(s, name, &en->hash, false);
+    if (r < 0)
+        store_discard(s, name);
+    free(name);
+}
+
+static void note_ahead(struct pull *p, const struct entry *en)
+{
+    if (!prefetch_any(p->m->prefetch) || !prefetch_wants(p->m->prefetch, en->path))
+        return;
+    if (p->n_ahead == p->cap_ahead) {
+        p->cap_ahead = p->cap_ahead ? p->cap_ahead * 2 : 256;
+        p->ahead = xrealloc(p->ahead, p->cap_ahead * sizeof(*p->ahead));
+    }
+    p->ahead[p->n_ahead].hash = en->hash;
+    p->ahead[p->n_ahead++].size = en->size;
+}
+
+static int stage_batch(struct pull *p)
+{
+    int r = 0;
+
+    if (p->n_batch > 0)
+        r = replica_feed_stage(p->m->replica, p->batch, p->n_batch);
+    p->n_set += p->n_batch;
+    while (p->n_batch > 0)
+        entry_release(&p->batch[--p->n_batch]);
+    return r < 0 ? err_sys(&p->err, -r, "cannot write the feed into the cache") : 0;
+}
+
+static int take_line(struct pull *p, const char *line, size_t len)
+{
+    struct entry *en = &p->batch[p->n_batch];
+    char *cursor = NULL;
+    int kind;
+
+    if (p->end)
+        return err_set(&p->err, EPROTO, "the feed goes on after its last line");
+    memset(en, 0, sizeof(*en));
+    kind = page_parse_line(line, len, en, &cursor, &p->err);
+    if (kind < 0)
+        return kind;
+    if (kind != PAGE_ENTRY) {
+        p->end = cursor;
+        p->committed = kind == PAGE_COMMIT;
+        return stage_batch(p);
+    }
+    if (en->type == ENTRY_FILE && en->has_data)
+        store_inline(p, en);
+    else if (en->type == ENTRY_FILE)
+        note_ahead(p, en);
+    return ++p->n_batch == STAGE_BATCH ? stage_batch(p) : 0;
+}
+
+static int take_feed(void *arg, const void *data, size_t len)
+{
+    struct pull *p = arg;
+    const char *at = data, *nl;
+    int r = 0;
+
+    while (r == 0 && len > 0) {
+        nl = memchr(at, '\n', len);
+        if (p->line.len + (nl ? (size_t)(nl - at) : len) > WIRE_LINE_MAX)
+            return err_set(&p->err, EPROTO, "a line of the feed is too long");
+        if (!nl) {
+            buf_append(&p->line, at, len);
+            break;
+        }
+        buf_append(&p->line, at, (size_t)(nl - at));
+        if (p->line.len > 0)
+            r = take_line(p, p->line.data, p->line.len);
+        buf_clear(&p->line);
+        len -= (size_t)(nl - at) + 1;
+        at = nl + 1;
+    }
+    return r;
+}
+
+static size_t inline_wanted(struct pull *p, bool full)
+{
+    if (!p->running || !prefetch_any(p->m->prefetch) || !prefetch_room(p->m->prefetch))
+        return 0;
+    return full || !atomic_load(&p->in_step) ? INLINE_FIRST : WIRE_INLINE_MAX;
+}
+
+/* One page from `since`. 0: p->end is its cursor; -ESTALE: reset; else -errno. */
+static int get_page(struct pull *p, const char *since, bool full, int wait_s, struct err *e)
+{
+    char path[CURSOR_CAP + 128];
+    struct http_request q = {.method = "GET",
+                             .path = path,
+                             .type = "application/x-ndjson",
+                             .wait_s = wait_s,
+                             .sink = take_feed,
+                             .sink_arg = p,
+                             .cancel = &p->m->link.down};
+    struct http_reply reply;
+    int r;
+
+    drop_page(p);
+    p->err.code = 0;
+    snprintf(path, sizeof(path), "%s?since=%s&limit=%d&wait=%d&inline=%zu", WIRE_CHANGES, since,
+             WIRE_PAGE_MAX, wait_s, inline_wanted(p, full));
+    r = http_run(p->m->http, &q, &reply, e);
+    if (r < 0 && p->err.code) {
+        *e = p->err;
+        r = -p->err.code;
+    }
+    r = mirror_judge(p->m, r, &reply, e);
+    if (r == 0 && reply.status == 409 && strcmp(reply.code, WIRE_E_RESET) == 0)
+        r = err_set(e, ESTALE, "the master asks for a new listing");
+    else if (r == 0 && reply.status != 200)
+        r = err_set(e, EREMOTEIO, "the master refuses the feed: %s", reply.text);
+    else if (r == 0 && !p->end)
+        r = err_set(e, EPROTO, "the feed ends in the middle");
+    http_reply_release(&reply);
+    return r;
+}
+
+static int commit(struct pull *p, const char *was, bool full, struct err *e)
+{
+    struct strlist changed = {NULL, 0};
+    size_t i;
+    int r = 0;
+
+    crash_point("pull.commit");
+    if (p->n_set > 0 || full || strcmp(was, p->end) != 0)
+        r = replica_feed_commit(p->m->replica, p->end, full, &changed);
+    if (r < 0)
+        return err_sys(e, -r, "cannot apply the feed to the cache");
+    tell_changed(p->m->tell, &changed);
+    atomic_store(&p->step_at, clock_mono_ms());
+    atomic_store(&p->in_step, true);
+    if (full)
+        prefetch_walk(p->m->prefetch);
+    for (i = 0; !full && i < p->n_ahead && prefetch_room(p->m->prefetch); i++)
+        if (!store_has(p->m->store, &p->ahead[i].hash, p->ahead[i].size))
+            fetch_want(p->m->fetch, &p->ahead[i].hash, p->ahead[i].size, NULL, NULL);
+    return 0;
+}
+
+/* One page set from `cursor` to its commit line; deadline 0: none. */
+static int follow(struct pull *p, const char *cursor, bool full, int wait_s, int64_t deadline,
+                  struct err *e)
+{
+    char *since = xstrdup(cursor);
+    int r;
+
+    p->n_ahead = p->n_set = 0;
+    p->committed = false;
+    do {
+        r = get_page(p, since, full, wait_s, e);
+        if (r < 0)
+            break;
+        wait_s = 0;
+        free(since);
+        since = xstrdup(p->end);
+        if (deadline && clock_mono_ms() > deadline)
+            r = err_set(e, ETIMEDOUT, "the first listing took too long");
+        if (r == 0 && !p->committed && p->n_set > 0)
+            atomic_store(&p->in_step, false);
+    } while (r == 0 && !p->committed && !mirror_stopping(p->m));
+    if (r == 0)
+        r = p->committed ? commit(p, cursor, full, e) : -ECANCELED;
+    if (r < 0)
+        replica_feed_drop(p->m->replica);
+    drop_page(p);
+    free(since);
+    return r;
+}
+
+int pull_first(struct pull *p, int64_t deadline, struct err *e)
+{
+    int r = say_hello(p, e);
+
+    if (r == 0) {
+        link_ok(&p->m->link);
+        replica_feed_drop(p->m->replica);
+        r = follow(p, "", true, 0, deadline, e);
+    }
+    return r;
+}
+
+/* --- the thread --- */
+
+static void rest(struct pull *p, int64_t ms)
+{
+    int64_t until;
+    uint16_t noise;
+
+    file_random(&noise, sizeof(noise));
+    until = clock_mono_ms() + ms * 3 / 4 + ms * noise / 65536 / 2;
+    while (!mirror_stopping(p->m) && clock_mono_ms() < until)
+        usleep(50000);
+}
+
+/* From hello until something fails. */
+static int session(struct pull *p, struct err *e)
+{
+    bool full = !replica_is_complete(p->m->replica);
+    int r = say_hello(p, e);
+
+    if (r < 0)
+        return r;
+    link_ok(&p->m->link);
+    push_kick(p->m->push);
+    prefetch_walk(p->m->prefetch);
+    replica_feed_drop(p->m->replica);
+    atomic_store(&p->in_step, false);
+    while (!mirror_stopping(p->m)) {
+        char *cursor = full ? xstrdup("") : replica_cursor(p->m->replica);
+        int wait_s = atomic_load(&p->in_step) ? WIRE_WAIT_MAX : 0;
+
+        full = full || !*cursor;
+        r = follow(p, cursor, full, wait_s, 0, e);
+        free(cursor);
+        if (r == -ESTALE && !full) {
+            log_info("the master asks for a new listing");
+            atomic_store(&p->in_step, false);
+            full = true;
+            r = say_hello(p, e);
+        } else if (r == 0) {
+            full = false;
+        }
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void *pull_main(void *arg)
+{
+    struct pull *p = arg;
+    int64_t backoff = BACKOFF_MIN;
+
+    while (!mirror_stopping(p->m)) {
+        struct err e = {0};
+        int64_t began = clock_mono_ms();
+        int r = session(p, &e);
+
+        atomic_store(&p->in_step, false);
+        if (mirror_stopping(p->m))
+            break;
+        if (r < 0 && r != -ECANCELED)
+            link_fail(&p->m->link, &e);
+        wait_wake(p->m->wait);
+        if (clock_mono_ms() - began > 2 * BACKOFF_MAX || r == -ECANCELED)
+            backoff = BACKOFF_MIN;
+        rest(p, r == -EACCES || r == -EXDEV ? BACKOFF_DENY : backoff);
+        backoff = backoff * 3 / 2 < BACKOFF_MAX ? backoff * 3 / 2 : BACKOFF_MAX;
+    }
+    return NULL;
+}
+
+int pull_start(struct pull *p)
+{
+    int r;
+
+    p->running = true;
+    r = thread_start(&p->thread, "pull", pull_main, p);
+    p->running = r == 0;
+    return r;
+}
+
+void pull_stop(struct pull *p)
+{
+    if (p->running)
+        thread_join(p->thread);
+    p->running = false;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/status/show.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text_of(json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+
+    return s ? s : "";
+}
+
+static long long int_of(json_t *o, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(o, name));
+}
+
+static void show_state(json_t *o)
+{
+    const char *state = text_of(o, "state");
+
+    printf("  state    %s\n", strcmp(state, "unknown") == 0 || !*state ? "(unknown)" : state);
+    if (*text_of(o, "reason"))
+        printf("  reason   %s\n", text_of(o, "reason"));
+    if (*text_of(o, "action"))
+        printf("  action   %s\n", text_of(o, "action"));
+}
+
+static void show_conflicts(json_t *list)
+{
+    size_t i;
+    json_t *c;
+
+    json_array_foreach(list, i, c)
+    {
+        char *time = json_dumps(json_object_get(c, "time"), JSON_ENCODE_ANY);
+
+        printf("  conflict %s\n    kept as %s\n    ours    %s\n    theirs  %s\n    time    %s\n",
+               text_of(c, "path"), text_of(c, "copy"), text_of(c, "ours"), text_of(c, "theirs"),
+               time ? time : "");
+        free(time);
+    }
+}
+
+static void show_mount(json_t *m, bool conflicts)
+{
+    printf("mount %s\n", text_of(m, "mountpoint"));
+    show_state(m);
+    if (!json_object_get(m, "pending"))
+        return;
+    printf("  master   %s as %s, link %s, lag %.1f s\n", text_of(m, "url"), text_of(m, "name"),
+           text_of(m, "link"), (double)int_of(m, "lag_ms") / 1000.0);
+    printf("  changes  %lld pending, %lld quarantined, %lld conflicts\n", int_of(m, "pending"),
+           int_of(m, "quarantined"), int_of(m, "conflicts"));
+    printf("  cache    %.1f of %.1f MiB, %lld entries\n",
+           (double)int_of(m, "cache_used") / 1048576.0,
+           (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
+    if (conflicts)
+        show_conflicts(json_object_get(m, "conflict_list"));
+}
+
+static void show_master(json_t *m)
+{
+    json_t *x;
+    size_t i;
+
+    printf("master %s\n", *text_of(m, "root") ? text_of(m, "root") : text_of(m, "socket"));
+    show_state(m);
+    json_array_foreach(json_object_get(m, "mirrors"), i, x)
+        printf("  mirror   %s %s, lag %.1f s, %lld pending %s\n", text_of(x, "name"),
+               *text_of(x, "state") ? text_of(x, "state") : "(never seen)",
+               (double)int_of(x, "lag_ms") / 1000.0, int_of(x, "pending"), text_of(x, "reason"));
+}
+
+static void show_import(json_t *o)
+{
+    printf("import %s\n", text_of(o, "name"));
+    show_state(o);
+    if (*text_of(o, "database"))
+        printf("  database %s from %s, %s\n", text_of(o, "database"), text_of(o, "slot"),
+               text_of(o, "activity"));
+}
+
+void show(json_t *all, bool conflicts)
+{
+    json_t *mounts = json_object_get(all, "mounts"), *masters = json_object_get(all, "masters");
+    json_t *imports = json_object_get(all, "imports"), *o;
+    size_t i;
+
+    json_array_foreach(mounts, i, o) show_mount(o, conflicts);
+    json_array_foreach(masters, i, o) show_master(o);
+    json_array_foreach(imports, i, o) show_import(o);
+    if (json_array_size(mounts) + json_array_size(masters) + json_array_size(imports) == 0)
+        printf("nothing of eefs is mounted or running here\n");
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* show: the text that eefs-status prints for people. */
+#ifndef EEFS_STATUS_SHOW_H
+#define EEFS_STATUS_SHOW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* One block per mount, master and import of what look() found, to stdout. */
+void show(json_t *all, bool conflicts);
+
+#endif

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""eefs-status against sockets and import files made here: states, exit codes, silence."""
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+BIN = pathlib.Path(os.environ.get("EEFS_BIN", "build/bin"))
+
+MOUNT = {"ok": True, "kind": "mount", "instance": "a", "mountpoint": "/nowhere/a", "url": "http://x/",
+         "name": "slave1", "state": "OK", "reason": "", "action": "", "link": "up", "lag_ms": 0,
+         "pending": 0, "quarantined": 0, "conflicts": 0, "entries": 3, "cache_used": 0,
+         "cache_limit": 1048576, "cursor": "", "version": "0"}
+
+
+def status(rundir, *args):
+    out = subprocess.run([BIN / "eefs-status", "--rundir", rundir, "--json", *args],
+                         capture_output=True, text=True, timeout=20)
+    return out.returncode, json.loads(out.stdout)
+
+
+class Daemon:
+    """Answers each request on a control socket with a fixed object, or not at all."""
+
+    def __init__(self, path, answer):
+        self.answer = answer
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        kept = []
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            kept.append(peer)
+            if self.answer is not None:
+                peer.makefile().readline()
+                peer.sendall(json.dumps(self.answer).encode() + b"\n")
+
+
+def put_import(rundir, **more):
+    state = {"name": "ee", "pid": os.getpid(), "database": "ee", "slot": "/s", "state": "idle",
+             "reason": "", "action": "", "updated_ms": int(time.time() * 1000), **more}
+    (rundir / "import-ee.json").write_text(json.dumps(state))
+
+
+def test_nothing_here(tmp_path):
+    out = subprocess.run([BIN / "eefs-status", "--rundir", tmp_path], capture_output=True, text=True)
+    assert out.returncode == 3 and "nothing" in out.stdout
+
+
+@pytest.mark.parametrize("more,code", [
+    ({}, 0), ({"state": "SYNCING"}, 0), ({"state": "DEGRADED"}, 1), ({"state": "FAILED"}, 2),
+    ({"state": "ISOLATED", "down_ms": 1000}, 1), ({"state": "ISOLATED", "down_ms": 1000000}, 2)])
+def test_mount_states(tmp_path, more, code):
+    Daemon(tmp_path / "mount-a.sock", {**MOUNT, **more})
+    got, all_ = status(tmp_path)
+    assert got == code and all_["mounts"][0]["state"] == more.get("state", "OK")
+
+
+def test_silent_master_is_unknown_and_bounded(tmp_path):
+    Daemon(tmp_path / "master-x.sock", None)
+    begin = time.monotonic()
+    code, all_ = status(tmp_path)
+    assert code == 3 and all_["masters"][0]["state"] == "unknown"
+    assert time.monotonic() - begin < 4
+
+
+@pytest.mark.parametrize("more,state,code", [
+    ({}, "OK", 0), ({"state": "importing"}, "SYNCING", 0),
+    ({"state": "failed", "failed": {"count": 1}}, "DEGRADED", 1),
+    ({"state": "failed", "failed": {"count": 3}}, "FAILED", 2),
+    ({"updated_ms": 1}, "DEGRADED", 1), ({"state": "stopped", "updated_ms": 1}, "OK", 0)])
+def test_imports(tmp_path, more, state, code):
+    put_import(tmp_path, **more)
+    got, all_ = status(tmp_path)
+    assert got == code and all_["imports"][0]["state"] == state
+
+
+def test_worst_wins(tmp_path):
+    Daemon(tmp_path / "mount-a.sock", MOUNT)
+    put_import(tmp_path, state="failed", failed={"count": 1})
+    code, all_ = status(tmp_path)
+    assert code == 1 and all_["state"] == "DEGRADED"
+
+
+def test_wait_with_nothing_pending(tmp_path):
+    Daemon(tmp_path / "mount-a.sock", MOUNT)
+    out = subprocess.run([BIN / "eefs-status", "--rundir", tmp_path, "--wait", "--timeout", "1s"])
+    assert out.returncode == 0

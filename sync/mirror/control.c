@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * control: the socket RUNDIR/mount-<instance>.sock: what eefs-status, eefs-sqlimport and a person
- * ask a mount. See sync/mirror/README.md for the commands.
+ * ask a mount (form of requests and answers: sync/common/ctl.h; paths are percent-encoded).
+ *
+ *   status                        state.c's object
+ *   wait [timeout_ms]             pending 0, or code "timeout" with the number
+ *   conflicts, quarantine         the replica's lists
+ *   watch path                    then {"event":"changed","path":P} for each change at or under it
+ *   remove path hash              removes the file if that is its content; code "changed"
+ * otherwise; for root and the user of the mount
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/classify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sqlimport/ddl.h"
+#include "sync/common/buf.h"
+
+/* One statement on its way through. */
+struct reading {
+    struct dump *d;
+    const struct statement *st;
+    struct lexer l;
+    struct token t;
+    struct object *o;
+    struct err *e;
+};
+
+static void next(struct reading *r)
+{
+    lexer_next(&r->l, &r->t);
+}
+
+static int refuse(struct reading *r, const char *what)
+{
+    return err_set(r->e, EPERM, "%s, which an import does not allow", what);
+}
+
+/* The one database that the dump is of: its own USE and CREATE DATABASE are skipped. */
+static int own_database(struct reading *r)
+{
+    char *name;
+    int rc = 0;
+
+    while (token_is(&r->t, "IF") || token_is(&r->t, "NOT") || token_is(&r->t, "EXISTS"))
+        next(r);
+    name = token_text(&r->t, r->l.mode);
+    if (!r->d->database)
+        r->d->database = xstrdup(name);
+    else if (strcmp(r->d->database, name) != 0)
+        rc = err_set(r->e, EPERM,
+                     "the dump holds a second database ('%.60s' after '%.60s'): dump one database",
+                     name, r->d->database);
+    free(name);
+    return rc;
+}
+
+/* Reads a name at the current token; stands behind it afterwards. NULL: refused. */
+static char *object_name(struct reading *r)
+{
+    char *name;
+
+    while (token_is(&r->t, "IF") || token_is(&r->t, "NOT") || token_is(&r->t, "EXISTS"))
+        next(r);
+    if (r->t.type != TOKEN_NAME && r->t.type != TOKEN_WORD) {
+        err_set(r->e, EPERM, "a name is missing");
+        return NULL;
+    }
+    name = token_text(&r->t, r->l.mode);
+    if (!*name || strlen(name) > 192) {
+        err_set(r->e, EPERM, "a name is empty or too long");
+        free(name);
+        return NULL;
+    }
+    next(r);
+    if (token_is_punct(&r->t, '.')) {
+        char *second;
+        next(r);
+        second = token_text(&r->t, r->l.mode);
+        err_set(r->e, EPERM, "'%.60s.%.60s' names a database: an import fills only its own", name,
+                second);
+        free(second);
+        free(name);
+        return NULL;
+    }
+    return name;
+}
+
+static void keep_ddl(struct reading *r, struct object *o, bool map)
+{
+    struct buf b = BUF_INIT;
+
+    ddl_rewrite(&b, r->st->text, r->st->len, r->l.mode, map);
+    free(o->ddl);
+    o->ddl_len = b.len;
+    o->ddl = buf_detach(&b);
+    o->line = r->st->line;
+    o->env = env_current(r->d->env);
+}
+
+static void hash_statement(struct hash_stream *hs, struct reading *r)
+{
+    char *env = env_sql(r->d->env, env_current(r->d->env));
+
+    hash_stream_add(hs, env, strlen(env) + 1);
+    hash_stream_add(hs, r->st->text, r->st->len);
+    hash_stream_add(hs, "", 1);
+    free(env);
+}
+
+static int create_table(struct reading *r, enum object_kind kind)
+{
+    bool placeholder = r->t.versioned; /* mysqldump before 5.7: a table in a view's place */
+    char *name = object_name(r);
+    int rc;
+
+    if (!name)
+        return -EPERM;
+    if (placeholder) {
+        free(name);
+        return 0;
+    }
+    if (dump_find(r->d, OBJECT_TABLE, name) || dump_find(r->d, OBJECT_SEQUENCE, name)) {
+        rc = err_set(r->e, EPERM, "table '%.100s' is made a second time", name);
+        free(name);
+        return rc;
+    }
+    r->o = dump_object(r->d, kind, name);
+    free(name);
+    rc = kind == OBJECT_TABLE
+             ? ddl_check_table(r->st->text, r->st->len, r->l.mode, &r->o->parents, r->e)
+             : 0;
+    keep_ddl(r, r->o, true);
+    hash_statement(r->o->stream, r);
+    return rc;
+}
+
+/* A view, trigger, routine or event; the last CREATE of a view is the real one. */
+static int create_other(struct reading *r, enum object_kind kind)
+{
+    char *name = object_name(r);
+    struct object *o;
+
+    if (!name)
+        return -EPERM;
+    o = dump_object(r->d, kind, name);
+    free(name);
+    if (kind == OBJECT_TRIGGER) {
+        while (r->t.type != TOKEN_END && !token_is(&r->t, "ON"))
+            next(r);
+        next(r);
+        r->o = o;
+        name = object_name(r);
+        if (!name)
+            return -EPERM;
+        free(o->table);
+        o->table = name;
+    }
+    keep_ddl(r, o, true);
+    hash_statement(o->stream, r);
+    return 0;
+}
+
+static int create(struct reading *r)
+{
+    static const struct {
+        const char *word;
+        enum object_kind kind;
+    } kinds[] = {
+        {"VIEW", OBJECT_VIEW},           {"TRIGGER", OBJECT_TRIGGER}, {"FUNCTION", OBJECT_FUNCTION},
+        {"PROCEDURE", OBJECT_PROCEDURE}, {"EVENT", OBJECT_EVENT},
+    };
+
+    next(r);
+    if (token_is(&r->t, "DATABASE") || token_is(&r->t, "SCHEMA")) {
+        next(r);
+        return own_database(r);
+    }
+    /* OR REPLACE, ALGORITHM=…, DEFINER=…, SQL SECURITY …, AGGREGATE */
+    for (int i = 0; i < 24 && r->t.type != TOKEN_END; i++) {
+        if (token_is(&r->t, "TABLE") || token_is(&r->t, "SEQUENCE")) {
+            bool table = token_is(&r->t, "TABLE");
+            bool versioned = r->t.versioned;
+            next(r);
+            r->t.versioned = versioned;
+            return create_table(r, table ? OBJECT_TABLE : OBJECT_SEQUENCE);
+        }
+        for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+            if (!token_is(&r->t, kinds[k].word))
+                continue;
+            next(r);
+            return create_other(r, kinds[k].kind);
+        }
+        next(r);
+    }
+    return refuse(r, "the dump creates something unknown");
+}
+
+static void add_range(struct reading *r, int64_t rows)
+{
+    struct object *o = r->o;
+
+    if ((o->n_ranges & (o->n_ranges - 1)) == 0)
+        o->ranges = xrealloc(o->ranges, (o->n_ranges ? 2 * o->n_ranges : 1) * sizeof(*o->ranges));
+    o->ranges[o->n_ranges++] = (struct range){
+        .offset = r->st->offset,
+        .len = (uint32_t)r->st->len,
+        .rows = (uint32_t)rows,
+        .line = r->st->line,
+        .env = env_current(r->d->env),
+    };
+    o->rows += (uint64_t)rows;
+    o->bytes += r->st->len;
+    r->d->rows += (uint64_t)rows;
+    hash_statement(o->rows_stream, r);
+}
+
+static int insert(struct reading *r)
+{
+    char *name;
+    int64_t rows;
+
+    next(r);
+    while (token_is(&r->t, "IGNORE") || token_is(&r->t, "DELAYED") ||
+           token_is(&r->t, "LOW_PRIORITY") || token_is(&r->t, "INTO"))
+        next(r);
+    /* object_name() reads one token further than the name: go back for the column list. */
+    {
+        struct lexer back = r->l;
+        name = object_name(r);
+        if (!name)
+            return -EPERM;
+        r->l = back;
+    }
+    r->o = dump_object(r->d, OBJECT_TABLE, name);
+    free(name);
+    rows = ddl_count_rows(&r->l, r->e);
+    if (rows < 0)
+        return (int)rows;
+    add_range(r, rows);
+    return 0;
+}
+
+/* DO SETVAL(`s`, 5, 0) or SELECT SETVAL(…): the state of a sequence. */
+static int setval(struct reading *r)
+{
+    char *name;
+    struct object *o;
+
+    next(r);
+    if (!token_is(&r->t, "SETVAL"))
+        return refuse(r, "the dump runs a query");
+    next(r);
+    next(r);
+    name = object_name(r);
+    if (!name)
+        return -EPERM;
+    o = dump_find(r->d, OBJECT_SEQUENCE, name);
+    free(name);
+    if (!o)
+        return refuse(r, "the dump sets an unknown sequence");
+    while (token_is_punct(&r->t, ',') || token_is_punct(&r->t, '-') ||
+           r->t.type == TOKEN_NUMBER || r->t.type == TOKEN_WORD)
+        next(r);
+    next(r);
+    if (r->t.type != TOKEN_END)
+        return refuse(r, "the dump runs a query");
+    r->o = o;
+    add_range(r, 0);
+    return 0;
+}
+
+static int alter(struct reading *r)
+{
+    next(r);
+    if (token_is(&r->t, "DATABASE")) /* around routines, for their collation */
+        return 0;
+    if (!token_is(&r->t, "TABLE"))
+        return refuse(r, "the dump alters something");
+    next(r);
+    next(r);
+    if (token_is(&r->t, "DISABLE") || token_is(&r->t, "ENABLE"))
+        return 0;
+    return refuse(r, "the dump alters a table");
+}
+
+static int drop(struct reading *r)
+{
+    char *name;
+
+    next(r);
+    if (token_is(&r->t, "DATABASE") || token_is(&r->t, "SCHEMA")) {
+        next(r);
+        return own_database(r);
+    }
+    if (token_is(&r->t, "USER") || token_is(&r->t, "ROLE"))
+        return refuse(r, "the dump drops accounts");
+    next(r);
+    name = object_name(r); /* nothing is dropped for it; it must only not be foreign */
+    free(name);
+    return name ? 0 : -EPERM;
+}
+
+/* Statements that lock, end a transaction or place a replica: nothing that is stored. */
+static bool ignored(const struct token *first, struct lexer l)
+{
+    static const char *const words[][2] = {
+        {"LOCK", "TABLES"}, {"UNLOCK", "TABLES"},   {"COMMIT", NULL},   {"START", "TRANSACTION"},
+        {"BEGIN", NULL},    {"CHANGE", "MASTER"}, {"CHANGE", "REPLICATION"}, {"FLUSH", "TABLES"},
+        {"ANALYZE", "TABLE"},
+    };
+    struct token second;
+
+    lexer_next(&l, &second);
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        if (token_is(first, words[i][0]) && (!words[i][1] || token_is(&second, words[i][1])))
+            return true;
+    return false;
+}
+
+static int one(struct reading *r)
+{
+    next(r);
+    if (r->t.type == TOKEN_END)
+        return 0; /* a versioned comment with nothing in it */
+    if (token_is(&r->t, "INSERT") || token_is(&r->t, "REPLACE"))
+        return insert(r);
+    if (token_is(&r->t, "SET"))
+        return env_set(r->d->env, &r->l, r->e);
+    if (token_is(&r->t, "CREATE"))
+        return create(r);
+    if (token_is(&r->t, "DROP"))
+        return drop(r);
+    if (token_is(&r->t, "ALTER"))
+        return alter(r);
+    if (token_is(&r->t, "DO") || token_is(&r->t, "SELECT"))
+        return setval(r);
+    if (token_is(&r->t, "USE")) {
+        next(r);
+        return own_database(r);
+    }
+    if (ignored(&r->t, r->l))
+        return 0;
+    {
+        char word[40];
+        struct token t = r->t;
+        dump_excerpt(word, sizeof(word), t.p, t.len);
+        return err_set(r->e, EPERM, "the dump holds a '%s' statement, which an import does not allow",
+                       word);
+    }
+}
+
+int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e)
+{
+    struct reading r = {.d = d, .st = st, .e = e};
+    int rc;
+
+    lexer_init(&r.l, st->text, st->len, env_mode(d->env));
+    rc = one(&r);
+    *ret = r.o;
+    return rc;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * classify: what one statement of a dump does, and whether an import may do it.
+ *
+ * The list of what is allowed is here; everything else is refused.
+ */
+#ifndef EEFS_SQLIMPORT_CLASSIFY_H
+#define EEFS_SQLIMPORT_CLASSIFY_H
+
+#include "sqlimport/dump.h"
+#include "sqlimport/split.h"
+
+/*
+ * Adds the statement to d. *ret is the object that it belongs to, when there is one, also on
+ * failure. 0, or -EPERM with a sentence.
+ */
+int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e);
+
+/* dump.c: finds or adds an object. */
+struct object *dump_object(struct dump *d, enum object_kind kind, const char *name);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/dump.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sqlimport/classify.h"
+#include "sqlimport/split.h"
+#include "sync/common/buf.h"
+
+static int compare(const void *a, const void *b)
+{
+    const struct object *x = a, *y = b;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+struct dump *dump_new(void)
+{
+    struct dump *d = xcalloc(1, sizeof(*d));
+
+    d->env = env_new();
+    return d;
+}
+
+static void object_free(struct object *o)
+{
+    free(o->name);
+    free(o->table);
+    free(o->ddl);
+    free(o->ranges);
+    strlist_release(&o->parents);
+    hash_stream_free(o->stream);
+    hash_stream_free(o->rows_stream);
+    free(o);
+}
+
+static void keep_object(void *node)
+{
+    (void)node; /* objects are freed by the array */
+}
+
+void dump_free(struct dump *d)
+{
+    if (!d)
+        return;
+    tdestroy(d->index, keep_object);
+    for (size_t i = 0; i < d->n; i++)
+        object_free(d->objects[i]);
+    free(d->objects);
+    free(d->database);
+    env_free(d->env);
+    free(d);
+}
+
+struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name)
+{
+    struct object key = {.kind = kind};
+    void *const *node;
+
+    key.name = xstrdup(name);
+    node = tfind(&key, &d->index, compare);
+    free(key.name);
+    return node ? *node : NULL;
+}
+
+bool object_is_table(const struct object *o)
+{
+    return o->kind == OBJECT_TABLE || o->kind == OBJECT_SEQUENCE;
+}
+
+const char *object_kind_name(enum object_kind kind)
+{
+    static const char *const names[] = {"TABLE",    "SEQUENCE",  "VIEW", "TRIGGER",
+                                        "FUNCTION", "PROCEDURE", "EVENT"};
+
+    return names[kind];
+}
+
+struct object *dump_object(struct dump *d, enum object_kind kind, const char *name)
+{
+    struct object *o = dump_find(d, kind, name);
+
+    if (o)
+        return o;
+    o = xcalloc(1, sizeof(*o));
+    o->kind = kind;
+    o->name = xstrdup(name);
+    o->stream = hash_stream_new();
+    o->rows_stream = hash_stream_new();
+    if (!tsearch(o, &d->index, compare))
+        abort();
+    d->objects = xrealloc(d->objects, (d->n + 1) * sizeof(*d->objects));
+    return d->objects[d->n++] = o;
+}
+
+void dump_excerpt(char *out, size_t cap, const char *text, size_t len)
+{
+    size_t n = len < cap - 1 ? len : cap - 1;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        out[i] = isspace(c) ? ' ' : c < 0x20 || c > 0x7e ? '?' : (char)c;
+    }
+    out[n] = '\0';
+}
+
+/* The end of a dump without comments: SET SQL_NOTES=@OLD_SQL_NOTES. */
+static bool is_last_set(const struct statement *st)
+{
+    return memmem(st->text, st->len, "@OLD_SQL_NOTES", 14) != NULL &&
+           memmem(st->text, st->len, "@@SQL_NOTES", 11) == NULL;
+}
+
+static int check_end(struct split *s, const struct dump *d, bool last_set, struct err *e)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < d->n; i++) {
+        const struct object *o = d->objects[i];
+        any = any || object_is_table(o);
+        if (!o->ddl)
+            return err_set(e, EPROTO, "rows of table '%.100s' come without its CREATE TABLE: dump "
+                           "without --no-create-info", o->name);
+    }
+    if (!split_is_completed(s) && (split_has_header(s) || !last_set))
+        return err_set(e, EPROTO, "the dump is cut off: '-- Dump completed' is missing at its end");
+    if (!any)
+        return err_set(e, EPROTO, "the dump holds no table");
+    return 0;
+}
+
+/* The hash over all is that of the DDL's and the rows' hashes: the rows are hashed once. */
+static void object_end(struct object *o)
+{
+    hash_stream_end(o->rows_stream, &o->rows_hash);
+    hash_stream_add(o->stream, o->rows_hash.b, HASH_BYTES);
+    hash_stream_end(o->stream, &o->hash);
+}
+
+int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e)
+{
+    struct statement st;
+    bool last_set = false;
+    int r;
+
+    memset(fault, 0, sizeof(*fault));
+    while ((r = split_next(s, &st, e)) == 1) {
+        struct object *o = NULL;
+
+        r = classify(d, &st, &o, e);
+        if (r < 0) {
+            fault->offset = st.offset;
+            fault->line = st.line;
+            dump_excerpt(fault->excerpt, sizeof(fault->excerpt), st.text, st.len);
+            if (o)
+                snprintf(fault->table, sizeof(fault->table), "%s", o->name);
+            return err_prefix(e, "line %llu", (unsigned long long)st.line);
+        }
+        split_set_mode(s, env_mode(d->env));
+        last_set = is_last_set(&st);
+    }
+    fault->offset = split_offset(s);
+    if (r == 0)
+        r = check_end(s, d, last_set, e);
+    for (size_t i = 0; i < d->n; i++)
+        object_end(d->objects[i]);
+    return r;
+}
+
+struct source {
+    int fd;
+    off_t at;
+    struct hash_stream *hash;
+};
+
+static ssize_t read_source(void *arg, void *data, size_t n)
+{
+    struct source *src = arg;
+    ssize_t got;
+
+    do
+        got = pread(src->fd, data, n, src->at);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return -errno;
+    hash_stream_add(src->hash, data, (size_t)got);
+    src->at += got;
+    return got;
+}
+
+int dump_read(int fd, struct dump **ret, struct dump_fault *fault, struct err *e)
+{
+    struct source src = {.fd = fd, .hash = hash_stream_new()};
+    struct split *s = split_new(read_source, &src);
+    struct dump *d = dump_new();
+    char rest[65536];
+    int r = dump_read_split(s, d, fault, e);
+
+    /* A refused dump is known by its hash all the same. */
+    while (r < 0 && read_source(&src, rest, sizeof(rest)) > 0)
+        ;
+    d->size = src.at;
+    hash_stream_end(src.hash, &d->hash);
+    hash_stream_free(src.hash);
+    split_free(s);
+    *ret = d;
+    return r;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dump: what a whole dump consists of, read and judged before any of it is run.
+ *
+ * dump_read() cuts the dump into statements, accepts only those on its list, and sorts them by the
+ * object that they make. Small texts (DDL) are kept; rows stay in the file as ranges. Every object
+ * has a hash over all that makes it, so that unchanged ones can be told from the last import.
+ * Not thread safe while reading; read-only afterwards.
+ */
+#ifndef EEFS_SQLIMPORT_DUMP_H
+#define EEFS_SQLIMPORT_DUMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sqlimport/env.h"
+#include "sync/common/hash.h"
+#include "sync/common/opt.h"
+
+enum object_kind {
+    OBJECT_TABLE,
+    OBJECT_SEQUENCE, /* handled as a table */
+    OBJECT_VIEW,
+    OBJECT_TRIGGER,
+    OBJECT_FUNCTION,
+    OBJECT_PROCEDURE,
+    OBJECT_EVENT,
+};
+
+/* A statement that fills a table, by its place in the dump. */
+struct range {
+    off_t offset;
+    uint32_t len;
+    uint32_t rows;
+    uint64_t line;
+    int env;
+};
+
+struct object {
+    enum object_kind kind;
+    char *name;
+    char *table;  /* of a trigger: the table it belongs to */
+    char *ddl;    /* the CREATE statement, DEFINERs replaced by CURRENT_USER */
+    size_t ddl_len;
+    uint64_t line; /* of ddl */
+    int env;       /* of ddl */
+    struct range *ranges;
+    size_t n_ranges;
+    uint64_t rows, bytes; /* of all ranges */
+    struct strlist parents; /* tables that foreign keys of this one name */
+    struct hash hash;      /* of all that makes the object */
+    struct hash rows_hash; /* of its ranges alone: checked again when they are sent */
+    struct hash_stream *stream, *rows_stream; /* while reading */
+};
+
+struct dump {
+    struct object **objects; /* in the order of the dump */
+    size_t n;
+    struct env *env;
+    struct hash hash; /* of all bytes */
+    off_t size;
+    uint64_t rows;
+    char *database; /* the one database that USE or CREATE DATABASE names, or NULL */
+    void *index;    /* tsearch(3) tree of objects by kind and name */
+};
+
+/* Where and why a dump was refused. */
+struct dump_fault {
+    char table[256]; /* "" when unknown */
+    off_t offset;
+    uint64_t line;
+    char excerpt[160]; /* printable ASCII */
+};
+
+/*
+ * Reads the dump from offset 0 of fd. -EPROTO: cut off or not a dump; -EPERM: a statement that an
+ * import does not run; then *fault says where. Caller frees *ret.
+ */
+int dump_read(int fd, struct dump **ret, struct dump_fault *fault, struct err *e);
+/* The same from a reader, for tests and the fuzzer. */
+struct split;
+int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e);
+struct dump *dump_new(void);
+void dump_free(struct dump *d);
+
+struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name);
+bool object_is_table(const struct object *o); /* table or sequence */
+const char *object_kind_name(enum object_kind kind); /* "TABLE", as in DROP … */
+
+/* Fills out (cap bytes) with a printable excerpt of text. */
+void dump_excerpt(char *out, size_t cap, const char *text, size_t len);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * env: the session settings that a dump makes with SET, followed without running them.
+ *
+ * The dump's own SET statements are never sent to a server. What they mean (character set of the
+ * text, collation, sql_mode, time zone) is kept per statement as a number of an interned setting,
+ * and env_sql() gives the SET that produces it; so a statement can be run on any connection, in
+ * any order. Settings outside a small list, and anything global, are refused. One thread while
+ * parsing, read-only afterwards.
+ */
+#ifndef EEFS_SQLIMPORT_ENV_H
+#define EEFS_SQLIMPORT_ENV_H
+
+#include "sqlimport/token.h"
+#include "sync/common/err.h"
+
+struct env;
+
+struct env *env_new(void);
+void env_free(struct env *v);
+
+/* Follows one SET statement (l stands behind the word SET). -EPERM with a sentence: refused. */
+int env_set(struct env *v, struct lexer *l, struct err *e);
+
+/* The settings now, as a number for env_sql(). */
+int env_current(struct env *v);
+/* malloc'd SET statement that makes setting `id`. */
+char *env_sql(const struct env *v, int id);
+/* How text is cut into tokens now, and under setting `id`. */
+struct token_mode env_mode(const struct env *v);
+struct token_mode env_mode_of(const struct env *v, int id);
+
+#endif

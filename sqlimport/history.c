@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/history.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/db.h"
+#include "sync/common/file.h"
+
+#define APP_ID 0x65657369u /* "eesi" */
+
+struct history {
+    struct db *db;
+};
+
+static const char *const steps[] = {
+    "CREATE TABLE import(id INTEGER PRIMARY KEY, wall_ns INTEGER, seconds_ms INTEGER,"
+    " tables_changed INTEGER, rows INTEGER, hash BLOB);"
+    "CREATE TABLE failure(id INTEGER PRIMARY KEY CHECK(id = 1), count INTEGER, dump TEXT,"
+    " hash BLOB, code INTEGER, tbl TEXT, offset INTEGER, line INTEGER, excerpt TEXT, error TEXT,"
+    " wall_ns INTEGER);"
+    "CREATE TABLE object(kind TEXT, name TEXT, hash BLOB, mark TEXT, PRIMARY KEY(kind, name))"
+    " WITHOUT ROWID;",
+};
+
+int history_open(const char *dir, const char *name, struct history **ret, struct err *e)
+{
+    struct history *h = xcalloc(1, sizeof(*h));
+    char *path = xasprintf("%s/import-%s.db", dir, name);
+    int r = file_mkdirs(dir, 0700);
+
+    if (r < 0)
+        err_sys(e, -r, "cannot create the state folder '%s'", dir);
+    if (r == 0)
+        r = db_open(path, 0, &h->db, e);
+    if (r == 0)
+        r = db_migrate(h->db, APP_ID, steps, 1, e);
+    free(path);
+    if (r < 0) {
+        history_close(h);
+        return r;
+    }
+    *ret = h;
+    return 0;
+}
+
+void history_close(struct history *h)
+{
+    if (!h)
+        return;
+    if (h->db)
+        db_close(h->db);
+    free(h);
+}
+
+int history_last(struct history *h, struct last_import *last, struct failure *f, struct err *e)
+{
+    sqlite3_stmt *q = db_query(h->db, "SELECT wall_ns, seconds_ms, tables_changed, rows, hash"
+                                      " FROM import ORDER BY id DESC LIMIT 1", "");
+
+    memset(last, 0, sizeof(*last));
+    memset(f, 0, sizeof(*f));
+    if (q && db_step(h->db, q) == 1) {
+        last->wall_ns = sqlite3_column_int64(q, 0);
+        last->seconds = (double)sqlite3_column_int64(q, 1) / 1000;
+        last->tables_changed = sqlite3_column_int64(q, 2);
+        last->rows = sqlite3_column_int64(q, 3);
+        db_col_hash(q, 4, &last->hash);
+    }
+    db_done(q);
+    if (!q)
+        return db_error(h->db, e, "cannot read the import history");
+    q = db_query(h->db, "SELECT count, dump, hash, code, tbl, offset, line, excerpt, error"
+                        " FROM failure", "");
+    if (!q)
+        return db_error(h->db, e, "cannot read the import history");
+    if (db_step(h->db, q) == 1) {
+        f->count = sqlite3_column_int64(q, 0);
+        snprintf(f->dump, sizeof(f->dump), "%s", db_col_text(q, 1));
+        db_col_hash(q, 2, &f->hash);
+        f->code = (unsigned)sqlite3_column_int64(q, 3);
+        snprintf(f->where.table, sizeof(f->where.table), "%s", db_col_text(q, 4));
+        f->where.offset = sqlite3_column_int64(q, 5);
+        f->where.line = (uint64_t)sqlite3_column_int64(q, 6);
+        snprintf(f->where.excerpt, sizeof(f->where.excerpt), "%s", db_col_text(q, 7));
+        snprintf(f->error, sizeof(f->error), "%s", db_col_text(q, 8));
+    }
+    db_done(q);
+    return 0;
+}
+
+int history_add(struct history *h, const struct last_import *l, struct err *e)
+{
+    if (db_run(h->db, "INSERT INTO import(wall_ns, seconds_ms, tables_changed, rows, hash)"
+                      " VALUES(?,?,?,?,?)", "iiiih", l->wall_ns, (int64_t)(l->seconds * 1000),
+               l->tables_changed, l->rows, &l->hash) < 0 ||
+        db_run(h->db, "DELETE FROM failure", "") < 0)
+        return db_error(h->db, e, "cannot write the import history");
+    return 0;
+}
+
+int history_fail(struct history *h, const struct failure *f, struct err *e)
+{
+    if (db_run(h->db, "INSERT OR REPLACE INTO failure VALUES(1,?,?,?,?,?,?,?,?,?,?)", "ishisiissi",
+               f->count, f->dump, &f->hash, (int64_t)f->code, f->where.table,
+               (int64_t)f->where.offset, (int64_t)f->where.line, f->where.excerpt, f->error,
+               clock_wall_ns()) < 0)
+        return db_error(h->db, e, "cannot write the import history");
+    return 0;
+}
+
+bool history_object(struct history *h, const char *kind, const char *name, struct hash *hash,
+                    char *mark, size_t cap)
+{
+    sqlite3_stmt *q = db_query(h->db, "SELECT hash, mark FROM object WHERE kind = ? AND name = ?",
+                               "ss", kind, name);
+    bool found = q && db_step(h->db, q) == 1;
+
+    if (found) {
+        db_col_hash(q, 0, hash);
+        snprintf(mark, cap, "%s", db_col_text(q, 1));
+    }
+    db_done(q);
+    return found;
+}
+
+int history_set_object(struct history *h, const char *kind, const char *name,
+                       const struct hash *hash, const char *mark)
+{
+    return db_run(h->db, "INSERT OR REPLACE INTO object VALUES(?,?,?,?)", "sshs", kind, name, hash,
+                  mark);
+}
+
+int history_begin(struct history *h)
+{
+    return db_begin(h->db);
+}
+
+int history_commit(struct history *h)
+{
+    return db_commit(h->db);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * import: one dump from its first byte to the live database. One thread drives it.
+ */
+#ifndef EEFS_SQLIMPORT_IMPORT_H
+#define EEFS_SQLIMPORT_IMPORT_H
+
+#include "sqlimport/history.h"
+
+struct import_args {
+    const char *database, *defaults_file;
+    const struct strlist *keep;
+    int connections;
+    bool dry_run;
+    struct state *state;
+    struct history *history;
+    const volatile int *stop; /* nonzero: give up with -EINTR */
+    const struct hash *known_bad; /* a dump that failed before and is not to be tried, or NULL */
+};
+
+/*
+ * Imports the dump in fd. 0: done (or, with dry_run, printed), *last is filled and recorded.
+ * -ENOTCONN, -EAGAIN, -ENOSPC, -EINTR, -ESTALE: not now, try again; -EALREADY: it is known_bad.
+ * Anything else: this dump fails until it changes; *f (hash, place, server's error) is filled.
+ * The live database is untouched unless 0 is returned or *f says that only views are missing.
+ */
+int import_run(const struct import_args *a, int fd, struct last_import *last, struct failure *f,
+               struct err *e);
+
+#endif

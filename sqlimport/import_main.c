@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eefs-sqlimport: keeps a mirror's database equal to the dumps that arrive in its slot.
+ *
+ *   slot.c ── a dump ──> import.c ── dump.c: split.c, classify.c, env.c, ddl.c  (judge all of it)
+ *     ^                     |        plan.c   (what changed, against history.c and the server)
+ *     |                     |        stage.c  (fill the staging schema on several connections)
+ *     |                     v        swap.c   (one RENAME, then views, triggers, routines, events)
+ *     └─ remove the dump ── state.c (what eefs-status shows), history.c
+ *
+ * Threads: main (the loop here), one that writes the state file, and the stage's while it runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sqlimport/import.h"
+#include "sqlimport/slot.h"
+#include "sync/common/buf.h"
+#include "sync/common/log.h"
+#include "sync/common/rundir.h"
+
+#define BACKOFF_MAX_MS 30000
+
+static volatile int stop;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stop = 1;
+}
+
+/* ExpressionEngine's tables that belong to one server: sessions, throttles, caches. */
+static const char *const keep_default[] = {
+    "exp_sessions", "exp_security_hashes", "exp_throttle",     "exp_captcha",
+    "exp_password_lockout", "exp_reset_password", "exp_remember_me", "exp_online_users",
+    "exp_search", "exp_email_tracker",
+};
+
+struct program {
+    char *slot_dir, *database, *defaults_file, *state_dir, *rundir, *name;
+    bool once, dry_run, keep_dump, no_keep;
+    struct strlist keep;
+    int64_t poll_ms, connections;
+
+    struct state *state;
+    struct history *history;
+    struct slot *slot;
+    struct last_import last;
+    struct failure failure;
+    struct stat seen; /* the dump that failed, or that was kept after success */
+    bool has_seen, seen_failed;
+    int64_t backoff_ms;
+    char complaint[768]; /* logged last */
+};
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void complain(struct program *p, const char *text)
+{
+    if (strcmp(p->complaint, text) == 0)
+        return;
+    snprintf(p->complaint, sizeof(p->complaint), "%s", text);
+    log_warn("%s", text);
+}
+
+static void show_failed(struct program *p)
+{
+    state_set_failure(p->state, &p->failure);
+    state_set(p->state, "failed", p->failure.error,
+              "make a new dump on the master; this one stays and is not tried again until it "
+              "changes");
+}
+
+static void failed(struct program *p, const char *name, const struct failure *f,
+                   const struct err *e)
+{
+    struct err e2 = {0};
+    int64_t count = p->failure.count + 1;
+
+    p->failure = *f;
+    p->failure.count = count;
+    snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", name);
+    snprintf(p->failure.error, sizeof(p->failure.error), "%s", e->text);
+    log_error("cannot import '%s/%s': %s%s%s%s%s; the dump stays and is tried again when it changes",
+              p->slot_dir, name, e->text, *f->where.table ? "; object '" : "", f->where.table,
+              *f->where.table ? "'" : "", "");
+    if (*f->where.excerpt)
+        log_error("the statement at line %llu begins: %s", (unsigned long long)f->where.line,
+                  f->where.excerpt);
+    if (history_fail(p->history, &p->failure, &e2) < 0)
+        log_warn("%s", e2.text);
+    show_failed(p);
+}
+
+/* Not this dump's fault: shown, and tried again later. */
+static void later(struct program *p, int r, const struct err *e)
+{
+    complain(p, e->text);
+    state_set(p->state, "waiting_database", e->text,
+              r == -ENOTCONN ? "start the database server, or mend the defaults file"
+                             : "nothing: it is tried again");
+    p->backoff_ms = p->backoff_ms ? p->backoff_ms * 2 : 500;
+    if (p->backoff_ms > BACKOFF_MAX_MS)
+        p->backoff_ms = BACKOFF_MAX_MS;
+}
+
+static void succeeded(struct program *p, const char *name, int fd, const struct stat *st)
+{
+    struct err e = {0};
+    int r;
+
+    p->backoff_ms = 0;
+    p->complaint[0] = '\0';
+    memset(&p->failure, 0, sizeof(p->failure));
+    log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir, name,
+             p->last.seconds, (long long)p->last.tables_changed, (long long)p->last.rows);
+    state_set_last(p->state, &p->last);
+    state_set_failure(p->state, &p->failure);
+    state_set(p->state, "idle", NULL, NULL);
+    p->seen = *st;
+    p->has_seen = p->keep_dump;
+    p->seen_failed = false;
+    if (p->keep_dump)
+        return;
+    r = slot_remove(p->slot, name, fd, &p->last.hash, &e);
+    if (r < 0 && r != -ESTALE) {
+        log_warn("imported, but %s", e.text);
+        p->has_seen = true; /* do not import the same again and again */
+    }
+}
+
+/* Looks into the slot once. 0: nothing to do or done, -errno as from import_run. */
+static int look(struct program *p)
+{
+    struct import_args a = {
+        .database = p->database,
+        .defaults_file = p->defaults_file,
+        .keep = &p->keep,
+        .connections = (int)p->connections,
+        .dry_run = p->dry_run,
+        .state = p->state,
+        .history = p->history,
+        .stop = &stop,
+        .known_bad = p->once || hash_is_none(&p->failure.hash) ? NULL : &p->failure.hash,
+    };
+    struct failure f;
+    struct err e = {0};
+    struct stat st;
+    char *name = NULL;
+    int fd = -1;
+    int r = slot_find(p->slot, &fd, &name, &st, &e);
+
+    if (r <= 0) {
+        if (r < 0) {
+            complain(p, e.text);
+            state_set(p->state, "waiting_database", e.text, "check the mount and --slot");
+        } else if (!p->dry_run) {
+            state_set(p->state, "idle", NULL, NULL);
+        }
+        return r;
+    }
+    r = 0;
+    if (!p->once && p->has_seen && same_file(&st, &p->seen))
+        goto out;
+    state_set(p->state, "importing", NULL, NULL);
+    r = import_run(&a, fd, &p->last, &f, &e);
+    if (r == 0 && !p->dry_run) {
+        succeeded(p, name, fd, &st);
+    } else if (r == -EALREADY) {
+        show_failed(p);
+    } else if (r == -EINTR) {
+        state_set(p->state, "idle", NULL, NULL);
+    } else if (r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -ESTALE) {
+        later(p, r, &e);
+    } else if (r < 0) {
+        failed(p, name, &f, &e);
+    }
+    if (r < 0 && r != -ENOTCONN && r != -EAGAIN && r != -ENOSPC && r != -ESTALE && r != -EINTR) {
+        p->seen = st;
+        p->has_seen = true;
+        p->backoff_ms = 0;
+    }
+out:
+    close(fd);
+    free(name);
+    return r;
+}
+
+static int set_up(struct program *p, struct err *e)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    const char *rundir = rundir_path(p->rundir);
+    int r;
+
+    for (size_t i = 0; !p->no_keep && i < sizeof(keep_default) / sizeof(*keep_default); i++)
+        strlist_add(&p->keep, keep_default[i]);
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGINT, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    r = history_open(p->state_dir, p->name, &p->history, e);
+    if (r == 0)
+        r = history_last(p->history, &p->last, &p->failure, e);
+    if (r == 0)
+        r = state_open(rundir, p->name, p->database, p->slot_dir, &p->state, e);
+    if (r < 0)
+        return r;
+    p->slot = slot_new(p->slot_dir, rundir, p->database);
+    state_set_last(p->state, &p->last);
+    state_set_failure(p->state, &p->failure);
+    return 0;
+}
+
+static int run(struct program *p)
+{
+    int r;
+
+    for (;;) {
+        r = look(p);
+        if (p->once || stop)
+            break;
+        slot_wait(p->slot, p->backoff_ms ? p->backoff_ms : p->poll_ms);
+        if (stop)
+            break;
+    }
+    state_close(p->state);
+    history_close(p->history);
+    slot_free(p->slot);
+    if (p->once)
+        return r < 0 ? 1 : 0;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = {0};
+    const struct opt table[] = {
+        {OPT_STRING, "slot", "DIR", &p.slot_dir, NULL, 0, 0, "folder that dumps arrive in"},
+        {OPT_STRING, "database", "DB", &p.database, NULL, 0, 0, "database to fill"},
+        {OPT_STRING, "defaults-file", "FILE", &p.defaults_file, NULL, 0, 0,
+         "client options with user, password, host or socket ([client])"},
+        {OPT_STRING, "state", "DIR", &p.state_dir, "/var/lib/eefs/import", 0, 0,
+         "folder of the import history"},
+        {OPT_STRING, "rundir", "DIR", &p.rundir, NULL, 0, 0, "run directory (also EEFS_RUNDIR)"},
+        {OPT_STRING, "name", "NAME", &p.name, NULL, 0, 0, "name in eefs-status (default: DB)"},
+        {OPT_FLAG, "once", NULL, &p.once, "no", 0, 0, "import what is there, then exit"},
+        {OPT_FLAG, "dry-run", NULL, &p.dry_run, "no", 0, 0, "print what would change, then exit"},
+        {OPT_FLAG, "keep-dump", NULL, &p.keep_dump, "no", 0, 0, "leave the dump in the slot"},
+        {OPT_LIST, "keep-table", "PATTERN", &p.keep, NULL, 0, 0,
+         "never overwrite these tables (EE's sessions and the like are always kept)"},
+        {OPT_FLAG, "no-default-keep", NULL, &p.no_keep, "no", 0, 0,
+         "overwrite EE's sessions and the like, too"},
+        {OPT_DURATION, "poll", "TIME", &p.poll_ms, "5s", 10, 86400000, "time between looks"},
+        {OPT_INT, "connections", "N", &p.connections, "2", 1, 16, "connections that fill tables"},
+        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
+    };
+    struct err e = {0};
+    bool help = false;
+    int nargs = 0;
+
+    log_init("eefs-sqlimport", LOG_LEVEL_INFO);
+    opt_defaults(table);
+    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0) {
+        log_error("%s", e.text);
+        return 3;
+    }
+    if (help) {
+        opt_help(table, "eefs-sqlimport --slot DIR --database DB --defaults-file FILE [options]");
+        return 0;
+    }
+    if (!p.slot_dir || !p.database || !p.defaults_file || nargs > 0) {
+        log_error("--slot, --database and --defaults-file are needed and nothing else; see --help");
+        return 3;
+    }
+    if (strlen(p.database) > 64 - strlen("_eefs_stage")) {
+        log_error("the database name '%s' is too long: 53 characters at most", p.database);
+        return 3;
+    }
+    if (!p.name)
+        p.name = xstrdup(p.database);
+    p.once = p.once || p.dry_run;
+    if (set_up(&p, &e) < 0) {
+        log_error("%s", e.text);
+        return 1;
+    }
+    return run(&p);
+}

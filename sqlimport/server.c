@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/server.h"
+
+#include <errmsg.h>
+#include <errno.h>
+#include <mysqld_error.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+
+static int failed(struct server *s, struct err *e)
+{
+    int code;
+
+    s->code = mysql_errno(s->my);
+    switch (s->code) {
+    case CR_SERVER_GONE_ERROR:
+    case CR_SERVER_LOST:
+    case CR_CONNECTION_ERROR:
+    case CR_CONN_HOST_ERROR:
+    case ER_SERVER_SHUTDOWN:
+    case 1927: /* ER_CONNECTION_KILLED */
+        code = ENOTCONN;
+        break;
+    case ER_LOCK_WAIT_TIMEOUT:
+    case ER_LOCK_DEADLOCK:
+        code = EAGAIN;
+        break;
+    case ER_DISK_FULL:
+    case ER_RECORD_FILE_FULL:
+        code = ENOSPC;
+        break;
+    case ER_DBACCESS_DENIED_ERROR:
+    case ER_TABLEACCESS_DENIED_ERROR:
+    case ER_SPECIFIC_ACCESS_DENIED_ERROR:
+        code = EACCES;
+        break;
+    default:
+        code = EREMOTEIO;
+    }
+    return err_set(e, code, "error %u: %s", s->code, mysql_error(s->my));
+}
+
+static int prepare(struct server *s, struct err *e)
+{
+    char *text = NULL;
+    int r = server_runf(s, e, "SET SESSION sql_mode='', foreign_key_checks=0, unique_checks=0, "
+                              "sql_notes=0, lock_wait_timeout=60, time_zone='SYSTEM'");
+
+    if (r == 0)
+        r = server_value(s, &text, e, "SELECT @@max_allowed_packet");
+    if (r < 0)
+        return r;
+    s->packet_max = text ? strtoull(text, NULL, 10) : 1 << 20;
+    free(text);
+    text = NULL;
+    r = server_value(s, &text, e, "SELECT 1 FROM information_schema.COLLATIONS WHERE "
+                                  "COLLATION_NAME='utf8mb4_0900_ai_ci'");
+    s->lacks_0900 = !text;
+    free(text);
+    /* MySQL 8 answers table times from a cache otherwise; other servers do not know it. */
+    server_runf(s, NULL, "SET SESSION information_schema_stats_expiry=0");
+    return r;
+}
+
+int server_open(const char *defaults_file, struct server **ret, struct err *e)
+{
+    struct server *s;
+    unsigned local = 0, timeout = 10;
+    int r;
+
+    if (access(defaults_file, R_OK) < 0)
+        return err_sys(e, errno, "cannot read the defaults file '%s'", defaults_file);
+    s = xcalloc(1, sizeof(*s));
+    s->env = -1;
+    s->my = mysql_init(NULL);
+    if (!s->my)
+        abort();
+    mysql_options(s->my, MYSQL_READ_DEFAULT_FILE, defaults_file);
+    mysql_options(s->my, MYSQL_READ_DEFAULT_GROUP, "eefs-sqlimport");
+    mysql_options(s->my, MYSQL_OPT_CONNECT_TIMEOUT, &timeout);
+    mysql_options(s->my, MYSQL_OPT_LOCAL_INFILE, &local);
+    mysql_options(s->my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    if (!mysql_real_connect(s->my, NULL, NULL, NULL, NULL, 0, NULL, 0)) {
+        r = err_set(e, ENOTCONN, "cannot connect to the database server: error %u: %s",
+                    mysql_errno(s->my), mysql_error(s->my));
+        server_close(s);
+        return r;
+    }
+    r = prepare(s, e);
+    if (r < 0) {
+        server_close(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+void server_close(struct server *s)
+{
+    if (!s)
+        return;
+    mysql_close(s->my);
+    free(s);
+}
+
+int server_run(struct server *s, const char *sql, size_t len, struct err *e)
+{
+    MYSQL_RES *res;
+
+    if (mysql_real_query(s->my, sql, (unsigned long)len) != 0)
+        return failed(s, e);
+    res = mysql_store_result(s->my);
+    if (res)
+        mysql_free_result(res);
+    return 0;
+}
+
+int server_runf(struct server *s, struct err *e, const char *fmt, ...)
+{
+    struct buf b = BUF_INIT;
+    va_list ap;
+    int r;
+
+    va_start(ap, fmt);
+    buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    r = server_run(s, b.data, b.len, e);
+    buf_release(&b);
+    return r;
+}
+
+static int vquery(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, va_list ap)
+    __attribute__((format(printf, 4, 0)));
+static int vquery(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, va_list ap)
+{
+    struct buf b = BUF_INIT;
+    MYSQL_RES *res = NULL;
+    int r = 0;
+
+    buf_vprintf(&b, fmt, ap);
+    if (mysql_real_query(s->my, b.data, (unsigned long)b.len) != 0 ||
+        !(res = mysql_store_result(s->my)))
+        r = failed(s, e);
+    else
+        *ret = res;
+    buf_release(&b);
+    return r;
+}
+
+int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, ...)
+{
+    va_list ap;
+    int r;
+
+    va_start(ap, fmt);
+    r = vquery(s, ret, e, fmt, ap);
+    va_end(ap);
+    return r;
+}
+
+int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
+{
+    MYSQL_RES *res;
+    MYSQL_ROW row;
+    va_list ap;
+    int r;
+
+    va_start(ap, fmt);
+    r = vquery(s, &res, e, fmt, ap);
+    va_end(ap);
+    if (r < 0)
+        return r;
+    row = mysql_fetch_row(res);
+    *ret = row && row[0] ? xstrdup(row[0]) : NULL;
+    mysql_free_result(res);
+    return 0;
+}
+
+int server_env(struct server *s, const struct env *v, int id, struct err *e)
+{
+    char *sql;
+    int r;
+
+    if (s->env == id)
+        return 0;
+    sql = env_sql(v, id);
+    r = server_run(s, sql, strlen(sql), e);
+    free(sql);
+    s->env = r == 0 ? id : -1;
+    return r;
+}
+
+static char *quoted(const char *text, char q)
+{
+    struct buf b = BUF_INIT;
+
+    buf_putc(&b, q);
+    for (; *text; text++) {
+        if (*text == q || (*text == '\\' && q == '\''))
+            buf_putc(&b, *text);
+        buf_putc(&b, *text);
+    }
+    buf_putc(&b, q);
+    return buf_detach(&b);
+}
+
+char *server_name(const char *name)
+{
+    return quoted(name, '`');
+}
+
+char *server_text(const char *text)
+{
+    return quoted(text, '\'');
+}

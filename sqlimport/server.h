@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server: a connection to MySQL or MariaDB, by Connector/C. One thread at a time.
+ *
+ * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL is off.
+ * Every connection runs with foreign_key_checks, unique_checks and sql_notes off and an empty sql_mode.
+ */
+#ifndef EEFS_SQLIMPORT_SERVER_H
+#define EEFS_SQLIMPORT_SERVER_H
+
+#include <mysql.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sqlimport/env.h"
+#include "sync/common/err.h"
+
+struct server {
+    MYSQL *my;
+    unsigned code;        /* the server's number of the last error */
+    uint64_t packet_max;  /* max_allowed_packet */
+    bool lacks_0900;      /* the server does not know MySQL 8's utf8mb4_0900 collations */
+    int env;              /* setting made last by server_env, -1 for none */
+};
+
+/* -ENOTCONN: not reachable or refuses connections (try again later); *ret untouched. */
+int server_open(const char *defaults_file, struct server **ret, struct err *e);
+void server_close(struct server *s);
+
+/*
+ * Runs one statement. -ENOTCONN: the connection is gone and the outcome may be unknown; -EAGAIN:
+ * lock wait or deadlock; -ENOSPC; -EACCES: a privilege is missing; else -EREMOTEIO.
+ */
+int server_run(struct server *s, const char *sql, size_t len, struct err *e);
+int server_runf(struct server *s, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A query with rows; caller frees *ret with mysql_free_result. */
+int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* First column of the first row, malloc'd; NULL in *ret for no row or NULL. */
+int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Makes the settings `id` of the dump, when they are not already made. */
+int server_env(struct server *s, const struct env *v, int id, struct err *e);
+
+/* malloc'd `name` with backticks, and 'text' as a string literal. */
+char *server_name(const char *name);
+char *server_text(const char *text);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slot: the folder that dumps are dropped into, on an eefs mount or anywhere else.
+ *
+ * On a mount the control socket of its instance carries the change stream and the conditional
+ * removal; a slot never touches another part of the mount. One thread.
+ */
+#ifndef EEFS_SQLIMPORT_SLOT_H
+#define EEFS_SQLIMPORT_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "sync/common/err.h"
+#include "sync/common/hash.h"
+
+struct slot;
+
+/* Does not need the folder to exist yet. */
+struct slot *slot_new(const char *dir, const char *rundir, const char *database);
+void slot_free(struct slot *s);
+
+/*
+ * Opens the dump in the slot: DATABASE.sql, else the only other *.sql. 1: *ret_fd, *ret_name
+ * (caller frees) and *st are filled; 0: there is none; -errno.
+ */
+int slot_find(struct slot *s, int *ret_fd, char **ret_name, struct stat *st, struct err *e);
+
+/* Removes the dump if it still has these bytes (hash) and, in a plain folder, is the file of fd.
+ * 0: gone; -ESTALE: another one lies there now, which stays. */
+int slot_remove(struct slot *s, const char *name, int fd, const struct hash *hash, struct err *e);
+
+/* Waits for a change in the slot, at most timeout_ms; ends early on a signal. */
+void slot_wait(struct slot *s, int64_t timeout_ms);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * split: cuts a dump into statements, as the mysql client would, from a stream of reads.
+ *
+ * Knows the client's own DELIMITER command and comments between statements; independent of where
+ * the reads end. The text of one statement is whole in memory, the dump never is. One thread.
+ */
+#ifndef EEFS_SQLIMPORT_SPLIT_H
+#define EEFS_SQLIMPORT_SPLIT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sqlimport/token.h"
+#include "sync/common/err.h"
+
+#define SPLIT_STATEMENT_MAX ((size_t)1 << 30) /* the largest max_allowed_packet there is */
+
+/* Reads up to n bytes: count, 0 at the end, -errno. */
+typedef ssize_t split_reader(void *arg, void *data, size_t n);
+
+struct statement {
+    const char *text; /* valid until the next split_next; no delimiter, not NUL-terminated */
+    size_t len;
+    off_t offset;     /* of text in the dump */
+    uint64_t line;    /* of text's first byte, from 1 */
+};
+
+struct split;
+
+struct split *split_new(split_reader *reader, void *arg);
+void split_free(struct split *s);
+
+/* 1: *ret is filled; 0: end of the dump; -errno. -EPROTO: the dump ends within a statement. */
+int split_next(struct split *s, struct statement *ret, struct err *e);
+
+/* How quotes are read from the next statement on. */
+void split_set_mode(struct split *s, struct token_mode mode);
+
+/* A comment names the program that made the dump ("-- MySQL dump", "-- MariaDB dump"). */
+bool split_has_header(const struct split *s);
+/* "-- Dump completed" was met as a comment of its own and no statement came after it. */
+bool split_is_completed(const struct split *s);
+/* Bytes consumed so far. */
+off_t split_offset(const struct split *s);
+
+#endif

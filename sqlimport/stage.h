@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stage: fills the changed tables into the staging schema, on several connections, largest first.
+ */
+#ifndef EEFS_SQLIMPORT_STAGE_H
+#define EEFS_SQLIMPORT_STAGE_H
+
+#include "sqlimport/plan.h"
+#include "sqlimport/state.h"
+
+struct stage_args {
+    const struct plan *plan;
+    const char *defaults_file, *schema;
+    int fd;                 /* the dump */
+    int connections;
+    struct state *state;    /* progress */
+    const volatile int *stop; /* nonzero: give up with -EINTR */
+};
+
+/* Creates the schema when missing and drops every table in it but _eefs_state. */
+int stage_empty(struct server *s, const char *schema, struct err *e);
+
+/* Fills the tables. On failure *fault names table, offset and excerpt, *code the server's number.
+ * -ESTALE: the dump's bytes are not those that were read before. */
+int stage_run(const struct stage_args *a, struct dump_fault *fault, unsigned *code, struct err *e);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state: what eefs-status shows of this importer: RUNDIR/import-NAME.json, replaced atomically on
+ * every change, twice a second while there is progress and every 5 s otherwise, by a thread of
+ * its own. Thread safe.
+ */
+#ifndef EEFS_SQLIMPORT_STATE_H
+#define EEFS_SQLIMPORT_STATE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sqlimport/dump.h"
+
+struct state;
+
+/* What is known of the last good import and of the failing dump; strings are copied. */
+struct last_import {
+    int64_t wall_ns; /* 0: none */
+    double seconds;
+    int64_t tables_changed, rows;
+    struct hash hash;
+};
+
+struct failure {
+    int64_t count; /* 0: none */
+    char dump[256];
+    struct hash hash;
+    unsigned code; /* the server's error number, 0 when the dump was refused before */
+    struct dump_fault where;
+    char error[768];
+};
+
+int state_open(const char *rundir, const char *name, const char *database, const char *slot,
+               struct state **ret, struct err *e);
+/* Writes state "stopped" and ends the thread. NULL is fine. */
+void state_close(struct state *s);
+
+/* state: idle, waiting_database, importing, failed. reason and action may be NULL. */
+void state_set(struct state *s, const char *state, const char *reason, const char *action);
+void state_set_last(struct state *s, const struct last_import *last);
+void state_set_failure(struct state *s, const struct failure *f);
+/* Progress of the running import; total 0 ends it. Cheap. */
+void state_progress_begin(struct state *s, uint64_t bytes_total);
+void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes);
+void state_progress_end(struct state *s);
+
+#endif

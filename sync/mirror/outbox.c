@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * outbox: the local changes. Each is one transaction that writes an operation to the log and its
+ * effect to the overlay.
+ *
+ * The log is rewritten only where it was never sent, and only its last operation that touches a path:
+ *
+ *   put A→B, put B→C      put A→C                 put(new), unlink       nothing
+ *   put A→B, setattr      put A→B with it         put A→B, unlink        unlink A
+ *   put(new) t, mv t f    put f                   mkdir, rmdir           nothing
+ *
+ * An unpublished file is an operation in state "open": it is not sent, holds no place in the order, and
+ * gets its number when it is published. Its `pre` says what it replaces (a file that it was renamed
+ * over), else absent.
+ */
+#include "sync/mirror/replica_db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/thread.h"
+
+/* --- rows of the log --- */
+
+void outbox_row_release(struct outbox_row *o)
+{
+    op_release(&o->op);
+    memset(o, 0, sizeof(*o));
+}
+
+static char *col_dup(sqlite3_stmt *st, int c)
+{
+    return sqlite3_column_type(st, c) == SQLITE_NULL ? NULL : xstrdup(db_col_text(st, c));
+}
+
+int outbox_read(sqlite3_stmt *st, struct outbox_row *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->op.n = sqlite3_column_int64(st, 0);
+    ret->op.kind = (enum op_kind)sqlite3_column_int(st, 1);
+    ret->op.path = col_dup(st, 2);
+    ret->op.to = col_dup(st, 3);
+    ret->op.target = col_dup(st, 4);
+    db_col_hash(st, 5, &ret->op.hash);
+    ret->op.size = sqlite3_column_int64(st, 6);
+    ret->op.mtime = sqlite3_column_int64(st, 7);
+    ret->op.mode = sqlite3_column_int64(st, 8);
+    ret->state = *db_col_text(st, 11);
+    if (pre_parse(db_col_text(st, 9), &ret->op.pre) < 0 ||
+        pre_parse(db_col_text(st, 10), &ret->op.to_pre) < 0) {
+        outbox_row_release(ret);
+        return -EUCLEAN;
+    }
+    return 0;
+}
+
+int outbox_get(struct db *db, int64_t opid, struct outbox_row *ret)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT " OUTBOX_COLS " FROM outbox WHERE opid=?", "i", opid);
+    int rc = db_step(db, st);
+
+    memset(ret, 0, sizeof(*ret));
+    if (rc == 1) {
+        int rc2 = outbox_read(st, ret);
+        db_done(st);
+        if (rc2 < 0)
+            return rc2;
+    }
+    return rc;
+}
+
+int outbox_delete(struct db *db, int64_t opid)
+{
+    int rc = db_run(db, "DELETE FROM outbox WHERE opid=?", "i", opid);
+
+    return rc < 0 ? rc : 0;
+}
+
+int outbox_insert(struct db *db, const struct op *op, char state)
+{
+    char pre[HASH_TEXT_CAP], to_pre[HASH_TEXT_CAP], s[2] = {state, '\0'};
+    int rc = db_run(db,
+                    "INSERT OR REPLACE INTO outbox(" OUTBOX_COLS ",created)"
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "iippphiiisssi", op->n, (int64_t)op->kind, op->path, op->to, op->target,
+                    &op->hash, op->size, op->mtime, op->mode, pre_text(&op->pre, pre),
+                    pre_text(&op->to_pre, to_pre), s, clock_wall_ns());
+
+    return rc < 0 ? rc : 0;
+}
+
+/* The last operation (published) that touches `path` or a folder above it; 0: none. */
+static int last_touch(struct db *db, const char *path, int64_t *ret)
+{
+    char *p = xstrdup(path);
+    int64_t last = 0, n;
+    int rc = 0;
+
+    while (rc == 0 && *p) {
+        rc = db_get_int(db, 0, &n,
+                        "SELECT max((SELECT coalesce(max(opid),0) FROM outbox WHERE path=?1"
+                        " AND state<>'o'),(SELECT coalesce(max(opid),0) FROM outbox"
+                        " WHERE to_path=?1))",
+                        "p", p);
+        if (rc == 0 && n > last)
+            last = n;
+        p[path_parent_len(p)] = '\0';
+    }
+    free(p);
+    if (rc == 0)
+        *ret = last;
+    return rc;
+}
+
+/* The log's last operation on `path` itself if it may still be rewritten. 1: yes, 0: no. */
+static int rewritable(struct db *db, const char *path, const struct row *v, struct outbox_row *ret)
+{
+    int64_t last = 0;
+    int rc = last_touch(db, path, &last);
+
+    memset(ret, 0, sizeof(*ret));
+    if (rc < 0 || last == 0 || v->opid != last)
+        return rc;
+    rc = outbox_get(db, last, ret);
+    if (rc == 1 && (ret->state != STATE_QUEUED || strcmp(ret->op.path, path) != 0 ||
+                    ret->op.kind == OP_RENAME)) {
+        outbox_row_release(ret);
+        rc = 0;
+    }
+    return rc;
+}
+
+/* --- small parts of the calls below --- */
+
+struct pre row_pre(const struct row *v)
+{
+    struct pre p = {PRE_ABSENT, {{0}}};
+
+    if (!v->exists)
+        return p;
+    if (v->type == ENTRY_DIR)
+        p.kind = PRE_DIR;
+    else if (v->type == ENTRY_LINK)
+        p.kind = PRE_LINK;
+    else {
+        p.kind = PRE_HASH;
+        p.hash = v->hash;
+    }
+    return p;
+}
+
+bool row_is_open(const struct row *v)
+{
+    return v->exists && v->type == ENTRY_FILE && v->opid > 0 && hash_is_none(&v->hash);
+}
+
+static void count(struct replica *r, int64_t entries, int64_t bytes)
+{
+    r->now.entries += entries;
+    r->now.bytes += bytes;
+}
+
+static int check_new(struct replica *r, const char *path)
+{
+    struct row v;
+    int rc;
+
+    if (!*path)
+        return -EEXIST;
+    rc = path_check(path);
+    if (rc < 0)
+        return rc;
+    rc = view_get(r->db, path, &v);
+    if (rc == 0 && v.exists)
+        rc = -EEXIST;
+    row_release(&v);
+    if (rc == 0)
+        rc = view_check_parent(r->db, path);
+    if (rc == 0 && !replica_writable(r, path))
+        rc = -EROFS;
+    return rc;
+}
+
+/* The view of an existing path that is to be changed. */
+static int get_writable(struct replica *r, const char *path, struct row *v)
+{
+    int rc = view_need(r, r->db, path, v);
+
+    if (rc == 0 && (!*path || !replica_writable(r, path)))
+        rc = -EROFS;
+    return rc;
+}
+
+static bool is_write_root(struct replica *r, const char *path)
+{
+    bool yes;
+
+    mutex_lock(&r->scope_lock);
+    yes = scope_is_write_root(&r->scope, path);
+    mutex_unlock(&r->scope_lock);
+    return yes;
+}
+
+/* Logs op (its n is filled in) and lays `row` (NULL: gone) over its path. */
+static int log_op(struct replica *r, struct op *op, char state, const struct row *row)
+{
+    int rc;
+
+    op->n = r->now.next_opid++;
+    rc = outbox_insert(r->db, op, state);
+    if (rc == 0)
+        rc = row ? overlay_put(r->db, op->path, op->n, row)
+                 : overlay_put_gone(r->db, op->path, op->n);
+    return rc;
+}
+
+/* Takes a local path's row out; what the base has there stays hidden. */
+static int drop_local(struct replica *r, const char *path)
+{
+    struct row base;
+    int rc = base_get(r->db, path, &base);
+
+    if (rc == 0)
+        rc = base.exists && base.type != ENTRY_GONE
+                 ? overlay_put_gone(r->db, path, REPLICA_LOCAL)
+                 : overlay_delete(r->db, path, REPLICA_LOCAL);
+    row_release(&base);
+    return rc;
+}
+
+/* --- creating --- */
+
+static int create_locked(struct replica *r, const char *path, struct row *row, struct op *op,
+                         char state, int64_t *opid)
+{
+    int rc = check_new(r, path);
+
+    if (rc < 0)
+        return rc;
+    row->exists = true;
+    row->ino = (uint64_t)r->now.next_ino++;
+    row->mtime = clock_wall_ns();
+    *opid = 0;
+    if (replica_is_local(r, path)) {
+        row->opid = REPLICA_LOCAL;
+        rc = overlay_put(r->db, path, REPLICA_LOCAL, row);
+    } else {
+        op->mtime = row->mtime;
+        op->mode = row->mode;
+        rc = log_op(r, op, state, row);
+        row->opid = op->n;
+        if (state == STATE_QUEUED)
+            *opid = op->n;
+    }
+    if (rc == 0)
+        rc = touch_parent(r, path);
+    count(r, 1, 0);
+    return rc;
+}
+
+static int create(struct replica *r, struct row *row, struct op *op, char state,
+                  struct node_attr *ret, int64_t *opid, const char *point)
+{
+    int64_t n = 0;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = create_locked(r, op->path, row, op, state, &n);
+    rc = tx_end(r, rc, point);
+    if (rc < 0)
+        return rc;
+    if (ret)
+        row_attr(row, ret);
+    if (opid)
+        *opid = n;
+    return 0;
+}
+
+int replica_create(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret)
+{
+    struct row row = {.type = ENTRY_FILE, .mode = mode & 07777};
+    struct op op = {.kind = OP_PUT, .pre = {.kind = PRE_ABSENT}};
+    int rc;
+
+    op.path = xstrdup(path);
+    rc = create(r, &row, &op, STATE_OPEN, ret, NULL, "replica.create.committed");
+    op_release(&op);
+    return rc;
+}
+
+int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret,
+                  int64_t *opid)
+{
+    struct row row = {.type = ENTRY_DIR, .mode = mode & 07777};
+    struct op op = {.kind = OP_MKDIR};
+    int rc;
+
+    op.path = xstrdup(path);
+    rc = create(r, &row, &op, STATE_QUEUED, ret, opid, "replica.mkdir.committed");
+    op_release(&op);
+    return rc;
+}
+
+int replica_symlink(struct replica *r, const char *path, const char *target,
+                    struct node_attr *ret, int64_t *opid)
+{
+    struct row row = {.type = ENTRY_LINK, .mode = 0777};
+    struct op op = {.kind = OP_SYMLINK, .pre = {.kind = PRE_ABSENT}};
+    int rc;
+
+    if (!*target)
+        return -ENOENT;
+    op.path = xstrdup(path);
+    op.target = xstrdup(target);
+    row.target = xstrdup(target);
+    rc = create(r, &row, &op, STATE_QUEUED, ret, opid, "replica.symlink.committed");
+    op_release(&op);
+    row_release(&row);
+    return rc;
+}
+
+/* --- publishing --- */
+
+/* What a put must find on the master: our own last content that is under way, else what the
+ * writer began from. */
+static int put_pre(struct db *db, const char *path, const struct row *v,
+                   const struct hash *replaces, struct pre *ret)
+{
+    sqlite3_stmt *st = db_query(db,
+                                "SELECT o.hash FROM overlay o JOIN outbox b ON b.opid=o.opid"
+                                " WHERE o.dir=? AND o.name=? AND b.kind=? AND o.type=1"
+                                " ORDER BY o.opid DESC LIMIT 1",
+                                "bpi", path, path_parent_len(path), path_base(path),
+                                (int64_t)OP_PUT);
+    int rc = db_step(db, st);
+
+    *ret = row_pre(v);
+    if (rc == 1)
+        db_col_hash(st, 0, &ret->hash);
+    else if (rc == 0 && replaces && !hash_is_none(replaces))
+        ret->hash = *replaces;
+    db_done(st);
+    return rc < 0 ? rc : 0;
+}
+
+/* `want` is the row as it shall be, with the inode of v. */
+static int publish_op(struct replica *r, const char *path, const struct row *v,
+                      const struct row *want, const struct hash *replaces, int64_t *opid)
+{
+    struct outbox_row old = {0};
+    struct op op = {.kind = OP_PUT, .hash = want->hash, .size = want->size, .mtime = want->mtime,
+                    .mode = want->mode};
+    int rc = 0;
+
+    op.path = xstrdup(path);
+    if (row_is_open(v)) {
+        rc = outbox_get(r->db, v->opid, &old);
+        op.pre.kind = PRE_ABSENT;
+        if (rc == 1)
+            op.pre = old.op.pre;
+        if (rc >= 0)
+            rc = outbox_delete(r->db, v->opid);
+        if (rc >= 0)
+            rc = overlay_delete(r->db, path, v->opid);
+        if (rc >= 0)
+            rc = log_op(r, &op, STATE_QUEUED, want);
+    } else {
+        rc = rewritable(r->db, path, v, &old);
+        if (rc == 1 && old.op.kind == OP_PUT) {
+            op.n = old.op.n;
+            op.pre = old.op.pre;
+            rc = outbox_insert(r->db, &op, STATE_QUEUED);
+            if (rc == 0)
+                rc = overlay_put(r->db, path, op.n, want);
+        } else if (rc >= 0) {
+            rc = put_pre(r->db, path, v, replaces, &op.pre);
+            if (rc == 0)
+                rc = log_op(r, &op, STATE_QUEUED, want);
+        }
+    }
+    *opid = op.n;
+    outbox_row_release(&old);
+    op_release(&op);
+    return rc;
+}
+
+static int publish_locked(struct replica *r, const char *path, struct row *want,
+                          const struct hash *replaces, int64_t *opid)
+{
+    struct row v;
+    int rc = get_writable(r, path, &v);
+
+    if (rc == 0 && v.type != ENTRY_FILE)
+        rc = v.type == ENTRY_DIR ? -EISDIR : -ENOENT;
+    if (rc < 0)
+        goto out;
+    want->ino = v.ino;
+    *opid = 0;
+    if (replica_is_local(r, path))
+        rc = overlay_put(r->db, path, REPLICA_LOCAL, want);
+    else if (hash_eq(&v.hash, &want->hash) && v.mode == want->mode && v.mtime == want->mtime)
+        *opid = v.opid == REPLICA_LOCAL ? 0 : v.opid; /* nothing new: wait for what is under way */
+    else
+        rc = publish_op(r, path, &v, want, replaces, opid);
+    count(r, 0, want->size - v.size);
+out:
+    row_release(&v);
+    return rc;
+}
+
+int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
+                    int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid)
+{
+    struct row want = {.exists = true, .type = ENTRY_FILE, .size = size, .mtime = mtime,
+                       .mode = mode & 07777, .hash = *hash};
+    int64_t n = 0;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = publish_locked(r, path, &want, replaces, &n);
+    rc = tx_end(r, rc, "replica.publish.committed");
+    if (rc == 0)
+        *opid = n;
+    return rc;
+}
+
+/* --- attributes --- */
+
+static int setattr_op(struct replica *r, const char *path, const struct row *v,
+                      const struct row *want, int64_t mode, int64_t mtime, int64_t *opid)
+{
+    struct outbox_row old = {0};
+    struct op op = {.kind = OP_SETATTR, .mode = mode, .mtime = mtime};
+    int rc;
+
+    op.path = xstrdup(path);
+    if (row_is_open(v)) {
+        *opid = 0;
+        rc = overlay_put(r->db, path, v->opid, want);
+        goto out;
+    }
+    rc = rewritable(r->db, path, v, &old);
+    if (rc == 1) {
+        if (mode >= 0)
+            old.op.mode = mode;
+        if (mtime >= 0)
+            old.op.mtime = mtime;
+        *opid = old.op.n;
+        rc = outbox_insert(r->db, &old.op, STATE_QUEUED);
+        if (rc == 0)
+            rc = overlay_put(r->db, path, old.op.n, want);
+    } else if (rc == 0) {
+        rc = log_op(r, &op, STATE_QUEUED, want);
+        *opid = op.n;
+    }
+out:
+    outbox_row_release(&old);
+    op_release(&op);
+    return rc;
+}
+
+static int setattr_locked(struct replica *r, const char *path, int64_t mode, int64_t mtime,
+                          struct node_attr *ret, int64_t *opid)
+{
+    struct row v, want;
+    int rc = get_writable(r, path, &v);
+
+    if (rc < 0)
+        goto out;
+    want = v;
+    if (mode >= 0)
+        want.mode = mode & 07777;
+    if (mtime >= 0)
+        want.mtime = mtime;
+    if (want.mode == v.mode && want.mtime == v.mtime) {
+        *opid = v.opid == REPLICA_LOCAL || row_is_open(&v) ? 0 : v.opid;
+    } else if (replica_is_local(r, path)) {
+        *opid = 0;
+        rc = overlay_put(r->db, path, REPLICA_LOCAL, &want);
+    } else {
+        rc = setattr_op(r, path, &v, &want, mode >= 0 ? want.mode : -1, mtime, opid);
+        want.opid = 1; /* pending */
+    }
+    row_attr(&want, ret);
+out:
+    row_release(&v);
+    return rc;
+}
+
+int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t mtime,
+                    struct node_attr *ret, int64_t *opid)
+{
+    struct node_attr attr;
+    int64_t n = 0;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = setattr_locked(r, path, mode, mtime, &attr, &n);
+    rc = tx_end(r, rc, "replica.setattr.committed");
+    if (rc < 0)
+        return rc;
+    if (ret)
+        *ret = attr;
+    if (opid)
+        *opid = n;
+    return 0;
+}
+
+/* --- removing --- */
+
+/* Takes operation `o` on `path` out of the log as if it had never been. */
+static int take_back(struct replica *r, const char *path, int64_t opid)
+{
+    int rc = outbox_delete(r->db, opid);
+
+    return rc < 0 ? rc : overlay_delete(r->db, path, opid);
+}
+
+/*
+ * Takes back what makes v and was never sent, as far as the log allows, so that *pre is what the
+ * master has. 1: it was a creation, the master knows nothing of the path; 0: an operation is
+ * needed with *pre.
+ */
+static int unmake(struct replica *r, const char *path, const struct row *v, struct pre *pre)
+{
+    struct outbox_row o = {0};
+    int rc;
+
+    *pre = row_pre(v);
+    rc = row_is_open(v) ? outbox_get(r->db, v->opid, &o) : rewritable(r->db, path, v, &o);
+    if (rc == 1 && (o.op.kind == OP_PUT || o.op.kind == OP_SYMLINK)) {
+        *pre = o.op.pre;
+        rc = take_back(r, path, v->opid);
+        if (rc == 0)
+            rc = pre->kind == PRE_ABSENT;
+    } else if (rc > 0) {
+        rc = 0;
+    }
+    outbox_row_release(&o);
+    return rc;
+}
+
+static int unlink_locked(struct replica *r, const char *path, int64_t *opid)
+{
+    struct op op = {.kind = OP_UNLINK, .mtime = -1, .mode = -1};
+    struct row v;
+    int rc = view_need(r, r->db, path, &v);
+
+    if (rc == 0 && v.type == ENTRY_DIR)
+        rc = -EISDIR;
+    if (rc == 0 && !replica_writable(r, path))
+        rc = -EROFS;
+    if (rc < 0)
+        goto out;
+    *opid = 0;
+    op.path = xstrdup(path);
+    if (replica_is_local(r, path)) {
+        rc = drop_local(r, path);
+    } else {
+        rc = unmake(r, path, &v, &op.pre);
+        if (rc == 0) {
+            rc = log_op(r, &op, STATE_QUEUED, NULL);
+            *opid = op.n;
+        }
+    }
+    if (rc >= 0)
+        rc = touch_parent(r, path);
+    count(r, -1, -row_bytes(&v));
+out:
+    op_release(&op);
+    row_release(&v);
+    return rc;
+}
+
+int replica_unlink(struct replica *r, const char *path, int64_t *opid)
+{
+    int64_t n = 0;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = unlink_locked(r, path, &n);
+    rc = tx_end(r, rc, "replica.unlink.committed");
+    if (rc == 0 && opid)
+        *opid = n;
+    return rc;
+}
+
+/* 1: the log has an operation strictly below `path`. */
+static int log_below(struct db *db, const char *path)
+{
+    struct subtree s;
+    int64_t found = 0;
+    int rc;
+
+    subtree_init(&s, path);
+    rc = db_get_int(db, 0, &found,
+                    "SELECT EXISTS(SELECT 1 FROM outbox WHERE path>=?1 AND path<?2) OR"
+                    " EXISTS(SELECT 1 FROM outbox WHERE to_path>=?1 AND to_path<?2)",
+                    "pp", s.from, s.to);
+    subtree_release(&s);
+    return rc < 0 ? rc : (int)found;
+}
+
+static int rmdir_op(struct replica *r, const char *path, const struct row *v, int64_t *opid)
+{
+    struct op op = {.kind = OP_RMDIR, .mtime = -1, .mode = -1};
+    struct outbox_row o = {0};
+    int rc = rewritable(r->db, path, v, &o);
+    bool made_here = rc == 1 && o.op.kind == OP_MKDIR;
+
+    if (rc >= 0)
+        rc = made_here ? log_below(r->db, path) : 1;
+    if (rc == 0) {
+        rc = take_back(r, path, v->opid);
+    } else if (rc == 1) {
+        op.path = xstrdup(path);
+        rc = log_op(r, &op, STATE_QUEUED, NULL);
+        *opid = op.n;
+    }
+    outbox_row_release(&o);
+    op_release(&op);
+    return rc;
+}
+
+static int rmdir_locked(struct replica *r, const char *path, int64_t *opid)
+{
+    struct row v;
+    int rc = view_need(r, r->db, path, &v);
+
+    if (rc == 0 && v.type != ENTRY_DIR)
+        rc = -ENOTDIR;
+    if (rc == 0 && !*path)
+        rc = -EBUSY;
+    if (rc == 0 && (!replica_writable(r, path) || is_write_root(r, path)))
+        rc = -EROFS;
+    if (rc == 0)
+        rc = view_has_children(r->db, path);
+    if (rc == 1)
+        rc = -ENOTEMPTY;
+    if (rc == 0)
+        rc = replica_is_local(r, path) ? drop_local(r, path) : rmdir_op(r, path, &v, opid);
+    if (rc == 0)
+        rc = touch_parent(r, path);
+    count(r, -1, 0);
+    row_release(&v);
+    return rc;
+}
+
+int replica_rmdir(struct replica *r, const char *path, int64_t *opid)
+{
+    int64_t n = 0;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = rmdir_locked(r, path, &n);
+    rc = tx_end(r, rc, "replica.rmdir.committed");
+    if (rc == 0 && opid)
+        *opid = n;
+    return rc;
+}

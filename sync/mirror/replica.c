@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* replica: reading the view, and the remote's scope. What changes it is in outbox.c and follow.c. */
+#include "sync/mirror/replica_db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/thread.h"
+
+int replica_lookup(struct replica *r, const char *path, struct node_attr *ret)
+{
+    struct row row;
+    struct db *db;
+    int rc = reader_get(r, &db);
+
+    if (rc < 0)
+        return rc;
+    rc = view_need(r, db, path, &row);
+    reader_put(r, db);
+    if (rc == 0)
+        row_attr(&row, ret);
+    row_release(&row);
+    return rc;
+}
+
+struct readdir {
+    replica_child_fn *fn;
+    void *arg;
+};
+
+static int readdir_child(void *arg, const char *name, const struct row *row)
+{
+    struct readdir *d = arg;
+    struct node_attr attr;
+
+    row_attr(row, &attr);
+    return d->fn(d->arg, name, &attr);
+}
+
+int replica_readdir(struct replica *r, const char *dir, replica_child_fn *fn, void *arg)
+{
+    struct readdir d = {fn, arg};
+    struct row row = {0};
+    struct db *db;
+    int rc = reader_get(r, &db);
+
+    if (rc < 0)
+        return rc;
+    rc = db_run(db, "BEGIN", "");
+    if (rc >= 0)
+        rc = view_need(r, db, dir, &row);
+    if (rc >= 0 && row.type != ENTRY_DIR)
+        rc = -ENOTDIR;
+    if (rc >= 0)
+        rc = view_each(db, dir, readdir_child, &d);
+    db_rollback(db);
+    reader_put(r, db);
+    row_release(&row);
+    return rc < 0 ? rc : 0;
+}
+
+int replica_readlink(struct replica *r, const char *path, char **ret)
+{
+    struct row row;
+    struct db *db;
+    int rc = reader_get(r, &db);
+
+    if (rc < 0)
+        return rc;
+    rc = view_need(r, db, path, &row);
+    reader_put(r, db);
+    if (rc == 0 && row.type != ENTRY_LINK)
+        rc = -EINVAL;
+    if (rc == 0)
+        *ret = xstrdup(row.target ? row.target : "");
+    row_release(&row);
+    return rc;
+}
+
+void replica_totals(struct replica *r, int64_t *entries, int64_t *bytes)
+{
+    *entries = r->entries;
+    *bytes = r->bytes;
+}
+
+static bool excluded(const struct replica *r, const char *path)
+{
+    for (size_t i = 0; i < r->exclude.n; i++) {
+        if (path_matches(r->exclude.v[i], path))
+            return true;
+    }
+    return false;
+}
+
+bool replica_is_local(struct replica *r, const char *path)
+{
+    bool yes;
+
+    mutex_lock(&r->scope_lock);
+    yes = r->remote_known && excluded(r, path);
+    mutex_unlock(&r->scope_lock);
+    return yes;
+}
+
+bool replica_writable(struct replica *r, const char *path)
+{
+    bool yes;
+
+    if (r->read_only)
+        return false;
+    mutex_lock(&r->scope_lock);
+    yes = r->remote_known && (excluded(r, path) || scope_writes(&r->scope, path));
+    mutex_unlock(&r->scope_lock);
+    return yes;
+}
+
+int replica_state_text(struct replica *r, const char *path, const char **ret)
+{
+    struct outbox_row o = {0};
+    const char *text = "clean";
+    struct row row;
+    struct db *db;
+    int rc = reader_get(r, &db);
+
+    if (rc < 0)
+        return rc;
+    rc = view_need(r, db, path, &row);
+    if (rc == 0 && row.opid == REPLICA_LOCAL) {
+        text = "local";
+    } else if (rc == 0 && row.opid > 0) {
+        rc = outbox_get(db, row.opid, &o);
+        text = rc == 1 && o.state == STATE_QUARANTINED ? "quarantined" : "pending";
+    }
+    reader_put(r, db);
+    outbox_row_release(&o);
+    row_release(&row);
+    if (rc < 0)
+        return rc;
+    *ret = text;
+    return 0;
+}

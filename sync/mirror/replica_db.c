@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/mirror/replica_db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/thread.h"
+
+#define APP_ID           0x65656672 /* "eefr" */
+#define CHECKPOINT_PAGES 1000       /* 4 MiB of log */
+#define OUTBOX_ID_BYTES  16
+
+static const char *const SCHEMA[] = {
+    "CREATE TABLE base(dir BLOB NOT NULL, name BLOB NOT NULL, type INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB,"
+    " target BLOB, seq INTEGER NOT NULL, ino INTEGER NOT NULL, PRIMARY KEY(dir,name))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX base_gone ON base(seq) WHERE type=0;"
+    "CREATE TABLE overlay(dir BLOB NOT NULL, name BLOB NOT NULL, opid INTEGER NOT NULL,"
+    " type INTEGER NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+    " mode INTEGER NOT NULL, hash BLOB, target BLOB, ino INTEGER NOT NULL,"
+    " PRIMARY KEY(dir,name,opid)) WITHOUT ROWID;"
+    "CREATE INDEX overlay_opid ON overlay(opid);"
+    "CREATE INDEX overlay_hash ON overlay(hash) WHERE hash IS NOT NULL;"
+    "CREATE TABLE outbox(opid INTEGER PRIMARY KEY, kind INTEGER NOT NULL, path BLOB NOT NULL,"
+    " to_path BLOB, target BLOB, hash BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+    " mode INTEGER NOT NULL, pre TEXT NOT NULL, to_pre TEXT NOT NULL, state TEXT NOT NULL,"
+    " code TEXT, error TEXT, created INTEGER NOT NULL);"
+    "CREATE INDEX outbox_path ON outbox(path);"
+    "CREATE INDEX outbox_to ON outbox(to_path) WHERE to_path IS NOT NULL;"
+    "CREATE INDEX outbox_hash ON outbox(hash) WHERE hash IS NOT NULL;"
+    "CREATE INDEX outbox_state ON outbox(state,size);"
+    "CREATE TABLE incoming(path BLOB NOT NULL PRIMARY KEY, type INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB,"
+    " target BLOB, seq INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE conflict(id INTEGER PRIMARY KEY, path BLOB NOT NULL, copy BLOB NOT NULL,"
+    " ours BLOB, theirs BLOB, time INTEGER NOT NULL);"
+    "CREATE TABLE exclude(n INTEGER PRIMARY KEY, pattern BLOB NOT NULL);"
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+};
+
+/* --- meta --- */
+
+char *meta_get(struct db *db, const char *key)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT value FROM meta WHERE key=?", "s", key);
+    char *v = xstrdup(db_step(db, st) == 1 ? db_col_text(st, 0) : "");
+
+    db_done(st);
+    return v;
+}
+
+static int64_t meta_get_int(struct db *db, const char *key, int64_t none)
+{
+    char *v = meta_get(db, key);
+    int64_t n = *v ? strtoll(v, NULL, 10) : none;
+
+    free(v);
+    return n;
+}
+
+int meta_set(struct db *db, const char *key, const char *value)
+{
+    int r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES(?,?)", "ss", key, value);
+
+    return r < 0 ? r : 0;
+}
+
+int meta_set_int(struct db *db, const char *key, int64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%lld", (long long)value);
+    return meta_set(db, key, text);
+}
+
+/* --- transactions --- */
+
+static void publish_counters(struct replica *r)
+{
+    r->root_mtime = r->now.root_mtime;
+    r->entries = r->now.entries;
+    r->bytes = r->now.bytes;
+}
+
+int tx_begin(struct replica *r)
+{
+    int rc;
+
+    mutex_lock(&r->lock);
+    rc = db_begin(r->db);
+    if (rc < 0) {
+        mutex_unlock(&r->lock);
+        return rc;
+    }
+    r->saved = r->now;
+    return 0;
+}
+
+static int save_counters(struct replica *r)
+{
+    int rc = 0;
+
+    if (r->now.next_opid != r->saved.next_opid)
+        rc = meta_set_int(r->db, "next_opid", r->now.next_opid);
+    if (rc == 0 && r->now.next_ino != r->saved.next_ino)
+        rc = meta_set_int(r->db, "next_ino", r->now.next_ino);
+    if (rc == 0 && r->now.root_mtime != r->saved.root_mtime)
+        rc = meta_set_int(r->db, "root_mtime", r->now.root_mtime);
+    return rc;
+}
+
+/* The log goes into the database on a connection of its own: its fsyncs hold up no writer. A
+ * passive checkpoint waits for nobody. */
+static void checkpoint(struct replica *r)
+{
+    if (pthread_mutex_trylock(&r->checkpoint_lock) != 0)
+        return;
+    sqlite3_wal_checkpoint_v2(db_handle(r->checkpoint_db), NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                              NULL);
+    mutex_unlock(&r->checkpoint_lock);
+}
+
+int tx_end(struct replica *r, int rc, const char *point)
+{
+    int pages;
+
+    if (rc >= 0) {
+        int rc2 = save_counters(r);
+        if (rc2 == 0) {
+            crash_point("replica.commit");
+            rc2 = db_commit(r->db);
+        }
+        if (rc2 < 0)
+            rc = rc2;
+    }
+    if (rc < 0) {
+        db_rollback(r->db);
+        r->now = r->saved;
+    }
+    publish_counters(r);
+    pages = r->wal_pages;
+    r->wal_pages = 0;
+    mutex_unlock(&r->lock);
+    if (rc >= 0)
+        crash_point(point);
+    if (pages >= CHECKPOINT_PAGES)
+        checkpoint(r);
+    return rc;
+}
+
+static int note_wal_pages(void *arg, sqlite3 *h, const char *name, int pages)
+{
+    struct replica *r = arg;
+
+    (void)h;
+    (void)name;
+    r->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* --- readers --- */
+
+int reader_get(struct replica *r, struct db **ret)
+{
+    struct db *db = NULL;
+    int rc;
+
+    mutex_lock(&r->pool_lock);
+    while (r->n_idle == 0 && r->n_open == READERS_MAX)
+        cond_wait(&r->pool_free, &r->pool_lock);
+    if (r->n_idle > 0)
+        db = r->idle[--r->n_idle];
+    else
+        r->n_open++;
+    mutex_unlock(&r->pool_lock);
+    if (db) {
+        *ret = db;
+        return 0;
+    }
+    rc = db_open(r->path, DB_READ_ONLY, ret, NULL);
+    if (rc < 0) {
+        mutex_lock(&r->pool_lock);
+        r->n_open--;
+        cond_signal(&r->pool_free);
+        mutex_unlock(&r->pool_lock);
+    }
+    return rc;
+}
+
+void reader_put(struct replica *r, struct db *db)
+{
+    mutex_lock(&r->pool_lock);
+    r->idle[r->n_idle++] = db;
+    cond_signal(&r->pool_free);
+    mutex_unlock(&r->pool_lock);
+}
+
+/* --- open and close --- */
+
+/* What a killed run created and never published has no content: it is dropped. */
+static int drop_unpublished(struct replica *r)
+{
+    static const char *const sql[] = {
+        "DELETE FROM overlay WHERE opid IN (SELECT opid FROM outbox WHERE state='o')",
+        "DELETE FROM outbox WHERE state='o'",
+        "DELETE FROM overlay WHERE opid=1152921504606846976 AND type=1 AND hash IS NULL",
+        "DELETE FROM incoming",
+    };
+
+    for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
+        int rc = db_run(r->db, sql[i], "");
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int count_view(struct replica *r)
+{
+    sqlite3_stmt *st = db_query(
+        r->db,
+        "SELECT count(*), total(size) FROM ("
+        " SELECT size FROM base b WHERE type<>0 AND NOT EXISTS"
+        "  (SELECT 1 FROM overlay o WHERE o.dir=b.dir AND o.name=b.name)"
+        " UNION ALL"
+        " SELECT size FROM (SELECT type, size, max(opid) FROM overlay GROUP BY dir,name)"
+        " WHERE type<>0)",
+        "");
+    int rc = db_step(r->db, st);
+
+    if (rc == 1) {
+        r->now.entries = sqlite3_column_int64(st, 0);
+        r->now.bytes = sqlite3_column_int64(st, 1);
+    }
+    db_done(st);
+    return rc < 0 ? rc : 0;
+}
+
+static int load_remote(struct replica *r, struct err *e)
+{
+    char *text = meta_get(r->db, "scope");
+    json_t *v = NULL;
+    sqlite3_stmt *st;
+    int rc;
+
+    r->master_id = meta_get(r->db, "master_id");
+    if (*text) {
+        v = json_loads(text, 0, NULL);
+        rc = v ? scope_from_json(v, &r->scope) : -EPROTO;
+        json_decref(v);
+        if (rc < 0) {
+            free(text);
+            return err_set(e, EPROTO, "'%s': the saved scope is damaged", r->path);
+        }
+        r->remote_known = true;
+    }
+    free(text);
+    st = db_query(r->db, "SELECT pattern FROM exclude ORDER BY n", "");
+    while ((rc = db_step(r->db, st)) == 1)
+        strlist_add(&r->exclude, db_col_text(st, 0));
+    return rc < 0 ? db_error(r->db, e, "cannot read the exclude list") : 0;
+}
+
+static int make_outbox_id(struct replica *r)
+{
+    uint8_t raw[OUTBOX_ID_BYTES];
+    struct buf hex = BUF_INIT;
+    char *id = meta_get(r->db, "outbox_id");
+    int rc = 0;
+
+    if (!*id) {
+        file_random(raw, sizeof(raw));
+        hex_encode(&hex, raw, sizeof(raw));
+        rc = meta_set(r->db, "outbox_id", hex.data);
+    }
+    buf_release(&hex);
+    free(id);
+    return rc;
+}
+
+static int first_writes(struct replica *r, struct err *e)
+{
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return err_sys(e, -rc, "cannot write to '%s'", r->path);
+    rc = make_outbox_id(r);
+    if (rc == 0)
+        rc = drop_unpublished(r);
+    if (rc == 0)
+        rc = count_view(r);
+    rc = tx_end(r, rc, "replica.opened");
+    return rc < 0 ? err_sys(e, -rc, "cannot write to '%s'", r->path) : 0;
+}
+
+int replica_open(const char *cache, bool read_only, struct replica **ret, struct err *e)
+{
+    struct replica *r = xcalloc(1, sizeof(*r));
+    int rc;
+
+    r->read_only = read_only;
+    r->path = xasprintf("%s/replica.db", cache);
+    mutex_init(&r->lock);
+    mutex_init(&r->checkpoint_lock);
+    mutex_init(&r->pool_lock);
+    mutex_init(&r->scope_lock);
+    cond_init(&r->pool_free);
+    rc = db_open(r->path, 0, &r->db, e);
+    if (rc == 0)
+        rc = db_migrate(r->db, APP_ID, SCHEMA, (int)(sizeof(SCHEMA) / sizeof(SCHEMA[0])), e);
+    /* answered: what was confirmed while a listing is being paged; see follow.c. */
+    if (rc == 0)
+        rc = db_exec(r->db,
+                     "PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=0;"
+                     "CREATE TEMP TABLE answered(path BLOB PRIMARY KEY, seq INTEGER NOT NULL)"
+                     " WITHOUT ROWID",
+                     e);
+    if (rc == 0)
+        rc = db_open(r->path, 0, &r->checkpoint_db, e);
+    if (rc == 0) {
+        sqlite3_wal_hook(db_handle(r->db), note_wal_pages, r);
+        r->now.next_opid = meta_get_int(r->db, "next_opid", 1);
+        r->now.next_ino = meta_get_int(r->db, "next_ino", ROOT_INO + 1);
+        r->now.root_mtime = meta_get_int(r->db, "root_mtime", 0);
+        if (r->now.root_mtime == 0)
+            r->now.root_mtime = clock_wall_ns();
+        rc = load_remote(r, e);
+    }
+    if (rc == 0)
+        rc = first_writes(r, e);
+    if (rc < 0) {
+        replica_close(r);
+        return rc;
+    }
+    *ret = r;
+    return 0;
+}
+
+void replica_close(struct replica *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < r->n_idle; i++)
+        db_close(r->idle[i]);
+    db_close(r->checkpoint_db);
+    db_close(r->db);
+    scope_release(&r->scope);
+    strlist_release(&r->exclude);
+    free(r->master_id);
+    cond_destroy(&r->pool_free);
+    mutex_destroy(&r->scope_lock);
+    mutex_destroy(&r->pool_lock);
+    mutex_destroy(&r->checkpoint_lock);
+    mutex_destroy(&r->lock);
+    free(r->path);
+    free(r);
+}
+
+/* fsync of the log, without the lock: commits go on meanwhile. */
+int replica_sync(struct replica *r)
+{
+    return db_sync(r->db);
+}

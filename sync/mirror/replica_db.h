@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replica_db: what replica*.c, outbox.c, rename.c, overlay.c and follow.c share: the replica's struct, its
+ * transactions, its pool of readers and the rows of base and overlay. Nobody else includes it.
+ *
+ * Locks, in this order: lock → scope_lock; pool_lock and checkpoint_lock are taken alone. Functions that take a
+ * `struct db *` run on the caller's connection: the writer's (with `lock` held, inside tx_begin and
+ * tx_end) or one from reader_get().
+ */
+#ifndef EEFS_MIRROR_REPLICA_DB_H
+#define EEFS_MIRROR_REPLICA_DB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sync/common/db.h"
+#include "sync/common/path.h"
+#include "sync/mirror/follow.h"
+#include "sync/mirror/replica.h"
+
+#define READERS_MAX 16
+#define ROOT_INO    1
+
+/* What a transaction changes in memory; put back when it fails. */
+struct counters {
+    int64_t next_opid, next_ino, root_mtime;
+    int64_t entries, bytes; /* of the view; not persisted */
+};
+
+struct replica {
+    bool read_only;
+    char *path; /* of the database */
+
+    pthread_mutex_t lock; /* the writer's connection and the counters */
+    struct db *db;
+    struct counters now, saved;
+    int wal_pages; /* after the last commit */
+
+    pthread_mutex_t checkpoint_lock;
+    struct db *checkpoint_db;
+
+    pthread_mutex_t pool_lock;
+    pthread_cond_t pool_free;
+    struct db *idle[READERS_MAX];
+    int n_idle, n_open;
+
+    /* Copies of `now` for readers without the lock. */
+    _Atomic int64_t root_mtime, entries, bytes;
+
+    pthread_mutex_t scope_lock; /* the four below */
+    bool remote_known;
+    char *master_id;
+    struct scope scope;
+    struct strlist exclude;
+};
+
+/* --- transactions and connections (replica_db.c) --- */
+
+/* Takes the lock and begins. 0 or -errno (then the lock is not held). */
+int tx_begin(struct replica *r);
+/*
+ * Commits when rc >= 0, else rolls back; releases the lock. `point` is the crash point after the
+ * commit. Returns rc or the commit's -errno.
+ */
+int tx_end(struct replica *r, int rc, const char *point);
+
+/* A reader's connection; waits when all are in use. 0 or -errno. */
+int reader_get(struct replica *r, struct db **ret);
+void reader_put(struct replica *r, struct db *db);
+
+/* malloc'd value or "" */
+char *meta_get(struct db *db, const char *key);
+int meta_set(struct db *db, const char *key, const char *value);
+int meta_set_int(struct db *db, const char *key, int64_t value);
+
+/* --- rows (overlay.c) --- */
+
+/* A row of base or overlay, or the view. `target` is owned. */
+struct row {
+    bool exists;  /* false: no row, or (in a view) absent */
+    int type;     /* enum entry_type; ENTRY_GONE in overlay and tombstones */
+    int64_t size, mtime, mode;
+    struct hash hash;
+    char *target;
+    uint64_t ino;
+    int64_t opid; /* overlay: its operation; 0: from the base */
+    int64_t seq;  /* base only */
+};
+
+void row_release(struct row *row);
+/* True when a person or program could see a difference; a folder's mtime does not count. */
+bool row_same(const struct row *a, const struct row *b);
+void row_attr(const struct row *row, struct node_attr *ret);
+int64_t row_bytes(const struct row *row);
+
+/* The view of a path; ret->exists says whether it is there. 0 or -errno. */
+int view_get(struct db *db, const char *path, struct row *ret);
+/* As view_get, -ENOENT when absent; the root is a folder. */
+int view_need(struct replica *r, struct db *db, const char *path, struct row *ret);
+/* 0 when `path`'s parent is a folder of the view, -ENOENT or -ENOTDIR. */
+int view_check_parent(struct db *db, const char *path);
+/* Children of the view in byte order; the caller of view_each has a read or write transaction. */
+typedef int view_fn(void *arg, const char *name, const struct row *row);
+int view_each(struct db *db, const char *dir, view_fn *fn, void *arg);
+/* 1: has children, 0: none, -errno. */
+int view_has_children(struct db *db, const char *dir);
+
+int base_get(struct db *db, const char *path, struct row *ret);
+int base_put(struct db *db, const char *path, const struct row *row);
+int base_delete(struct db *db, const char *path);
+
+int overlay_get(struct db *db, const char *path, int64_t opid, struct row *ret);
+int overlay_put(struct db *db, const char *path, int64_t opid, const struct row *row);
+int overlay_put_gone(struct db *db, const char *path, int64_t opid);
+int overlay_delete(struct db *db, const char *path, int64_t opid);
+/* Moves one row to another path and operation. */
+int overlay_move(struct db *db, const char *from, int64_t opid, const char *to, int64_t to_opid);
+
+/* Sets the mtime of the top row of a folder (or of the root) to now. */
+int touch_folder(struct replica *r, const char *path);
+int touch_parent(struct replica *r, const char *path);
+
+/*
+ * A folder went out of the view although overlay entries live below it: gives it an overlay row
+ * that goes with the last of their operations. Does nothing when there are none.
+ */
+int keep_folder(struct replica *r, const char *path, const struct row *was);
+
+/* Bounds of the paths strictly below `dir` in column "dir": dir itself is compared with =. */
+struct subtree {
+    char *from, *to; /* dir >= from AND dir < to */
+};
+void subtree_init(struct subtree *s, const char *dir);
+void subtree_release(struct subtree *s);
+
+/* --- operations (outbox.c) --- */
+
+/* One row of the outbox. */
+struct outbox_row {
+    struct op op;
+    char state; /* STATE_* */
+};
+
+/* Kept as one letter in the database. */
+#define STATE_OPEN        'o'
+#define STATE_QUEUED      'q'
+#define STATE_SENT        's'
+#define STATE_QUARANTINED 'x'
+
+void outbox_row_release(struct outbox_row *o);
+/* 1: found, 0: none, -errno */
+int outbox_get(struct db *db, int64_t opid, struct outbox_row *ret);
+/* Reads the columns OUTBOX_COLS of a stepped statement. */
+int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
+#define OUTBOX_COLS "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state"
+int outbox_delete(struct db *db, int64_t opid);
+int outbox_insert(struct db *db, const struct op *op, char state);
+
+/* What an operation on this view's path expects to find on the master. */
+struct pre row_pre(const struct row *v);
+/* Created here and not published yet. */
+bool row_is_open(const struct row *v);
+
+/* Local by the master's exclude list. */
+bool replica_is_local(struct replica *r, const char *path);
+
+#endif

@@ -99,6 +99,28 @@ static int swap_all(struct run *r, struct swap *w, struct err *e)
     }
 }
 
+/*
+ * A rename gives a new creation time, so that part of a mark is read after the swap; the update
+ * time must still be the one from before it, else a visitor changed the table meanwhile and the
+ * mark is void.
+ */
+static int confirm_marks(struct run *r, struct err *e)
+{
+    struct plan *p = r->plan;
+    struct step *before = xmalloc((p->n + 1) * sizeof(*before));
+    int rc;
+
+    memcpy(before, p->steps, p->n * sizeof(*before));
+    rc = plan_marks(p, r->s, r->a->database, true, NULL, e);
+    for (size_t i = 0; i < p->n && rc == 0; i++) {
+        const char *a = strchr(before[i].mark, '|'), *b = strchr(p->steps[i].mark, '|');
+        if (!a || !b || strcmp(a, b) != 0)
+            p->steps[i].mark[0] = '\0';
+    }
+    free(before);
+    return rc;
+}
+
 static int record(struct run *r, const struct last_import *last, struct err *e)
 {
     struct history *h = r->a->history;
@@ -157,6 +179,8 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
         rc = settle(r, e);
     if (rc == 0)
         rc = swap_all(r, &w, e);
+    if (rc == 0)
+        rc = confirm_marks(r, e);
     return rc;
 }
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""A private MariaDB in a folder of its own, on a Unix socket only.
+
+    with MariaDB() as db:
+        db.sql("CREATE DATABASE site")
+        run([..., "--defaults-file", db.defaults])
+
+Also used by the demo. Needs mariadb-server-core and mariadb-client-core.
+"""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+
+class MariaDB:
+    def __init__(self, folder=None, options=()):
+        """folder: where everything goes (made when missing); default: a temporary one."""
+        self.own = folder is None
+        self.folder = str(folder) if folder else tempfile.mkdtemp(prefix="eefs-db-")
+        os.makedirs(self.folder, exist_ok=True)
+        self.data = os.path.join(self.folder, "data")
+        self.socket = os.path.join(self.folder, "s.sock")
+        self.defaults = os.path.join(self.folder, "client.cnf")
+        self.log = os.path.join(self.folder, "mariadbd.log")
+        self.options = list(options)
+        self.process = None
+        with open(self.defaults, "w") as f:
+            f.write(f"[client]\nuser=root\nsocket={self.socket}\n")
+        os.chmod(self.defaults, 0o600)
+
+    def start(self, timeout=60):
+        with open(self.log, "a") as log:
+            if not os.path.isdir(os.path.join(self.data, "mysql")):
+                subprocess.run(
+                    ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
+                     "--auth-root-authentication-method=normal", "--skip-test-db"],
+                    stdout=log, stderr=log, check=True)
+            server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
+            self.process = subprocess.Popen(
+                [server, "--no-defaults", "--user=root", f"--datadir={self.data}",
+                 f"--socket={self.socket}", f"--pid-file={self.folder}/pid", "--skip-networking",
+                 "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
+                 "--skip-log-bin", "--max-allowed-packet=16M", "--event-scheduler=OFF",
+                 *self.options], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + timeout
+        while subprocess.run(["mariadb", f"--defaults-file={self.defaults}", "-e", "SELECT 1"],
+                             capture_output=True).returncode:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("mariadbd does not start:\n" + open(self.log).read()[-3000:])
+            time.sleep(0.05)
+        return self
+
+    def stop(self, kill=False):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def close(self):
+        self.stop()
+        if self.own:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    def sql(self, text, database=None):
+        """Runs SQL by the mariadb client; rows as lists of strings."""
+        args = ["mariadb", f"--defaults-file={self.defaults}", "--batch", "--skip-column-names",
+                "--default-character-set=utf8mb4"] + ([database] if database else [])
+        done = subprocess.run(args, input=text.encode(), capture_output=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode(errors="replace"))
+        return [line.split("\t") for line in done.stdout.decode(errors="replace").splitlines()]
+
+    def load(self, database, path):
+        """What the mysql client makes of a dump."""
+        with open(path, "rb") as f:
+            subprocess.run(["mariadb", f"--defaults-file={self.defaults}", database], stdin=f,
+                           check=True)
+
+    def dump(self, database, *options):
+        """The dump's bytes."""
+        return subprocess.run(
+            ["mariadb-dump", f"--defaults-file={self.defaults}", "--single-transaction",
+             "--skip-dump-date", "--order-by-primary", "--triggers", "--routines", "--events",
+             *options, database], check=True, stdout=subprocess.PIPE).stdout
+
+    def checksums(self, database):
+        names = [r[0] for r in self.sql("SELECT table_name FROM information_schema.tables WHERE "
+                                        f"table_schema='{database}' AND table_type='BASE TABLE' "
+                                        "ORDER BY 1")]
+        return {n: self.sql(f"CHECKSUM TABLE `{n}`", database)[0][1] for n in names}

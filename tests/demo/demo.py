@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "integration")]
@@ -88,13 +89,14 @@ class Demo:
         site = self.site
         with Step("three MariaDB servers: the master's and one for each mirror") as step:
             for name in ("master", "slave1", "slave2"):
-                db = MariaDB(os.path.join(site.base, "db-" + name))
-                site.cleanups.append(db.stop)
-                self.databases[name] = db
-                db.start()
+                self.databases[name] = MariaDB(os.path.join(site.base, "db-" + name))
+                site.cleanups.append(self.databases[name].stop)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(MariaDB.start, self.databases.values()))
+            for db in self.databases.values():
                 db.sql("CREATE DATABASE ee CHARACTER SET utf8mb4")
             sql, tables, rows = eesite.database_sql()
-            self.load("master", sql)
+            self.databases["master"].sql(sql, "ee")
             step.note("%d tables with %d rows in the master's database" % (tables, rows))
 
         self.master = site.master(start=False)
@@ -113,21 +115,20 @@ class Demo:
             for mount in (self.one, self.two):
                 self.importer(mount)
 
-    def load(self, name, sql):
-        subprocess.run(["mariadb", "--defaults-file=" + self.databases[name].defaults_file, "ee"],
-                       input=sql.encode(), check=True)
-
     def query(self, name, sql):
-        out = subprocess.run(["mariadb", "--defaults-file=" + self.databases[name].defaults_file,
-                              "-N", "-B", "-e", sql, "ee"], capture_output=True)
-        return out.stdout.decode().strip() if out.returncode == 0 else None
+        """The first column of the first row; None while the database cannot answer."""
+        try:
+            rows = self.databases[name].sql(sql, "ee")
+        except RuntimeError:
+            return None
+        return rows[-1][0] if rows else None
 
     def importer(self, mount):
         self.site.spawn("import-" + mount.name, [
             program("eefs-sqlimport"), "--slot", mount.path("sql", mount.name), "--database", "ee",
-            "--defaults-file", self.databases[mount.name].defaults_file,
+            "--defaults-file", self.databases[mount.name].defaults,
             "--state", os.path.join(self.site.base, "state-" + mount.name),
-            "--rundir", self.site.rundir])
+            "--name", mount.name, "--rundir", self.site.rundir])
 
     # --- the steps ---
 
@@ -168,7 +169,7 @@ class Demo:
         with Step(what) as step:
             begin = time.monotonic()
             self.site.run("eefs-sqldump", "--database", "ee", "--defaults-file",
-                          self.databases["master"].defaults_file, "--slots",
+                          self.databases["master"].defaults, "--slots",
                           self.master.path("sql"), "slave1", "slave2")
             step.note("dumped into both slots", begin)
             for mount in (self.one, self.two):
@@ -196,7 +197,8 @@ class Demo:
                             "SELECT title FROM exp_channel_titles WHERE entry_id = 4711",
                             "Seen on every mirror; it's here")
         for table in ("exp_channel_data", "exp_comments", "exp_comment_subscriptions"):
-            sums = {name: self.query(name, "CHECKSUM TABLE " + table) for name in self.databases}
+            sums = {name: db.sql("CHECKSUM TABLE " + table, "ee")[0][1]
+                    for name, db in self.databases.items()}
             check(len(set(sums.values())) == 1, "%s differs: %s" % (table, sums))
 
     def cut_off(self):
@@ -249,7 +251,7 @@ class Demo:
             "  tail -f %s/*.log\n"
             "Stop it with Ctrl-C here, or: kill %d"
             % (self.master.root, self.one.point, self.two.point, program("eefs-status"),
-               self.site.rundir, self.databases["slave1"].defaults_file, self.site.base, os.getpid()))
+               self.site.rundir, self.databases["slave1"].defaults, self.site.base, os.getpid()))
         signal.pause()
 
     def stop(self):
@@ -282,7 +284,7 @@ def main():
         code = 0
         if KEEP:
             demo.keep()
-    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+    except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         say("\ndemo: %s\n\n%s" % (error, demo.site.logs()))
     finally:
         demo.stop()

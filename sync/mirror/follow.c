@@ -4,9 +4,9 @@
  * operations. Every path that is touched has its view compared before and after, inside the
  * transaction; only differences are reported.
  *
- * Order is the seq alone: an entry older than the row's is skipped, so an answer and the feed may come in
- * any order. A full listing replaces everything, except what the master confirmed while it was paged (temp
- * table `answered`).
+ * Order is the seq alone: an entry older than the row's is skipped, so an answer and the feed may
+ * come in any order. A full listing replaces everything, except what the master confirmed while it
+ * was paged (temp table `answered`).
  */
 #include "sync/mirror/replica_db.h"
 
@@ -170,8 +170,14 @@ static int remove_below(struct apply *a, const char *dir, int64_t seq)
 static int upsert(struct apply *a, const struct entry *e, const struct row *base,
                   const struct row *view, const struct row *like)
 {
-    struct row row = {.exists = true, .type = (int)e->type, .size = e->size, .mtime = e->mtime,
-                      .mode = e->mode, .hash = e->hash, .target = e->target, .seq = e->seq};
+    struct row row = {.exists = true,
+                      .type = (int)e->type,
+                      .size = e->size,
+                      .mtime = e->mtime,
+                      .mode = e->mode,
+                      .hash = e->hash,
+                      .target = e->target,
+                      .seq = e->seq};
     bool had = base->exists && base->type != ENTRY_GONE;
 
     if (like->exists && like->type != ENTRY_GONE)
@@ -303,13 +309,12 @@ static int apply_staged(struct apply *a, bool full, int64_t cursor_seq)
 static int remove_unlisted(struct apply *a, int64_t cursor_seq)
 {
     struct strlist paths = {0};
-    sqlite3_stmt *st =
-        db_query(a->r->db,
-                 "SELECT p FROM (SELECT CASE WHEN length(dir)=0 THEN name ELSE"
-                 " CAST(dir || X'2F' || name AS BLOB) END AS p FROM base)"
-                 " WHERE p NOT IN (SELECT path FROM incoming WHERE type<>0)"
-                 " AND p NOT IN (SELECT path FROM temp.answered WHERE seq>?)",
-                 "i", cursor_seq);
+    sqlite3_stmt *st = db_query(a->r->db,
+                                "SELECT p FROM (SELECT CASE WHEN length(dir)=0 THEN name ELSE"
+                                " CAST(dir || X'2F' || name AS BLOB) END AS p FROM base)"
+                                " WHERE p NOT IN (SELECT path FROM incoming WHERE type<>0)"
+                                " AND p NOT IN (SELECT path FROM temp.answered WHERE seq>?)",
+                                "i", cursor_seq);
     int rc;
 
     while ((rc = db_step(a->r->db, st)) == 1)
@@ -397,8 +402,8 @@ static void block(struct strlist *blocked, const struct op *op)
 }
 
 /*
- * True while an earlier put of the same path is unanswered: should that become a conflict copy, this
- * operation belongs to the copy, so it must not be under way yet.
+ * True while an earlier put of the same path is unanswered: should that become a conflict copy,
+ * this operation belongs to the copy, so it must not be under way yet.
  */
 static int awaits_put(struct db *db, const struct op *op)
 {
@@ -541,8 +546,8 @@ static int apply_answered(struct apply *a, const struct op_answer *ans, const st
     return rc;
 }
 
-/* Later operations on a path whose content became a conflict copy go on with the copy, up to the one that
- * takes the name away. */
+/* Later operations on a path whose content became a conflict copy go on with the copy, up to the
+ * one that takes the name away. */
 static int follow_copy(struct replica *r, const char *path, const char *copy, int64_t after)
 {
     for (;;) {

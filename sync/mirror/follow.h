@@ -43,7 +43,8 @@ int replica_set_remote(struct replica *r, const struct remote *remote);
 
 /* Stages the entries of a page (durably enough to go on after a restart is not needed). `full`: this is a full listing. */
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n);
-/* Drops what was staged (page set broken off, reset). */
+/* Drops what was staged (page set broken off, reset). Call it on every reset, before the new listing: it also forgets
+ * which paths the master confirmed under the old numbers. */
 int replica_feed_drop(struct replica *r);
 /*
  * Applies everything staged together with the cursor in one transaction. `full`: staged entries
@@ -56,7 +57,9 @@ int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct
 
 /* Up to `max` operations in order with opid > `after` that are ready to be sent (published, not
  * quarantined, not depending on a quarantined one); op.n is the opid. The caller releases them.
- * Returns the number. From here on they count as sent: nothing is coalesced into them. */
+ * Stops before an operation on a path whose earlier put is unanswered: should that become a conflict copy, what
+ * follows belongs to the copy. Returns the number or -errno. From here on they count as sent: nothing is coalesced
+ * into them. */
 int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op *ret);
 
 /*
@@ -80,8 +83,8 @@ json_t *replica_quarantine(struct replica *r);
 /* Hashes that must not be evicted: named by outbox or overlay. */
 bool replica_pins(struct replica *r, const struct hash *h);
 
-/* Calls fn for every distinct content of the base (hash, size, path) until it returns non-zero; for prefetch. fn must
- * not call into the replica. */
+/* Calls fn for every file of the base (a content comes once for each path that has it) until it returns non-zero,
+ * which is returned. fn must be quick and not call into the replica. */
 typedef int replica_content_fn(void *arg, const char *path, const struct hash *h, int64_t size);
 int replica_each_content(struct replica *r, replica_content_fn *fn, void *arg);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* follow_info: what pull, push, evict and the control socket ask the replica, and the remote's scope. */
+/* follow_info: what pull, push, evict and the control socket ask the replica, and the remote's
+ * scope. */
 #include "sync/mirror/replica_db.h"
 
 #include <errno.h>
@@ -130,8 +131,8 @@ static int refusal_errno(const char *code)
     static const struct {
         const char *code;
         int errnum;
-    } known[] = {{"scope", EROFS},        {"not_empty", ENOTEMPTY}, {"name", EINVAL},
-                 {"no_space", ENOSPC},    {"too_large", EFBIG},     {"type", EEXIST}};
+    } known[] = {{"scope", EROFS},     {"not_empty", ENOTEMPTY}, {"name", EINVAL},
+                 {"no_space", ENOSPC}, {"too_large", EFBIG},     {"type", EEXIST}};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(code, known[i].code) == 0)
@@ -221,8 +222,8 @@ json_t *replica_quarantine(struct replica *r)
     while (db_step(db, st) == 1) {
         json_t *v = json_object();
         json_object_set_new(v, "opid", json_integer(sqlite3_column_int64(st, 0)));
-        json_object_set_new(
-            v, "op", json_string(op_kind_name((enum op_kind)sqlite3_column_int(st, 1))));
+        json_object_set_new(v, "op",
+                            json_string(op_kind_name((enum op_kind)sqlite3_column_int(st, 1))));
         json_object_set_new(v, "path", path_json(st, 2));
         json_object_set_new(v, "code", json_string(db_col_text(st, 3)));
         json_object_set_new(v, "error", json_string(db_col_text(st, 4)));

@@ -3,15 +3,16 @@
  * outbox: the local changes. Each is one transaction that writes an operation to the log and its
  * effect to the overlay.
  *
- * The log is rewritten only where it was never sent, and only its last operation that touches a path:
+ * The log is rewritten only where it was never sent, and only its last operation that touches a
+ * path:
  *
  *   put A→B, put B→C      put A→C                 put(new), unlink       nothing
  *   put A→B, setattr      put A→B with it         put A→B, unlink        unlink A
  *   put(new) t, mv t f    put f                   mkdir, rmdir           nothing
  *
- * An unpublished file is an operation in state "open": it is not sent, holds no place in the order, and
- * gets its number when it is published. Its `pre` says what it replaces (a file that it was renamed
- * over), else absent.
+ * An unpublished file is an operation in state "open": it is not sent, holds no place in the order,
+ * and gets its number when it is published. Its `pre` says what it replaces (a file that it was
+ * renamed over), else absent.
  */
 #include "sync/mirror/replica_db.h"
 
@@ -224,9 +225,8 @@ static int drop_local(struct replica *r, const char *path)
     int rc = base_get(r->db, path, &base);
 
     if (rc == 0)
-        rc = base.exists && base.type != ENTRY_GONE
-                 ? overlay_put_gone(r->db, path, REPLICA_LOCAL)
-                 : overlay_delete(r->db, path, REPLICA_LOCAL);
+        rc = base.exists && base.type != ENTRY_GONE ? overlay_put_gone(r->db, path, REPLICA_LOCAL)
+                                                    : overlay_delete(r->db, path, REPLICA_LOCAL);
     row_release(&base);
     return rc;
 }
@@ -305,8 +305,8 @@ int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct nod
     return rc;
 }
 
-int replica_symlink(struct replica *r, const char *path, const char *target,
-                    struct node_attr *ret, int64_t *opid)
+int replica_symlink(struct replica *r, const char *path, const char *target, struct node_attr *ret,
+                    int64_t *opid)
 {
     struct row row = {.type = ENTRY_LINK, .mode = 0777};
     struct op op = {.kind = OP_SYMLINK, .pre = {.kind = PRE_ABSENT}};
@@ -330,12 +330,12 @@ int replica_symlink(struct replica *r, const char *path, const char *target,
 static int put_pre(struct db *db, const char *path, const struct row *v,
                    const struct hash *replaces, struct pre *ret)
 {
-    sqlite3_stmt *st = db_query(db,
-                                "SELECT o.hash FROM overlay o JOIN outbox b ON b.opid=o.opid"
-                                " WHERE o.dir=? AND o.name=? AND b.kind=? AND o.type=1"
-                                " ORDER BY o.opid DESC LIMIT 1",
-                                "bpi", path, path_parent_len(path), path_base(path),
-                                (int64_t)OP_PUT);
+    sqlite3_stmt *st =
+        db_query(db,
+                 "SELECT o.hash FROM overlay o JOIN outbox b ON b.opid=o.opid"
+                 " WHERE o.dir=? AND o.name=? AND b.kind=? AND o.type=1"
+                 " ORDER BY o.opid DESC LIMIT 1",
+                 "bpi", path, path_parent_len(path), path_base(path), (int64_t)OP_PUT);
     int rc = db_step(db, st);
 
     *ret = row_pre(v);
@@ -352,7 +352,10 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
                       const struct row *want, const struct hash *replaces, int64_t *opid)
 {
     struct outbox_row old = {0};
-    struct op op = {.kind = OP_PUT, .hash = want->hash, .size = want->size, .mtime = want->mtime,
+    struct op op = {.kind = OP_PUT,
+                    .hash = want->hash,
+                    .size = want->size,
+                    .mtime = want->mtime,
                     .mode = want->mode};
     int rc = 0;
 
@@ -415,8 +418,12 @@ out:
 int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
                     int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid)
 {
-    struct row want = {.exists = true, .type = ENTRY_FILE, .size = size, .mtime = mtime,
-                       .mode = mode & 07777, .hash = *hash};
+    struct row want = {.exists = true,
+                       .type = ENTRY_FILE,
+                       .size = size,
+                       .mtime = mtime,
+                       .mode = mode & 07777,
+                       .hash = *hash};
     int64_t n = 0;
     int rc = tx_begin(r);
 

@@ -196,10 +196,10 @@ int view_each(struct db *db, const char *dir, view_fn *fn, void *arg)
     struct side base = {.db = db}, over = {.db = db};
     int rc;
 
-    base.st = db_query(db, "SELECT name,0," ROW_COLS " FROM base WHERE dir=? AND type<>0 ORDER BY name",
-                       "p", dir);
-    over.st = db_query(db, "SELECT name,opid," ROW_COLS " FROM overlay WHERE dir=? ORDER BY name,opid",
-                       "p", dir);
+    base.st = db_query(
+        db, "SELECT name,0," ROW_COLS " FROM base WHERE dir=? AND type<>0 ORDER BY name", "p", dir);
+    over.st = db_query(
+        db, "SELECT name,opid," ROW_COLS " FROM overlay WHERE dir=? ORDER BY name,opid", "p", dir);
     rc = side_step(&base);
     if (rc == 0)
         rc = side_step(&over);
@@ -227,8 +227,8 @@ int view_has_children(struct db *db, const char *dir)
 
 int base_get(struct db *db, const char *path, struct row *ret)
 {
-    sqlite3_stmt *st = db_query(db, "SELECT seq," ROW_COLS " FROM base WHERE dir=? AND name=?", "bp",
-                                path, path_parent_len(path), path_base(path));
+    sqlite3_stmt *st = db_query(db, "SELECT seq," ROW_COLS " FROM base WHERE dir=? AND name=?",
+                                "bp", path, path_parent_len(path), path_base(path));
     int rc = db_step(db, st);
 
     memset(ret, 0, sizeof(*ret));
@@ -242,12 +242,10 @@ int base_get(struct db *db, const char *path, struct row *ret)
 
 int base_put(struct db *db, const char *path, const struct row *row)
 {
-    int rc = db_run(db,
-                    "INSERT OR REPLACE INTO base(dir,name,seq," ROW_COLS
-                    ") VALUES(?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiihpi", path, path_parent_len(path), path_base(path), row->seq,
-                    (int64_t)row->type, row->size, row->mtime, row->mode, &row->hash, row->target,
-                    (int64_t)row->ino);
+    int rc = db_run(
+        db, "INSERT OR REPLACE INTO base(dir,name,seq," ROW_COLS ") VALUES(?,?,?,?,?,?,?,?,?,?)",
+        "bpiiiiihpi", path, path_parent_len(path), path_base(path), row->seq, (int64_t)row->type,
+        row->size, row->mtime, row->mode, &row->hash, row->target, (int64_t)row->ino);
 
     return rc < 0 ? rc : 0;
 }
@@ -280,12 +278,11 @@ int overlay_get(struct db *db, const char *path, int64_t opid, struct row *ret)
 
 int overlay_put(struct db *db, const char *path, int64_t opid, const struct row *row)
 {
-    int rc = db_run(db,
-                    "INSERT OR REPLACE INTO overlay(dir,name,opid," ROW_COLS
-                    ") VALUES(?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiihpi", path, path_parent_len(path), path_base(path), opid,
-                    (int64_t)row->type, row->size, row->mtime, row->mode, &row->hash, row->target,
-                    (int64_t)row->ino);
+    int rc = db_run(
+        db,
+        "INSERT OR REPLACE INTO overlay(dir,name,opid," ROW_COLS ") VALUES(?,?,?,?,?,?,?,?,?,?)",
+        "bpiiiiihpi", path, path_parent_len(path), path_base(path), opid, (int64_t)row->type,
+        row->size, row->mtime, row->mode, &row->hash, row->target, (int64_t)row->ino);
 
     return rc < 0 ? rc : 0;
 }

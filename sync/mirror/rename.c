@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rename: the outbox's longest operation. A renamed folder gets a "gone" row for everything that the
- * view has below the old place and an entry at the new one, all with the operation's opid:
+ * rename: the outbox's longest operation. A renamed folder gets a "gone" row for everything that
+ * the view has below the old place and an entry at the new one, all with the operation's opid:
  *
  *      before                          after (rename a → b, opid 7)
  *      base    a, a/x                  base    a, a/x
@@ -173,7 +173,8 @@ static int retarget_put(struct replica *r, const char *from, const struct row *v
         return 0;
     rc = outbox_get(r->db, v->opid, &o);
     if (rc == 1)
-        rc = db_get_int(r->db, 0, &later, "SELECT count(*) FROM outbox WHERE to_path=?1", "p", from);
+        rc =
+            db_get_int(r->db, 0, &later, "SELECT count(*) FROM outbox WHERE to_path=?1", "p", from);
     if (rc >= 0 && o.state == STATE_QUEUED && o.op.kind == OP_PUT && later == 0 &&
         o.op.pre.kind == PRE_ABSENT && strcmp(o.op.path, from) == 0) {
         rc = outbox_delete(r->db, v->opid);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* replica: reading the view, and the remote's scope. What changes it is in outbox.c and follow.c. */
+/* replica: reading the view, and the remote's scope. What changes it is in outbox.c and follow.c.
+ */
 #include "sync/mirror/replica_db.h"
 
 #include <errno.h>

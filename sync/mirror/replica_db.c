@@ -224,15 +224,15 @@ static int drop_unpublished(struct replica *r)
 
 static int count_view(struct replica *r)
 {
-    sqlite3_stmt *st = db_query(
-        r->db,
-        "SELECT count(*), total(size) FROM ("
-        " SELECT size FROM base b WHERE type<>0 AND NOT EXISTS"
-        "  (SELECT 1 FROM overlay o WHERE o.dir=b.dir AND o.name=b.name)"
-        " UNION ALL"
-        " SELECT size FROM (SELECT type, size, max(opid) FROM overlay GROUP BY dir,name)"
-        " WHERE type<>0)",
-        "");
+    sqlite3_stmt *st =
+        db_query(r->db,
+                 "SELECT count(*), total(size) FROM ("
+                 " SELECT size FROM base b WHERE type<>0 AND NOT EXISTS"
+                 "  (SELECT 1 FROM overlay o WHERE o.dir=b.dir AND o.name=b.name)"
+                 " UNION ALL"
+                 " SELECT size FROM (SELECT type, size, max(opid) FROM overlay GROUP BY dir,name)"
+                 " WHERE type<>0)",
+                 "");
     int rc = db_step(r->db, st);
 
     if (rc == 1) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * replica_db: what replica*.c, outbox.c, rename.c, overlay.c and follow.c share: the replica's struct, its
- * transactions, its pool of readers and the rows of base and overlay. Nobody else includes it.
+ * replica_db: what replica*.c, outbox.c, rename.c, overlay.c and follow.c share: the replica's
+ * struct, its transactions, its pool of readers and the rows of base and overlay. Nobody else
+ * includes it.
  *
- * Locks, in this order: lock → scope_lock; pool_lock and checkpoint_lock are taken alone. Functions that take a
- * `struct db *` run on the caller's connection: the writer's (with `lock` held, inside tx_begin and
- * tx_end) or one from reader_get().
+ * Locks, in this order: lock → scope_lock; pool_lock and checkpoint_lock are taken alone. Functions
+ * that take a `struct db *` run on the caller's connection: the writer's (with `lock` held, inside
+ * tx_begin and tx_end) or one from reader_get().
  */
 #ifndef EEFS_MIRROR_REPLICA_DB_H
 #define EEFS_MIRROR_REPLICA_DB_H
@@ -79,8 +80,8 @@ int meta_set_int(struct db *db, const char *key, int64_t value);
 
 /* A row of base or overlay, or the view. `target` is owned. */
 struct row {
-    bool exists;  /* false: no row, or (in a view) absent */
-    int type;     /* enum entry_type; ENTRY_GONE in overlay and tombstones */
+    bool exists; /* false: no row, or (in a view) absent */
+    int type;    /* enum entry_type; ENTRY_GONE in overlay and tombstones */
     int64_t size, mtime, mode;
     struct hash hash;
     char *target;

@@ -3,8 +3,8 @@
  * store: objects by hash and staging files, with a table in memory of what was verified.
  *
  * Eviction and use race: a writer publishes an object and only then logs the operation that pins
- * it. So an object that was published within the last GRACE_MS stays, whatever the pin says; rename and
- * unlink of objects happen under the lock, the question for the pin before it.
+ * it. So an object that was published within the last GRACE_MS stays, whatever the pin says; rename
+ * and unlink of objects happen under the lock, the question for the pin before it.
  */
 #include "sync/mirror/store_admin.h"
 
@@ -27,11 +27,11 @@
 
 #define BUCKETS      4096
 #define GRACE_MS     30000
-#define TOUCH_MS     (3600 * 1000)         /* atime at most once per hour */
-#define STAGE_ROOM   (1024 * 1024)         /* what one staging file asks for after ENOSPC */
-#define RESERVE_MAX  ((int64_t)1 << 30)    /* free bytes to keep on the filesystem … */
-#define RESERVE_PART 20                    /* … or this part of it, if less */
-#define OBJECT_CAP   80                    /* "objects/ab/" and 62 digits */
+#define TOUCH_MS     (3600 * 1000)      /* atime at most once per hour */
+#define STAGE_ROOM   (1024 * 1024)      /* what one staging file asks for after ENOSPC */
+#define RESERVE_MAX  ((int64_t)1 << 30) /* free bytes to keep on the filesystem … */
+#define RESERVE_PART 20                 /* … or this part of it, if less */
+#define OBJECT_CAP   80                 /* "objects/ab/" and 62 digits */
 
 /* What is known of one object. */
 struct known {
@@ -194,7 +194,8 @@ static int verify_fd(struct store *s, const struct hash *h, int fd)
     if (r < 0)
         return r;
     mutex_lock(&s->lock);
-    /* Another thread's touch may have changed the ctime meanwhile; only the content's marks count. */
+    /* Another thread's touch may have changed the ctime meanwhile; only the content's marks count.
+     */
     if (fstat(fd, &after) == 0 && after.st_nlink > 0 && after.st_size == before.st_size &&
         file_mtime_ns(&after) == file_mtime_ns(&before)) {
         k = know_locked(s, h);
@@ -394,8 +395,8 @@ static void each_object(struct store *s, each_fn *fn, void *arg)
             struct hash h;
             struct stat st;
             snprintf(hex, sizeof(hex), "%02x%s", i, e->d_name);
-            if (parse_hex(hex, &h) &&
-                fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            if (parse_hex(hex, &h) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                S_ISREG(st.st_mode))
                 fn(arg, &h, &st);
         }
         if (d)

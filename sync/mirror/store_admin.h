@@ -10,8 +10,8 @@
 /* Tells whether an object must stay (outbox, local paths). Called without any store lock held. */
 typedef bool store_pinned_fn(void *arg, const struct hash *h);
 
-/* Opens CACHE/objects and CACHE/staging (staging leftovers are removed), starts no thread. After an unclean boot
- * (another boot id than at the last clean mark) objects newer than the last sync mark are verified on first use anyway. */
+/* Opens CACHE/objects and CACHE/staging, removes staging leftovers and adds up the objects' sizes; starts no
+ * thread. Nothing needs to be known of the last shutdown: every object is verified on first use. */
 int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *arg,
               struct store **ret, struct err *e);
 void store_free(struct store *s);
@@ -22,7 +22,7 @@ int store_verify(struct store *s, const struct hash *h, int64_t size);
 /* One eviction round down to 90 % of the limit when above it; also called by store_make_room. */
 void store_evict(struct store *s);
 
-/* syncfs of the cache and a new sync mark. */
+/* syncfs of the cache. */
 int store_sync(struct store *s);
 
 #endif

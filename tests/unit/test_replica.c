@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/mirror/follow.h"
+
+#define CUR(seq) "00000000000000aa." #seq ".1"
+
+struct fix {
+    char dir[64];
+    struct replica *r;
+};
+
+static void set_remote(struct fix *f, const char *write)
+{
+    struct remote m = {.master_id = "m1", .name = "slave1", .scopegen = 1};
+
+    strlist_add(&m.scope.write, write);
+    strlist_add(&m.exclude, "*.tmp");
+    assert_int_equal(replica_set_remote(f->r, &m), 0);
+    scope_release(&m.scope);
+    strlist_release(&m.exclude);
+}
+
+static struct hash H(char c) {
+    struct hash h;
+
+    memset(h.b, c, sizeof(h.b));
+    return h;
+}
+
+static struct entry
+E(const char *path, int64_t seq, enum entry_type type, char c) {
+    struct entry e = {.path = xstrdup(path), .type = type, .seq = seq, .mtime = 5, .mode = 0644};
+
+    if (type == ENTRY_FILE) {
+        e.size = 10;
+        e.hash = H(c);
+    }
+    return e;
+}
+
+static void
+stage(struct fix *f, struct entry e)
+{
+    assert_int_equal(replica_feed_stage(f->r, &e, 1), 0);
+    entry_release(&e);
+}
+
+/* The changed paths, joined by blanks; the caller frees. */
+static char *joined(struct strlist *l)
+{
+    struct buf b = BUF_INIT;
+
+    buf_puts(&b, "");
+    for (size_t i = 0; i < l->n; i++)
+        buf_printf(&b, "%s%s", i ? " " : "", *l->v[i] ? l->v[i] : "/");
+    strlist_release(l);
+    return buf_detach(&b);
+}
+
+static void commit(struct fix *f, const char *cursor, bool full, const char *expect)
+{
+    struct strlist changed = {0};
+    char *got;
+
+    assert_int_equal(replica_feed_commit(f->r, cursor, full, &changed), 0);
+    got = joined(&changed);
+    if (expect)
+        assert_string_equal(got, expect);
+    free(got);
+}
+
+static int setup(void **state)
+{
+    struct fix *f = calloc(1, sizeof(*f));
+
+    strcpy(f->dir, "/tmp/eefs-replica-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    assert_int_equal(replica_open(f->dir, false, &f->r, NULL), 0);
+    assert_false(replica_is_complete(f->r));
+    set_remote(f, "up");
+    stage(f, E("up", 1, ENTRY_DIR, 0));
+    stage(f, E("up/a", 2, ENTRY_FILE, 'A'));
+    stage(f, E("up/d", 3, ENTRY_DIR, 0));
+    stage(f, E("up/d/x", 4, ENTRY_FILE, 'X'));
+    stage(f, E("css", 5, ENTRY_DIR, 0));
+    commit(f, CUR(5), true, "");
+    assert_true(replica_is_complete(f->r));
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fix *f = *state;
+
+    replica_close(f->r);
+    file_remove_tree(AT_FDCWD, f->dir);
+    free(f);
+    return 0;
+}
+
+static int list_one(void *arg, const char *name, const struct node_attr *attr)
+{
+    (void)attr;
+    buf_printf(arg, "%s ", name);
+    return 0;
+}
+
+static void assert_list(struct fix *f, const char *dir, const char *expect)
+{
+    struct buf b = BUF_INIT;
+
+    buf_puts(&b, "");
+    assert_int_equal(replica_readdir(f->r, dir, list_one, &b), 0);
+    assert_string_equal(b.data, expect);
+    buf_release(&b);
+}
+
+static struct node_attr look(struct fix *f, const char *path)
+{
+    struct node_attr a;
+
+    assert_int_equal(replica_lookup(f->r, path, &a), 0);
+    return a;
+}
+
+static int64_t publish(struct fix *f, const char *path, char c, char replaces)
+{
+    struct hash h = H(c), was = H(replaces);
+    int64_t opid = -1;
+
+    assert_int_equal(replica_publish(f->r, path, &h, 10, 7, 0644, replaces ? &was : NULL, &opid),
+                     0);
+    return opid;
+}
+
+static int64_t make(struct fix *f, const char *path, char c)
+{
+    assert_int_equal(replica_create(f->r, path, 0644, NULL), 0);
+    return publish(f, path, c, 0);
+}
+
+/* "put up/a pre=A;…" of all that could be sent; counts them as sent. */
+static char *take(struct fix *f)
+{
+    struct op ops[50];
+    struct buf b = BUF_INIT;
+    int n = replica_outbox_take(f->r, 0, 50, ops);
+
+    assert_true(n >= 0);
+    buf_puts(&b, "");
+    for (int i = 0; i < n; i++) {
+        char pre[HASH_TEXT_CAP];
+        buf_printf(&b, "%s %s", op_kind_name(ops[i].kind), ops[i].path);
+        if (ops[i].to)
+            buf_printf(&b, ">%s", ops[i].to);
+        if (ops[i].kind == OP_PUT)
+            buf_printf(&b, "=%c", ops[i].hash.b[0]);
+        if (ops[i].pre.kind == PRE_HASH)
+            buf_printf(&b, " pre=%c", ops[i].pre.hash.b[0]);
+        else if (ops[i].pre.kind)
+            buf_printf(&b, " pre=%s", pre_text(&ops[i].pre, pre));
+        if (ops[i].to_pre.kind == PRE_HASH)
+            buf_printf(&b, " to_pre=%c", ops[i].to_pre.hash.b[0]);
+        buf_puts(&b, ";");
+        op_release(&ops[i]);
+    }
+    return buf_detach(&b);
+}
+
+static void assert_take(struct fix *f, const char *expect)
+{
+    char *got = take(f);
+
+    assert_string_equal(got, expect);
+    free(got);
+}
+
+static void answer(struct fix *f, int64_t n, enum op_result result, const char *copy,
+                   const char *code, struct entry *entries, size_t count, const char *expect)
+{
+    struct op_answer a = {.n = n, .result = result};
+    struct strlist changed = {0};
+    char *got;
+
+    a.copy = copy ? xstrdup(copy) : NULL;
+    a.code = code ? xstrdup(code) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        op_answer_add(&a, &entries[i]);
+        entry_release(&entries[i]);
+    }
+    assert_int_equal(replica_outbox_answer(f->r, &a, &changed), 0);
+    got = joined(&changed);
+    if (expect)
+        assert_string_equal(got, expect);
+    free(got);
+    op_answer_release(&a);
+}
+
+static void assert_gone(struct fix *f, const char *path)
+{
+    struct node_attr a;
+
+    assert_int_equal(replica_lookup(f->r, path, &a), -ENOENT);
+}
+
+static void test_view(void **state)
+{
+    struct fix *f = *state;
+    int64_t opid = 0, entries, bytes;
+    struct node_attr a;
+    char *target = NULL;
+
+    assert_list(f, "", "css up ");
+    assert_list(f, "up", "a d ");
+    assert_int_equal(look(f, "").ino, 1);
+    assert_int_equal(replica_mkdir(f->r, "up/B", 0755, &a, &opid), 0);
+    assert_int_equal(replica_symlink(f->r, "up/l", "to/it", &a, &opid), 0);
+    assert_int_equal(a.size, 5);
+    assert_int_equal(replica_readlink(f->r, "up/l", &target), 0);
+    assert_string_equal(target, "to/it");
+    free(target);
+    assert_int_equal(replica_readlink(f->r, "up/a", &target), -EINVAL);
+    assert_int_equal(replica_unlink(f->r, "up/a", &opid), 0);
+    assert_list(f, "up", "B d l ");
+    assert_int_equal(replica_readdir(f->r, "up/l", list_one, NULL), -ENOTDIR);
+    assert_int_equal(replica_readdir(f->r, "up/a", list_one, NULL), -ENOENT);
+    replica_totals(f->r, &entries, &bytes);
+    assert_int_equal(entries, 6);
+    assert_int_equal(bytes, 10);
+    assert_int_equal(replica_sync(f->r), 0);
+    assert_take(f, "mkdir up/B;symlink up/l pre=absent;unlink up/a pre=A;");
+}
+
+static void test_errors(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0;
+
+    assert_int_equal(replica_create(f->r, "up/a", 0644, NULL), -EEXIST);
+    assert_int_equal(replica_create(f->r, "up/no/a", 0644, NULL), -ENOENT);
+    assert_int_equal(replica_create(f->r, "up/a/b", 0644, NULL), -ENOTDIR);
+    assert_int_equal(replica_create(f->r, "css/n", 0644, NULL), -EROFS);
+    assert_int_equal(replica_unlink(f->r, "up/d", &o), -EISDIR);
+    assert_int_equal(replica_rmdir(f->r, "up/a", &o), -ENOTDIR);
+    assert_int_equal(replica_rmdir(f->r, "up/d", &o), -ENOTEMPTY);
+    assert_int_equal(replica_rmdir(f->r, "up", &o), -EROFS);
+    assert_int_equal(replica_rename(f->r, "up", "up2", false, &o), -EROFS);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/d/e", false, &o), -EINVAL);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/a", false, &o), -ENOTDIR);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/d", false, &o), -EISDIR);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/d/x", true, &o), -EEXIST);
+    assert_int_equal(replica_rename(f->r, "up/none", "up/n", false, &o), -ENOENT);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/a.tmp", false, &o), -EXDEV);
+    assert_take(f, "");
+}
+
+static void test_coalesce(void **state)
+{
+    struct fix *f = *state;
+    struct node_attr a;
+    int64_t o = 0, n = publish(f, "up/a", 'B', 'A');
+
+    assert_int_equal(publish(f, "up/a", 'C', 'B'), n);
+    assert_int_equal(replica_setattr(f->r, "up/a", 0600, -1, &a, &o), 0);
+    assert_int_equal(o, n);
+    assert_int_equal(a.mode, 0600);
+    make(f, "up/new", 'N');
+    assert_int_equal(replica_unlink(f->r, "up/new", &o), 0);
+    assert_int_equal(o, 0);
+    assert_int_equal(replica_mkdir(f->r, "up/e", 0755, NULL, &o), 0);
+    assert_int_equal(replica_rmdir(f->r, "up/e", &o), 0);
+    assert_int_equal(replica_create(f->r, "up/open", 0644, NULL), 0); /* not published */
+    assert_take(f, "put up/a=C pre=A;");
+    publish(f, "up/a", 'D', 'C'); /* the first is under way */
+    assert_take(f, "put up/a=C pre=A;");
+    struct entry e = E("up/a", 6, ENTRY_FILE, 'C');
+    answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, "");
+    assert_take(f, "put up/a=D pre=C;");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'D');
+}
+
+static void test_replace_by_rename(void **state)
+{
+    struct fix *f = *state;
+    uint64_t ino;
+    int64_t o = 0;
+
+    make(f, "up/t", 'N');
+    ino = look(f, "up/t").ino;
+    assert_int_equal(replica_rename(f->r, "up/t", "up/a", false, &o), 0);
+    assert_int_equal(look(f, "up/a").ino, ino);
+    assert_gone(f, "up/t");
+    assert_int_equal(replica_rename(f->r, "up/d/x", "up/y", false, &o), 0);
+    assert_take(f, "put up/a=N pre=A;rename up/d/x>up/y pre=X;");
+    assert_int_equal(replica_rename(f->r, "up/y", "up/a", false, &o), 0);
+    assert_list(f, "up", "a d ");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'X');
+}
+
+static void test_open_files(void **state)
+{
+    struct fix *f = *state;
+    struct node_attr a;
+    int64_t o = -1;
+
+    assert_int_equal(replica_create(f->r, "up/d/o", 0644, NULL), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, &o), 0);
+    assert_list(f, "up/e", "o x ");
+    publish(f, "up/e/o", 'O', 0);
+    assert_int_equal(replica_create(f->r, "up/t", 0644, NULL), 0);
+    assert_int_equal(replica_rename(f->r, "up/t", "up/a", false, &o), 0); /* over a base file */
+    a = look(f, "up/a");
+    assert_true(hash_is_none(&a.hash));
+    publish(f, "up/a", 'T', 0);
+    assert_take(f, "rename up/d>up/e pre=dir;put up/e/o=O pre=absent;put up/a=T pre=A;");
+    assert_int_equal(replica_create(f->r, "up/u", 0644, NULL), 0);
+    assert_int_equal(replica_unlink(f->r, "up/u", &o), 0);
+    assert_int_equal(o, 0);
+}
+
+static void test_rename_folder(void **state)
+{
+    struct fix *f = *state;
+    uint64_t ino = look(f, "up/d/x").ino, dir = look(f, "up/d").ino;
+    int64_t o = 0;
+    struct entry e[4];
+
+    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, &o), 0);
+    assert_gone(f, "up/d/x");
+    assert_int_equal(look(f, "up/n/x").ino, ino);
+    assert_int_equal(look(f, "up/n").ino, dir);
+    assert_true(look(f, "up/n/x").pending);
+    assert_take(f, "rename up/d>up/n pre=dir;");
+    e[0] = E("up/d", 6, ENTRY_GONE, 0);
+    e[1] = E("up/d/x", 6, ENTRY_GONE, 0);
+    e[2] = E("up/n", 7, ENTRY_DIR, 0);
+    e[3] = E("up/n/x", 7, ENTRY_FILE, 'X');
+    answer(f, o, RESULT_DONE, NULL, NULL, e, 4, "");
+    assert_int_equal(look(f, "up/n/x").ino, ino);
+    assert_false(look(f, "up/n/x").pending);
+    assert_list(f, "up", "a n ");
+    /* the old listing comes late: own tombstones stand until the cursor has passed them */
+    stage(f, E("up/d", 3, ENTRY_DIR, 0));
+    stage(f, E("up/d/x", 4, ENTRY_FILE, 'X'));
+    commit(f, CUR(5), false, "");
+    assert_list(f, "up", "a n ");
+    commit(f, CUR(7), false, "");
+    assert_list(f, "up", "a n ");
+}
+
+static void test_feed(void **state)
+{
+    struct fix *f = *state;
+    uint64_t ino = look(f, "up/a").ino;
+
+    stage(f, E("up/a", 6, ENTRY_FILE, 'B'));
+    stage(f, E("up/a", 6, ENTRY_FILE, 'B'));
+    stage(f, E("css/n", 7, ENTRY_FILE, 'N'));
+    commit(f, CUR(7), false, "css css/n up/a");
+    assert_int_equal(look(f, "up/a").ino, ino);
+    stage(f, E("up/a", 4, ENTRY_FILE, 'A')); /* older */
+    commit(f, CUR(8), false, "");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'B');
+    stage(f, E("up/d", 9, ENTRY_GONE, 0)); /* takes its children with it */
+    stage(f, E("css/n", 10, ENTRY_DIR, 0));
+    commit(f, CUR(10), false, "css/n up up/d up/d/x");
+    assert_gone(f, "up/d/x");
+    stage(f, E("up", 1, ENTRY_DIR, 0)); /* another timeline: low seqs count */
+    stage(f, E("up/a", 2, ENTRY_FILE, 'Z'));
+    commit(f, "00000000000000bb.2.1", true, "/ css css/n up/a");
+    assert_list(f, "", "up ");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'Z');
+}
+
+static void test_folder_kept(void **state)
+{
+    struct fix *f = *state;
+    int64_t n = make(f, "up/d/mine", 'M');
+    struct entry e[2];
+
+    stage(f, E("up/d", 9, ENTRY_GONE, 0));
+    stage(f, E("up/d/x", 9, ENTRY_GONE, 0));
+    commit(f, CUR(9), false, "up/d up/d/x");
+    assert_list(f, "up/d", "mine ");
+    assert_list(f, "up", "a d ");
+    e[0] = E("up/d", 10, ENTRY_DIR, 0);
+    e[1] = E("up/d/mine", 11, ENTRY_FILE, 'M');
+    e[1].mtime = 7;
+    answer(f, n, RESULT_DONE, NULL, NULL, e, 2, NULL);
+    assert_list(f, "up/d", "mine ");
+}
+
+static void test_answers(void **state)
+{
+    struct fix *f = *state;
+    int64_t n = make(f, "up/n", 'N'), o = 0;
+    uint64_t ino = look(f, "up/n").ino;
+    struct entry e;
+    struct hash h = H('N');
+    int result = 1;
+
+    assert_true(replica_pins(f->r, &h));
+    assert_take(f, "put up/n=N pre=absent;");
+    assert_false(replica_outbox_done(f->r, n, &result));
+    /* The feed is faster than the answer. */
+    e = E("up/n", 6, ENTRY_FILE, 'N');
+    e.mtime = 7;
+    stage(f, e);
+    commit(f, CUR(6), false, "");
+    e = E("up/n", 6, ENTRY_FILE, 'N');
+    e.mtime = 7;
+    answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, "");
+    assert_int_equal(look(f, "up/n").ino, ino);
+    assert_false(look(f, "up/n").pending);
+    assert_false(replica_pins(f->r, &h));
+    assert_true(replica_outbox_done(f->r, n, &result));
+    assert_int_equal(result, 0);
+    /* Kept: the master's version comes back. */
+    assert_int_equal(replica_unlink(f->r, "up/a", &o), 0);
+    assert_take(f, "unlink up/a pre=A;");
+    e = E("up/a", 8, ENTRY_FILE, 'B');
+    answer(f, o, RESULT_KEPT, NULL, NULL, &e, 1, "up up/a");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'B');
+}
+
+static void test_full_listing_keeps_confirmed(void **state)
+{
+    struct fix *f = *state;
+    int64_t n;
+    struct entry e;
+
+    stage(f, E("up", 1, ENTRY_DIR, 0));
+    stage(f, E("up/a", 2, ENTRY_FILE, 'A'));
+    n = make(f, "up/n", 'N');
+    assert_take(f, "put up/n=N pre=absent;");
+    e = E("up/n", 9, ENTRY_FILE, 'N');
+    answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    commit(f, CUR(8), true, NULL);
+    assert_list(f, "up", "a n ");
+}
+
+static void test_conflict(void **state)
+{
+    struct fix *f = *state;
+    int64_t n = publish(f, "up/a", 'B', 'A'), m;
+    struct entry e[2];
+    json_t *list;
+
+    assert_take(f, "put up/a=B pre=A;");
+    m = publish(f, "up/a", 'C', 'B');
+    assert_true(m > n);
+    e[0] = E("up/a", 8, ENTRY_FILE, 'T');
+    e[1] = E("up/a (conflict)", 9, ENTRY_FILE, 'B');
+    answer(f, n, RESULT_CONFLICT, "up/a (conflict)", NULL, e, 2, "up up/a up/a (conflict)");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'T');
+    assert_int_equal(look(f, "up/a (conflict)").hash.b[0], 'C');
+    assert_take(f, "put up/a (conflict)=C pre=B;");
+    assert_int_equal(replica_conflict_count(f->r), 1);
+    list = replica_conflicts(f->r);
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "copy")),
+                        "up/a%20(conflict)");
+    json_decref(list);
+}
+
+static void test_quarantine(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0, n, pending, quarantined;
+    int result = 0;
+    const char *text = NULL;
+    json_t *list;
+
+    assert_int_equal(replica_mkdir(f->r, "up/q", 0755, NULL, &n), 0);
+    make(f, "up/q/f", 'F');
+    publish(f, "up/a", 'B', 'A');
+    answer(f, n, RESULT_REFUSED, NULL, "scope", NULL, 0, "");
+    assert_take(f, "put up/a=B pre=A;"); /* what does not depend on it goes on */
+    assert_true(replica_outbox_done(f->r, n, &result));
+    assert_int_equal(result, -EROFS);
+    assert_int_equal(replica_state_text(f->r, "up/q", &text), 0);
+    assert_string_equal(text, "quarantined");
+    assert_int_equal(replica_state_text(f->r, "up/q/f", &text), 0);
+    assert_string_equal(text, "pending");
+    assert_list(f, "up", "a d q ");
+    replica_outbox_count(f->r, &pending, &quarantined);
+    assert_int_equal(pending, 2);
+    assert_int_equal(quarantined, 1);
+    list = replica_quarantine(f->r);
+    assert_int_equal(json_array_size(list), 1);
+    json_decref(list);
+    /* A folder that is not empty on the master stays. */
+    assert_int_equal(replica_unlink(f->r, "up/d/x", &o), 0);
+    assert_int_equal(replica_rmdir(f->r, "up/d", &o), 0);
+    answer(f, o, RESULT_REFUSED, NULL, "not_empty", NULL, 0, "up up/d");
+    assert_list(f, "up", "a d q ");
+}
+
+static void test_local(void **state)
+{
+    struct fix *f = *state;
+    const char *text = NULL;
+    int64_t o = -1;
+
+    assert_int_equal(replica_create(f->r, "css/x.tmp", 0644, NULL), 0);
+    assert_int_equal(publish(f, "css/x.tmp", 'L', 0), 0);
+    assert_int_equal(replica_state_text(f->r, "css/x.tmp", &text), 0);
+    assert_string_equal(text, "local");
+    assert_int_equal(replica_rename(f->r, "css/x.tmp", "up/d/y.tmp", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, &o), 0);
+    assert_list(f, "up/e", "x y.tmp ");
+    assert_take(f, "rename up/d>up/e pre=dir;");
+    assert_int_equal(replica_unlink(f->r, "up/e/y.tmp", &o), 0);
+    assert_list(f, "up/e", "x ");
+}
+
+static void test_reopen(void **state)
+{
+    struct fix *f = *state;
+    struct remote other = {.master_id = "m2", .name = "slave1"};
+    char *id = replica_outbox_id(f->r), *id2, *cursor;
+    int64_t n = publish(f, "up/a", 'B', 'A'), entries, bytes;
+    uint64_t ino = look(f, "up/a").ino;
+
+    assert_int_equal(replica_create(f->r, "up/open", 0644, NULL), 0);
+    assert_int_equal(replica_create(f->r, "up/open.tmp", 0644, NULL), 0);
+    replica_close(f->r);
+    assert_int_equal(replica_open(f->dir, false, &f->r, NULL), 0);
+    id2 = replica_outbox_id(f->r);
+    assert_string_equal(id, id2);
+    assert_int_equal(strlen(id), 32);
+    free(id);
+    free(id2);
+    cursor = replica_cursor(f->r);
+    assert_string_equal(cursor, CUR(5));
+    free(cursor);
+    assert_true(replica_is_complete(f->r));
+    assert_list(f, "up", "a d ");
+    assert_int_equal(look(f, "up/a").ino, ino);
+    assert_true(replica_writable(f->r, "up/z"));
+    assert_false(replica_writable(f->r, "css/z"));
+    replica_totals(f->r, &entries, &bytes);
+    assert_int_equal(entries, 5);
+    assert_int_equal(bytes, 20);
+    assert_true(make(f, "up/z", 'Z') > n);
+    assert_int_equal(replica_set_remote(f->r, &other), -EXDEV);
+    set_remote(f, "css"); /* the queue outlives a scope that excludes it */
+    assert_take(f, "put up/a=B pre=A;put up/z=Z pre=absent;");
+}
+
+static int count_content(void *arg, const char *path, const struct hash *h, int64_t size)
+{
+    (void)path;
+    (void)h;
+    *(int64_t *)arg += size;
+    return 0;
+}
+
+static void test_mtime_and_content(void **state)
+{
+    struct fix *f = *state;
+    int64_t before = look(f, "up").mtime, o, sum = 0;
+    struct node_attr a;
+
+    assert_int_equal(replica_unlink(f->r, "up/a", &o), 0);
+    assert_true(look(f, "up").mtime > before);
+    assert_int_equal(replica_setattr(f->r, "up/d", -1, 99, &a, &o), 0);
+    assert_int_equal(look(f, "up/d").mtime, 99);
+    struct entry e = E("up/d", 8, ENTRY_DIR, 0);
+    e.mtime = 99;
+    answer(f, o, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    assert_int_equal(look(f, "up/d").mtime, 99);
+    assert_int_equal(replica_each_content(f->r, count_content, &sum), 0);
+    assert_int_equal(sum, 20);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_view),
+        T(test_errors),
+        T(test_coalesce),
+        T(test_replace_by_rename),
+        T(test_open_files),
+        T(test_rename_folder),
+        T(test_feed),
+        T(test_folder_kept),
+        T(test_answers),
+        T(test_full_listing_keeps_confirmed),
+        T(test_conflict),
+        T(test_quarantine),
+        T(test_local),
+        T(test_reopen),
+        T(test_mtime_and_content),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

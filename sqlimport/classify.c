@@ -252,8 +252,8 @@ static int setval(struct reading *r)
     free(name);
     if (!o)
         return refuse(r, "the dump sets an unknown sequence");
-    while (token_is_punct(&r->t, ',') || token_is_punct(&r->t, '-') ||
-           r->t.type == TOKEN_NUMBER || r->t.type == TOKEN_WORD)
+    while (token_is_punct(&r->t, ',') || token_is_punct(&r->t, '-') || r->t.type == TOKEN_NUMBER ||
+           r->t.type == TOKEN_WORD)
         next(r);
     next(r);
     if (r->t.type != TOKEN_END)
@@ -298,9 +298,9 @@ static int drop(struct reading *r)
 static bool ignored(const struct token *first, struct lexer l)
 {
     static const char *const words[][2] = {
-        {"LOCK", "TABLES"}, {"UNLOCK", "TABLES"},   {"COMMIT", NULL},   {"START", "TRANSACTION"},
-        {"BEGIN", NULL},    {"CHANGE", "MASTER"}, {"CHANGE", "REPLICATION"}, {"FLUSH", "TABLES"},
-        {"ANALYZE", "TABLE"},
+        {"LOCK", "TABLES"},        {"UNLOCK", "TABLES"}, {"COMMIT", NULL},
+        {"START", "TRANSACTION"},  {"BEGIN", NULL},      {"CHANGE", "MASTER"},
+        {"CHANGE", "REPLICATION"}, {"FLUSH", "TABLES"},  {"ANALYZE", "TABLE"},
     };
     struct token second;
 
@@ -338,8 +338,8 @@ static int one(struct reading *r)
         char word[40];
         struct token t = r->t;
         dump_excerpt(word, sizeof(word), t.p, t.len);
-        return err_set(r->e, EPERM, "the dump holds a '%s' statement, which an import does not allow",
-                       word);
+        return err_set(r->e, EPERM,
+                       "the dump holds a '%s' statement, which an import does not allow", word);
     }
 }
 

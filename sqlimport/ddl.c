@@ -75,8 +75,8 @@ void ddl_rewrite(struct buf *out, const char *text, size_t len, struct token_mod
 
 static bool engine_allowed(const char *name)
 {
-    static const char *const names[] = {"InnoDB", "MyISAM", "Aria", "MEMORY", "HEAP",
-                                        "ARCHIVE", "CSV", "RocksDB", "SEQUENCE"};
+    static const char *const names[] = {"InnoDB",  "MyISAM", "Aria",    "MEMORY",  "HEAP",
+                                        "ARCHIVE", "CSV",    "RocksDB", "SEQUENCE"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names) - 1; i++)
         if (strcasecmp(name, names[i]) == 0)
@@ -109,8 +109,10 @@ int ddl_check_table(const char *text, size_t len, struct token_mode mode, struct
                 lexer_next(&l, &t);
             name = token_text(&t, mode);
             if (!engine_allowed(name))
-                r = err_set(e, EPERM, "a table uses the storage engine '%.40s', which an import "
-                            "does not allow", name);
+                r = err_set(e, EPERM,
+                            "a table uses the storage engine '%.40s', which an import "
+                            "does not allow",
+                            name);
             free(name);
         }
         if (token_is(&t, "REFERENCES")) {

@@ -127,8 +127,10 @@ static int check_end(struct split *s, const struct dump *d, bool last_set, struc
         const struct object *o = d->objects[i];
         any = any || object_is_table(o);
         if (!o->ddl)
-            return err_set(e, EPROTO, "rows of table '%.100s' come without its CREATE TABLE: dump "
-                           "without --no-create-info", o->name);
+            return err_set(e, EPROTO,
+                           "rows of table '%.100s' come without its CREATE TABLE: dump "
+                           "without --no-create-info",
+                           o->name);
     }
     if (!split_is_completed(s) && (split_has_header(s) || !last_set))
         return err_set(e, EPROTO, "the dump is cut off: '-- Dump completed' is missing at its end");

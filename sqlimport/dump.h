@@ -40,17 +40,17 @@ struct range {
 struct object {
     enum object_kind kind;
     char *name;
-    char *table;  /* of a trigger: the table it belongs to */
-    char *ddl;    /* the CREATE statement, DEFINERs replaced by CURRENT_USER */
+    char *table; /* of a trigger: the table it belongs to */
+    char *ddl;   /* the CREATE statement, DEFINERs replaced by CURRENT_USER */
     size_t ddl_len;
     uint64_t line; /* of ddl */
     int env;       /* of ddl */
     struct range *ranges;
     size_t n_ranges;
-    uint64_t rows, bytes; /* of all ranges */
+    uint64_t rows, bytes;   /* of all ranges */
     struct strlist parents; /* tables that foreign keys of this one name */
-    struct hash hash;      /* of all that makes the object */
-    struct hash rows_hash; /* of its ranges alone: checked again when they are sent */
+    struct hash hash;       /* of all that makes the object */
+    struct hash rows_hash;  /* of its ranges alone: checked again when they are sent */
     struct hash_stream *stream, *rows_stream; /* while reading */
 };
 
@@ -85,7 +85,7 @@ struct dump *dump_new(void);
 void dump_free(struct dump *d);
 
 struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name);
-bool object_is_table(const struct object *o); /* table or sequence */
+bool object_is_table(const struct object *o);        /* table or sequence */
 const char *object_kind_name(enum object_kind kind); /* "TABLE", as in DROP … */
 
 /* Fills out (cap bytes) with a printable excerpt of text. */

@@ -2,8 +2,8 @@
 /*
  * eefs-sqldump: one consistent dump of a database, dropped into each mirror's slot.
  *
- *   lock ── mariadb-dump > hidden file in --slots ── check its end ── into every slot whose last dump
- *   was another one: hard link (else copy) under a hidden name, then rename
+ *   lock ── mariadb-dump > hidden file in --slots ── check its end ── into every slot whose last
+ * dump was another one: hard link (else copy) under a hidden name, then rename
  *
  * Meant for a timer: silent when all is well, one sentence and a nonzero exit code when not.
  */
@@ -49,8 +49,8 @@ static int add_ignored(struct program *p, struct strlist *argv, struct err *e)
     if (r < 0)
         return r;
     text = server_text(p->database);
-    r = server_query(s, &res, e,
-                     "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s", text);
+    r = server_query(
+        s, &res, e, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s", text);
     while (r == 0 && (row = mysql_fetch_row(res))) {
         for (size_t i = 0; i < p->ignore.n; i++) {
             if (fnmatch(p->ignore.v[i], row[0], 0) == 0) {
@@ -71,9 +71,11 @@ static int add_ignored(struct program *p, struct strlist *argv, struct err *e)
 static void add_arguments(struct program *p, struct strlist *argv)
 {
     static const char *const fixed[] = {
-        "--single-transaction", "--quick", "--skip-dump-date", "--order-by-primary",
-        "--hex-blob", "--triggers", "--routines", "--events", "--skip-lock-tables",
-        "--default-character-set=utf8mb4",
+        "--single-transaction", "--quick",
+        "--skip-dump-date",     "--order-by-primary",
+        "--hex-blob",           "--triggers",
+        "--routines",           "--events",
+        "--skip-lock-tables",   "--default-character-set=utf8mb4",
     };
     char *defaults = xasprintf("--defaults-file=%s", p->defaults_file);
 
@@ -107,8 +109,10 @@ static int run_dump(struct strlist *args, int out, struct err *e)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return err_set(e, ENOENT, "neither mariadb-dump nor mysqldump is installed");
     if (status != 0)
-        return err_set(e, EIO, "mariadb-dump failed (%s %d), see its message above; the former "
-                       "dumps stay", WIFEXITED(status) ? "exit" : "signal",
+        return err_set(e, EIO,
+                       "mariadb-dump failed (%s %d), see its message above; the former "
+                       "dumps stay",
+                       WIFEXITED(status) ? "exit" : "signal",
                        WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     return 0;
 }
@@ -124,7 +128,8 @@ static int check_end(int fd, struct err *e)
     if (n < 0)
         return err_sys(e, (int)-n, "cannot read the new dump");
     if (!memmem(tail, (size_t)n, "\n-- Dump completed", 18))
-        return err_set(e, EIO, "the new dump lacks '-- Dump completed' at its end (disk full?); "
+        return err_set(e, EIO,
+                       "the new dump lacks '-- Dump completed' at its end (disk full?); "
                        "the former dumps stay");
     return 0;
 }

@@ -113,10 +113,20 @@ static int field_of(const char *name)
 static bool is_harmless(const char *name)
 {
     static const char *const names[] = {
-        "character_set_results", "foreign_key_checks", "unique_checks", "sql_notes",
-        "sql_quote_show_create", "autocommit", "sql_log_bin", "gtid_purged", "alter_algorithm",
-        "information_schema_stats_expiry", "explicit_defaults_for_timestamp", "note_verbosity",
-        "system_versioning_insert_history", "sql_require_primary_key",
+        "character_set_results",
+        "foreign_key_checks",
+        "unique_checks",
+        "sql_notes",
+        "sql_quote_show_create",
+        "autocommit",
+        "sql_log_bin",
+        "gtid_purged",
+        "alter_algorithm",
+        "information_schema_stats_expiry",
+        "explicit_defaults_for_timestamp",
+        "note_verbosity",
+        "system_versioning_insert_history",
+        "sql_require_primary_key",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -138,7 +148,7 @@ static bool safe_value(enum field f, const char *s)
 /* Character sets whose second byte may be a backslash or quote: text in them cannot be cut. */
 static bool unsafe_charset(const char *s)
 {
-    static const char *const names[] = {"big5", "cp932", "gb18030", "gbk", "sjis",
+    static const char *const names[] = {"big5", "cp932", "gb18030", "gbk",  "sjis",
                                         "ucs2", "utf16", "utf16le", "utf32"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)

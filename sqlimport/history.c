@@ -58,8 +58,10 @@ void history_close(struct history *h)
 
 int history_last(struct history *h, struct last_import *last, struct failure *f, struct err *e)
 {
-    sqlite3_stmt *q = db_query(h->db, "SELECT wall_ns, seconds_ms, tables_changed, rows, hash"
-                                      " FROM import ORDER BY id DESC LIMIT 1", "");
+    sqlite3_stmt *q = db_query(h->db,
+                               "SELECT wall_ns, seconds_ms, tables_changed, rows, hash"
+                               " FROM import ORDER BY id DESC LIMIT 1",
+                               "");
 
     memset(last, 0, sizeof(*last));
     memset(f, 0, sizeof(*f));
@@ -73,8 +75,10 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
     db_done(q);
     if (!q)
         return db_error(h->db, e, "cannot read the import history");
-    q = db_query(h->db, "SELECT count, dump, hash, code, tbl, offset, line, excerpt, error"
-                        " FROM failure", "");
+    q = db_query(h->db,
+                 "SELECT count, dump, hash, code, tbl, offset, line, excerpt, error"
+                 " FROM failure",
+                 "");
     if (!q)
         return db_error(h->db, e, "cannot read the import history");
     if (db_step(h->db, q) == 1) {
@@ -94,9 +98,11 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
 
 int history_add(struct history *h, const struct last_import *l, struct err *e)
 {
-    if (db_run(h->db, "INSERT INTO import(wall_ns, seconds_ms, tables_changed, rows, hash)"
-                      " VALUES(?,?,?,?,?)", "iiiih", l->wall_ns, (int64_t)(l->seconds * 1000),
-               l->tables_changed, l->rows, &l->hash) < 0 ||
+    if (db_run(h->db,
+               "INSERT INTO import(wall_ns, seconds_ms, tables_changed, rows, hash)"
+               " VALUES(?,?,?,?,?)",
+               "iiiih", l->wall_ns, (int64_t)(l->seconds * 1000), l->tables_changed, l->rows,
+               &l->hash) < 0 ||
         db_run(h->db, "DELETE FROM failure", "") < 0)
         return db_error(h->db, e, "cannot write the import history");
     return 0;

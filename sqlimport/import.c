@@ -209,7 +209,8 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     if (r->plan->changed)
         rc = change_tables(r, f, e);
     if (rc == 0)
-        rc = swap_clean(r->s, r->a->database, e); /* triggers of old tables go before new ones come */
+        rc = swap_clean(r->s, r->a->database,
+                        e); /* triggers of old tables go before new ones come */
     if (rc == 0)
         rc = swap_others(&w, r->s, r->a->history, &r->others, &f->where, e);
     if (rc < 0)

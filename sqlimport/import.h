@@ -14,7 +14,7 @@ struct import_args {
     bool dry_run;
     struct state *state;
     struct history *history;
-    const volatile int *stop; /* nonzero: give up with -EINTR */
+    const volatile int *stop;     /* nonzero: give up with -EINTR */
     const struct hash *known_bad; /* a dump that failed before and is not to be tried, or NULL */
 };
 

@@ -36,9 +36,9 @@ static void on_signal(int sig)
 
 /* ExpressionEngine's tables that belong to one server: sessions, throttles, caches. */
 static const char *const keep_default[] = {
-    "exp_sessions", "exp_security_hashes", "exp_throttle",     "exp_captcha",
-    "exp_password_lockout", "exp_reset_password", "exp_remember_me", "exp_online_users",
-    "exp_search", "exp_email_tracker",
+    "exp_sessions",         "exp_security_hashes", "exp_throttle",    "exp_captcha",
+    "exp_password_lockout", "exp_reset_password",  "exp_remember_me", "exp_online_users",
+    "exp_search",           "exp_email_tracker",
 };
 
 struct program {
@@ -90,9 +90,10 @@ static void failed(struct program *p, const char *name, const struct failure *f,
     p->failure.count = count;
     snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", name);
     snprintf(p->failure.error, sizeof(p->failure.error), "%s", e->text);
-    log_error("cannot import '%s/%s': %s%s%s%s%s; the dump stays and is tried again when it changes",
-              p->slot_dir, name, e->text, *f->where.table ? "; object '" : "", f->where.table,
-              *f->where.table ? "'" : "", "");
+    log_error(
+        "cannot import '%s/%s': %s%s%s%s%s; the dump stays and is tried again when it changes",
+        p->slot_dir, name, e->text, *f->where.table ? "; object '" : "", f->where.table,
+        *f->where.table ? "'" : "", "");
     if (*f->where.excerpt)
         log_error("the statement at line %llu begins: %s", (unsigned long long)f->where.line,
                   f->where.excerpt);

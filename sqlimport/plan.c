@@ -36,7 +36,8 @@ int plan_marks(struct plan *p, struct server *s, const char *schema, bool only_c
                          "INTERVAL (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
                          "WHERE VARIABLE_NAME='UPTIME') SECOND, '%%Y-%%m-%%d %%H:%%i:%%s'), "
                          "t.UPDATE_TIME >= NOW() FROM information_schema.TABLES t "
-                         "WHERE t.TABLE_SCHEMA=%s", text);
+                         "WHERE t.TABLE_SCHEMA=%s",
+                         text);
 
     free(text);
     if (r < 0)
@@ -62,16 +63,20 @@ static int read_live(struct plan *p, struct server *s, const char *database, str
     MYSQL_RES *res;
     MYSQL_ROW row;
     struct step *st;
-    int r = server_query(s, &res, e, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
-                         "TABLE_SCHEMA=%s AND TABLE_TYPE<>'VIEW'", text);
+    int r = server_query(s, &res, e,
+                         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
+                         "TABLE_SCHEMA=%s AND TABLE_TYPE<>'VIEW'",
+                         text);
 
     if (r == 0) {
         while ((row = mysql_fetch_row(res)))
             if ((st = find_step(p, row[0])))
                 st->live = true;
         mysql_free_result(res);
-        r = server_query(s, &res, e, "SELECT DISTINCT EVENT_OBJECT_TABLE FROM "
-                         "information_schema.TRIGGERS WHERE TRIGGER_SCHEMA=%s", text);
+        r = server_query(s, &res, e,
+                         "SELECT DISTINCT EVENT_OBJECT_TABLE FROM "
+                         "information_schema.TRIGGERS WHERE TRIGGER_SCHEMA=%s",
+                         text);
     }
     if (r == 0) {
         while ((row = mysql_fetch_row(res)))
@@ -113,13 +118,15 @@ static int pull(struct plan *p, const char *a, const char *b, bool *again, struc
     if (x && is_changed(x) && x->live && !y)
         return err_set(e, EPERM,
                        "table '%.64s' changes, and '%.64s', which is not in the dump, hangs on it "
-                       "by a foreign key: drop that key, or dump that table too", a, b);
+                       "by a foreign key: drop that key, or dump that table too",
+                       a, b);
     if (!x || !y || !is_changed(x) || is_changed(y))
         return 0;
     if (y->action == ACTION_KEEP)
         return x->live ? err_set(e, EPERM,
                                  "table '%.64s' changes, and the kept table '%.64s' hangs on it by "
-                                 "a foreign key: take both from the dump or keep both", a, b)
+                                 "a foreign key: take both from the dump or keep both",
+                                 a, b)
                        : 0;
     y->action = y->live ? ACTION_SWAP : ACTION_NEW;
     y->why = "foreign key";

@@ -31,7 +31,7 @@ struct plan {
     const struct dump *dump;
     struct step *steps; /* tables only, in the order of the dump */
     size_t n;
-    size_t changed;     /* SWAP and NEW */
+    size_t changed;       /* SWAP and NEW */
     uint64_t rows, bytes; /* of these */
 };
 

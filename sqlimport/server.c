@@ -47,8 +47,9 @@ static int failed(struct server *s, struct err *e)
 static int prepare(struct server *s, struct err *e)
 {
     char *text = NULL;
-    int r = server_runf(s, e, "SET SESSION sql_mode='', foreign_key_checks=0, unique_checks=0, "
-                              "sql_notes=0, lock_wait_timeout=60, time_zone='SYSTEM'");
+    int r = server_runf(s, e,
+                        "SET SESSION sql_mode='', foreign_key_checks=0, unique_checks=0, "
+                        "sql_notes=0, lock_wait_timeout=60, time_zone='SYSTEM'");
 
     if (r == 0)
         r = server_value(s, &text, e, "SELECT @@max_allowed_packet");
@@ -57,8 +58,9 @@ static int prepare(struct server *s, struct err *e)
     s->packet_max = text ? strtoull(text, NULL, 10) : 1 << 20;
     free(text);
     text = NULL;
-    r = server_value(s, &text, e, "SELECT 1 FROM information_schema.COLLATIONS WHERE "
-                                  "COLLATION_NAME='utf8mb4_0900_ai_ci'");
+    r = server_value(s, &text, e,
+                     "SELECT 1 FROM information_schema.COLLATIONS WHERE "
+                     "COLLATION_NAME='utf8mb4_0900_ai_ci'");
     s->lacks_0900 = !text;
     free(text);
     /* MySQL 8 answers table times from a cache otherwise; other servers do not know it. */

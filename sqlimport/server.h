@@ -3,7 +3,8 @@
  * server: a connection to MySQL or MariaDB, by Connector/C. One thread at a time.
  *
  * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL is off.
- * Every connection runs with foreign_key_checks, unique_checks and sql_notes off and an empty sql_mode.
+ * Every connection runs with foreign_key_checks, unique_checks and sql_notes off and an empty
+ * sql_mode.
  */
 #ifndef EEFS_SQLIMPORT_SERVER_H
 #define EEFS_SQLIMPORT_SERVER_H
@@ -17,10 +18,10 @@
 
 struct server {
     MYSQL *my;
-    unsigned code;        /* the server's number of the last error */
-    uint64_t packet_max;  /* max_allowed_packet */
-    bool lacks_0900;      /* the server does not know MySQL 8's utf8mb4_0900 collations */
-    int env;              /* setting made last by server_env, -1 for none */
+    unsigned code;       /* the server's number of the last error */
+    uint64_t packet_max; /* max_allowed_packet */
+    bool lacks_0900;     /* the server does not know MySQL 8's utf8mb4_0900 collations */
+    int env;             /* setting made last by server_env, -1 for none */
 };
 
 /* -ENOTCONN: not reachable or refuses connections (try again later); *ret untouched. */

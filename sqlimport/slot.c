@@ -193,7 +193,8 @@ static char *instance_socket(const struct slot *s, const char *mountpoint)
     return found;
 }
 
-/* 1: on a mount, *ret_socket and *ret_path (tree path of the slot) are malloc'd; 0: plain folder. */
+/* 1: on a mount, *ret_socket and *ret_path (tree path of the slot) are malloc'd; 0: plain folder.
+ */
 static int locate(const struct slot *s, char **ret_socket, char **ret_path, struct err *e)
 {
     char *real = realpath(s->dir, NULL), *point = NULL, *sock = NULL;
@@ -209,8 +210,10 @@ static int locate(const struct slot *s, char **ret_socket, char **ret_path, stru
             *ret_socket = sock;
             r = 1;
         } else {
-            r = err_set(e, ENOTCONN, "the mount at '%s' does not answer on its control socket in "
-                        "'%s'; see --rundir", point, s->rundir);
+            r = err_set(e, ENOTCONN,
+                        "the mount at '%s' does not answer on its control socket in "
+                        "'%s'; see --rundir",
+                        point, s->rundir);
         }
     }
     free(point);
@@ -290,8 +293,7 @@ static void begin_watch(struct slot *s)
     if (r == 0) {
         s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         if (s->inotify >= 0)
-            (void)inotify_add_watch(s->inotify, s->dir,
-                                    IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
+            (void)inotify_add_watch(s->inotify, s->dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
     } else if (r == 1) {
         encoded = path_encoded(dir);
         request = json_pack("{s:s, s:s}", "cmd", "watch", "path", encoded);

@@ -178,12 +178,12 @@ static bool is_sandbox(const char *p, size_t left)
 
 static bool begin_comment(struct split *s, const char *p, size_t left)
 {
-    if (*p == '#' || (p[0] == '-' && left >= 2 && p[1] == '-' &&
-                      (left == 2 || isspace((unsigned char)p[2])))) {
+    if (*p == '#' ||
+        (p[0] == '-' && left >= 2 && p[1] == '-' && (left == 2 || isspace((unsigned char)p[2])))) {
         s->in = IN_LINE_COMMENT;
     } else if (p[0] == '/' && left >= 2 && p[1] == '*' &&
-               (is_sandbox(p, left) || !((left >= 3 && p[2] == '!') ||
-                                         (left >= 4 && p[2] == 'M' && p[3] == '!')))) {
+               (is_sandbox(p, left) ||
+                !((left >= 3 && p[2] == '!') || (left >= 4 && p[2] == 'M' && p[3] == '!')))) {
         s->in = IN_COMMENT;
     } else {
         return false;
@@ -303,9 +303,7 @@ static int ended(struct split *s, struct err *e)
 int split_next(struct split *s, struct statement *ret, struct err *e)
 {
     for (;;) {
-        int r = s->in == IN_SQL     ? scan_sql(s)
-                : s->in == IN_QUOTE ? scan_quote(s)
-                                    : scan_comment(s);
+        int r = s->in == IN_SQL ? scan_sql(s) : s->in == IN_QUOTE ? scan_quote(s) : scan_comment(s);
 
         if (r == 1) {
             size_t end = s->pos;

@@ -22,8 +22,8 @@ typedef ssize_t split_reader(void *arg, void *data, size_t n);
 struct statement {
     const char *text; /* valid until the next split_next; no delimiter, not NUL-terminated */
     size_t len;
-    off_t offset;     /* of text in the dump */
-    uint64_t line;    /* of text's first byte, from 1 */
+    off_t offset;  /* of text in the dump */
+    uint64_t line; /* of text's first byte, from 1 */
 };
 
 struct split;

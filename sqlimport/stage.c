@@ -34,15 +34,19 @@ int stage_empty(struct server *s, const char *schema, struct err *e)
 
     if (r == -EACCES) { /* made beforehand by the administrator? */
         char *there = NULL;
-        int r2 = server_value(s, &there, NULL, "SELECT 1 FROM information_schema.SCHEMATA WHERE "
-                              "SCHEMA_NAME=%s", text);
+        int r2 = server_value(s, &there, NULL,
+                              "SELECT 1 FROM information_schema.SCHEMATA WHERE "
+                              "SCHEMA_NAME=%s",
+                              text);
         if (r2 == 0 && there)
             r = 0;
         free(there);
     }
     if (r == 0)
-        r = server_query(s, &res, e, "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES "
-                         "WHERE TABLE_SCHEMA=%s AND TABLE_NAME<>'_eefs_state'", text);
+        r = server_query(s, &res, e,
+                         "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES "
+                         "WHERE TABLE_SCHEMA=%s AND TABLE_NAME<>'_eefs_state'",
+                         text);
     while (r == 0 && (row = mysql_fetch_row(res))) {
         char *table = server_name(row[0]);
         r = server_runf(s, e, "DROP %s IF EXISTS %s.%s",
@@ -103,7 +107,8 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
             part.len = head;
         }
         if (head + (size_t)(l.p - row) > max)
-            r = err_set(e, EREMOTEIO, "a single row of %zu bytes is larger than the server takes: "
+            r = err_set(e, EREMOTEIO,
+                        "a single row of %zu bytes is larger than the server takes: "
                         "set max_allowed_packet to at least %zu",
                         (size_t)(l.p - row), (size_t)(l.p - row) + head + PACKET_RESERVE);
         if (part.len > head)

@@ -11,9 +11,9 @@
 struct stage_args {
     const struct plan *plan;
     const char *defaults_file, *schema;
-    int fd;                 /* the dump */
+    int fd; /* the dump */
     int connections;
-    struct state *state;    /* progress */
+    struct state *state;      /* progress */
     const volatile int *stop; /* nonzero: give up with -EINTR */
 };
 

@@ -25,8 +25,10 @@ int swap_prepare(struct swap *w, struct server *s, struct err *e)
         snprintf(w->token + 2 * i, 3, "%02x", bytes[i]);
     r = server_runf(s, e, "DROP TABLE IF EXISTS %s._eefs_state_new", stage);
     if (r == 0)
-        r = server_runf(s, e, "CREATE TABLE %s._eefs_state_new (token CHAR(32) PRIMARY KEY, "
-                        "hash CHAR(67), made TIMESTAMP) ENGINE=InnoDB DEFAULT CHARSET=ascii", stage);
+        r = server_runf(s, e,
+                        "CREATE TABLE %s._eefs_state_new (token CHAR(32) PRIMARY KEY, "
+                        "hash CHAR(67), made TIMESTAMP) ENGINE=InnoDB DEFAULT CHARSET=ascii",
+                        stage);
     if (r == 0)
         r = server_runf(s, e, "INSERT INTO %s._eefs_state_new VALUES('%s', '%s', NOW())", stage,
                         w->token, hash_text(&w->plan->dump->hash, hash));
@@ -37,8 +39,10 @@ int swap_prepare(struct swap *w, struct server *s, struct err *e)
 static int has_state(struct swap *w, struct server *s, bool *ret, struct err *e)
 {
     char *text = server_text(w->stage), *there = NULL;
-    int r = server_value(s, &there, e, "SELECT 1 FROM information_schema.TABLES WHERE "
-                         "TABLE_SCHEMA=%s AND TABLE_NAME='_eefs_state'", text);
+    int r = server_value(s, &there, e,
+                         "SELECT 1 FROM information_schema.TABLES WHERE "
+                         "TABLE_SCHEMA=%s AND TABLE_NAME='_eefs_state'",
+                         text);
 
     *ret = there != NULL;
     free(there);
@@ -111,8 +115,10 @@ int swap_clean(struct server *s, const char *database, struct err *e)
     char *text = server_text(database), *name = server_name(database);
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    int r = server_query(s, &res, e, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
-                         "TABLE_SCHEMA=%s AND TABLE_NAME LIKE '\\_eefs\\_old\\_%%'", text);
+    int r = server_query(s, &res, e,
+                         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
+                         "TABLE_SCHEMA=%s AND TABLE_NAME LIKE '\\_eefs\\_old\\_%%'",
+                         text);
 
     while (r == 0 && (row = mysql_fetch_row(res))) {
         char *table = server_name(row[0]);
@@ -243,8 +249,7 @@ int swap_others(struct swap *w, struct server *s, struct history *h, int64_t *re
             todo[left++] = todo[i];
         }
         if (r == 0 && left == n)
-            r = err_prefix(e, "the tables are imported, but '%.64s' cannot be made",
-                           fault->table);
+            r = err_prefix(e, "the tables are imported, but '%.64s' cannot be made", fault->table);
         n = left;
     }
     if (r == 0)

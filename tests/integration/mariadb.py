@@ -97,7 +97,12 @@ class MariaDB:
              *options, database], check=True, stdout=subprocess.PIPE).stdout
 
     def checksums(self, database):
+        # CHECKSUM TABLE differs between equal rows of a table with generated columns (MariaDB
+        # 10.11: other bytes of the record go in); such tables are compared by their dumps.
         names = [r[0] for r in self.sql("SELECT table_name FROM information_schema.tables WHERE "
                                         f"table_schema='{database}' AND table_type='BASE TABLE' "
+                                        "AND table_name NOT IN (SELECT table_name FROM "
+                                        "information_schema.columns WHERE table_schema="
+                                        f"'{database}' AND generation_expression IS NOT NULL) "
                                         "ORDER BY 1")]
         return {n: self.sql(f"CHECKSUM TABLE `{n}`", database)[0][1] for n in names}

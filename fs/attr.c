@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/attr.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+
+static int find_user(const char *name, uid_t *uid, gid_t *gid)
+{
+    const struct passwd *pw = getpwnam(name);
+    char *end;
+    unsigned long n;
+
+    if (!pw) {
+        errno = 0;
+        n = strtoul(name, &end, 10);
+        if (errno || end == name || *end || n >= UINT32_MAX)
+            return -EINVAL;
+        pw = getpwuid((uid_t)n);
+        *uid = (uid_t)n;
+        *gid = pw ? pw->pw_gid : (gid_t)n;
+        return 0;
+    }
+    *uid = pw->pw_uid;
+    *gid = pw->pw_gid;
+    return 0;
+}
+
+static int add_private(struct attr_rules *r, const char *text, struct err *e)
+{
+    const char *colon = strrchr(text, ':');
+    struct attr_private p = {NULL, 0, 0};
+    size_t len;
+
+    if (!*text || strcmp(text, "none") == 0)
+        return 0;
+    if (!colon)
+        return err_set(e, EINVAL, "option private: '%s' is not PATH:USER", text);
+    if (find_user(colon + 1, &p.uid, &p.gid) < 0)
+        return err_set(e, EINVAL, "option private: no user '%s'", colon + 1);
+    while (*text == '/')
+        text++;
+    len = colon > text ? (size_t)(colon - text) : 0;
+    while (len > 0 && text[len - 1] == '/')
+        len--;
+    p.path = xstrndup(text, len);
+    if (path_check(p.path) < 0) {
+        err_set(e, EINVAL, "option private: '%s' is not a path in the tree", p.path);
+        free(p.path);
+        return -EINVAL;
+    }
+    r->private = xrealloc(r->private, (r->n_private + 1) * sizeof(*r->private));
+    r->private[r->n_private++] = p;
+    return 0;
+}
+
+int attr_rules_private(struct attr_rules *r, const struct strlist *list, struct err *e)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        int res = add_private(r, list->v[i], e);
+        if (res < 0)
+            return res;
+    }
+    return 0;
+}
+
+void attr_rules_release(struct attr_rules *r)
+{
+    for (size_t i = 0; i < r->n_private; i++)
+        free(r->private[i].path);
+    free(r->private);
+    r->private = NULL;
+    r->n_private = 0;
+}
+
+void attr_stat(const struct attr_rules *r, const char *path, const struct node_attr *a,
+               struct stat *ret)
+{
+    static const mode_t types[] = {
+        [NODE_FILE] = S_IFREG, [NODE_DIR] = S_IFDIR, [NODE_LINK] = S_IFLNK};
+
+    memset(ret, 0, sizeof(*ret));
+    ret->st_ino = a->ino;
+    ret->st_mode = types[a->type] | (a->mode & 07777 & ~r->umask);
+    if (a->type == NODE_LINK)
+        ret->st_mode = S_IFLNK | 0777;
+    ret->st_nlink = !path ? 0 : a->type == NODE_DIR ? 2 : 1;
+    ret->st_uid = r->uid;
+    ret->st_gid = r->gid;
+    ret->st_size = a->type == NODE_DIR ? 4096 : a->size;
+    ret->st_blksize = 4096;
+    ret->st_blocks = (ret->st_size + 511) / 512;
+    ret->st_mtim = file_timespec(a->mtime);
+    ret->st_atim = ret->st_mtim;
+    ret->st_ctim = ret->st_mtim;
+    for (size_t i = 0; path && i < r->n_private; i++) {
+        if (!path_is_under(path, r->private[i].path))
+            continue;
+        ret->st_uid = r->private[i].uid;
+        ret->st_gid = r->private[i].gid;
+        ret->st_mode &= ~(mode_t)077;
+    }
+}

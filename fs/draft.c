@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a draft:
+ *
+ *            first write                copied                 close, fsync
+ *   (none) --------------> busy, no file --------> staged -----------------> busy
+ *     ^                                          ^   |  written: dirty         | hashed, renamed
+ * into |                                          |   +--> itself               | objects, logged
+ *     |   last writer closed            copied   |      next write             v
+ *     +------------------------------------------+------------------------- sealed
+ *
+ * A sealed draft's file is an object, which never changes: the next write makes a new copy first.
+ * While a draft is busy its writers queue up as jobs, so no thread that serves the kernel waits.
+ */
+#include "fs/draft.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/notify.h"
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+
+#define COPY_INLINE (8 << 20) /* bytes that a request's own thread may copy */
+
+struct draft_job {
+    struct draft_job *next;
+    pool_fn *fn;
+    void *arg;
+};
+
+struct prepare {
+    struct fs *fs;
+    struct node *node; /* holds a reference */
+    struct file *from; /* what to copy; NULL: the object `version`, or nothing when it is none */
+    struct node_attr version;
+    int fetches;
+};
+
+static struct draft *draft_new_locked(struct node *n)
+{
+    struct draft *d = xcalloc(1, sizeof(*d));
+
+    d->replaces = n->attr.hash;
+    d->mtime = n->attr.mtime;
+    d->mode = n->attr.mode;
+    d->waiting_end = &d->waiting;
+    n->draft = d;
+    return d;
+}
+
+/* Copies into a new staging file, with one retry after making room. fd or -errno. */
+static int stage_copy(struct fs *fs, int from, int64_t size, char **name)
+{
+    for (int attempt = 0;; attempt++) {
+        int fd = store_stage(fs->store, name), r = 0;
+
+        if (fd < 0)
+            return fd;
+        if (from >= 0)
+            r = file_copy(from, fd);
+        if (r >= 0)
+            return fd;
+        close(fd);
+        store_discard(fs->store, *name);
+        free(*name);
+        *name = NULL;
+        if (r != -ENOSPC || attempt > 0)
+            return r;
+        store_make_room(fs->store, size);
+    }
+}
+
+/* Makes the copy; -ENOENT: the object must be fetched first; -EAGAIN: too large for this thread. */
+static int prepare_run(struct prepare *p, int64_t verify_max, bool inline_only)
+{
+    struct fs *fs = p->fs;
+    int from = -1, own = -1, fd = 0;
+    char *name = NULL;
+    struct stat st;
+
+    if (p->from) {
+        from = p->from->fd;
+    } else if (!hash_is_none(&p->version.hash) && p->version.size > 0) {
+        own = store_open(fs->store, &p->version.hash, p->version.size, verify_max);
+        if (own < 0)
+            return own;
+        from = own;
+    }
+    if (inline_only && from >= 0 && fstat(from, &st) == 0 && st.st_size > COPY_INLINE)
+        fd = -EAGAIN;
+    if (fd == 0)
+        fd = stage_copy(fs, from, p->version.size, &name);
+    if (own >= 0)
+        close(own);
+    if (fd < 0)
+        return fd;
+    nodes_lock(fs->nodes);
+    file_unref_locked(p->node->draft->file);
+    p->node->draft->file = file_new(fd);
+    p->node->draft->stage = name;
+    nodes_unlock(fs->nodes);
+    return 0;
+}
+
+static void prepare_end(struct prepare *p, int result)
+{
+    struct fs *fs = p->fs;
+
+    nodes_lock(fs->nodes);
+    draft_unbusy_locked(fs, p->node, result);
+    file_unref_locked(p->from);
+    node_unref_locked(fs->nodes, p->node);
+    nodes_unlock(fs->nodes);
+    free(p);
+}
+
+static void prepare_job(void *arg, int error);
+
+static void prepare_fetched(void *arg, int result)
+{
+    struct prepare *p = arg;
+
+    pool_add(p->fs->pool, prepare_job, p, result);
+}
+
+static void prepare_job(void *arg, int error)
+{
+    struct prepare *p = arg;
+    int r = error ? error : prepare_run(p, INT64_MAX, false);
+
+    if (r == -ENOENT && p->fetches++ < 2) {
+        mirror_fetch(p->fs->mirror, &p->version.hash, p->version.size, prepare_fetched, p);
+        return;
+    }
+    prepare_end(p, r == -ENOENT ? -EIO : r);
+}
+
+int draft_try(struct fs *fs, struct node *n, bool zero)
+{
+    struct prepare *p;
+    struct draft *d;
+    int r;
+
+    nodes_lock(fs->nodes);
+    d = n->draft;
+    if (d && d->busy) {
+        nodes_unlock(fs->nodes);
+        return -EAGAIN;
+    }
+    if (d && d->stage) {
+        d->writing++;
+        nodes_unlock(fs->nodes);
+        return 1;
+    }
+    if (!d)
+        d = draft_new_locked(n);
+    d->busy = true;
+    p = xcalloc(1, sizeof(*p));
+    p->fs = fs;
+    p->node = n;
+    node_ref_locked(n);
+    if (!zero) {
+        p->version = n->attr;
+        if (d->file)
+            p->from = file_ref_locked(d->file);
+        else if (n->content)
+            p->from = file_ref_locked(n->content);
+    }
+    nodes_unlock(fs->nodes);
+
+    r = prepare_run(p, FS_VERIFY_MAX, true);
+    if (r == -ENOENT || r == -EAGAIN) {
+        pool_add(fs->pool, prepare_job, p, 0);
+        return -EAGAIN;
+    }
+    if (r < 0) {
+        prepare_end(p, r);
+        return r;
+    }
+    nodes_lock(fs->nodes); /* before anybody else may publish or settle it */
+    n->draft->writing++;
+    nodes_unlock(fs->nodes);
+    prepare_end(p, 0);
+    return 1;
+}
+
+void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg)
+{
+    struct draft_job *j;
+
+    nodes_lock(fs->nodes);
+    if (!n->draft || !n->draft->busy) {
+        nodes_unlock(fs->nodes);
+        pool_add(fs->pool, fn, arg, 0);
+        return;
+    }
+    j = xcalloc(1, sizeof(*j));
+    j->fn = fn;
+    j->arg = arg;
+    *n->draft->waiting_end = j;
+    n->draft->waiting_end = &j->next;
+    nodes_unlock(fs->nodes);
+}
+
+void draft_done(struct fs *fs, struct node *n, int result)
+{
+    nodes_lock(fs->nodes);
+    n->draft->writing--;
+    if (result >= 0) {
+        n->draft->dirty = true;
+        n->draft->mtime = clock_wall_ns();
+    }
+    nodes_wake(fs->nodes);
+    nodes_unlock(fs->nodes);
+}
+
+int draft_create(struct fs *fs, struct node *n)
+{
+    int r = draft_try(fs, n, true);
+
+    if (r == 1) {
+        draft_done(fs, n, 0);
+        r = 0;
+    }
+    return r;
+}
+
+static int staging_fd(struct fs *fs, struct node *n)
+{
+    int fd;
+
+    nodes_lock(fs->nodes);
+    fd = n->draft->file->fd; /* stays while draft.writing counts us */
+    nodes_unlock(fs->nodes);
+    return fd;
+}
+
+int draft_write(struct fs *fs, struct node *n, const void *data, size_t len, off_t at)
+{
+    int fd = staging_fd(fs, n);
+    int r = file_pwrite(fd, data, len, at);
+
+    if (r == -ENOSPC) {
+        store_make_room(fs->store, (int64_t)len);
+        r = file_pwrite(fd, data, len, at);
+    }
+    return r;
+}
+
+int draft_truncate(struct fs *fs, struct node *n, off_t size)
+{
+    return ftruncate(staging_fd(fs, n), size) < 0 ? -errno : 0;
+}
+
+void draft_attr_locked(const struct node *n, struct node_attr *a)
+{
+    struct stat st;
+
+    if (!n->draft)
+        return;
+    if (n->draft->file && fstat(n->draft->file->fd, &st) == 0)
+        a->size = st.st_size;
+    a->mtime = n->draft->mtime;
+    a->mode = n->draft->mode;
+}
+
+bool draft_unpublished_locked(const struct node *n)
+{
+    return n->draft && (n->draft->dirty || n->draft->busy);
+}
+
+static void draft_free_locked(struct fs *fs, struct node *n)
+{
+    struct draft *d = n->draft;
+
+    n->draft = NULL;
+    if (d->stage)
+        store_discard(fs->store, d->stage);
+    free(d->stage);
+    file_unref_locked(d->file);
+    free(d);
+}
+
+void draft_unbusy_locked(struct fs *fs, struct node *n, int error)
+{
+    struct draft *d = n->draft;
+    struct draft_job *j = d->waiting;
+
+    d->busy = false;
+    d->waiting = NULL;
+    d->waiting_end = &d->waiting;
+    while (j) {
+        struct draft_job *next = j->next;
+        pool_add(fs->pool, j->fn, j->arg, error);
+        free(j);
+        j = next;
+    }
+    if (!d->file) /* the first copy failed: nothing was written */
+        draft_free_locked(fs, n);
+    nodes_wake(fs->nodes);
+}
+
+bool draft_settle_locked(struct fs *fs, struct node *n)
+{
+    struct draft *d = n->draft;
+    bool unlinked = !n->parent;
+
+    if (!d || d->busy || d->writing || n->writers > 0 || (d->dirty && !unlinked))
+        return false;
+    if (n->opens > 0 && (!d->stage || unlinked)) {
+        file_unref_locked(n->content);
+        n->content = file_ref_locked(d->file);
+    }
+    n->attr.mtime = d->mtime;
+    n->attr.mode = d->mode;
+    draft_free_locked(fs, n);
+    return true;
+}
+
+struct file *draft_file_locked(struct node *n)
+{
+    if (n->draft && n->draft->file)
+        return file_ref_locked(n->draft->file);
+    return n->content ? file_ref_locked(n->content) : NULL;
+}

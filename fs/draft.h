@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * draft: a file that is being written in place on this mirror. See draft.c for the life of one.
+ * The node table's lock guards all fields (node.h).
+ */
+#ifndef EEFS_FS_DRAFT_H
+#define EEFS_FS_DRAFT_H
+
+#include "fs/fs.h"
+#include "fs/node.h"
+#include "fs/pool.h"
+
+struct draft_job;
+
+struct draft {
+    struct file *file;    /* what all handles read and write; NULL while the first copy is made */
+    char *stage;          /* its name in staging; NULL: sealed (or not there yet) */
+    bool busy;            /* being copied or published: writers queue up in `waiting` */
+    bool dirty;           /* holds what no operation has published */
+    unsigned writing;     /* writes going on outside the lock */
+    struct hash replaces; /* the version that it began from */
+    int64_t mtime;        /* ns */
+    uint32_t mode;
+    struct draft_job *waiting, **waiting_end;
+};
+
+/*
+ * Makes the node's draft writable; with `zero` its old content is not needed. 1: go on, then
+ * call draft_done. -EAGAIN: somebody is copying or publishing it: call draft_queue. Other -errno:
+ * not possible.
+ */
+int draft_try(struct fs *fs, struct node *n, bool zero);
+
+/* Runs fn(arg, 0) in the pool as soon as draft_try is worth another try, or fn(arg, -errno). */
+void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg);
+
+/* After a write or truncation, which gave `result`: marks the draft dirty and its mtime now. */
+void draft_done(struct fs *fs, struct node *n, int result);
+
+/* A new file's empty draft, dirty from the start. */
+int draft_create(struct fs *fs, struct node *n);
+
+/* pwrite/ftruncate on a draft that draft_try gave, with one retry after making room. 0 or -errno.
+ */
+int draft_write(struct fs *fs, struct node *n, const void *data, size_t len, off_t at);
+int draft_truncate(struct fs *fs, struct node *n, off_t size);
+
+/* Overlays size, mtime and mode of a draft. */
+void draft_attr_locked(const struct node *n, struct node_attr *a);
+
+/* True while the node's content is not what the replica has. */
+bool draft_unpublished_locked(const struct node *n);
+
+/* Ends `busy`: lets those who wait go on (with `error`), and ends a draft that nobody needs. */
+void draft_unbusy_locked(struct fs *fs, struct node *n, int error);
+
+/*
+ * Turns a clean draft without writers back into a plain node. The caller holds a reference on n
+ * and lets notify look at the path afterwards when true.
+ */
+bool draft_settle_locked(struct fs *fs, struct node *n);
+
+/* The node's content for reading: the draft's file or the object's; a reference or NULL. */
+struct file *draft_file_locked(struct node *n);
+
+#endif

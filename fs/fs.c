@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/node.h"
+#include "fs/notify.h"
+#include "fs/pool.h"
+
+#define POOL_THREADS 4
+
+int fs_init(struct fs *fs)
+{
+    pthread_rwlockattr_t a;
+    int r;
+
+    pthread_rwlockattr_init(&a);
+    pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    if (pthread_rwlock_init(&fs->tree, &a) != 0)
+        abort();
+    pthread_rwlockattr_destroy(&a);
+    fs->nodes = nodes_new();
+    r = pool_new(POOL_THREADS, &fs->pool);
+    if (r == 0)
+        r = notify_new(fs, &fs->notify);
+    return r;
+}
+
+void fs_release(struct fs *fs)
+{
+    notify_free(fs->notify);
+    pool_free(fs->pool);
+    nodes_free(fs->nodes);
+    attr_rules_release(&fs->rules);
+    pthread_rwlock_destroy(&fs->tree);
+}
+
+void fs_tree_read(struct fs *fs)
+{
+    if (pthread_rwlock_rdlock(&fs->tree) != 0)
+        abort();
+}
+
+void fs_tree_write(struct fs *fs)
+{
+    if (pthread_rwlock_wrlock(&fs->tree) != 0)
+        abort();
+}
+
+void fs_tree_unlock(struct fs *fs)
+{
+    if (pthread_rwlock_unlock(&fs->tree) != 0)
+        abort();
+}
+
+void fs_changed(struct fs *fs, int64_t opid)
+{
+    int64_t seen = atomic_load(&fs->newest_op);
+
+    atomic_fetch_add(&fs->changes, 1);
+    if (opid == 0)
+        return;
+    while (seen < opid && !atomic_compare_exchange_weak(&fs->newest_op, &seen, opid))
+        ;
+    mirror_kick(fs->mirror);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs: what all requests of one mount share.
+ *
+ * Lock order: `tree`, then the node table's lock (node.h). The tree lock is held for reading from
+ * the moment a path is built until the replica has answered for it, and for writing by what moves
+ * or removes names, so that a path cannot become another file's in between. Neither is held across
+ * network, hashing or a kernel notification.
+ */
+#ifndef EEFS_FS_FS_H
+#define EEFS_FS_FS_H
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/attr.h"
+#include "sync/mirror/mirror.h"
+
+#define FS_TIMEOUT    86400.0   /* seconds: changes are told, see notify.h */
+#define FS_VERIFY_MAX (1 << 20) /* bytes that a request's thread may verify itself */
+#define FS_IO_MAX     (1 << 20) /* bytes of one READ or WRITE */
+
+struct nodes;
+struct notify;
+struct pool;
+
+struct fs {
+    struct mirror *mirror;
+    struct replica *replica;
+    struct store *store;
+    struct attr_rules rules;
+    struct fuse_session *se;
+    struct nodes *nodes;
+    struct pool *pool;
+    struct notify *notify;
+    pthread_rwlock_t tree;
+    atomic_bool live;          /* the kernel has sent FUSE_INIT and was not told goodbye */
+    _Atomic int64_t newest_op; /* newest operation that the replica gave out */
+    _Atomic uint64_t changes;  /* counts changes of the view, for listings (ops_dir.c) */
+};
+
+/* Sets the defaults and makes nodes, pool and notify. 0 or -errno. */
+int fs_init(struct fs *fs);
+/* After the session's end and mirror_stop. */
+void fs_release(struct fs *fs);
+
+void fs_tree_read(struct fs *fs);
+void fs_tree_write(struct fs *fs);
+void fs_tree_unlock(struct fs *fs);
+
+/* A local change was logged as operation `opid` (0: nothing to send). */
+void fs_changed(struct fs *fs, int64_t opid);
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+#endif

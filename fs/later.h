@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * later: a request that is answered from another thread than its handler, and what an interrupt
+ * (a signal to the calling process) does meanwhile: either the answer is EINTR at once, or the
+ * wait for the master is cut short. Thread safe.
+ */
+#ifndef EEFS_FS_LATER_H
+#define EEFS_FS_LATER_H
+
+#include "fs/fs.h"
+
+enum later_kind {
+    LATER_EINTR, /* an interrupt answers EINTR: for what can be repeated */
+    LATER_CUT,   /* an interrupt ends the wait of later_wait */
+};
+
+struct later;
+
+/* From here on only the one for whom later_claim is true may answer req. */
+struct later *later_new(struct fs *fs, fuse_req_t req, enum later_kind kind);
+
+/* True: answer the request now. False: it is answered already. Frees l. */
+bool later_claim(struct later *l);
+
+/* mirror_wait(opid, done, arg), which an interrupt cuts. `done` may call later_claim. */
+void later_wait(struct later *l, int64_t opid, mirror_done_fn *done, void *arg);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mount.eefs: mounts the folder that an eefs-master serves.
+ *
+ * main() reads the options, looks at the mountpoint, forks, and in the child opens the mirror,
+ * mounts and serves. Who does what:
+ *
+ *   options.c     command line and -o list          mountpoint.c  is the folder fit to be mounted
+ * on daemon.c      background, outcome for mount(8)  session.c     the FUSE connection and its loop
+ *   ops_*.c       the kernel's requests: entries, attributes, listings, files, reading and writing
+ *   node.c        what the kernel holds             notify.c      telling it what to forget
+ *   draft.c       a file that is being written      publish.c     … and its way into the outbox
+ *   later.c       answers given later, interrupts   pool.c        threads for what takes long
+ *   attr.c        owners and modes                  fs.c          what all of them share
+ *
+ * Everything about the master, the cache and the outbox is the mirror's (sync/mirror/mirror.h).
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "fs/daemon.h"
+#include "fs/fs.h"
+#include "fs/mountpoint.h"
+#include "fs/notify.h"
+#include "fs/options.h"
+#include "fs/pool.h"
+#include "fs/publish.h"
+#include "fs/session.h"
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/rundir.h"
+
+#define EXIT_USAGE 1  /* mount(8) */
+#define EXIT_MOUNT 32 /* mount(8) */
+#define FLUSH_MS   10000
+#define CACHE_ROOT "/var/cache/eefs"
+
+/* Everything of one run. */
+struct run {
+    struct options opt;
+    char *point; /* absolute */
+    char *token;
+    char *cache; /* absolute cache folder */
+    struct mirror_config config;
+    struct fs fs;
+    struct daemon *daemon;
+};
+
+static void split_globs(const char *text, struct strlist *ret)
+{
+    while (*text) {
+        size_t len = strcspn(text, ":");
+        char *one = xstrndup(text, len);
+
+        if (*one)
+            strlist_add(ret, one);
+        free(one);
+        text += len + (text[len] == ':');
+    }
+}
+
+static char *absolute(const char *path)
+{
+    char *cwd, *r;
+
+    if (*path == '/')
+        return xstrdup(path);
+    cwd = get_current_dir_name();
+    r = xasprintf("%s/%s", cwd ? cwd : "", path);
+    free(cwd);
+    return r;
+}
+
+/* "/var/www/assets" → "var-www-assets", as rundir_file() makes of it */
+static char *default_cache(const char *instance)
+{
+    char *r;
+
+    while (*instance == '/')
+        instance++;
+    r = xasprintf(CACHE_ROOT "/%s", instance);
+    for (char *p = r + strlen(CACHE_ROOT) + 1; *p; p++)
+        if (*p == '/')
+            *p = '-';
+    return r;
+}
+
+/* Makes config and rules from the options. */
+static int configure(struct run *r, struct err *e)
+{
+    const struct options *o = &r->opt;
+    struct strlist by_default = {NULL, 0};
+    const char *instance = o->instance ? o->instance : r->point;
+    int res = file_read_secret(o->token_file, &r->token, e);
+
+    if (res < 0)
+        return res;
+    if (!o->private.n)
+        strlist_add(&by_default, "sql:root");
+    res = attr_rules_private(&r->fs.rules, o->private.n ? &o->private : &by_default, e);
+    strlist_release(&by_default);
+    if (res < 0)
+        return res;
+    r->fs.rules.uid = o->uid < 0 ? getuid() : (uid_t)o->uid;
+    r->fs.rules.gid = o->gid < 0 ? getgid() : (gid_t)o->gid;
+    r->fs.rules.umask = (mode_t)o->umask;
+    r->cache = o->cache ? absolute(o->cache) : default_cache(instance);
+    r->config.url = o->spec;
+    r->config.token = r->token;
+    r->config.cache = r->cache;
+    r->config.cache_size = o->cache_size;
+    split_globs(o->prefetch, &r->config.prefetch);
+    r->config.offline_fail = strcmp(o->offline, "fail") == 0;
+    r->config.read_only = o->read_only;
+    r->config.instance = instance;
+    r->config.mountpoint = r->point;
+    r->config.rundir = absolute(rundir_path(o->rundir));
+    return 0;
+}
+
+static void raise_limits(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+    mallopt(M_MMAP_THRESHOLD, 4 * FS_IO_MAX); /* reply buffers come from the heap, not from mmap */
+}
+
+static void ready(void *arg)
+{
+    struct run *r = arg;
+
+    log_info("'%s' is mounted on '%s'", r->opt.spec, r->point);
+    daemon_ready(r->daemon);
+}
+
+/* Mounts and serves; returns when it is over. 0 or -errno (then with a sentence). */
+static int serve(struct run *r, struct err *e)
+{
+    struct fs *fs = &r->fs;
+    int res = session_new(fs, &r->opt, e);
+
+    if (res < 0)
+        return res;
+    res = mirror_start(fs->mirror, notify_changed, fs, e);
+    if (res < 0)
+        return res;
+    res = session_mount(fs, r->point, e);
+    if (res == 0) {
+        res = session_loop(fs, r->point, ready, r);
+        if (res > 0)
+            log_info("'%s': ending on signal %d", r->point, res);
+        publish_leftovers(fs, res == 0);
+        res = res < 0 ? err_sys(e, -res, "serving '%s' failed", r->point) : 0;
+    }
+    mirror_stop(fs->mirror, FLUSH_MS);
+    return res;
+}
+
+/* In the child, or in the foreground. */
+static int run(struct run *r)
+{
+    struct err e = {0, ""};
+    int res;
+
+    raise_limits();
+    res = rundir_ensure(r->config.rundir, &e);
+    if (res == 0)
+        res = mirror_open(&r->config, &r->fs.mirror, &e);
+    if (res == 0) {
+        r->fs.replica = mirror_replica(r->fs.mirror);
+        r->fs.store = mirror_store(r->fs.mirror);
+        res = fs_init(&r->fs);
+        if (res < 0)
+            err_sys(&e, -res, "cannot start threads");
+        else
+            res = serve(r, &e);
+    }
+    if (res < 0)
+        daemon_failed(r->daemon, &e);
+    if (r->fs.nodes) /* answers that are under way need the session until here */
+        pool_drain(r->fs.pool);
+    session_free(&r->fs);
+    fs_release(&r->fs);
+    mirror_close(r->fs.mirror);
+    return res < 0 ? EXIT_MOUNT : 0;
+}
+
+static int fail(const struct err *e, int code)
+{
+    fprintf(stderr, "mount.eefs: %s\n", e->text);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static struct run r;
+    struct err e = {0, ""};
+    char *warning = NULL;
+
+    log_init("mount.eefs", LOG_LEVEL_INFO);
+    if (options_parse(argc, argv, &r.opt, &e) < 0)
+        return fail(&e, EXIT_USAGE);
+    if (r.opt.help) {
+        options_help();
+        return 0;
+    }
+    if (r.opt.version) {
+        printf("mount.eefs %s\n", EEFS_VERSION);
+        return 0;
+    }
+    if (mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e) < 0)
+        return fail(&e, EXIT_MOUNT);
+    if (configure(&r, &e) < 0)
+        return fail(&e, EXIT_MOUNT);
+    if (warning)
+        fprintf(stderr, "mount.eefs: %s\n", warning);
+    free(warning);
+    if (r.opt.fake)
+        return 0;
+    if (!r.opt.foreground && daemon_start(&r.daemon, &e) < 0)
+        return fail(&e, EXIT_MOUNT);
+    return run(&r);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+
+#define MOUNTINFO_MAX (16 << 20)
+#define PROBE_MS      5000 /* a mount that does not answer a stat for so long is no dead one */
+
+/* Octal escapes of mountinfo (space, tab, newline, backslash), in place. */
+static void unescape(char *s)
+{
+    char *to = s;
+
+    for (; *s; s++) {
+        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+            *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+            s += 3;
+        } else {
+            *to++ = *s;
+        }
+    }
+    *to = '\0';
+}
+
+/* "36 35 98:0 /root /point opts [tags…] - type source super" */
+static char *line_type(char *line, const char *path)
+{
+    char *save = NULL, *word = strtok_r(line, " ", &save);
+
+    for (int i = 0; word && i < 4; i++)
+        word = strtok_r(NULL, " ", &save);
+    if (!word)
+        return NULL;
+    unescape(word);
+    if (strcmp(word, path) != 0)
+        return NULL;
+    while (word && strcmp(word, "-") != 0)
+        word = strtok_r(NULL, " ", &save);
+    word = word ? strtok_r(NULL, " ", &save) : NULL;
+    return word ? xstrdup(word) : NULL;
+}
+
+char *mountpoint_type(const char *mountinfo, const char *path)
+{
+    char *text = xstrdup(mountinfo), *save = NULL, *type = NULL;
+
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *t = line_type(line, path);
+        if (t) {
+            free(type); /* later lines lie on top */
+            type = t;
+        }
+    }
+    free(text);
+    return type;
+}
+
+static int mounted_type(const char *path, char **ret, struct err *e)
+{
+    struct buf b = BUF_INIT;
+    int r = file_slurp(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &b);
+
+    if (r < 0)
+        return err_sys(e, -r, "cannot read /proc/self/mountinfo");
+    *ret = b.data ? mountpoint_type(b.data, path) : NULL;
+    buf_release(&b);
+    return 0;
+}
+
+/* stat(2) by a child, for it may hang. 0, -errno, -ETIMEDOUT. */
+static int probe(const char *path)
+{
+    int fds[2], code = 0;
+    struct pollfd p;
+    struct stat st;
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    pid = fork();
+    if (pid == 0) {
+        code = stat(path, &st) < 0 ? errno : 0;
+        _exit(write(fds[1], &code, sizeof(code)) != sizeof(code));
+    }
+    close(fds[1]);
+    p = (struct pollfd){fds[0], POLLIN, 0};
+    if (pid < 0)
+        code = EAGAIN;
+    else if (poll(&p, 1, PROBE_MS) <= 0 || read(fds[0], &code, sizeof(code)) != sizeof(code))
+        code = ETIMEDOUT;
+    close(fds[0]);
+    if (code == ETIMEDOUT)
+        kill(pid, SIGKILL); /* one that hangs for good is left to init */
+    else if (pid > 0)
+        waitpid(pid, NULL, 0);
+    return -code;
+}
+
+/* A mount of ours lies there: cleared when its daemon is dead, else refused. */
+static int clear_dead(const char *path, bool fake, struct err *e)
+{
+    int r = probe(path);
+
+    if (r != -ENOTCONN)
+        return err_set(e, EBUSY, "eefs is already mounted on '%s'%s", path,
+                       r == -ETIMEDOUT ? " (and does not answer)" : "");
+    if (fake)
+        return 0;
+    if (umount2(path, MNT_DETACH) < 0)
+        return err_sys(e, errno, "cannot clear the dead eefs mount on '%s'; try umount -l '%s'",
+                       path, path);
+    return 1;
+}
+
+static int check_empty(const char *path, struct err *e)
+{
+    DIR *d = opendir(path);
+    const struct dirent *entry;
+    int r = 0;
+
+    if (!d) /* mode 0000 and not root: then nobody else looks into it either */
+        return errno == EACCES ? 0 : err_sys(e, errno, "cannot read mountpoint '%s'", path);
+    while (r == 0 && (entry = readdir(d)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            r = err_set(e, ENOTEMPTY,
+                        "mountpoint '%s' is not empty: the mount would hide what is in it", path);
+    closedir(d);
+    return r;
+}
+
+static int check_bare(const char *path, char **warning, struct err *e)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return err_sys(e, errno, "cannot use mountpoint '%s'", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(e, ENOTDIR, "mountpoint '%s' is not a folder", path);
+    if ((st.st_mode & 07777) != 0)
+        *warning =
+            xasprintf("warning: the bare mountpoint '%s' has mode %04o: without the mount it "
+                      "would look like an empty folder; umount and chmod 0000 it",
+                      path, (unsigned)(st.st_mode & 07777));
+    return check_empty(path, e);
+}
+
+/* Absolute, with only the parent resolved: the folder itself must not be touched yet. */
+static int absolute(const char *dir, char **ret, struct err *e)
+{
+    char *copy = xstrdup(dir), *slash, *parent, *real;
+    size_t len = strlen(copy);
+
+    while (len > 1 && copy[len - 1] == '/')
+        copy[--len] = '\0';
+    slash = strrchr(copy, '/');
+    parent = slash ? xstrndup(copy, slash > copy ? (size_t)(slash - copy) : 1) : xstrdup(".");
+    real = realpath(parent, NULL);
+    if (!real) {
+        err_sys(e, errno, "cannot use mountpoint '%s'", dir);
+        free(copy);
+        free(parent);
+        return -ENOENT;
+    }
+    *ret = xasprintf("%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : copy);
+    free(real);
+    free(parent);
+    free(copy);
+    return 0;
+}
+
+int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, struct err *e)
+{
+    char *path = NULL, *type = NULL;
+    int r = absolute(dir, &path, e);
+
+    *warning = NULL;
+    do {
+        free(type);
+        type = NULL;
+        if (r >= 0)
+            r = mounted_type(path, &type, e);
+        if (r == 0 && type && strcmp(type, "fuse.eefs") == 0)
+            r = clear_dead(path, fake, e);
+    } while (r == 1);
+    /* An automount waits for us: looking at it would wait for ourselves. */
+    if (r == 0 && !(type && (strcmp(type, "autofs") == 0 || strcmp(type, "fuse.eefs") == 0)))
+        r = check_bare(path, warning, e);
+    free(type);
+    if (r < 0) {
+        free(path);
+        return r;
+    }
+    *ret = path;
+    return 0;
+}

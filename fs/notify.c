@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For a path whose view may have changed:
+ *
+ *   the kernel's node has        the view is now              then
+ *   the same version             the same                     inval_inode, attributes only
+ *   a draft                      anything                     nothing: the draft is what is seen
+ *   another version              a file, a folder, a link     superseded; inval_entry
+ *   (any)                        gone                         superseded; inval_entry, listing
+ *   no node                      anything                     inval_entry ("not found" may be
+ * cached), listing
+ *
+ * inval_entry takes the folder's lock, so it returns only after every LOOKUP and READDIR in that
+ * folder that began earlier has been taken in by the kernel; those that begin later see the
+ * new view. So the folder's listing is invalidated after its entries, and once per run of them.
+ */
+#include "fs/notify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/fs.h"
+#include "fs/node.h"
+#include "sync/common/buf.h"
+#include "sync/common/opt.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+
+struct notify {
+    struct fs *fs;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct strlist queue; /* guarded by lock, as all below */
+    bool stop;
+    bool started;
+    pthread_t thread;
+};
+
+/* What has to be told about one path; ids are 0 where there is nothing to tell. */
+struct verdict {
+    fuse_ino_t attr_of;  /* node of which only attributes changed */
+    fuse_ino_t entry_in; /* folder whose entry is invalid */
+    bool listing;
+};
+
+static struct verdict judge(struct fs *fs, const char *path)
+{
+    struct verdict v = {0, 0, false};
+    struct node_attr now;
+    struct node *n, *parent;
+    char *dir;
+    int r = replica_lookup(fs->replica, path, &now);
+
+    nodes_lock(fs->nodes);
+    n = node_find_locked(fs->nodes, path);
+    if (n && n->draft)
+        goto out;
+    if (n && (!*path || (r == 0 && node_same_version(&n->attr, &now)))) {
+        if (r == 0)
+            n->attr = now;
+        v.attr_of = n->id;
+        goto out;
+    }
+    dir = path_parent(path);
+    parent = node_find_locked(fs->nodes, dir);
+    free(dir);
+    if (!parent)
+        goto out;
+    v.entry_in = parent->id;
+    v.listing = !n || r != 0 || n->attr.type != now.type;
+    if (n)
+        node_supersede_locked(fs->nodes, n);
+out:
+    nodes_unlock(fs->nodes);
+    return v;
+}
+
+static void listing_changed(struct fs *fs, fuse_ino_t dir)
+{
+    if (dir)
+        fuse_lowlevel_notify_inval_inode(fs->se, dir, 0, 0);
+}
+
+void notify_changed(void *arg, const char *const *paths, size_t n)
+{
+    struct fs *fs = arg;
+    fuse_ino_t listing = 0;
+
+    atomic_fetch_add(&fs->changes, 1);
+    if (!atomic_load(&fs->live))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        struct verdict v = judge(fs, paths[i]);
+
+        if (v.attr_of)
+            fuse_lowlevel_notify_inval_inode(fs->se, v.attr_of, -1, 0);
+        if (!v.entry_in)
+            continue;
+        if (listing != v.entry_in) {
+            listing_changed(fs, listing);
+            listing = 0;
+        }
+        fuse_lowlevel_notify_inval_entry(fs->se, v.entry_in, path_base(paths[i]),
+                                         strlen(path_base(paths[i])));
+        if (v.listing)
+            listing = v.entry_in;
+    }
+    listing_changed(fs, listing);
+}
+
+static void *work(void *arg)
+{
+    struct notify *n = arg;
+
+    mutex_lock(&n->lock);
+    while (!n->stop) {
+        struct strlist todo = n->queue;
+
+        if (todo.n == 0) {
+            cond_wait(&n->changed, &n->lock);
+            continue;
+        }
+        n->queue = (struct strlist){NULL, 0};
+        mutex_unlock(&n->lock);
+        notify_changed(n->fs, (const char *const *)todo.v, todo.n);
+        strlist_release(&todo);
+        mutex_lock(&n->lock);
+    }
+    mutex_unlock(&n->lock);
+    return NULL;
+}
+
+int notify_new(struct fs *fs, struct notify **ret)
+{
+    struct notify *n = xcalloc(1, sizeof(*n));
+    int r;
+
+    n->fs = fs;
+    mutex_init(&n->lock);
+    cond_init(&n->changed);
+    r = thread_start(&n->thread, "fs-notify", work, n);
+    n->started = r == 0;
+    if (r < 0) {
+        notify_free(n);
+        return r;
+    }
+    *ret = n;
+    return 0;
+}
+
+void notify_free(struct notify *n)
+{
+    if (!n)
+        return;
+    mutex_lock(&n->lock);
+    n->stop = true;
+    cond_broadcast(&n->changed);
+    mutex_unlock(&n->lock);
+    if (n->started)
+        thread_join(n->thread);
+    strlist_release(&n->queue);
+    cond_destroy(&n->changed);
+    mutex_destroy(&n->lock);
+    free(n);
+}
+
+void notify_path(struct notify *n, const char *path)
+{
+    mutex_lock(&n->lock);
+    strlist_add(&n->queue, path);
+    cond_broadcast(&n->changed);
+    mutex_unlock(&n->lock);
+}

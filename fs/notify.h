@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * notify: tells the kernel what it must forget. The kernel caches entries, "not found", attributes,
+ * listings and bytes for a day; this is what makes that right.
+ *
+ * Notifications are sent from the mirror's change thread and from one thread here, never from a
+ * request's handler and never with a lock held: an inval_entry waits for requests in the same
+ * folder. That wait also gives the order that listings need: see notify.c.
+ */
+#ifndef EEFS_FS_NOTIFY_H
+#define EEFS_FS_NOTIFY_H
+
+#include <stddef.h>
+
+struct fs;
+struct notify;
+
+int notify_new(struct fs *fs, struct notify **ret);
+void notify_free(struct notify *n); /* NULL is fine */
+
+/* mirror_change_fn: the view of these paths may have changed. `arg` is the struct fs. */
+void notify_changed(void *arg, const char *const *paths, size_t n);
+
+/* Has the own thread look at one path. Never blocks. */
+void notify_path(struct notify *n, const char *path);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/draft.h"
+#include "sync/common/buf.h"
+#include "sync/common/path.h"
+
+static int begin(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
+{
+    struct node *n;
+    char *p = NULL, *joined = NULL;
+    int r = 0;
+
+    nodes_lock(fs->nodes);
+    n = node_get_locked(fs->nodes, ino);
+    if (n) {
+        p = node_path_locked(n);
+        if (p)
+            node_ref_locked(n);
+    }
+    nodes_unlock(fs->nodes);
+    if (!p)
+        r = n ? -ENOENT : -ESTALE;
+    else if (name && strlen(name) > EEFS_NAME_MAX)
+        r = -ENAMETOOLONG;
+    if (r == 0 && name) {
+        joined = path_join(p, name);
+        free(p);
+        p = joined;
+        if (strlen(p) > EEFS_PATH_MAX)
+            r = -ENAMETOOLONG;
+    }
+    if (r < 0) {
+        if (p)
+            node_unref(fs->nodes, n);
+        free(p);
+        fs_tree_unlock(fs);
+        return r;
+    }
+    *ret = n;
+    *path = p;
+    return 0;
+}
+
+int ops_begin(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
+{
+    fs_tree_read(fs);
+    return begin(fs, ino, name, ret, path);
+}
+
+int ops_begin_write(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
+{
+    fs_tree_write(fs);
+    return begin(fs, ino, name, ret, path);
+}
+
+void ops_end(struct fs *fs, struct node *n, char *path)
+{
+    fs_tree_unlock(fs);
+    free(path);
+    node_unref(fs->nodes, n);
+}
+
+static void fill_entry(struct fs *fs, const struct node *n, const char *path,
+                       struct fuse_entry_param *ret)
+{
+    struct node_attr a = n->attr;
+
+    memset(ret, 0, sizeof(*ret));
+    draft_attr_locked(n, &a);
+    ret->ino = n->id;
+    ret->attr_timeout = FS_TIMEOUT;
+    ret->entry_timeout = FS_TIMEOUT;
+    attr_stat(&fs->rules, path, &a, &ret->attr);
+}
+
+void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
+               const struct node_attr *a, struct fuse_entry_param *ret)
+{
+    nodes_lock(fs->nodes);
+    fill_entry(fs, node_enter_locked(fs->nodes, parent, name, a), path, ret);
+    nodes_unlock(fs->nodes);
+}
+
+static void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
+{
+    if (fuse_reply_entry(req, e) == -ENOENT) /* interrupted: the kernel did not take it */
+        node_forget(fs_of(req)->nodes, e->ino, 1);
+}
+
+/* A file that is written here but that the master removed: still there while the draft lives. */
+static bool enter_draft(struct fs *fs, struct node *parent, const char *name, const char *path,
+                        struct fuse_entry_param *e)
+{
+    struct node *n;
+
+    nodes_lock(fs->nodes);
+    n = node_child_locked(fs->nodes, parent, name);
+    if (n && n->draft) {
+        n->nlookup++;
+        fill_entry(fs, n, path, e);
+    } else {
+        n = NULL;
+    }
+    nodes_unlock(fs->nodes);
+    return n != NULL;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+    struct fs *fs = fs_of(req);
+    struct fuse_entry_param e = {.entry_timeout = FS_TIMEOUT};
+    struct node_attr a;
+    struct node *parent;
+    char *path;
+    int r = ops_begin(fs, dir, name, &parent, &path);
+
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    r = replica_lookup(fs->replica, path, &a);
+    if (r == 0)
+        ops_enter(fs, parent, name, path, &a, &e);
+    else if (r == -ENOENT && enter_draft(fs, parent, name, path, &e))
+        r = 0;
+    ops_end(fs, parent, path);
+    if (r == 0)
+        reply_entry(req, &e);
+    else if (r == -ENOENT)
+        fuse_reply_entry(req, &e); /* ino 0: "not found" is cached too */
+    else
+        fuse_reply_err(req, -r);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+    node_forget(fs_of(req)->nodes, ino, count);
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *v)
+{
+    for (size_t i = 0; i < count; i++)
+        node_forget(fs_of(req)->nodes, v[i].ino, v[i].nlookup);
+    fuse_reply_none(req);
+}
+
+/* The common end of what makes a new name: `r` and `a` are the replica's answer. */
+static void made(fuse_req_t req, struct node *parent, const char *name, char *path, int r,
+                 const struct node_attr *a, int64_t opid)
+{
+    struct fs *fs = fs_of(req);
+    struct fuse_entry_param e;
+
+    if (r == 0)
+        ops_enter(fs, parent, name, path, a, &e);
+    ops_end(fs, parent, path);
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    fs_changed(fs, opid);
+    reply_entry(req, &e);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
+{
+    struct fs *fs = fs_of(req);
+    struct node_attr a;
+    struct node *parent;
+    int64_t opid = 0;
+    char *path;
+    int r = ops_begin(fs, dir, name, &parent, &path);
+
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    r = replica_mkdir(fs->replica, path, mode & 07777, &a, &opid);
+    made(req, parent, name, path, r, &a, opid);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *name)
+{
+    struct fs *fs = fs_of(req);
+    struct node_attr a;
+    struct node *parent;
+    int64_t opid = 0;
+    char *path;
+    int r = ops_begin(fs, dir, name, &parent, &path);
+
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    r = replica_symlink(fs->replica, path, target, &a, &opid);
+    made(req, parent, name, path, r, &a, opid);
+}
+
+static void op_refused(fuse_req_t req, fuse_ino_t a, fuse_ino_t b, const char *name)
+{
+    (void)a;
+    (void)b;
+    (void)name;
+    fuse_reply_err(req, EPERM); /* no hard links */
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t dev)
+{
+    (void)dir;
+    (void)name;
+    (void)mode;
+    (void)dev;
+    fuse_reply_err(req, EPERM); /* files, folders and symlinks only */
+}
+
+typedef int remove_fn(struct replica *r, const char *path, int64_t *opid);
+
+static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, remove_fn *fn)
+{
+    struct fs *fs = fs_of(req);
+    struct node *parent, *n;
+    int64_t opid = 0;
+    char *path;
+    int r = ops_begin_write(fs, dir, name, &parent, &path);
+
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    r = fn(fs->replica, path, &opid);
+    if (r == 0) {
+        nodes_lock(fs->nodes);
+        n = node_child_locked(fs->nodes, parent, name);
+        if (n)
+            node_unlink_locked(fs->nodes, n);
+        nodes_unlock(fs->nodes);
+    }
+    ops_end(fs, parent, path);
+    if (r == 0)
+        fs_changed(fs, opid);
+    fuse_reply_err(req, -r);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+    remove_name(req, dir, name, replica_unlink);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+    remove_name(req, dir, name, replica_rmdir);
+}
+
+static void move_node(struct fs *fs, struct node *parent, const char *name, fuse_ino_t to_dir,
+                      const char *to_name)
+{
+    struct node *n, *to, *there;
+
+    nodes_lock(fs->nodes);
+    n = node_child_locked(fs->nodes, parent, name);
+    to = node_get_locked(fs->nodes, to_dir);
+    there = to ? node_child_locked(fs->nodes, to, to_name) : NULL;
+    if (n && to)
+        node_move_locked(fs->nodes, n, to, to_name);
+    else if (there)
+        node_unlink_locked(fs->nodes, there);
+    nodes_unlock(fs->nodes);
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t to_dir,
+                      const char *to_name, unsigned flags)
+{
+    struct fs *fs = fs_of(req);
+    struct node *parent, *to;
+    char *path, *to_parent = NULL, *to_path = NULL;
+    int64_t opid = 0;
+    int r = flags & ~(unsigned)RENAME_NOREPLACE ? -EINVAL : 0;
+
+    if (r == 0)
+        r = ops_begin_write(fs, dir, name, &parent, &path);
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    to = node_get(fs->nodes, to_dir);
+    to_parent = to ? node_path(fs->nodes, to) : NULL;
+    if (!to_parent) {
+        r = -ENOENT;
+    } else {
+        to_path = path_join(to_parent, to_name);
+        r = strlen(to_name) > EEFS_NAME_MAX || strlen(to_path) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0;
+    }
+    if (r == 0)
+        r = replica_rename(fs->replica, path, to_path, flags & RENAME_NOREPLACE, &opid);
+    if (r == 0)
+        move_node(fs, parent, name, to_dir, to_name);
+    node_unref(fs->nodes, to);
+    ops_end(fs, parent, path);
+    free(to_parent);
+    free(to_path);
+    if (r == 0)
+        fs_changed(fs, opid);
+    fuse_reply_err(req, -r);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct fs *fs = fs_of(req);
+    struct node *n;
+    char *path, *target = NULL;
+    int r = ops_begin(fs, ino, NULL, &n, &path);
+
+    if (r == 0) {
+        r = replica_readlink(fs->replica, path, &target);
+        ops_end(fs, n, path);
+    }
+    if (r == 0)
+        fuse_reply_readlink(req, target);
+    else
+        fuse_reply_err(req, -r);
+    free(target);
+}
+
+void ops_entry(struct fuse_lowlevel_ops *ops)
+{
+    ops->lookup = op_lookup;
+    ops->forget = op_forget;
+    ops->forget_multi = op_forget_multi;
+    ops->mkdir = op_mkdir;
+    ops->mknod = op_mknod;
+    ops->symlink = op_symlink;
+    ops->link = op_refused;
+    ops->unlink = op_unlink;
+    ops->rmdir = op_rmdir;
+    ops->rename = op_rename;
+    ops->readlink = op_readlink;
+}

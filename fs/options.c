@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+
+#define ID_MAX 4294967294 /* (uid_t)-1 means "none" */
+#define IGNORED(name)                                                                              \
+    {                                                                                              \
+        OPT_IGNORED, name, NULL, NULL, NULL, 0, 0, NULL                                            \
+    }
+
+#define TABLE_MAX 64
+
+/* The table with its destinations in *o. */
+static void make_table(struct options *o, struct opt *ret)
+{
+    const struct opt table[] = {
+        {OPT_STRING, "token_file", "FILE", &o->token_file, NULL, 0, 0,
+         "file with this mirror's token (mode 0600); required"},
+        {OPT_STRING, "cache", "DIR", &o->cache, NULL, 0, 0,
+         "cache folder (default: /var/cache/eefs/<instance>)"},
+        {OPT_SIZE, "cache_size", "SIZE", &o->cache_size, "10G", 1, INT64_MAX,
+         "bytes of clean content to keep"},
+        {OPT_STRING, "prefetch", "GLOB:GLOB", &o->prefetch, "all", 0, 0,
+         "what to fetch before it is read: all, none, or patterns separated by ':'"},
+        {OPT_ENUM, "offline", "queue|fail", &o->offline, "queue", 0, 0,
+         "close() while the master is away: queue and succeed, or fail"},
+        {OPT_LIST, "private", "PATH:USER", &o->private, NULL, 0, 0,
+         "what lies under PATH is USER's alone (default: sql:root); may be repeated; none"},
+        {OPT_FLAG, "allow_other", NULL, &o->allow_other, NULL, 0, 0,
+         "let other users in (the web server needs it)"},
+        {OPT_INT, "uid", "N", &o->uid, NULL, 0, ID_MAX, "owner shown (default: who mounts)"},
+        {OPT_INT, "gid", "N", &o->gid, NULL, 0, ID_MAX, "group shown (default: who mounts)"},
+        {OPT_MODE, "umask", "MODE", &o->umask, "0", 0, 0777, "permission bits taken away"},
+        {OPT_FLAG, "ro", NULL, &o->read_only, NULL, 0, 0, "read only"},
+        {OPT_STRING, "instance", "NAME", &o->instance, NULL, 0, 0,
+         "name for sockets and messages (default: the mountpoint)"},
+        {OPT_STRING, "rundir", "DIR", &o->rundir, NULL, 0, 0,
+         "folder of the control socket (default: $EEFS_RUNDIR or /run/eefs)"},
+        {OPT_FLAG, "foreground", NULL, &o->foreground, NULL, 0, 0,
+         "do not daemonise; messages go to stderr"},
+        IGNORED("rw"),
+        IGNORED("exec"),
+        IGNORED("noexec"),
+        IGNORED("suid"),
+        IGNORED("nosuid"),
+        IGNORED("dev"),
+        IGNORED("nodev"),
+        IGNORED("user"),
+        IGNORED("nouser"),
+        IGNORED("users"),
+        IGNORED("owner"),
+        IGNORED("group"),
+        IGNORED("nofail"),
+        IGNORED("_netdev"),
+        IGNORED("auto"),
+        IGNORED("noauto"),
+        IGNORED("defaults"),
+        IGNORED("comment"),
+        IGNORED("async"),
+        IGNORED("atime"),
+        IGNORED("noatime"),
+        IGNORED("diratime"),
+        IGNORED("nodiratime"),
+        IGNORED("relatime"),
+        IGNORED("norelatime"),
+        IGNORED("strictatime"),
+        IGNORED("nostrictatime"),
+        IGNORED("lazytime"),
+        IGNORED("nolazytime"),
+        IGNORED("silent"),
+        IGNORED("loud"),
+        IGNORED("default_permissions"),
+        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
+    };
+
+    _Static_assert(sizeof(table) <= TABLE_MAX * sizeof(struct opt), "TABLE_MAX is too small");
+    memcpy(ret, table, sizeof(table));
+}
+
+static bool in_table(const struct opt *table, const char *item)
+{
+    size_t len = strcspn(item, "=");
+
+    for (; table->type != OPT_END; table++)
+        if (strlen(table->name) == len && strncmp(table->name, item, len) == 0)
+            return true;
+    return false;
+}
+
+static bool is_userspace(const char *item)
+{
+    return strncmp(item, "x-", 2) == 0 || strncmp(item, "X-", 2) == 0 ||
+           strncmp(item, "comment=", 8) == 0;
+}
+
+int options_list(struct options *o, const char *list, bool sloppy, struct err *e)
+{
+    struct opt table[TABLE_MAX];
+    int r = 0;
+
+    make_table(o, table);
+    while (*list && r == 0) {
+        size_t len = 0;
+        char *item;
+
+        while (list[len] && list[len] != ',')
+            len += list[len] == '\\' && list[len + 1] ? 2 : 1;
+        item = xstrndup(list, len);
+        if (*item && !is_userspace(item) && (!sloppy || in_table(table, item)))
+            r = opt_comma(table, item, "-o", e);
+        free(item);
+        list += len + (list[len] == ',');
+    }
+    return r;
+}
+
+static int positional(int argc, char **argv, struct options *o, struct err *e)
+{
+    if (argc != 2)
+        return err_set(e, EINVAL, "%s; usage: mount.eefs URL DIR [-sfnv] [-o options]",
+                       argc < 2 ? "the master's URL and the mountpoint are needed"
+                                : "too many arguments");
+    o->spec = argv[0];
+    o->point = argv[1];
+    if (!*o->spec)
+        return err_set(e, EINVAL, "the master's URL is empty");
+    if (!o->token_file)
+        return err_set(e, EINVAL,
+                       "no token: give -o token_file=FILE with the token that "
+                       "'eefs-master mirror add' printed");
+    return 0;
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct err *e)
+{
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+    struct opt table[TABLE_MAX];
+    struct strlist lists = {NULL, 0};
+    int c, r = 0;
+
+    memset(ret, 0, sizeof(*ret));
+    ret->uid = ret->gid = -1;
+    make_table(ret, table);
+    opt_defaults(table);
+    opterr = 0;
+    optind = 0; /* glibc: start anew */
+    while ((c = getopt_long(argc, argv, ":sfnvhVt:o:", longs, NULL)) != -1) {
+        ret->sloppy |= c == 's';
+        ret->fake |= c == 'f';
+        ret->verbose |= c == 'v';
+        ret->help |= c == 'h';
+        ret->version |= c == 'V';
+        if (c == 'o')
+            strlist_add(&lists, optarg);
+        if (c == '?' || c == ':') {
+            r = err_set(e, EINVAL, "%s option '%s'; --help lists the options",
+                        c == '?' ? "unknown" : "argument missing after", argv[optind - 1]);
+            break;
+        }
+    }
+    for (size_t i = 0; i < lists.n && r == 0; i++)
+        r = options_list(ret, lists.v[i], ret->sloppy, e);
+    strlist_release(&lists);
+    if (r == 0 && !ret->help && !ret->version)
+        r = positional(argc - optind, argv + optind, ret, e);
+    return r;
+}
+
+void options_help(void)
+{
+    struct options o;
+    struct opt table[TABLE_MAX];
+
+    make_table(&o, table);
+    opt_help(table, "usage: mount.eefs URL DIR [-sfnv] [-o name=value,...]\n"
+                    "\n"
+                    "Mounts the folder that eefs-master serves at URL on DIR, with a local cache.\n"
+                    "  -s  tolerate unknown options   -f  check everything, but do not mount\n"
+                    "  -n, -v  accepted for mount(8)  --version\n"
+                    "\n"
+                    "Options after -o (as in fstab):\n");
+}

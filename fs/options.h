@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options: the command line of mount.eefs, as mount(8) calls it, and its option table.
+ *
+ *     mount.eefs SPEC DIR [-sfnv] [-t TYPE] [-o name=value,…]
+ *
+ * What mount(8) passes on without meaning for a mount of ours is accepted and dropped: rw, nofail,
+ * _netdev, user, x-…, comment=… and the like.
+ */
+#ifndef EEFS_FS_OPTIONS_H
+#define EEFS_FS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sync/common/err.h"
+#include "sync/common/opt.h"
+
+struct options {
+    char *spec;  /* the master's URL */
+    char *point; /* as given */
+    bool fake, sloppy, verbose, help, version;
+
+    char *token_file, *cache, *offline, *instance, *rundir, *prefetch;
+    int64_t cache_size; /* bytes */
+    int64_t uid, gid;   /* -1: of who mounts */
+    int64_t umask;
+    struct strlist private;
+    bool allow_other, read_only, foreground;
+};
+
+/* Fills *ret (strings live until exit). -EINVAL with a sentence. Not thread safe (getopt). */
+int options_parse(int argc, char **argv, struct options *ret, struct err *e);
+
+/* Applies one -o list to *o; with `sloppy` unknown names are dropped. */
+int options_list(struct options *o, const char *list, bool sloppy, struct err *e);
+
+void options_help(void);
+
+#endif

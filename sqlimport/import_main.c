@@ -135,7 +135,7 @@ static void succeeded(struct program *p, const char *name, int fd, const struct 
     r = slot_remove(p->slot, name, fd, &p->last.hash, &e);
     if (r < 0 && r != -ESTALE) {
         log_warn("imported, but %s", e.text);
-        p->has_seen = true; /* do not import the same again and again */
+        p->backoff_ms = BACKOFF_MAX_MS; /* then it is found unchanged, and removed */
     }
 }
 

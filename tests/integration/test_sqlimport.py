@@ -77,7 +77,8 @@ def mirror(db, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--hex-blob"], ["--skip-extended-insert"],
                                      ["--complete-insert"], ["--skip-comments"], ["--replace"],
-                                     ["--no-autocommit", "--skip-add-locks"], ["--compatible=ansi"]])
+                                     ["--no-autocommit", "--skip-add-locks"], ["--compatible=ansi", "--skip-events", "--skip-routines",
+                                      "--skip-triggers"]])
 def test_same_as_the_client(mirror, db, options):
     data = db.dump("site", *options)
     done = mirror.run(data)

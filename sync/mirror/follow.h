@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * follow: the replica's other face, for pull and push (never for fs): feed pages into the base,
- * operations out of the outbox, answers into both. Implemented beside replica.c on the same database.
+ * operations out of the outbox, answers into both. Implemented beside replica.c on the same
+ * database.
  *
  * Every call that changes the view returns the paths whose view really changed (type, content,
  * attributes, existence; compared before and after inside the transaction), plus nothing for the
@@ -15,15 +16,16 @@
 #include "sync/proto/op.h"
 #include "sync/proto/scope.h"
 
-/* Opens CACHE/replica.db. `clean_boot`-independent: unpublished creations of a killed run are set aside
- * (their rows dropped). */
+/* Opens CACHE/replica.db. `clean_boot`-independent: unpublished creations of a killed run are set
+ * aside (their rows dropped). */
 int replica_open(const char *cache, bool read_only, struct replica **ret, struct err *e);
 void replica_close(struct replica *r);
 
 /* True when a first listing was completed once. */
 bool replica_is_complete(struct replica *r);
 
-/* malloc'd text, "" when unknown: the master's id, the outbox id (made at first open), the cursor. */
+/* malloc'd text, "" when unknown: the master's id, the outbox id (made at first open), the cursor.
+ */
 char *replica_master_id(struct replica *r);
 char *replica_outbox_id(struct replica *r);
 char *replica_cursor(struct replica *r);
@@ -41,15 +43,17 @@ int replica_set_remote(struct replica *r, const struct remote *remote);
 
 /* --- feed --- */
 
-/* Stages the entries of a page (durably enough to go on after a restart is not needed). `full`: this is a full listing. */
+/* Stages the entries of a page (durably enough to go on after a restart is not needed). `full`:
+ * this is a full listing. */
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n);
-/* Drops what was staged (page set broken off, reset). Call it on every reset, before the new listing: it also forgets
- * which paths the master confirmed under the old numbers. */
+/* Drops what was staged (page set broken off, reset). Call it on every reset, before the new
+ * listing: it also forgets which paths the master confirmed under the old numbers. */
 int replica_feed_drop(struct replica *r);
 /*
  * Applies everything staged together with the cursor in one transaction. `full`: staged entries
- * are the whole tree: base rows not among them are removed, and all older seqs are void. Entries older than the row's
- * seq are skipped (rule 4). Overlay children of a folder that vanishes keep it visible.
+ * are the whole tree: base rows not among them are removed, and all older seqs are void. Entries
+ * older than the row's seq are skipped (rule 4). Overlay children of a folder that vanishes keep it
+ * visible.
  */
 int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct strlist *changed);
 
@@ -57,22 +61,23 @@ int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct
 
 /* Up to `max` operations in order with opid > `after` that are ready to be sent (published, not
  * quarantined, not depending on a quarantined one); op.n is the opid. The caller releases them.
- * Stops before an operation on a path whose earlier put is unanswered: should that become a conflict copy, what
- * follows belongs to the copy. Returns the number or -errno. From here on they count as sent: nothing is coalesced
- * into them. */
+ * Stops before an operation on a path whose earlier put is unanswered: should that become a
+ * conflict copy, what follows belongs to the copy. Returns the number or -errno. From here on they
+ * count as sent: nothing is coalesced into them. */
 int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op *ret);
 
 /*
- * Applies one answer: entries into the base (with their seqs), the operation and its overlay rows out.
- * RESULT_REFUSED quarantines: the operation stays listed, its effect stays visible locally (state
- * "quarantined"), dependants wait. RESULT_CONFLICT counts and remembers (path, copy, hashes, time).
- * RESULT_LATER does nothing.
+ * Applies one answer: entries into the base (with their seqs), the operation and its overlay rows
+ * out. RESULT_REFUSED quarantines: the operation stays listed, its effect stays visible locally
+ * (state "quarantined"), dependants wait. RESULT_CONFLICT counts and remembers (path, copy, hashes,
+ * time). RESULT_LATER does nothing.
  */
 int replica_outbox_answer(struct replica *r, const struct op_answer *a, struct strlist *changed);
 
 /* Pending (not quarantined) operations, and their content bytes. Unpublished ones do not count. */
 void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quarantined);
-/* True when operation opid is no longer pending; *result: 0 confirmed or conflict-kept, -errno refused. */
+/* True when operation opid is no longer pending; *result: 0 confirmed or conflict-kept, -errno
+ * refused. */
 bool replica_outbox_done(struct replica *r, int64_t opid, int *result);
 int64_t replica_conflict_count(struct replica *r);
 /* New reference: [{"path","copy","ours","theirs","time"}] */
@@ -83,8 +88,8 @@ json_t *replica_quarantine(struct replica *r);
 /* Hashes that must not be evicted: named by outbox or overlay. */
 bool replica_pins(struct replica *r, const struct hash *h);
 
-/* Calls fn for every file of the base (a content comes once for each path that has it) until it returns non-zero,
- * which is returned. fn must be quick and not call into the replica. */
+/* Calls fn for every file of the base (a content comes once for each path that has it) until it
+ * returns non-zero, which is returned. fn must be quick and not call into the replica. */
 typedef int replica_content_fn(void *arg, const char *path, const struct hash *h, int64_t size);
 int replica_each_content(struct replica *r, replica_content_fn *fn, void *arg);
 

@@ -22,12 +22,12 @@
 struct mirror;
 
 struct mirror_config {
-    const char *url;        /* http(s)://host[:port]/ */
-    const char *token;      /* the secret itself */
-    const char *cache;      /* folder; created 0700 */
-    int64_t cache_size;     /* bytes of clean content */
+    const char *url;         /* http(s)://host[:port]/ */
+    const char *token;       /* the secret itself */
+    const char *cache;       /* folder; created 0700 */
+    int64_t cache_size;      /* bytes of clean content */
     struct strlist prefetch; /* "all", "none" or globs */
-    bool offline_fail;      /* offline=fail instead of queue */
+    bool offline_fail;       /* offline=fail instead of queue */
     bool read_only;
     const char *instance;   /* name for sockets and messages */
     const char *mountpoint; /* absolute; told by status */

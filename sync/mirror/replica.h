@@ -3,11 +3,10 @@
  * replica: what the mount shows: the base (the master's entries as of the cursor) with the outbox's
  * effects laid over it. One SQLite database, CACHE/replica.db.
  *
- *   base(dir,name)            the master's entry; tombstones of own confirmed deletes stay until the
- *                             cursor has passed their seq
- *   outbox(opid)              operations in order, as op.h; states below
- *   overlay(dir,name,opid)    what an operation makes of a path (an entry, or "gone"); the overlay
- *                             row with the highest opid hides the base; it goes with its operation
+ *   base(dir,name)            the master's entry; tombstones of own confirmed deletes stay until
+ * the cursor has passed their seq outbox(opid)              operations in order, as op.h; states
+ * below overlay(dir,name,opid)    what an operation makes of a path (an entry, or "gone"); the
+ * overlay row with the highest opid hides the base; it goes with its operation
  *
  * So the view of a path is a pure function of base and outbox, and a confirmed or refused operation
  * is taken out by deleting its rows. A path that the master's exclude list names is local: its
@@ -50,8 +49,8 @@ struct node_attr {
 /* 0 or -ENOENT. path "" is the root and always exists. */
 int replica_lookup(struct replica *r, const char *path, struct node_attr *ret);
 
-/* Calls fn for each child of `dir` in byte order of names, until it returns non-zero (which is returned then, if negative).
- * fn must not call into the replica. -ENOENT, -ENOTDIR. */
+/* Calls fn for each child of `dir` in byte order of names, until it returns non-zero (which is
+ * returned then, if negative). fn must not call into the replica. -ENOENT, -ENOTDIR. */
 typedef int replica_child_fn(void *arg, const char *name, const struct node_attr *attr);
 int replica_readdir(struct replica *r, const char *dir, replica_child_fn *fn, void *arg);
 
@@ -64,23 +63,25 @@ void replica_totals(struct replica *r, int64_t *entries, int64_t *bytes);
 /* True when a change at `path` would be allowed by scope (or the path is local by exclude). */
 bool replica_writable(struct replica *r, const char *path);
 
-/* --- changing; each returns 0 with *opid = the operation to wait for (0: nothing to wait for) --- */
+/* --- changing; each returns 0 with *opid = the operation to wait for (0: nothing to wait for) ---
+ */
 
 /* A new empty file that is not published: visible here only, until replica_publish. */
 int replica_create(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret);
 
 /*
  * Publishes new content of a file: `hash` is in the store already. `replaces` is the hash that the
- * writer began from (none: the file was created here and never published). mode and mtime as the file shall
- * have. If the path is gone (unlinked meanwhile) returns -ENOENT. Coalesces with an unsent put of the same path.
+ * writer began from (none: the file was created here and never published). mode and mtime as the
+ * file shall have. If the path is gone (unlinked meanwhile) returns -ENOENT. Coalesces with an
+ * unsent put of the same path.
  */
 int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
                     int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid);
 
 int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret,
                   int64_t *opid);
-int replica_symlink(struct replica *r, const char *path, const char *target,
-                    struct node_attr *ret, int64_t *opid);
+int replica_symlink(struct replica *r, const char *path, const char *target, struct node_attr *ret,
+                    int64_t *opid);
 int replica_unlink(struct replica *r, const char *path, int64_t *opid);
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
 /* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. */

@@ -233,7 +233,8 @@ static int remove_on_mount(const char *sock, const char *dir, const char *name,
                     : err_set(e, EINVAL, "cannot name the dump");
     const char *code = json_string_value(json_object_get(answer, "code"));
 
-    if (r == -EREMOTEIO && code && (strcmp(code, "changed") == 0 || strcmp(code, "stale") == 0))
+    /* gone, or other content under that name: another dump came meanwhile */
+    if (r == -EREMOTEIO && code && (strcmp(code, "changed") == 0 || strcmp(code, "not_found") == 0))
         r = -ESTALE;
     json_decref(answer);
     json_decref(request);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* apply: one operation on the folder and the tree (see ops.h). Committer's thread, in its
+ * transaction. */
+#ifndef EEFS_MASTER_APPLY_H
+#define EEFS_MASTER_APPLY_H
+
+#include "sync/master/mirrors.h"
+#include "sync/master/master.h"
+#include "sync/proto/op.h"
+
+/* Fills the answer (a->n is set). 0, or -errno of the database: then nothing of the answer counts.
+ */
+int apply_op(struct master *m, const struct mirror *who, const struct op *op, struct op_answer *a);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/committer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/crash.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/feed.h"
+#include "sync/master/index.h"
+#include "sync/master/ops.h"
+#include "sync/master/publish.h"
+
+#define QUEUE_MAX 4000 /* observations; beyond it the index workers wait */
+#define BATCH_MAX 1000
+
+struct job {
+    struct job *next;
+    struct observation *o; /* one of the three */
+    struct ops_batch *ops;
+    bool scanned;
+};
+
+struct committer {
+    struct master *m;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t more, room;
+    struct job *first, **last;
+    size_t n;
+    bool stopping;
+};
+
+static void observation_free(struct observation *o)
+{
+    if (!o)
+        return;
+    free(o->path);
+    free(o->target);
+    free(o);
+}
+
+static void push(struct committer *c, struct job *j, bool may_wait)
+{
+    mutex_lock(&c->lock);
+    while (may_wait && c->n >= QUEUE_MAX && !c->stopping)
+        cond_wait(&c->room, &c->lock);
+    *c->last = j;
+    c->last = &j->next;
+    c->n++;
+    cond_signal(&c->more);
+    mutex_unlock(&c->lock);
+}
+
+void committer_observe(struct committer *c, struct observation *o)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->o = o;
+    push(c, j, true);
+}
+
+void committer_ops(struct committer *c, struct ops_batch *b)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->ops = b;
+    push(c, j, false);
+}
+
+void committer_scanned(struct committer *c)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->scanned = true;
+    push(c, j, false);
+}
+
+/* 0 or a database error. */
+static int observe(struct master *m, struct observation *o)
+{
+    struct stat now;
+    struct row was = {0};
+    bool same;
+    int r = master_lstat(m, o->path, &now);
+
+    if (r < 0 && r != -ENOENT) {
+        index_push(m->index, o->path, 0, 5000);
+        return 0;
+    }
+    if (o->gone && r == -ENOENT) {
+        r = tree_remove(m->tree, o->path);
+        return r < 0 ? r : 0;
+    }
+    if (o->gone || r == -ENOENT) {
+        index_push(m->index, o->path, INDEX_DEEP, 0);
+        return 0;
+    }
+    row_from_stat(&was, &o->st);
+    same = S_ISDIR(o->st.st_mode) ? S_ISDIR(now.st_mode) && (now.st_mode & 07777) == was.e.mode
+                                  : row_matches(&was, &now);
+    if (!same) {
+        index_push(m->index, o->path, S_ISDIR(now.st_mode) ? INDEX_DEEP : 0, 0);
+        return 0;
+    }
+    return publish(m, o->path, &o->st, &o->hash, o->target, o->seen, NULL);
+}
+
+static struct job *take(struct committer *c)
+{
+    struct job *first;
+    size_t n = 0;
+
+    mutex_lock(&c->lock);
+    while (!c->first && !c->stopping)
+        cond_wait(&c->more, &c->lock);
+    first = c->first;
+    if (first) {
+        struct job **end = &c->first;
+        while (*end && n < BATCH_MAX) {
+            end = &(*end)->next;
+            n++;
+        }
+        c->first = *end;
+        *end = NULL;
+        if (!c->first)
+            c->last = &c->first;
+        c->n -= n;
+        cond_broadcast(&c->room);
+    }
+    mutex_unlock(&c->lock);
+    return first;
+}
+
+static void finish(struct master *m, struct job *jobs, int r)
+{
+    for (struct job *next; jobs; jobs = next) {
+        next = jobs->next;
+        if (jobs->ops)
+            ops_finish(m, jobs->ops, r);
+        if (jobs->scanned && !atomic_exchange(&m->scanned, true))
+            log_info("the first scan has ended: %lld changes in all", (long long)m->head);
+        if (r < 0 && jobs->o)
+            index_push(m->index, jobs->o->path, INDEX_DEEP, 5000);
+        observation_free(jobs->o);
+        free(jobs);
+    }
+}
+
+static void run_batch(struct committer *c, struct job *jobs)
+{
+    struct master *m = c->m;
+    int64_t before = m->tree->seq;
+    bool ok = root_check(m->root), any_ops = false;
+    int r = db_begin(m->tree->db);
+
+    for (struct job *j = jobs; j && r == 0; j = j->next) {
+        if (j->o && ok)
+            r = observe(m, j->o);
+        if (j->ops) {
+            any_ops = true;
+            r = ops_apply(m, j->ops, ok);
+        }
+    }
+    crash_point("master.commit.before");
+    if (r == 0)
+        r = db_commit(m->tree->db);
+    else
+        db_rollback(m->tree->db);
+    if (r < 0)
+        m->tree->seq = before;
+    crash_point("master.commit.done");
+    if (r == 0 && any_ops)
+        r = db_sync(m->tree->db);
+    if (r < 0)
+        log_error("cannot commit to '%s': %s", m->db_path, strerror(-r));
+    if (m->tree->seq > m->head) {
+        m->head = m->tree->seq;
+        feed_wake(m->feed);
+    }
+    finish(m, jobs, r);
+}
+
+static void *run(void *arg)
+{
+    struct committer *c = arg;
+    struct job *jobs;
+
+    while ((jobs = take(c)))
+        run_batch(c, jobs);
+    return NULL;
+}
+
+int committer_start(struct master *m, struct committer **ret, struct err *e)
+{
+    struct committer *c = xcalloc(1, sizeof(*c));
+    int r;
+
+    c->m = m;
+    c->last = &c->first;
+    mutex_init(&c->lock);
+    cond_init(&c->more);
+    cond_init(&c->room);
+    r = thread_start(&c->thread, "committer", run, c);
+    if (r < 0) {
+        free(c);
+        return err_sys(e, -r, "cannot start the committer");
+    }
+    *ret = c;
+    return 0;
+}
+
+void committer_stop(struct committer *c)
+{
+    if (!c)
+        return;
+    mutex_lock(&c->lock);
+    c->stopping = true;
+    cond_broadcast(&c->more);
+    cond_broadcast(&c->room);
+    mutex_unlock(&c->lock);
+    thread_join(c->thread);
+    cond_destroy(&c->more);
+    cond_destroy(&c->room);
+    mutex_destroy(&c->lock);
+    free(c);
+}

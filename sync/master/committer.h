@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * committer: the one thread that writes entries. What the index workers observed and what mirrors
+ * ask for goes through its queue; all that is queued commits in one transaction (group commit), is
+ * made durable before an operation is answered, and then wakes the polls.
+ *
+ * An observation is checked against the file again before it is written: what changed between (also
+ * by an operation) sends the path back to the index.
+ */
+#ifndef EEFS_MASTER_COMMITTER_H
+#define EEFS_MASTER_COMMITTER_H
+
+#include <sys/stat.h>
+
+#include "sync/common/hash.h"
+#include "sync/master/master.h"
+
+/* What was seen at a path. */
+struct observation {
+    char *path; /* owned */
+    bool gone;
+    struct stat st;
+    struct hash hash; /* files */
+    char *target;     /* owned; links */
+    int64_t seen;     /* wall ns before the content was read */
+};
+
+/* A batch of operations, filled in by the committer; defined in ops.h. */
+struct ops_batch;
+
+int committer_start(struct master *m, struct committer **ret, struct err *e);
+/* Finishes what is queued, ends the thread. */
+void committer_stop(struct committer *c);
+/* Takes over o and what it owns. Blocks while the queue is long; never called by the committer. */
+void committer_observe(struct committer *c, struct observation *o);
+/* Never blocks; b->done is called in the committer's thread once the answers are durable. */
+void committer_ops(struct committer *c, struct ops_batch *b);
+/* After everything queued before has been committed the first scan counts as ended. */
+void committer_scanned(struct committer *c);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two places hold a path that waits: a FIFO of those that are due, and a binary heap of delayed
+ * ones. A hash table keyed by the path finds it in either, so that a path that is asked for twice
+ * is looked at once. While a worker looks at a path, the same path may be asked for and even be
+ * looked at by another: the committer checks every observation against the file, so the stale one
+ * is dropped.
+ */
+#include "sync/master/index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/thread.h"
+#include "sync/master/committer.h"
+#include "sync/master/examine.h"
+
+#define WORKERS_MAX 8
+
+struct item {
+    struct item *next;   /* in the FIFO */
+    struct item *bucket; /* in the table */
+    int64_t due;         /* 0: in the FIFO, not in the heap */
+    size_t at;           /* place in the heap */
+    uint32_t key;
+    int flags;
+    char path[];
+};
+
+struct index {
+    struct master *m;
+    pthread_t threads[WORKERS_MAX];
+    int n_threads;
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t more;
+    struct item **table;
+    size_t buckets, n; /* power of two; items in the table */
+    struct item *first, **last;
+    struct item **heap; /* earliest first */
+    size_t heap_n, heap_cap;
+    int64_t scan_left;
+    bool stopping;
+};
+
+/* FNV-1a */
+static uint32_t key_of(const char *path)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *path; path++)
+        h = (h ^ (uint8_t)*path) * 16777619u;
+    return h;
+}
+
+static struct item **slot_locked(struct index *x, const char *path, uint32_t key)
+{
+    struct item **p = &x->table[key & (x->buckets - 1)];
+
+    while (*p && ((*p)->key != key || strcmp((*p)->path, path) != 0))
+        p = &(*p)->bucket;
+    return p;
+}
+
+static void grow_locked(struct index *x)
+{
+    size_t n = x->buckets * 2;
+    struct item **table = xcalloc(n, sizeof(struct item *));
+
+    for (size_t i = 0; i < x->buckets; i++) {
+        for (struct item *next, *it = x->table[i]; it; it = next) {
+            next = it->bucket;
+            it->bucket = table[it->key & (n - 1)];
+            table[it->key & (n - 1)] = it;
+        }
+    }
+    free(x->table);
+    x->table = table;
+    x->buckets = n;
+}
+
+static void append_locked(struct index *x, struct item *it)
+{
+    it->due = 0;
+    it->next = NULL;
+    *x->last = it;
+    x->last = &it->next;
+    cond_signal(&x->more);
+}
+
+static void heap_put(struct index *x, size_t at, struct item *it)
+{
+    x->heap[at] = it;
+    it->at = at;
+}
+
+/* Moves the item at `at` to where its due time belongs. */
+static void heap_settle(struct index *x, size_t at)
+{
+    struct item *it = x->heap[at];
+
+    while (at > 0 && x->heap[(at - 1) / 2]->due > it->due) {
+        heap_put(x, at, x->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child + 1 < x->heap_n && x->heap[child + 1]->due < x->heap[child]->due)
+            child++;
+        if (child >= x->heap_n || x->heap[child]->due >= it->due)
+            break;
+        heap_put(x, at, x->heap[child]);
+        at = child;
+    }
+    heap_put(x, at, it);
+}
+
+static void delay_locked(struct index *x, struct item *it, int64_t due)
+{
+    if (x->heap_n == x->heap_cap) {
+        x->heap_cap = x->heap_cap * 2 + 64;
+        x->heap = xrealloc(x->heap, x->heap_cap * sizeof(struct item *));
+    }
+    it->due = due;
+    heap_put(x, x->heap_n++, it);
+    heap_settle(x, it->at);
+    cond_signal(&x->more);
+}
+
+static void undelay_locked(struct index *x, struct item *it)
+{
+    size_t at = it->at;
+    struct item *last = x->heap[--x->heap_n];
+
+    if (last != it) {
+        heap_put(x, at, last);
+        heap_settle(x, at);
+    }
+}
+
+void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
+{
+    int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
+    uint32_t key = key_of(path);
+    struct item **slot, *it;
+
+    mutex_lock(&x->lock);
+    slot = slot_locked(x, path, key);
+    it = *slot;
+    if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
+        x->scan_left++;
+    if (!it) {
+        size_t len = strlen(path) + 1;
+        it = *slot = xcalloc(1, sizeof(*it) + len);
+        memcpy(it->path, path, len);
+        it->key = key;
+        it->flags = flags;
+        if (due)
+            delay_locked(x, it, due);
+        else
+            append_locked(x, it);
+        if (++x->n > x->buckets)
+            grow_locked(x);
+    } else {
+        it->flags |= flags;
+        if (it->due > 0 && due < it->due) {
+            undelay_locked(x, it);
+            if (due)
+                delay_locked(x, it, due);
+            else
+                append_locked(x, it);
+        }
+    }
+    mutex_unlock(&x->lock);
+}
+
+void index_scan(struct index *x)
+{
+    if (!index_scanning(x))
+        index_push(x, "", INDEX_DEEP | INDEX_SCAN, 0);
+}
+
+bool index_scanning(struct index *x)
+{
+    bool yes;
+
+    mutex_lock(&x->lock);
+    yes = x->scan_left > 0;
+    mutex_unlock(&x->lock);
+    return yes;
+}
+
+static struct item *take(struct index *x)
+{
+    struct item *it = NULL, **slot;
+
+    mutex_lock(&x->lock);
+    while (!x->stopping) {
+        int64_t now = clock_mono_ms();
+
+        while (x->heap_n > 0 && x->heap[0]->due <= now) {
+            it = x->heap[0];
+            undelay_locked(x, it);
+            append_locked(x, it);
+        }
+        it = x->first;
+        if (it)
+            break;
+        if (x->heap_n > 0)
+            cond_wait_until(&x->more, &x->lock, x->heap[0]->due);
+        else
+            cond_wait(&x->more, &x->lock);
+    }
+    if (x->stopping) {
+        it = NULL;
+    } else {
+        x->first = it->next;
+        if (!x->first)
+            x->last = &x->first;
+        slot = slot_locked(x, it->path, it->key);
+        *slot = it->bucket;
+        x->n--;
+    }
+    mutex_unlock(&x->lock);
+    return it;
+}
+
+static void *run(void *arg)
+{
+    struct index *x = arg;
+    struct item *it;
+
+    while ((it = take(x))) {
+        bool ended = false;
+
+        examine(x->m, it->path, it->flags);
+        mutex_lock(&x->lock);
+        if (it->flags & INDEX_SCAN)
+            ended = --x->scan_left == 0;
+        mutex_unlock(&x->lock);
+        if (ended)
+            committer_scanned(x->m->committer);
+        free(it);
+    }
+    return NULL;
+}
+
+int index_start(struct master *m, struct index **ret, struct err *e)
+{
+    struct index *x = xcalloc(1, sizeof(*x));
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int want = cpus < 2 ? 2 : cpus > WORKERS_MAX ? WORKERS_MAX : (int)cpus;
+
+    x->m = m;
+    x->last = &x->first;
+    x->buckets = 1024;
+    x->table = xcalloc(x->buckets, sizeof(struct item *));
+    mutex_init(&x->lock);
+    cond_init(&x->more);
+    m->index = x;
+    *ret = x;
+    for (; x->n_threads < want; x->n_threads++) {
+        int r = thread_start(&x->threads[x->n_threads], "index", run, x);
+        if (r < 0)
+            return err_sys(e, -r, "cannot start the index workers");
+    }
+    return 0;
+}
+
+void index_stop(struct index *x)
+{
+    if (!x)
+        return;
+    mutex_lock(&x->lock);
+    x->stopping = true;
+    cond_broadcast(&x->more);
+    mutex_unlock(&x->lock);
+    for (int i = 0; i < x->n_threads; i++)
+        thread_join(x->threads[i]);
+}
+
+void index_free(struct index *x)
+{
+    if (!x)
+        return;
+    for (size_t i = 0; i < x->buckets; i++) {
+        for (struct item *next, *it = x->table[i]; it; it = next) {
+            next = it->bucket;
+            free(it);
+        }
+    }
+    free(x->table);
+    free(x->heap);
+    cond_destroy(&x->more);
+    mutex_destroy(&x->lock);
+    free(x);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index: paths to look at, and the worker threads that look: compare the file with its row, hash
+ * what changed, hand the observation to the committer. The scan is nothing but a look at "" with
+ * INDEX_DEEP; a watched event is a look at one path.
+ *
+ * A file is read only when no writer has it open (a read lease is granted), hashed with fstat
+ * before and after, and looked at again when its mtime was within the last two seconds.
+ */
+#ifndef EEFS_MASTER_INDEX_H
+#define EEFS_MASTER_INDEX_H
+
+#include "sync/master/master.h"
+
+enum {
+    INDEX_DEEP = 1,  /* a folder: watch it, list it, look at all below */
+    INDEX_FORCE = 2, /* read the content even when the stat is that of the row */
+    INDEX_SCAN = 4,  /* part of a full scan; index_scanning() counts these */
+};
+
+int index_start(struct master *m, struct index **ret, struct err *e);
+/* Ends the workers; pushes are still accepted (and dropped) until index_free(). */
+void index_stop(struct index *x);
+void index_free(struct index *x);
+/* Asks for a look in `delay_ms`. Any thread; never blocks. */
+void index_push(struct index *x, const char *path, int flags, int64_t delay_ms);
+/* Starts a full scan unless one runs; its end is told to the committer. */
+void index_scan(struct index *x);
+bool index_scanning(struct index *x);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eefs-master: serves a folder to its mirrors.
+ *
+ *   main.c      subcommands and options          serve.c    start, signals, stop
+ *   root.c      the folder and its marker        tree.c     the index in SQLite, timelines
+ *   watch.c     inotify  ─┐                      pool.c     read connections
+ *   index.c     what to look at, workers ─> examine.c  one look ─┐
+ *   committer.c the one writer: observations <───────────────────┘ and operations; publish.c
+ *   ops.c       keys and answers ─> apply.c  preconditions ─> place.c  files into the folder
+ *   routes.c    HTTP ─> feed.c pages and long polls, content.c downloads and uploads, upload.c
+ * staging mirrors.c   names, tokens, scopes, reports   status.c   control socket
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/rundir.h"
+#include "sync/master/mirrors.h"
+#include "sync/master/serve.h"
+#include "sync/master/tree.h"
+
+#define EXIT_USAGE 2
+
+static const char usage_main[] =
+    "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [options]\n"
+    "       eefs-master mirror add NAME --state DIR [options]\n"
+    "       eefs-master mirror list --state DIR\n"
+    "       eefs-master mirror remove NAME --state DIR\n"
+    "       eefs-master --version\n"
+    "\n"
+    "'eefs-master serve --help' and 'eefs-master mirror --help' list the options.\n";
+
+static int fail(const struct err *e, int code)
+{
+    fprintf(stderr, "eefs-master: %s\n", e->text);
+    return code;
+}
+
+static int cmd_serve(int argc, char **argv)
+{
+    struct serve_options o = {0};
+    struct err e = {0};
+    const struct opt table[] = {
+        {OPT_STRING, "root", "DIR", &o.root, NULL, 0, 0, "the folder to serve"},
+        {OPT_STRING, "state", "DIR", &o.state, NULL, 0, 0, "where the database is kept"},
+        {OPT_STRING, "listen", "HOST:PORT", &o.listen, NULL, 0, 0, "where to listen"},
+        {OPT_FLAG, "insecure-http", NULL, &o.insecure_http, NULL, 0, 0,
+         "listen without TLS on an address that is not loopback"},
+        {OPT_STRING, "rundir", "DIR", &o.rundir, NULL, 0, 0,
+         "folder of the control socket (default $EEFS_RUNDIR or /run/eefs)"},
+        {OPT_STRING, "owner", "USER", &o.owner, NULL, 0, 0,
+         "who owns what mirrors write (default: the user that serves)"},
+        {OPT_LIST, "exclude", "PATTERN", &o.exclude, NULL, 0, 0,
+         "names or paths that are not shared; may be repeated"},
+        {OPT_DURATION, "rescan", "TIME", &o.rescan_ms, "15min", 0, 0,
+         "how often to compare the whole folder; 0: never"},
+        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
+    };
+    bool help = false;
+    int nargs = 0;
+
+    opt_defaults(table);
+    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
+        return fail(&e, EXIT_USAGE);
+    if (help) {
+        opt_help(table, "eefs-master serve --root DIR --state DIR --listen HOST:PORT [options]");
+        return 0;
+    }
+    if (nargs > 0) {
+        err_set(&e, EINVAL, "serve: unexpected argument '%s'", argv[0]);
+        return fail(&e, EXIT_USAGE);
+    }
+    if (!o.root || !o.state || !o.listen) {
+        err_set(&e, EINVAL, "serve: --%s is missing",
+                !o.root    ? "root"
+                : !o.state ? "state"
+                           : "listen");
+        return fail(&e, EXIT_USAGE);
+    }
+    if (serve(&o, &e) < 0)
+        return fail(&e, 1);
+    return 0;
+}
+
+struct mirror_options {
+    char *state, *url;
+    struct strlist read, write;
+    bool token_only;
+};
+
+static int mirror_add(struct db *db, const struct mirror_options *o, const char *name,
+                      struct err *e)
+{
+    char *token = NULL;
+    int r = mirrors_add(db, name, &o->read, &o->write, o->url, &token, e);
+
+    if (r < 0)
+        return r;
+    if (o->token_only) {
+        printf("%s\n", token);
+    } else {
+        printf("mirror '%s' added. Its token is shown only now:\n\n  %s\n\n"
+               "On the mirror, store it where only root can read it:\n\n"
+               "  install -d -m 0700 /etc/eefs\n"
+               "  (umask 077; cat > /etc/eefs/token)     paste the token, Enter, Ctrl-D\n"
+               "  chmod 600 /etc/eefs/token\n\n"
+               "and add this line to /etc/fstab:\n\n"
+               "  %s /var/www/assets eefs _netdev,nofail,x-systemd.automount,allow_other,"
+               "token_file=/etc/eefs/token 0 0\n",
+               name, token, o->url ? o->url : "https://MASTER.EXAMPLE/");
+        if (!o->url)
+            printf("\nwith the master's address in place of https://MASTER.EXAMPLE/ "
+                   "(--url puts it there).\n");
+    }
+    free(token);
+    return 0;
+}
+
+static void print_list(const struct strlist *l, const char *none)
+{
+    if (l->n == 0)
+        printf("%s", none);
+    for (size_t i = 0; i < l->n; i++)
+        printf("%s%s", i ? "," : "", l->v[i]);
+}
+
+static void print_mirror(void *arg, const struct mirror *m)
+{
+    (void)arg;
+    printf("%-16s  read ", m->name);
+    print_list(&m->scope.read, "everything");
+    printf("  write ");
+    print_list(&m->scope.write, "nothing");
+    putchar('\n');
+}
+
+static int mirror_run(const struct mirror_options *o, int nargs, char **args, struct err *e)
+{
+    const char *verb = args[0];
+    char *path = xasprintf("%s/master.db", o->state);
+    struct db *db = NULL;
+    int r = file_mkdirs(o->state, 0700);
+
+    if (r < 0)
+        err_sys(e, -r, "cannot create the state folder '%s'", o->state);
+    else
+        r = tree_db_open(path, 0, &db, e);
+    free(path);
+    if (r < 0)
+        return r;
+    (void)nargs;
+    if (strcmp(verb, "add") == 0)
+        r = mirror_add(db, o, args[1], e);
+    else if (strcmp(verb, "remove") == 0)
+        r = mirrors_remove(db, args[1], e);
+    else
+        r = mirrors_each(db, print_mirror, NULL);
+    db_close(db);
+    return r;
+}
+
+static int cmd_mirror(int argc, char **argv)
+{
+    struct mirror_options o = {0};
+    struct err e = {0};
+    const struct opt table[] = {
+        {OPT_STRING, "state", "DIR", &o.state, NULL, 0, 0, "the master's state folder"},
+        {OPT_LIST, "read", "PATH", &o.read, NULL, 0, 0,
+         "what the mirror may read; may be repeated (default: everything)"},
+        {OPT_LIST, "write", "PATH", &o.write, NULL, 0, 0,
+         "what it may write; may be repeated (default: uploads and sql/NAME)"},
+        {OPT_STRING, "url", "URL", &o.url, NULL, 0, 0, "the master's address, for the fstab line"},
+        {OPT_FLAG, "token-only", NULL, &o.token_only, NULL, 0, 0, "print nothing but the token"},
+        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
+    };
+    bool help = false, list;
+    int nargs = 0;
+
+    opt_defaults(table);
+    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
+        return fail(&e, EXIT_USAGE);
+    if (help) {
+        opt_help(table, "eefs-master mirror add NAME | list | remove NAME  --state DIR [options]");
+        return 0;
+    }
+    list = nargs == 1 && strcmp(argv[0], "list") == 0;
+    if (!list && !(nargs == 2 && (strcmp(argv[0], "add") == 0 || strcmp(argv[0], "remove") == 0))) {
+        fputs(usage_main, stderr);
+        return EXIT_USAGE;
+    }
+    if (!o.state) {
+        err_set(&e, EINVAL, "mirror: --state is missing: the folder given to 'eefs-master serve'");
+        return fail(&e, EXIT_USAGE);
+    }
+    return mirror_run(&o, nargs, argv, &e) < 0 ? fail(&e, 1) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("eefs-master", LOG_LEVEL_INFO);
+    if (argc >= 2 && strcmp(argv[1], "serve") == 0)
+        return cmd_serve(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "mirror") == 0)
+        return cmd_mirror(argc - 1, argv + 1);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("eefs-master %s\n", EEFS_VERSION);
+        return 0;
+    }
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(usage_main, stdout);
+        return 0;
+    }
+    fputs(usage_main, stderr);
+    return EXIT_USAGE;
+}

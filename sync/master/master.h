@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * master: what the parts of `eefs-master serve` share. Made by serve.c before any thread starts,
+ * released after all have ended.
+ *
+ * Threads: HTTP workers (routes.c), one committer (committer.c), index workers (index.c), the
+ * watcher (watch.c), the poll timer (feed.c) and main (signals, root check). Only the committer
+ * writes entries.
+ */
+#ifndef EEFS_MASTER_MASTER_H
+#define EEFS_MASTER_MASTER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sync/common/opt.h"
+#include "sync/master/root.h"
+#include "sync/master/tree.h"
+
+struct committer;
+struct db_pool;
+struct feed;
+struct index;
+struct mirrors;
+struct uploads;
+struct watch;
+
+struct master {
+    /* constant while threads run */
+    struct root *root;
+    struct tree *tree; /* the committer's */
+    struct db_pool *pool;
+    struct committer *committer;
+    struct index *index;
+    struct watch *watch;
+    struct feed *feed;
+    struct mirrors *mirrors;
+    struct uploads *uploads;
+    struct strlist exclude;
+    char *db_path, *listen;
+    char id[33], timeline[17];
+    int64_t owner_uid, owner_gid; /* of what mirrors write; -1: as they are */
+
+    _Atomic int64_t head; /* seq of the last commit */
+    atomic_bool scanned;  /* the first scan has ended */
+    atomic_bool stopping;
+};
+
+/* True for what is never served: `.eefs` at the root and what the exclude patterns name. */
+bool master_hides(const struct master *m, const char *path);
+
+/*
+ * lstat beneath the root. -ENOENT: authoritatively absent, hidden, or of a type that is not served
+ * (a symlink or a file in the way of the path counts as absent). Other errors: unknown.
+ */
+int master_lstat(const struct master *m, const char *path, struct stat *ret);
+
+/* NULL when fit to serve, else a sentence for an answer 503. `out` holds at least 512 bytes. */
+const char *master_unfit(struct master *m, char *out, size_t cap);
+
+#endif

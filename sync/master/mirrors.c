@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/mirrors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+
+#define SLOTS "sql"
+
+void mirror_release(struct mirror *m)
+{
+    scope_release(&m->scope);
+    memset(m, 0, sizeof(*m));
+}
+
+static int check_name(const char *name, struct err *e)
+{
+    size_t n = strlen(name);
+
+    if (n == 0 || n >= MIRROR_NAME_CAP ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
+        return err_set(e, EINVAL, "'%.64s' is no mirror name: 1 to 32 of a-z, 0-9, '_' and '-'",
+                       name);
+    return 0;
+}
+
+static char *list_text(const struct strlist *l)
+{
+    json_t *a = json_array();
+    char *text;
+
+    for (size_t i = 0; i < l->n; i++) {
+        char *enc = path_encoded(l->v[i]);
+        json_array_append_new(a, json_string(enc));
+        free(enc);
+    }
+    text = json_dumps(a, JSON_COMPACT);
+    json_decref(a);
+    return text ? text : xstrdup("[]");
+}
+
+static void text_list(const char *text, struct strlist *ret)
+{
+    json_t *a = json_loads(text, 0, NULL), *item;
+    size_t i;
+
+    json_array_foreach(a, i, item)
+    {
+        char *path;
+        if (json_is_string(item) && path_decode(json_string_value(item), &path) == 0) {
+            strlist_add(ret, path);
+            free(path);
+        }
+    }
+    json_decref(a);
+}
+
+static char *make_token(struct hash *digest)
+{
+    struct buf b = BUF_INIT;
+    uint8_t raw[32];
+
+    file_random(raw, sizeof(raw));
+    buf_puts(&b, "eefs_");
+    base64_encode(&b, raw, sizeof(raw));
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.data[i] == '+')
+            b.data[i] = '-';
+        else if (b.data[i] == '/')
+            b.data[i] = '_';
+    }
+    while (b.data[b.len - 1] == '=')
+        b.data[--b.len] = '\0';
+    hash_bytes(b.data, b.len, digest);
+    return buf_detach(&b);
+}
+
+static int check_paths(const struct strlist *l, const char *what, struct err *e)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        size_t n = strlen(l->v[i]);
+        while (n > 1 && l->v[i][n - 1] == '/') /* uploads/ is what people write */
+            l->v[i][--n] = '\0';
+        if (path_check(l->v[i]) < 0)
+            return err_set(e, EINVAL, "%s '%.200s' is no path within the folder (such as uploads)",
+                           what, l->v[i]);
+    }
+    return 0;
+}
+
+int mirrors_add(struct db *db, const char *name, const struct strlist *read,
+                const struct strlist *write, const char *url, char **token, struct err *e)
+{
+    struct strlist defaults = {0};
+    char *slot = xasprintf(SLOTS "/%s", name), *r_text = NULL, *w_text = NULL, *tok = NULL;
+    struct hash digest;
+    int64_t there = 0, gen = 0;
+    int r = check_name(name, e);
+
+    if (r == 0)
+        r = check_paths(read, "--read", e);
+    if (r == 0)
+        r = check_paths(write, "--write", e);
+    if (r < 0)
+        goto out;
+    strlist_add(&defaults, "uploads");
+    strlist_add(&defaults, slot);
+    r_text = list_text(read);
+    w_text = list_text(write->n ? write : &defaults);
+    tok = make_token(&digest);
+    r = db_begin(db);
+    if (r == 0)
+        r = db_get_int(db, 0, &there, "SELECT 1 FROM mirror WHERE name=?", "s", name);
+    if (r == 0 && there) {
+        db_rollback(db);
+        r = err_set(e, EEXIST,
+                    "there is a mirror '%s' already; remove it first to give it a new token", name);
+        goto out;
+    }
+    if (r == 0)
+        r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+    if (r == 0)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db, "UPDATE mirror SET scopegen=?", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db,
+                   "INSERT INTO mirror(name,token,read,write,scopegen,url,made) "
+                   "VALUES(?,?,?,?,?,?,?)",
+                   "shssisi", name, &digest, r_text, w_text, gen + 1, url, clock_wall_ns());
+    if (r >= 0)
+        r = db_commit(db);
+    if (r >= 0)
+        r = db_sync(db);
+    if (r < 0) {
+        db_error(db, e, "cannot add the mirror");
+        db_rollback(db);
+        goto out;
+    }
+    *token = tok;
+    tok = NULL;
+out:
+    free(tok);
+    free(r_text);
+    free(w_text);
+    free(slot);
+    strlist_release(&defaults);
+    return r < 0 ? r : 0;
+}
+
+int mirrors_remove(struct db *db, const char *name, struct err *e)
+{
+    int64_t gen = 0;
+    int n = 0, r = db_begin(db);
+
+    if (r == 0)
+        n = r = db_run(db, "DELETE FROM mirror WHERE name=?", "s", name);
+    if (r >= 0)
+        r = db_run(db, "DELETE FROM outbox WHERE mirror=?", "s", name);
+    if (r >= 0)
+        r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+    if (r >= 0)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db, "UPDATE mirror SET scopegen=?", "i", gen + 1);
+    if (r >= 0)
+        r = db_commit(db);
+    if (r < 0) {
+        db_error(db, e, "cannot remove the mirror");
+        db_rollback(db);
+        return r;
+    }
+    if (n == 0)
+        return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
+    return 0;
+}
+
+static void fill(sqlite3_stmt *st, struct mirror *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    snprintf(ret->name, sizeof(ret->name), "%s", db_col_text(st, 0));
+    text_list(db_col_text(st, 1), &ret->scope.read);
+    text_list(db_col_text(st, 2), &ret->scope.write);
+    ret->scopegen = sqlite3_column_int64(st, 3);
+}
+
+int mirrors_find(struct db *db, const char *token, struct mirror *ret)
+{
+    struct hash digest;
+    sqlite3_stmt *st;
+    struct mirror m;
+    int r;
+
+    hash_bytes(token, strlen(token), &digest);
+    /* Both in one statement: a mirror that is added meanwhile is in both or in none. */
+    st = db_query(db,
+                  "SELECT me.name, me.read, me.write, me.scopegen, other.name FROM mirror me "
+                  "LEFT JOIN mirror other ON other.name!=me.name WHERE me.token=?",
+                  "h", &digest);
+    r = db_step(db, st);
+    if (r != 1)
+        return r;
+    fill(st, &m);
+    do {
+        if (sqlite3_column_type(st, 4) != SQLITE_NULL) {
+            char *slot = xasprintf(SLOTS "/%s", db_col_text(st, 4));
+            strlist_add(&m.scope.deny, slot);
+            free(slot);
+        }
+    } while ((r = db_step(db, st)) == 1);
+    if (r < 0) {
+        mirror_release(&m);
+        return r;
+    }
+    *ret = m;
+    return 1;
+}
+
+int mirrors_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT name, read, write, scopegen FROM mirror ORDER BY name", "");
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        struct mirror m;
+        fill(st, &m);
+        fn(arg, &m);
+        mirror_release(&m);
+    }
+    return r;
+}
+
+struct seen {
+    struct seen *next;
+    char name[MIRROR_NAME_CAP];
+    int64_t at, seq;
+    json_t *report;
+};
+
+struct mirrors {
+    pthread_mutex_t lock; /* guards the list */
+    struct seen *first;
+};
+
+struct mirrors *mirrors_new(void)
+{
+    struct mirrors *s = xcalloc(1, sizeof(*s));
+
+    mutex_init(&s->lock);
+    return s;
+}
+
+void mirrors_free(struct mirrors *s)
+{
+    if (!s)
+        return;
+    for (struct seen *n, *p = s->first; p; p = n) {
+        n = p->next;
+        json_decref(p->report);
+        free(p);
+    }
+    mutex_destroy(&s->lock);
+    free(s);
+}
+
+static struct seen *find_locked(struct mirrors *s, const char *name)
+{
+    for (struct seen *p = s->first; p; p = p->next)
+        if (strcmp(p->name, name) == 0)
+            return p;
+    return NULL;
+}
+
+void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq)
+{
+    struct seen *p;
+
+    mutex_lock(&s->lock);
+    p = find_locked(s, name);
+    if (!p) {
+        p = xcalloc(1, sizeof(*p));
+        snprintf(p->name, sizeof(p->name), "%s", name);
+        p->seq = -1;
+        p->next = s->first;
+        s->first = p;
+    }
+    p->at = clock_mono_ms();
+    if (seq >= 0)
+        p->seq = seq;
+    if (report) {
+        json_decref(p->report);
+        p->report = json_incref(report);
+    }
+    mutex_unlock(&s->lock);
+}
+
+json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head)
+{
+    static const char *const numbers[] = {"lag_ms", "pending", "conflicts"};
+    json_t *o = json_object();
+    struct seen *p;
+    const char *state = "unknown", *reason = "not seen since this master was started";
+
+    json_object_set_new(o, "name", json_string(name));
+    mutex_lock(&s->lock);
+    p = find_locked(s, name);
+    if (p) {
+        reason = "";
+        if (json_is_string(json_object_get(p->report, "state")))
+            state = json_string_value(json_object_get(p->report, "state"));
+        if (json_is_string(json_object_get(p->report, "reason")))
+            reason = json_string_value(json_object_get(p->report, "reason"));
+        json_object_set_new(o, "seen_ms_ago", json_integer(clock_mono_ms() - p->at));
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+            json_t *n = json_object_get(p->report, numbers[i]);
+            json_object_set_new(o, numbers[i], json_integer(json_integer_value(n)));
+        }
+        if (json_is_array(json_object_get(p->report, "imports")))
+            json_object_set_new(o, "imports",
+                                json_deep_copy(json_object_get(p->report, "imports")));
+        if (p->seq >= 0)
+            json_object_set_new(o, "cursor_behind",
+                                json_integer(head > p->seq ? head - p->seq : 0));
+    }
+    json_object_set_new(o, "state", json_string(state));
+    json_object_set_new(o, "reason", json_string(reason));
+    mutex_unlock(&s->lock);
+    return o;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mirrors: who may ask: name, token (only its SHA-256 is kept), scope and scopegen, in the master's
+ * database, so that `mirror add` works beside a running serve; and what each mirror last reported,
+ * in memory.
+ *
+ * Every mirror is denied the slots (`sql/<name>`) of the other registered mirrors; so adding or
+ * removing one changes everybody's scope and raises everybody's scopegen.
+ */
+#ifndef EEFS_MASTER_MIRRORS_H
+#define EEFS_MASTER_MIRRORS_H
+
+#include <jansson.h>
+
+#include "sync/common/db.h"
+#include "sync/proto/scope.h"
+
+#define MIRROR_NAME_CAP 33
+
+struct mirror {
+    char name[MIRROR_NAME_CAP];
+    struct scope scope;
+    int64_t scopegen;
+};
+
+void mirror_release(struct mirror *m);
+
+/* --- the registry; any connection --- */
+
+/* NAME is [a-z0-9_-]{1,32}. -EEXIST when it is there. *token is malloc'd. Empty write: the default.
+ */
+int mirrors_add(struct db *db, const char *name, const struct strlist *read,
+                const struct strlist *write, const char *url, char **token, struct err *e);
+int mirrors_remove(struct db *db, const char *name, struct err *e);
+/* By token: 1, 0 (unknown) or -errno. */
+int mirrors_find(struct db *db, const char *token, struct mirror *ret);
+/* Calls fn for each. */
+int mirrors_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg);
+
+/* --- reports; thread safe --- */
+
+struct mirrors *mirrors_new(void);
+void mirrors_free(struct mirrors *s);
+/* Remembers a report (POST /v1/state), or with NULL only that the mirror was seen, and its cursor's
+ * seq (-1: not told). */
+void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq);
+/* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind"…}; new. */
+json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head);
+
+#endif

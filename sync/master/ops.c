@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/master/apply.h"
+#include "sync/proto/json.h"
+#include "sync/proto/wire.h"
+
+#define ANSWERS_KEPT 2000 /* per outbox; a mirror retries far fewer */
+
+static int parse_outbox(json_t *o, char *out, struct err *e)
+{
+    const char *text = NULL;
+    int r = json_get_text(o, "outbox", &text, e);
+
+    if (r < 0)
+        return r;
+    if (strlen(text) < 8 || strlen(text) > 64 || strspn(text, "0123456789abcdef") != strlen(text))
+        return err_set(e, EPROTO, "'outbox' is not 8 to 64 hexadecimal digits");
+    strcpy(out, text);
+    return 0;
+}
+
+int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch **ret,
+              struct err *e)
+{
+    struct ops_batch *b = xcalloc(1, sizeof(*b));
+    json_error_t why;
+    json_t *o = json_loadb(text ? text : "", len, 0, &why), *list = json_object_get(o, "ops");
+    int r = 0;
+
+    b->answers = json_array();
+    if (!json_is_object(o))
+        r = err_set(e, EPROTO, "the body is not a JSON object: %s", why.text);
+    else if (!json_is_array(list) || json_array_size(list) > WIRE_OPS_MAX)
+        r = err_set(e, EPROTO, "'ops' is not a list of at most %d operations", WIRE_OPS_MAX);
+    else
+        r = parse_outbox(o, b->outbox, e);
+    if (r == 0)
+        b->ops = xcalloc(json_array_size(list) + 1, sizeof(*b->ops));
+    for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+        r = op_from_json(json_array_get(list, i), &b->ops[i], e);
+        if (r == 0)
+            b->n++;
+    }
+    json_decref(o);
+    if (r < 0) {
+        ops_free(b);
+        return r;
+    }
+    b->who = *who;
+    memset(who, 0, sizeof(*who));
+    *ret = b;
+    return 0;
+}
+
+void ops_free(struct ops_batch *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->n; i++)
+        op_release(&b->ops[i]);
+    free(b->ops);
+    json_decref(b->answers);
+    mirror_release(&b->who);
+    free(b);
+}
+
+/* 1: answered before (appended) or cloned; 0: new; -errno. */
+static int known(struct db *db, struct ops_batch *b, const struct op *op, const struct hash *digest)
+{
+    sqlite3_stmt *st;
+    struct hash old;
+    int64_t highest = 0;
+    int r = db_get_int(db, 0, &highest, "SELECT max(n) FROM outbox WHERE mirror=? AND id=?", "ss",
+                       b->who.name, b->outbox);
+
+    if (r < 0 || op->n > highest)
+        return r;
+    st = db_query(db, "SELECT digest, answer FROM outbox WHERE mirror=? AND id=? AND n=?", "ssi",
+                  b->who.name, b->outbox, op->n);
+    r = db_step(db, st);
+    if (r < 0)
+        return r;
+    if (r == 1)
+        db_col_hash(st, 0, &old);
+    if (r == 0 || !hash_eq(&old, digest))
+        b->cloned = true;
+    else
+        json_array_append_new(b->answers, json_loads(db_col_text(st, 1), 0, NULL));
+    if (r == 1)
+        db_done(st);
+    return 1;
+}
+
+static int remember(struct db *db, struct ops_batch *b, const struct op *op,
+                    const struct hash *digest, json_t *answer)
+{
+    char *text = json_dumps(answer, JSON_COMPACT);
+    int r = text ? db_run(db, "INSERT INTO outbox(mirror,id,n,digest,answer) VALUES(?,?,?,?,?)",
+                          "ssihs", b->who.name, b->outbox, op->n, digest, text)
+                 : -ENOMEM;
+
+    free(text);
+    if (r >= 0)
+        r = db_run(db, "DELETE FROM outbox WHERE mirror=? AND id=? AND n<=?", "ssi", b->who.name,
+                   b->outbox, op->n - ANSWERS_KEPT);
+    return r < 0 ? r : 0;
+}
+
+int ops_apply(struct master *m, struct ops_batch *b, bool fit)
+{
+    struct db *db = m->tree->db;
+
+    for (size_t i = 0; i < b->n; i++) {
+        struct op_answer a = {.n = b->ops[i].n};
+        struct hash digest;
+        json_t *o;
+        bool later;
+        int r;
+
+        op_digest(&b->ops[i], &digest);
+        r = known(db, b, &b->ops[i], &digest);
+        if (r < 0 || b->cloned)
+            return r < 0 ? r : 0;
+        if (r == 1)
+            continue;
+        if (fit) {
+            r = apply_op(m, &b->who, &b->ops[i], &a);
+        } else {
+            a.result = RESULT_LATER;
+            a.code = xstrdup(WIRE_E_UNAVAILABLE);
+            a.error = xstrdup("the master's folder is away");
+        }
+        o = op_answer_to_json(&a);
+        later = a.result == RESULT_LATER;
+        op_answer_release(&a);
+        if (r == 0 && !later)
+            r = remember(db, b, &b->ops[i], &digest, o);
+        json_array_append_new(b->answers, o);
+        if (r < 0 || later)
+            return r;
+    }
+    return 0;
+}
+
+void ops_finish(struct master *m, struct ops_batch *b, int r)
+{
+    b->error = r;
+    b->head = m->head;
+    b->done(b->arg, b);
+}

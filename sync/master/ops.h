@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops: what a mirror asks for, applied in order by the committer: keys (a retry gets its old
+ * answer), scope, preconditions against the tree and the actual file, conflict copies.
+ */
+#ifndef EEFS_MASTER_OPS_H
+#define EEFS_MASTER_OPS_H
+
+#include <jansson.h>
+
+#include "sync/master/master.h"
+#include "sync/master/mirrors.h"
+#include "sync/proto/op.h"
+
+struct ops_batch {
+    struct mirror who; /* owned */
+    char outbox[65];
+    struct op *ops; /* owned */
+    size_t n;
+    json_t *answers; /* array */
+    int64_t head;
+    bool cloned; /* a counter came with another digest: refuse the request */
+    int error;   /* the transaction failed: -errno */
+    void (*done)(void *arg, struct ops_batch *b);
+    void *arg;
+};
+
+/* From {"outbox":…,"ops":[…]}; 0 or -EPROTO. `who` is moved. */
+int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch **ret,
+              struct err *e);
+void ops_free(struct ops_batch *b);
+
+/* --- for the committer --- */
+
+/* Within the transaction. `fit` false: the root is away, all is answered "later". 0 or -errno of
+ * the database. */
+int ops_apply(struct master *m, struct ops_batch *b, bool fit);
+/* After the commit (r its result): calls b->done. */
+void ops_finish(struct master *m, struct ops_batch *b, int r);
+
+#endif

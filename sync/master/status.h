@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* status: the control socket RUNDIR/master-<first 8 digits of the id>.sock with {"cmd":"status"}.
+ */
+#ifndef EEFS_MASTER_STATUS_H
+#define EEFS_MASTER_STATUS_H
+
+#include "sync/common/err.h"
+#include "sync/master/master.h"
+
+struct status;
+
+int status_start(struct master *m, const char *rundir, struct status **ret, struct err *e);
+void status_stop(struct status *s);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/tree.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+
+#define APP_ID 0x6565666d /* "eefm" */
+
+static const char *const schema[] = {
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
+    "CREATE TABLE entry(dir BLOB NOT NULL, name BLOB NOT NULL, type INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB, target BLOB,"
+    " seq INTEGER NOT NULL, moved_from BLOB, ino INTEGER NOT NULL, dev INTEGER NOT NULL,"
+    " ctime INTEGER NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY(dir,name)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX entry_seq ON entry(seq);"
+    "CREATE INDEX entry_hash ON entry(hash) WHERE type=1;"
+    "CREATE TABLE timeline(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER,"
+    " started INTEGER NOT NULL);"
+    "CREATE TABLE mirror(name TEXT PRIMARY KEY, token BLOB NOT NULL UNIQUE, read TEXT NOT NULL,"
+    " write TEXT NOT NULL, scopegen INTEGER NOT NULL, url TEXT, made INTEGER NOT NULL);"
+    "CREATE TABLE outbox(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, answer TEXT NOT NULL, PRIMARY KEY(mirror,id,n)) WITHOUT ROWID",
+};
+
+void row_release(struct row *r)
+{
+    entry_release(&r->e);
+    memset(r, 0, sizeof(*r));
+}
+
+int tree_db_open(const char *path, int flags, struct db **ret, struct err *e)
+{
+    struct db *db = NULL;
+    int r = db_open(path, flags, &db, e);
+
+    if (r < 0)
+        return r;
+    if (!(flags & DB_READ_ONLY))
+        r = db_migrate(db, APP_ID, schema, sizeof(schema) / sizeof(schema[0]), e);
+    if (r < 0)
+        db_close(db);
+    else
+        *ret = db;
+    return r;
+}
+
+void tree_row(sqlite3_stmt *st, struct row *ret)
+{
+    char *dir = xstrdup(db_col_text(st, 0));
+
+    memset(ret, 0, sizeof(*ret));
+    ret->e.path = path_join(dir, db_col_text(st, 1));
+    free(dir);
+    ret->e.type = (enum entry_type)sqlite3_column_int(st, 2);
+    ret->e.size = sqlite3_column_int64(st, 3);
+    ret->e.mtime = sqlite3_column_int64(st, 4);
+    ret->e.mode = (uint32_t)sqlite3_column_int(st, 5);
+    db_col_hash(st, 6, &ret->e.hash);
+    if (sqlite3_column_type(st, 7) != SQLITE_NULL)
+        ret->e.target = xstrdup(db_col_text(st, 7));
+    ret->e.seq = sqlite3_column_int64(st, 8);
+    if (sqlite3_column_type(st, 9) != SQLITE_NULL)
+        ret->e.moved_from = xstrdup(db_col_text(st, 9));
+    ret->ino = sqlite3_column_int64(st, 10);
+    ret->dev = sqlite3_column_int64(st, 11);
+    ret->ctime = sqlite3_column_int64(st, 12);
+    ret->seen = sqlite3_column_int64(st, 13);
+}
+
+int tree_get(struct db *db, const char *path, struct row *ret)
+{
+    char *dir = path_parent(path);
+    sqlite3_stmt *st = db_query(db, "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND name=?",
+                                "pp", dir, path_base(path));
+    int r = db_step(db, st);
+
+    free(dir);
+    if (r == 1) {
+        tree_row(st, ret);
+        db_done(st);
+    }
+    return r;
+}
+
+int tree_names(struct db *db, const char *dir, struct strlist *ret)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT name FROM entry WHERE dir=? AND type!=0 ORDER BY name", "p", dir);
+    int r;
+
+    while ((r = db_step(db, st)) == 1)
+        strlist_add(ret, db_col_text(st, 0));
+    return r;
+}
+
+int tree_has_children(struct db *db, const char *dir)
+{
+    int64_t n = 0;
+    int r = db_get_int(db, 0, &n, "SELECT 1 FROM entry WHERE dir=? AND type!=0 LIMIT 1", "p", dir);
+
+    return r < 0 ? r : (int)n;
+}
+
+int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),
+                   void *arg, struct row *ret)
+{
+    sqlite3_stmt *st = db_query(
+        db, "SELECT " TREE_COLUMNS " FROM entry WHERE hash=? AND type=1 ORDER BY seq DESC", "h", h);
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        struct row row;
+
+        tree_row(st, &row);
+        if (fits(arg, row.e.path)) {
+            *ret = row;
+            db_done(st);
+            return 1;
+        }
+        row_release(&row);
+    }
+    return r;
+}
+
+bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current, int64_t head)
+{
+    int64_t last = -1;
+
+    if (strcmp(timeline, current) == 0)
+        return seq <= head;
+    if (db_get_int(db, -1, &last, "SELECT last FROM timeline WHERE id=?", "s", timeline) < 0)
+        return false;
+    return seq <= last;
+}
+
+static int load_id(struct db *db, char *id, bool *known)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT value FROM meta WHERE key='id'", "");
+    struct buf hex = BUF_INIT;
+    uint8_t raw[16];
+    int64_t any = 0;
+    int r = db_step(db, st);
+
+    if (r == 1) {
+        snprintf(id, 33, "%s", db_col_text(st, 0));
+        db_done(st);
+    }
+    if (r == 0) {
+        file_random(raw, sizeof(raw));
+        hex_encode(&hex, raw, sizeof(raw));
+        snprintf(id, 33, "%s", hex.data);
+        r = db_run(db, "INSERT INTO meta(key,value) VALUES('id',?)", "s", id);
+    }
+    if (r >= 0)
+        r = db_get_int(db, 0, &any, "SELECT 1 FROM entry LIMIT 1", "");
+    buf_release(&hex);
+    *known = any != 0;
+    return r < 0 ? r : 0;
+}
+
+int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err *e)
+{
+    struct buf hex = BUF_INIT;
+    uint8_t raw[8];
+    int64_t last = 0;
+    int r = db_begin(t->db);
+
+    if (r == 0)
+        r = load_id(t->db, id, known);
+    if (r == 0)
+        r = db_get_int(t->db, 0, &t->seq, "SELECT max(seq) FROM entry", "");
+    if (r == 0)
+        r = db_get_int(t->db, 0, &last, "SELECT max(last) FROM timeline", "");
+    if (r == 0) {
+        if (last > t->seq)
+            t->seq = last;
+        r = db_run(t->db, "UPDATE timeline SET last=? WHERE last IS NULL", "i", t->seq);
+    }
+    if (r >= 0) {
+        file_random(raw, sizeof(raw));
+        hex_encode(&hex, raw, sizeof(raw));
+        snprintf(timeline, 17, "%s", hex.data);
+        r = db_run(t->db, "INSERT INTO timeline(id,first,last,started) VALUES(?,?,NULL,?)", "sii",
+                   timeline, t->seq, clock_wall_ns());
+    }
+    buf_release(&hex);
+    if (r >= 0)
+        r = db_commit(t->db);
+    if (r >= 0)
+        r = db_sync(t->db);
+    if (r < 0) {
+        db_error(t->db, e, "cannot open a timeline");
+        db_rollback(t->db);
+    }
+    return r;
+}
+
+static int write_row(struct tree *t, const struct row *r)
+{
+    char *dir = path_parent(r->e.path);
+    int res = db_run(
+        t->db, "INSERT OR REPLACE INTO entry(" TREE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "ppiiiihpipiiii", dir, path_base(r->e.path), (int64_t)r->e.type, r->e.size, r->e.mtime,
+        (int64_t)r->e.mode, &r->e.hash, r->e.target, r->e.seq, r->e.moved_from, r->ino, r->dev,
+        r->ctime, r->seen);
+
+    free(dir);
+    return res < 0 ? res : 0;
+}
+
+int tree_put(struct tree *t, struct row *r)
+{
+    r->e.seq = ++t->seq;
+    return write_row(t, r);
+}
+
+int tree_touch(struct tree *t, const struct row *r)
+{
+    return write_row(t, r);
+}
+
+int tree_remove(struct tree *t, const char *path)
+{
+    char *from = xasprintf("%s/", path), *to = xasprintf("%s0", path); /* '/' + 1 */
+    char *parent = path_parent(path);
+    struct strlist gone = {0};
+    sqlite3_stmt *st = db_query(t->db,
+                                "SELECT dir,name FROM entry WHERE type!=0 AND (dir=? OR (dir>? AND "
+                                "dir<?)) UNION ALL SELECT dir,name FROM entry WHERE dir=? AND "
+                                "name=? AND type!=0",
+                                "ppppp", path, from, to, parent, path_base(path));
+    int r, n = 0;
+
+    while ((r = db_step(t->db, st)) == 1) {
+        char *dir = xstrdup(db_col_text(st, 0));
+        char *p = path_join(dir, db_col_text(st, 1));
+        strlist_add(&gone, p);
+        free(p);
+        free(dir);
+    }
+    for (size_t i = 0; r == 0 && i < gone.n; i++, n++) {
+        char *dir = path_parent(gone.v[i]);
+        r = db_run(t->db,
+                   "UPDATE entry SET type=0, seq=?, moved_from=NULL, target=NULL, ino=0, ctime=0 "
+                   "WHERE dir=? AND name=?",
+                   "ipp", ++t->seq, dir, path_base(gone.v[i]));
+        r = r < 0 ? r : 0;
+        free(dir);
+    }
+    strlist_release(&gone);
+    free(parent);
+    free(from);
+    free(to);
+    return r < 0 ? r : n;
+}
+
+void row_from_stat(struct row *r, const struct stat *st)
+{
+    r->e.type = S_ISREG(st->st_mode) ? ENTRY_FILE : S_ISDIR(st->st_mode) ? ENTRY_DIR : ENTRY_LINK;
+    r->e.size = S_ISREG(st->st_mode) ? st->st_size : 0;
+    r->e.mtime = file_mtime_ns(st);
+    r->e.mode = st->st_mode & 07777;
+    r->ino = (int64_t)st->st_ino;
+    r->dev = (int64_t)st->st_dev;
+    r->ctime = file_ctime_ns(st);
+}
+
+bool row_matches(const struct row *r, const struct stat *st)
+{
+    struct row now = {0};
+
+    row_from_stat(&now, st);
+    return r->e.type == now.e.type && r->e.size == now.e.size && r->e.mtime == now.e.mtime &&
+           r->e.mode == now.e.mode && r->ino == now.ino && r->ctime == now.ctime;
+}

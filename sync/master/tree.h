@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree: the master's index in SQLite: one row per path with its newest seq; a tombstone is a row of
+ * type ENTRY_GONE that keeps the last hash. Next to it the timelines.
+ *
+ * Reading functions take any connection of the database; struct tree is the one writer's (the
+ * committer's thread) and hands out seqs.
+ */
+#ifndef EEFS_MASTER_TREE_H
+#define EEFS_MASTER_TREE_H
+
+#include <sys/stat.h>
+
+#include "sync/common/db.h"
+#include "sync/common/opt.h"
+#include "sync/proto/entry.h"
+
+/* An entry with what the master knows of the file behind it. */
+struct row {
+    struct entry e;
+    int64_t ino, dev, ctime; /* as of the last look */
+    int64_t seen;            /* wall ns when the content was read */
+};
+
+void row_release(struct row *r);
+
+/* Opens and migrates; used by serve and by the mirror commands. */
+int tree_db_open(const char *path, int flags, struct db **ret, struct err *e);
+
+/* The row of a path, tombstones too: 1, 0 (none) or -errno. */
+int tree_get(struct db *db, const char *path, struct row *ret);
+/* Names of the live children of `dir`, in byte order. */
+int tree_names(struct db *db, const char *dir, struct strlist *ret);
+/* 1 when `dir` has a live child, 0, -errno. */
+int tree_has_children(struct db *db, const char *dir);
+/* Fills *ret from a row of a query with TREE_COLUMNS. */
+#define TREE_COLUMNS "dir,name,type,size,mtime,mode,hash,target,seq,moved_from,ino,dev,ctime,seen"
+void tree_row(sqlite3_stmt *st, struct row *ret);
+/* A live file with that content: calls `fits` for each path until it returns true, fills *ret.
+ * 1, 0 or -errno. */
+int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),
+                   void *arg, struct row *ret);
+
+/* True when the timeline is known and `seq` not beyond its end; `current` ends at `head`. */
+bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current,
+                int64_t head);
+
+struct tree {
+    struct db *db;
+    int64_t seq; /* last one given out; reset to the committed one when a transaction fails */
+};
+
+/* Reads the last seq, closes the previous timeline there and opens a new one (into `timeline`, 17
+ * bytes). `id` (33 bytes): the master's id, made at the first start. *known: it has a tree. */
+int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err *e);
+
+/* Writes the row with a new seq (also into r->e.seq). */
+int tree_put(struct tree *t, struct row *r);
+/* The same without a new seq: only what the master knows of the file. */
+int tree_touch(struct tree *t, const struct row *r);
+/* Tombstones the path and everything below it that is live. Number of tombstones or -errno. */
+int tree_remove(struct tree *t, const char *path);
+
+/* Copies the file's stat into the row (size, mtime, mode, ino, dev, ctime; type by S_IFMT). */
+void row_from_stat(struct row *r, const struct stat *st);
+/* The row was made from exactly this file state. */
+bool row_matches(const struct row *r, const struct stat *st);
+
+#endif

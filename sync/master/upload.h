@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * upload: contents that mirrors send ahead of the operation that names them. Staged per mirror in
+ * `.eefs/staging/up-<mirror>-<hash>` (".part" until verified): what one mirror uploaded is no
+ * other's. A newer request for the same content takes over from an older one, whose connection may
+ * be dead. Thread safe; one request drives one struct upload.
+ */
+#ifndef EEFS_MASTER_UPLOAD_H
+#define EEFS_MASTER_UPLOAD_H
+
+#include "sync/master/master.h"
+
+struct upload;
+
+struct uploads *uploads_new(struct master *m);
+void uploads_free(struct uploads *u);
+/* Removes what earlier runs left behind and no retry will ask for. */
+void uploads_clean(struct uploads *u);
+
+/* Bytes staged so far; *complete when verified. 0 or -errno. */
+int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int64_t *have,
+                bool *complete);
+/* Opens for writing from offset `at` (0: anew); `total` bytes in all, -1 unknown. -ESPIPE: `at` is
+ * not where the staged part ends; -ENOSPC. */
+int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, int64_t at,
+                 int64_t total, struct upload **ret);
+/* 0, -ECANCELED (a newer request took over) or -errno. */
+int upload_write(struct upload *up, const void *data, size_t len);
+/* Ends and frees. With *have == total the content is verified: 1 complete, 0 partial, -EBADMSG
+ * (thrown away). */
+int upload_end(struct upload *up, bool complete, int64_t *have);
+
+/* Moves the mirror's complete content to the staging file `name`. -ENOENT: not uploaded. */
+int upload_take(struct uploads *u, const char *mirror, const struct hash *h, const char *name);
+
+#endif

@@ -246,7 +246,10 @@ class Master:
             headers["Authorization"] = "Bearer " + token
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * SLOW)
         try:
-            connection.request(method, path, body, headers)
+            try:
+                connection.request(method, path, body, headers)
+            except BrokenPipeError:
+                pass  # refused before the whole body was sent: the answer is there
             return Answer(connection.getresponse())
         finally:
             connection.close()
@@ -368,8 +371,12 @@ class Mount:
 
     def synced(self):
         """All local changes are on the master."""
-        out = self.site.run("eefs-status", "--wait", "--timeout", "20s", check=False)
-        assert out.returncode == 0, out.stdout + out.stderr
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(30 * SLOW)
+            s.connect(os.path.join(self.site.rundir, "mount-%s.sock" % self.instance))
+            s.sendall(b'{"cmd":"wait","timeout_ms":%d}\n' % (20_000 * SLOW))
+            answer = json.loads(s.makefile().readline())
+        assert answer["ok"], answer
 
     def cleanup(self):
         if self.point in mounts() and (self.process is None or self.process.running()):
@@ -527,9 +534,16 @@ class Site:
         return link
 
     def status(self):
-        """(exit code, JSON) of eefs-status."""
+        """(exit code, JSON) of eefs-status; other mounts of this machine are left out of both."""
         out = self.run("eefs-status", "--json", check=False)
-        return out.returncode, json.loads(out.stdout)
+        status, code = json.loads(out.stdout), out.returncode
+        ours = [m for m in status["mounts"] if m["mountpoint"].startswith(self.base + "/")]
+        if len(ours) < len(status["mounts"]):
+            codes = {"OK": 0, "SYNCING": 0, "DEGRADED": 1, "ISOLATED": 1, "FAILED": 2}
+            every = ours + status["masters"] + status["imports"]
+            code = max((codes.get(x["state"], 3) for x in every), default=3)
+            status["mounts"] = ours
+        return code, status
 
     def stop_all(self):
         """Whatever happened: no process and no mount of ours stays."""

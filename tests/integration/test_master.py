@@ -283,7 +283,7 @@ def test_upload_resume_and_digest(master):
 
     bad = master.request("PUT", "/v1/o/%s?outbox=%s" % (content_name(b"right"), BOX), body=b"wrong")
     assert bad.status == 422 and bad.code == "digest"
-    inline = put(2, "uploads/bad.txt", b"right", data=base64.b64encode(b"wrong").decode())
+    inline = dict(put(2, "uploads/bad.txt", b"right"), data=base64.b64encode(b"wrong").decode())
     answer = master.ops(BOX, inline)
     assert answer.status in (400, 422) or answers(answer)[0]["result"] in ("refused", "later")
     assert not os.path.exists(master.path("uploads/bad.txt"))

@@ -23,7 +23,8 @@
 /* What libfuse last complained about: it prints and returns only -1. One session per process. */
 static char fuse_message[MESSAGE_MAX_LEN];
 
-static void fuse_says(enum fuse_log_level level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+fuse_says(enum fuse_log_level level, const char *fmt, va_list ap)
 {
     char text[MESSAGE_MAX_LEN];
 

@@ -482,10 +482,11 @@ static int move_rows(struct apply *j, const char *from, const char *to)
     char *low = xasprintf("%s/", from), *high = xasprintf("%s0", from);
     struct row *rows = NULL;
     size_t n = 0, cap = 0;
-    sqlite3_stmt *st = db_query(t->db,
-                                "SELECT " TREE_COLUMNS " FROM entry WHERE type!=0 AND (dir=? OR "
-                                "(dir>? AND dir<?)) ORDER BY dir, name",
-                                "ppp", from, low, high);
+    sqlite3_stmt *st =
+        db_query(t->db,
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
+                 "ppp", from, low, high);
     int r;
 
     while ((r = db_step(t->db, st)) == 1) {

@@ -31,7 +31,7 @@ struct committer {
     pthread_cond_t more, room;
     struct job *first, **last;
     size_t n;
-    bool stopping;
+    bool stopping, stopped; /* stopped: the thread has ended */
 };
 
 static void observation_free(struct observation *o)
@@ -43,16 +43,38 @@ static void observation_free(struct observation *o)
     free(o);
 }
 
+static void finish(struct master *m, struct job *jobs, int r)
+{
+    for (struct job *next; jobs; jobs = next) {
+        next = jobs->next;
+        if (jobs->ops)
+            ops_finish(m, jobs->ops, r);
+        if (jobs->scanned && !atomic_exchange(&m->scanned, true))
+            log_info("the first scan has ended: %lld changes in all", (long long)m->head);
+        if (r < 0 && jobs->o)
+            index_push(m->index, jobs->o->path, INDEX_DEEP, 5000);
+        observation_free(jobs->o);
+        free(jobs);
+    }
+}
+
 static void push(struct committer *c, struct job *j, bool may_wait)
 {
+    bool stopped;
+
     mutex_lock(&c->lock);
     while (may_wait && c->n >= QUEUE_MAX && !c->stopping)
         cond_wait(&c->room, &c->lock);
-    *c->last = j;
-    c->last = &j->next;
-    c->n++;
-    cond_signal(&c->more);
+    stopped = c->stopped;
+    if (!stopped) {
+        *c->last = j;
+        c->last = &j->next;
+        c->n++;
+        cond_signal(&c->more);
+    }
     mutex_unlock(&c->lock);
+    if (stopped)
+        finish(c->m, j, -ESHUTDOWN);
 }
 
 void committer_observe(struct committer *c, struct observation *o)
@@ -135,21 +157,6 @@ static struct job *take(struct committer *c)
     return first;
 }
 
-static void finish(struct master *m, struct job *jobs, int r)
-{
-    for (struct job *next; jobs; jobs = next) {
-        next = jobs->next;
-        if (jobs->ops)
-            ops_finish(m, jobs->ops, r);
-        if (jobs->scanned && !atomic_exchange(&m->scanned, true))
-            log_info("the first scan has ended: %lld changes in all", (long long)m->head);
-        if (r < 0 && jobs->o)
-            index_push(m->index, jobs->o->path, INDEX_DEEP, 5000);
-        observation_free(jobs->o);
-        free(jobs);
-    }
-}
-
 static void run_batch(struct committer *c, struct job *jobs)
 {
     struct master *m = c->m;
@@ -223,6 +230,18 @@ void committer_stop(struct committer *c)
     cond_broadcast(&c->room);
     mutex_unlock(&c->lock);
     thread_join(c->thread);
+    mutex_lock(&c->lock);
+    c->stopped = true;
+    mutex_unlock(&c->lock);
+    /* What slipped in between the thread's last look and now. */
+    finish(c->m, c->first, -ESHUTDOWN);
+    c->first = NULL;
+}
+
+void committer_free(struct committer *c)
+{
+    if (!c)
+        return;
     cond_destroy(&c->more);
     cond_destroy(&c->room);
     mutex_destroy(&c->lock);

@@ -29,8 +29,10 @@ struct observation {
 struct ops_batch;
 
 int committer_start(struct master *m, struct committer **ret, struct err *e);
-/* Finishes what is queued, ends the thread. */
+/* Finishes what is queued and ends the thread; operations that come later are answered with
+ * -ESHUTDOWN. */
 void committer_stop(struct committer *c);
+void committer_free(struct committer *c);
 /* Takes over o and what it owns. Blocks while the queue is long; never called by the committer. */
 void committer_observe(struct committer *c, struct observation *o);
 /* Never blocks; b->done is called in the committer's thread once the answers are durable. */

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
@@ -139,6 +141,17 @@ static void print_mirror(void *arg, const struct mirror *m)
     putchar('\n');
 }
 
+/* Root works as the user that serves, so that what is created here can be opened by it. */
+static void become_owner(const char *state)
+{
+    struct stat st;
+
+    if (geteuid() != 0 || stat(state, &st) < 0 || st.st_uid == 0)
+        return;
+    if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
+        log_warn("cannot work as the owner of '%s'", state);
+}
+
 static int mirror_run(const struct mirror_options *o, int nargs, char **args, struct err *e)
 {
     const char *verb = args[0];
@@ -146,10 +159,12 @@ static int mirror_run(const struct mirror_options *o, int nargs, char **args, st
     struct db *db = NULL;
     int r = file_mkdirs(o->state, 0700);
 
-    if (r < 0)
+    if (r < 0) {
         err_sys(e, -r, "cannot create the state folder '%s'", o->state);
-    else
+    } else {
+        become_owner(o->state);
         r = tree_db_open(path, 0, &db, e);
+    }
     free(path);
     if (r < 0)
         return r;

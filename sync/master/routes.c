@@ -120,7 +120,21 @@ static enum MHD_Result reset(struct request *q)
     return reply_error(q, 409, WIRE_E_RESET, "that cursor is unknown or stale: list again");
 }
 
-/* The scope may have changed while the poll was parked; so may everything else. */
+static int authenticate(struct request *q)
+{
+    const char *v = MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Authorization");
+    struct db *db;
+    int r;
+
+    if (!v || strncasecmp(v, "Bearer ", 7) != 0 || strlen(v) > 512)
+        return 0;
+    db = db_pool_get(q->m->pool);
+    mirror_release(&q->who);
+    r = db ? mirrors_find(db, v + 7, &q->who) : -EIO;
+    db_pool_put(q->m->pool, db);
+    return r;
+}
+
 static int page(struct request *q, struct buf *out, struct cursor *next, size_t *n)
 {
     struct db *db = db_pool_get(q->m->pool);
@@ -138,6 +152,10 @@ static enum MHD_Result run_changes(struct request *q)
     size_t n = 0;
     int r;
 
+    /* While it was parked the scope may have changed or the mirror been removed. */
+    if (q->parked.conn && (r = authenticate(q)) <= 0)
+        return r < 0 ? reply_error(q, 503, WIRE_E_UNAVAILABLE, "the database cannot be read")
+                     : reply_error(q, 401, WIRE_E_UNAUTHORIZED, "the token is no longer valid");
     for (;;) {
         buf_clear(&out);
         r = page(q, &out, &next, &n);
@@ -263,20 +281,6 @@ static enum MHD_Result run_healthz(struct request *q)
 }
 
 /* --- routing --- */
-
-static int authenticate(struct request *q)
-{
-    const char *v = MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Authorization");
-    struct db *db;
-    int r;
-
-    if (!v || strncasecmp(v, "Bearer ", 7) != 0 || strlen(v) > 512)
-        return 0;
-    db = db_pool_get(q->m->pool);
-    r = db ? mirrors_find(db, v + 7, &q->who) : -EIO;
-    db_pool_put(q->m->pool, db);
-    return r;
-}
 
 static bool body_fits(struct request *q)
 {

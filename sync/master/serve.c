@@ -176,6 +176,7 @@ static void stop(struct server *s)
     committer_stop(m->committer);
     routes_stop(s->routes);
     index_free(m->index);
+    committer_free(m->committer);
     feed_free(m->feed);
     uploads_free(m->uploads);
     root_close(m->root);

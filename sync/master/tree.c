@@ -231,11 +231,12 @@ int tree_remove(struct tree *t, const char *path)
     char *from = xasprintf("%s/", path), *to = xasprintf("%s0", path); /* '/' + 1 */
     char *parent = path_parent(path);
     struct strlist gone = {0};
-    sqlite3_stmt *st = db_query(t->db,
-                                "SELECT dir,name FROM entry WHERE type!=0 AND (dir=? OR (dir>? AND "
-                                "dir<?)) UNION ALL SELECT dir,name FROM entry WHERE dir=? AND "
-                                "name=? AND type!=0",
-                                "ppppp", path, from, to, parent, path_base(path));
+    sqlite3_stmt *st =
+        db_query(t->db,
+                 "SELECT dir,name FROM entry WHERE dir=? AND type!=0 UNION ALL "
+                 "SELECT dir,name FROM entry WHERE dir>? AND dir<? AND type!=0 UNION ALL "
+                 "SELECT dir,name FROM entry WHERE dir=? AND name=? AND type!=0",
+                 "ppppp", path, from, to, parent, path_base(path));
     int r, n = 0;
 
     while ((r = db_step(t->db, st)) == 1) {

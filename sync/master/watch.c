@@ -19,7 +19,8 @@
 #define EVENTS                                                                                     \
     (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
      IN_ONLYDIR | IN_EXCL_UNLINK)
-#define NOT_CLOSED_MS 1000 /* a created file: usually its close comes first */
+#define NOT_CLOSED_MS 20  /* a created file: usually its close comes first */
+#define MOVED_MS      100 /* the new name is published first, so that no mirror sees neither */
 
 struct watch {
     struct master *m;
@@ -85,6 +86,7 @@ static void event(struct watch *w, const struct inotify_event *ev)
 {
     char *dir = NULL, *path;
     int flags = 0;
+    int64_t delay = 0;
 
     if (ev->mask & IN_Q_OVERFLOW) {
         log_warn("too many changes at once for the watch queue; scanning '%s'",
@@ -114,8 +116,11 @@ static void event(struct watch *w, const struct inotify_event *ev)
             flags |= INDEX_DEEP;
         if (ev->mask & IN_CLOSE_WRITE)
             flags |= INDEX_FORCE;
-        index_push(w->m->index, path, flags,
-                   (ev->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE ? 20 : 0);
+        if (ev->mask & IN_MOVED_FROM)
+            delay = MOVED_MS;
+        else if ((ev->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE)
+            delay = NOT_CLOSED_MS;
+        index_push(w->m->index, path, flags, delay);
     }
     free(path);
 }

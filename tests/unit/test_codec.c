@@ -65,8 +65,7 @@ static void entry_refuses(void **state)
         "{\"path\":\"a\",\"seq\":-1,\"type\":\"gone\"}",
         "{\"path\":\"a\",\"seq\":1,\"type\":\"socket\"}",
         "{\"path\":\"\",\"seq\":1,\"type\":\"gone\"}",
-        "{\"path\":\"a\",\"seq\":1,\"type\":\"file\",\"mtime\":0,\"mode\":1,\"size\":1,\"hash\":"
-        "\"x\"}",
+        "{\"path\":\"a\",\"seq\":1,\"type\":\"file\",\"mtime\":0,\"mode\":1,\"hash\":\"x\"}",
         "{\"path\":\"a\",\"seq\":1,\"type\":\"dir\",\"mtime\":0,\"mode\":65535}",
         "{\"path\":\"a\",\"seq\":1,\"type\":\"link\",\"mtime\":0,\"mode\":511,\"target\":\"\"}",
     };

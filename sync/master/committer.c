@@ -172,14 +172,14 @@ static void run_batch(struct committer *c, struct job *jobs)
             r = ops_apply(m, j->ops, ok);
         }
     }
-    crash_point("master.commit.before");
+    crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
     if (r == 0)
         r = db_commit(m->tree->db);
     else
         db_rollback(m->tree->db);
     if (r < 0)
         m->tree->seq = before;
-    crash_point("master.commit.done");
+    crash_point(any_ops ? "master.ops.committed" : "master.index.committed");
     if (r == 0 && any_ops)
         r = db_sync(m->tree->db);
     if (r < 0)

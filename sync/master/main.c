@@ -45,7 +45,7 @@ static int fail(const struct err *e, int code)
 
 static int cmd_serve(int argc, char **argv)
 {
-    struct serve_options o = {0};
+    static struct serve_options o; /* option texts live until exit */
     struct err e = {0};
     const struct opt table[] = {
         {OPT_STRING, "root", "DIR", &o.root, NULL, 0, 0, "the folder to serve"},
@@ -181,7 +181,7 @@ static int mirror_run(const struct mirror_options *o, int nargs, char **args, st
 
 static int cmd_mirror(int argc, char **argv)
 {
-    struct mirror_options o = {0};
+    static struct mirror_options o; /* option texts live until exit */
     struct err e = {0};
     const struct opt table[] = {
         {OPT_STRING, "state", "DIR", &o.state, NULL, 0, 0, "the master's state folder"},

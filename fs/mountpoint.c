@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@
 #include "sync/common/file.h"
 
 #define MOUNTINFO_MAX (16 << 20)
-#define PROBE_MS      5000 /* a mount that does not answer a stat for so long is no dead one */
+#define PROBE_MS      5000 /* a mount that does not answer for so long is no dead one */
 
 /* Octal escapes of mountinfo (space, tab, newline, backslash), in place. */
 static void unescape(char *s)
@@ -80,19 +81,19 @@ static int mounted_type(const char *path, char **ret, struct err *e)
     return 0;
 }
 
-/* stat(2) by a child, for it may hang. 0, -errno, -ETIMEDOUT. */
+/* statvfs(3), which no cache answers, by a child, for it may hang. 0, -errno, -ETIMEDOUT. */
 static int probe(const char *path)
 {
     int fds[2], code = 0;
     struct pollfd p;
-    struct stat st;
+    struct statvfs st;
     pid_t pid;
 
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
     pid = fork();
     if (pid == 0) {
-        code = stat(path, &st) < 0 ? errno : 0;
+        code = statvfs(path, &st) < 0 ? errno : 0;
         _exit(write(fds[1], &code, sizeof(code)) != sizeof(code));
     }
     close(fds[1]);

@@ -10,14 +10,27 @@
 #include "fs/notify.h"
 #include "fs/publish.h"
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 
-/* One OPEN or CREATE on its way; an O_TRUNC may have to wait for a draft that is busy. */
+#define CHASE_MS      5000 /* how long OPEN runs after versions that the master has replaced already */
+#define CHASE_STEP_MS 10
+
+/*
+ * One OPEN or CREATE on its way. An O_TRUNC may have to wait for a draft that is busy, and an OPEN
+ * for reading waits for a content that is not here: should the master have replaced it meanwhile,
+ * OPEN can still say ESTALE, which the kernel answers by one more lookup, while READ could only
+ * fail. For the kernel tries no third time, that ESTALE is given when the next version is here.
+ */
 struct open {
     struct fs *fs;
     fuse_req_t req;
     struct handle *handle;
     struct fuse_file_info fi;
-    bool created; /* answer with `entry` */
+    struct later *later;
+    struct node_attr target; /* the version being fetched */
+    int64_t deadline;        /* of the chase; clock_mono_ms() */
+    bool stale;              /* superseded already: only the chase */
+    bool created;            /* answer with `entry` */
     struct fuse_entry_param entry;
 };
 
@@ -56,7 +69,9 @@ static void open_reply(struct open *o, int r)
     struct fs *fs = o->fs;
     int res = 0;
 
-    if (r < 0) {
+    if (o->later && !later_claim(o->later)) {
+        r = -EINTR; /* and told already */
+    } else if (r < 0) {
         fuse_reply_err(o->req, -r);
         if (o->created)
             node_forget(fs->nodes, o->entry.ino, 1);
@@ -95,8 +110,8 @@ static void open_truncate(void *arg, int error)
     open_reply(o, r);
 }
 
-/* For reading: have the content open, when that is a matter of microseconds. */
-static void open_content(struct fs *fs, struct node *n)
+/* Has the node's content open for reading. 0, or -errno of store_open. */
+static int open_content(struct fs *fs, struct node *n, int64_t verify_max)
 {
     struct node_attr a;
     bool want;
@@ -104,13 +119,13 @@ static void open_content(struct fs *fs, struct node *n)
 
     nodes_lock(fs->nodes);
     a = n->attr;
-    want = !n->content && !n->draft && !hash_is_none(&a.hash);
+    want = !n->content && !n->draft && !hash_is_none(&a.hash) && a.size > 0;
     nodes_unlock(fs->nodes);
     if (!want)
-        return;
-    fd = store_open(fs->store, &a.hash, a.size, FS_VERIFY_MAX);
+        return 0;
+    fd = store_open(fs->store, &a.hash, a.size, verify_max);
     if (fd < 0)
-        return;
+        return fd;
     nodes_lock(fs->nodes);
     if (!n->content && hash_eq(&a.hash, &n->attr.hash)) {
         n->content = file_new(fd);
@@ -119,12 +134,70 @@ static void open_content(struct fs *fs, struct node *n)
     nodes_unlock(fs->nodes);
     if (fd >= 0)
         close(fd);
+    return 0;
+}
+
+static void open_fetched(void *arg, int result);
+
+/* Runs after the versions of the path until one is here, or nothing new comes. */
+static void open_chase(void *arg, int error)
+{
+    struct open *o = arg;
+    struct fs *fs = o->fs;
+    struct node_attr now;
+    int64_t time = clock_mono_ms();
+    char *path = node_path(fs->nodes, o->handle->node);
+    int r = path ? replica_lookup(fs->replica, path, &now) : -ENOENT;
+
+    (void)error;
+    free(path);
+    if (!o->deadline)
+        o->deadline = time + CHASE_MS;
+    if (r < 0 || now.type != NODE_FILE || now.size == 0 || time >= o->deadline) {
+        open_reply(o, -ESTALE);
+    } else if (hash_eq(&now.hash, &o->target.hash)) {
+        pool_add_later(fs->pool, CHASE_STEP_MS, open_chase, o);
+    } else if (store_has(fs->store, &now.hash, now.size)) {
+        open_reply(o, -ESTALE);
+    } else {
+        o->target = now;
+        mirror_fetch(fs->mirror, &now.hash, now.size, open_fetched, o);
+    }
+}
+
+static void open_fetch_job(void *arg, int error)
+{
+    struct open *o = arg;
+    struct node *n = o->handle->node;
+    bool own;
+    int r = error;
+
+    nodes_lock(o->fs->nodes);
+    own = hash_eq(&o->target.hash, &n->attr.hash);
+    nodes_unlock(o->fs->nodes);
+    if (r == -ESTALE) {
+        open_chase(o, 0);
+        return;
+    }
+    if (r == 0 && own)
+        r = open_content(o->fs, n, INT64_MAX);
+    if (r == -ENOENT || r == -EAGAIN)
+        r = 0; /* evicted in between: READ fetches it again */
+    open_reply(o, r == 0 && !own ? -ESTALE : r);
+}
+
+static void open_fetched(void *arg, int result)
+{
+    struct open *o = arg;
+
+    pool_add(o->fs->pool, open_fetch_job, o, result);
 }
 
 /* The handle and the rest of OPEN; takes over the caller's reference on n. */
 static void open_node(struct open *o, struct node *n)
 {
     struct fs *fs = o->fs;
+    int r;
 
     o->handle = xcalloc(1, sizeof(*o->handle));
     o->handle->node = n;
@@ -133,12 +206,28 @@ static void open_node(struct open *o, struct node *n)
     n->opens++;
     n->writers += o->handle->writable;
     nodes_unlock(fs->nodes);
+    if (o->stale) {
+        nodes_lock(fs->nodes);
+        o->target = n->attr;
+        nodes_unlock(fs->nodes);
+        o->later = later_new(fs, o->req, LATER_EINTR);
+        open_chase(o, 0);
+        return;
+    }
     if (o->handle->writable && (o->fi.flags & O_TRUNC)) {
         open_truncate(o, 0);
         return;
     }
-    open_content(fs, n);
-    open_reply(o, 0);
+    r = open_content(fs, n, FS_VERIFY_MAX);
+    if (r == 0 || o->created || o->handle->writable) { /* CREATE holds the folder's lock */
+        open_reply(o, 0);
+        return;
+    }
+    nodes_lock(fs->nodes);
+    o->target = n->attr;
+    nodes_unlock(fs->nodes);
+    o->later = later_new(fs, o->req, LATER_EINTR);
+    mirror_fetch(fs->mirror, &o->target.hash, o->target.size, open_fetched, o);
 }
 
 /* 0, -ESTALE when the node is no longer what its path shows, -EROFS. */
@@ -176,7 +265,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fs_tree_unlock(fs);
         free(path);
     }
-    if (r < 0) {
+    if (r < 0 && (!n || r != -ESTALE)) {
         fuse_reply_err(req, -r);
         node_unref(fs->nodes, n);
         return;
@@ -185,6 +274,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     o->fs = fs;
     o->req = req;
     o->fi = *fi;
+    o->stale = r == -ESTALE;
     open_node(o, n);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/thread.h"
 
 struct job {
@@ -11,6 +12,7 @@ struct job {
     pool_fn *fn;
     void *arg;
     int error;
+    int64_t due; /* clock_mono_ms(); 0: at once */
 };
 
 struct pool {
@@ -23,23 +25,48 @@ struct pool {
     pthread_t threads[]; /* n of them */
 };
 
+/* Takes the first job that is due out of the list; NULL, and in *next when to look again (or 0). */
+static struct job *take_locked(struct pool *p, int64_t *next)
+{
+    int64_t now = 0;
+
+    *next = 0;
+    for (struct job **j = &p->first; *j; j = &(*j)->next) {
+        struct job *job = *j;
+
+        if (job->due && !now)
+            now = clock_mono_ms();
+        if (job->due > now) {
+            *next = *next && *next < job->due ? *next : job->due;
+            continue;
+        }
+        *j = job->next;
+        if (!*j)
+            p->last = j;
+        return job;
+    }
+    return NULL;
+}
+
 static void *work(void *arg)
 {
     struct pool *p = arg;
+    int64_t next;
 
     mutex_lock(&p->lock);
     for (;;) {
-        struct job *j = p->first;
+        struct job *j = take_locked(p, &next);
 
-        if (!j && p->stop)
+        if (!j && p->stop && !next)
             break;
+        if (!j && next) {
+            cond_wait_until(&p->changed, &p->lock, next);
+            continue;
+        }
         if (!j) {
             cond_wait(&p->changed, &p->lock);
             continue;
         }
-        p->first = j->next;
-        if (!p->first)
-            p->last = &p->first;
         p->running++;
         mutex_unlock(&p->lock);
         j->fn(j->arg, j->error);
@@ -85,18 +112,29 @@ void pool_free(struct pool *p)
     free(p);
 }
 
-void pool_add(struct pool *p, pool_fn *fn, void *arg, int error)
+static void add(struct pool *p, int64_t due, pool_fn *fn, void *arg, int error)
 {
     struct job *j = xcalloc(1, sizeof(*j));
 
     j->fn = fn;
     j->arg = arg;
     j->error = error;
+    j->due = due;
     mutex_lock(&p->lock);
     *p->last = j;
     p->last = &j->next;
     cond_broadcast(&p->changed);
     mutex_unlock(&p->lock);
+}
+
+void pool_add(struct pool *p, pool_fn *fn, void *arg, int error)
+{
+    add(p, 0, fn, arg, error);
+}
+
+void pool_add_later(struct pool *p, int64_t delay_ms, pool_fn *fn, void *arg)
+{
+    add(p, clock_mono_ms() + delay_ms, fn, arg, 0);
 }
 
 void pool_drain(struct pool *p)

@@ -6,6 +6,8 @@
 #ifndef EEFS_FS_POOL_H
 #define EEFS_FS_POOL_H
 
+#include <stdint.h>
+
 struct pool;
 
 /* `error` is 0, or the -errno because of which what the job waited for will not happen. */
@@ -17,6 +19,9 @@ void pool_free(struct pool *p);
 
 /* Queues fn(arg, error). Never blocks. */
 void pool_add(struct pool *p, pool_fn *fn, void *arg, int error);
+
+/* The same, but not before delay_ms milliseconds have passed. */
+void pool_add_later(struct pool *p, int64_t delay_ms, pool_fn *fn, void *arg);
 
 /* Waits until nothing is queued or running. */
 void pool_drain(struct pool *p);

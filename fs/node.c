@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 
@@ -321,6 +322,7 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
 
 void node_supersede_locked(struct nodes *t, struct node *n)
 {
+    n->superseded = clock_mono_ms();
     detach(t, n);
     reap(t, n);
 }

@@ -35,6 +35,7 @@ struct node {
     struct node *parent; /* holds a reference on it; NULL: root or unlinked */
     char *name;          /* NULL: root or unlinked */
     bool attached;
+    int64_t superseded;               /* when; clock_mono_ms() */
     struct node_attr attr;            /* the version that the kernel was shown */
     uint64_t nlookup;                 /* references of the kernel */
     unsigned refs;                    /* references of children, handles and requests */

@@ -14,6 +14,7 @@
 
 #define CHASE_MS      5000 /* how long OPEN runs after versions that the master has replaced already */
 #define CHASE_STEP_MS 10
+#define GRACE_MS      100 /* see just_superseded() */
 
 /*
  * One OPEN or CREATE on its way. An O_TRUNC may have to wait for a draft that is busy, and an OPEN
@@ -230,6 +231,22 @@ static void open_node(struct open *o, struct node *n)
     mirror_fetch(fs->mirror, &o->target.hash, o->target.size, open_fetched, o);
 }
 
+/* A version that was the newest a moment ago, when the kernel looked it up, and that is here, may
+ * still be read: where versions follow each other quickly the kernel's one retry is not enough. */
+static bool just_superseded(struct fs *fs, struct node *n, int flags)
+{
+    struct node_attr a;
+    bool recent, open;
+
+    nodes_lock(fs->nodes);
+    a = n->attr;
+    recent = a.type == NODE_FILE && clock_mono_ms() - n->superseded < GRACE_MS;
+    open = n->content != NULL;
+    nodes_unlock(fs->nodes);
+    return recent && (flags & O_ACCMODE) == O_RDONLY &&
+           (open || a.size == 0 || store_has(fs->store, &a.hash, a.size));
+}
+
 /* 0, -ESTALE when the node is no longer what its path shows, -EROFS. */
 static int check_open(struct fs *fs, struct node *n, const char *path, int flags)
 {
@@ -243,7 +260,7 @@ static int check_open(struct fs *fs, struct node *n, const char *path, int flags
         node_supersede_locked(fs->nodes, n);
     nodes_unlock(fs->nodes);
     if (stale)
-        return -ESTALE;
+        return just_superseded(fs, n, flags) ? 0 : -ESTALE;
     if ((flags & O_ACCMODE) != O_RDONLY && !replica_writable(fs->replica, path))
         return -EROFS;
     return 0;

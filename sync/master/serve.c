@@ -149,7 +149,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r < 0)
         return r;
     m->uploads = uploads_new(m);
-    uploads_clean(m->uploads);
+    uploads_clean(m->uploads, true);
     r = feed_start(m, &m->feed, e);
     if (r == 0)
         r = committer_start(m, &m->committer, e);
@@ -221,7 +221,10 @@ static void loop(struct server *s, const struct serve_options *o, const sigset_t
             log_error("%s; nothing is served or published until it is back", why);
         if (ok && !was)
             log_info("the folder '%s' is back", root_path(m->root));
-        if (ok && (!was || (o->rescan_ms && clock_mono_ms() > next))) {
+        if (sig == SIGHUP)
+            log_info("scanning '%s'", root_path(m->root));
+        if (ok && (!was || sig == SIGHUP || (o->rescan_ms && clock_mono_ms() > next))) {
+            uploads_clean(m->uploads, false);
             index_scan(m->index);
             next = clock_mono_ms() + jittered(o->rescan_ms);
         }
@@ -239,6 +242,7 @@ int serve(const struct serve_options *o, struct err *e)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGIO, SIG_IGN); /* a lease that is broken while we probe */

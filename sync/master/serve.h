@@ -16,7 +16,7 @@ struct serve_options {
     bool insecure_http;
 };
 
-/* Runs until SIGTERM or SIGINT: 0; -errno when it cannot start. */
+/* Runs until SIGTERM or SIGINT (SIGHUP starts a scan): 0; -errno when it cannot start. */
 int serve(const struct serve_options *o, struct err *e);
 
 #endif

@@ -53,7 +53,7 @@ void uploads_free(struct uploads *u)
     free(u);
 }
 
-void uploads_clean(struct uploads *u)
+void uploads_clean(struct uploads *u, bool at_start)
 {
     int fd = openat(root_staging_fd(u->m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -61,7 +61,8 @@ void uploads_clean(struct uploads *u)
     struct stat st;
 
     while (d && (de = readdir(d))) {
-        bool tmp = strncmp(de->d_name, "tmp-", 4) == 0, up = strncmp(de->d_name, "up-", 3) == 0;
+        bool tmp = at_start && strncmp(de->d_name, "tmp-", 4) == 0,
+             up = strncmp(de->d_name, "up-", 3) == 0;
         if ((tmp || up) && fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             (tmp || clock_wall_ns() - file_mtime_ns(&st) > OLD_NS))
             unlinkat(fd, de->d_name, 0);

@@ -14,8 +14,9 @@ struct upload;
 
 struct uploads *uploads_new(struct master *m);
 void uploads_free(struct uploads *u);
-/* Removes what earlier runs left behind and no retry will ask for. */
-void uploads_clean(struct uploads *u);
+/* Removes uploads that nobody resumed for two days; at the start also all else that an earlier run
+ * left. */
+void uploads_clean(struct uploads *u, bool at_start);
 
 /* Bytes staged so far; *complete when verified. 0 or -errno. */
 int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int64_t *have,

@@ -95,16 +95,9 @@ static char *default_cache(const char *instance)
 static int configure(struct run *r, struct err *e)
 {
     const struct options *o = &r->opt;
-    struct strlist by_default = {NULL, 0};
     const char *instance = o->instance ? o->instance : r->point;
     int res = file_read_secret(o->token_file, &r->token, e);
 
-    if (res < 0)
-        return res;
-    if (!o->private.n)
-        strlist_add(&by_default, "sql:root");
-    res = attr_rules_private(&r->fs.rules, o->private.n ? &o->private : &by_default, e);
-    strlist_release(&by_default);
     if (res < 0)
         return res;
     r->fs.rules.uid = o->uid < 0 ? getuid() : (uid_t)o->uid;
@@ -122,6 +115,17 @@ static int configure(struct run *r, struct err *e)
     r->config.mountpoint = r->point;
     r->config.rundir = absolute(rundir_path(o->rundir));
     return 0;
+}
+
+static int private_rules(struct run *r, struct err *e)
+{
+    struct strlist by_default = {NULL, 0};
+    int res;
+
+    strlist_add(&by_default, "sql:root");
+    res = attr_rules_private(&r->fs.rules, r->opt.private.n ? &r->opt.private : &by_default, e);
+    strlist_release(&by_default);
+    return res;
 }
 
 static void raise_limits(void)
@@ -218,6 +222,8 @@ int main(int argc, char **argv)
         printf("mount.eefs %s\n", EEFS_VERSION);
         return 0;
     }
+    if (private_rules(&r, &e) < 0)
+        return fail(&e, EXIT_USAGE);
     if (mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e) < 0)
         return fail(&e, EXIT_MOUNT);
     if (configure(&r, &e) < 0)

@@ -202,6 +202,8 @@ int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, str
     free(type);
     if (r < 0) {
         free(path);
+        free(*warning);
+        *warning = NULL;
         return r;
     }
     *ret = path;

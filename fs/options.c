@@ -148,6 +148,9 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
     memset(ret, 0, sizeof(*ret));
     ret->uid = ret->gid = -1;
     make_table(ret, table);
+    for (struct opt *t = table; t->type != OPT_END; t++)
+        if (t->type == OPT_STRING || t->type == OPT_ENUM)
+            t->def = NULL; /* set below, so that no default is dropped unfreed */
     opt_defaults(table);
     opterr = 0;
     optind = 0; /* glibc: start anew */
@@ -168,6 +171,10 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
     for (size_t i = 0; i < lists.n && r == 0; i++)
         r = options_list(ret, lists.v[i], ret->sloppy, e);
     strlist_release(&lists);
+    if (!ret->offline)
+        ret->offline = xstrdup("queue");
+    if (!ret->prefetch)
+        ret->prefetch = xstrdup("all");
     if (r == 0 && !ret->help && !ret->version)
         r = positional(argc - optind, argv + optind, ret, e);
     return r;

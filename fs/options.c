@@ -190,7 +190,7 @@ void options_help(void)
                     "\n"
                     "Mounts the folder that eefs-master serves at URL on DIR, with a local cache.\n"
                     "  -s  tolerate unknown options   -f  check everything, but do not mount\n"
-                    "  -n, -v  accepted for mount(8)  --version\n"
+                    "  -n, -v  accepted for mount(8)     --help, --version\n"
                     "\n"
                     "Options after -o (as in fstab):\n");
 }

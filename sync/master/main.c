@@ -26,11 +26,13 @@
 #include "sync/master/serve.h"
 #include "sync/master/tree.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE 1
 
 static const char usage_main[] =
-    "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [options]\n"
-    "       eefs-master mirror add NAME --state DIR [options]\n"
+    "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
+    "           [--rundir DIR] [--owner USER] [--exclude PATTERN]... [--rescan TIME]\n"
+    "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
+    "           [--url URL] [--token-only]\n"
     "       eefs-master mirror list --state DIR\n"
     "       eefs-master mirror remove NAME --state DIR\n"
     "       eefs-master --version\n"

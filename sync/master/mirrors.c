@@ -24,10 +24,12 @@ static int check_name(const char *name, struct err *e)
 {
     size_t n = strlen(name);
 
-    if (n == 0 || n >= MIRROR_NAME_CAP ||
+    if (n == 0 || n >= MIRROR_NAME_CAP || name[0] == '-' ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
-        return err_set(e, EINVAL, "'%.64s' is no mirror name: 1 to 32 of a-z, 0-9, '_' and '-'",
-                       name);
+        return err_set(
+            e, EINVAL,
+            "'%.64s' is no mirror name: 1 to 32 of a-z, 0-9, '_' and '-', not beginning with '-'",
+            name);
     return 0;
 }
 

@@ -427,7 +427,8 @@ static int resolve(const char *listen_at, struct addrinfo **ret, struct err *e)
         n -= 2;
     }
     if (!colon || n == 0 || n >= sizeof(host) || !colon[1] ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
+        strtol(colon + 1, NULL, 10) > 65535)
         return err_set(e, EINVAL, "--listen is HOST:PORT such as 127.0.0.1:7700, not '%s'",
                        listen_at);
     memcpy(host, start, n);

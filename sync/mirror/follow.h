@@ -24,9 +24,10 @@ void replica_close(struct replica *r);
 /* True when a first listing was completed once. */
 bool replica_is_complete(struct replica *r);
 
-/* malloc'd text, "" when unknown: the master's id, the outbox id (made at first open), the cursor.
- */
+/* malloc'd text, "" when unknown: the master's id, the address where it last said hello, the outbox
+ * id (made at first open), the cursor. */
 char *replica_master_id(struct replica *r);
+char *replica_url(struct replica *r);
 char *replica_outbox_id(struct replica *r);
 char *replica_cursor(struct replica *r);
 
@@ -34,6 +35,7 @@ char *replica_cursor(struct replica *r);
  * -EXDEV when master_id is not the one that this cache belongs to. */
 struct remote {
     const char *master_id;
+    const char *url;
     const char *name;
     int64_t scopegen;
     struct scope scope;

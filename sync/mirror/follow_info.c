@@ -49,6 +49,11 @@ char *replica_master_id(struct replica *r)
     return ask_meta(r, "master_id");
 }
 
+char *replica_url(struct replica *r)
+{
+    return ask_meta(r, "url");
+}
+
 char *replica_outbox_id(struct replica *r)
 {
     return ask_meta(r, "outbox_id");
@@ -69,6 +74,8 @@ static int save_remote(struct db *db, const struct remote *remote, json_t *scope
     free(text);
     if (rc == 0)
         rc = meta_set(db, "master_id", remote->master_id);
+    if (rc == 0)
+        rc = meta_set(db, "url", remote->url);
     if (rc == 0)
         rc = meta_set(db, "name", remote->name);
     if (rc == 0)

@@ -108,8 +108,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->tell = tell_new(m);
         m->prefetch = prefetch_new(m);
         m->state = state_new(m);
-        if (!replica_is_complete(m->replica))
-            r = first_contact(m, e);
+        r = replica_is_complete(m->replica) ? pull_check_address(m->pull, e) : first_contact(m, e);
     }
     free(outbox);
     if (r < 0)

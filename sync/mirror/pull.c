@@ -109,6 +109,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
             strlist_add(&remote.exclude, json_string_value(x));
     }
     remote.master_id = id;
+    remote.url = p->m->cfg.url;
     remote.name = name;
     remote.scopegen = scopegen;
     r = replica_set_remote(p->m->replica, &remote);
@@ -120,8 +121,11 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
     scope_release(&remote.scope);
     strlist_release(&remote.exclude);
     if (r == -EXDEV)
-        return err_set(e, EXDEV, "the cache '%s' belongs to another master than '%s'",
-                       p->m->cfg.cache, p->m->cfg.url);
+        return err_set(
+            e, EXDEV,
+            "the cache '%s' belongs to another master than the one at '%s'; mount the old "
+            "address, or choose an empty 'cache' folder",
+            p->m->cfg.cache, p->m->cfg.url);
     if (r < 0)
         return err_sys(e, -r, "cannot write the cache '%s'", p->m->cfg.cache);
     return 0;
@@ -360,6 +364,21 @@ int pull_first(struct pull *p, int64_t deadline, struct err *e)
         replica_feed_drop(p->m->replica);
         r = follow(p, "", true, 0, deadline, e);
     }
+    return r;
+}
+
+int pull_check_address(struct pull *p, struct err *e)
+{
+    char *known = replica_url(p->m->replica);
+    struct err unknown = {0};
+    int r = 0;
+
+    if (strcmp(known, p->m->cfg.url) != 0)
+        r = say_hello(p, &unknown);
+    free(known);
+    if (r != -EXDEV)
+        return 0;
+    *e = unknown;
     return r;
 }
 

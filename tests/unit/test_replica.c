@@ -24,7 +24,7 @@ struct fix {
 
 static void set_remote(struct fix *f, const char *write)
 {
-    struct remote m = {.master_id = "m1", .name = "slave1", .scopegen = 1};
+    struct remote m = {.master_id = "m1", .url = "http://m1/", .name = "slave1", .scopegen = 1};
 
     strlist_add(&m.scope.write, write);
     strlist_add(&m.exclude, "*.tmp");
@@ -531,7 +531,7 @@ static void test_local(void **state)
 static void test_reopen(void **state)
 {
     struct fix *f = *state;
-    struct remote other = {.master_id = "m2", .name = "slave1"};
+    struct remote other = {.master_id = "m2", .url = "http://m2/", .name = "slave1"};
     char *id = replica_outbox_id(f->r), *id2, *cursor;
     int64_t n = publish(f, "up/a", 'B', 'A'), entries, bytes;
     uint64_t ino = look(f, "up/a").ino;

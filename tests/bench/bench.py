@@ -1,159 +1,44 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Figures, not a test: `make bench` (BENCH="latency sync hot" chooses).
+"""Figures, not a test: `make bench`, or `make bench BENCH="latency sync"` for some of them.
 
-latency  a 1 KB template is closed on the master: when can a loopback mirror read its new content?
-sync     first sync of 10,000 files of 4 KB against an rsync daemon on loopback, as a ratio
-hot      stat, open+read+close of 4 KB, and find on the mount against the disk's filesystem, as ratios
+Each bench_*.py here has SUBJECTS, {name: function(site)}; a function prints its figures, a peer
+measured in the same run beside them. Every subject has a Site of its own.
 """
 
+import glob
+import importlib
 import os
-import shutil
-import statistics
-import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(os.path.dirname(HERE), "integration")]
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "integration")]
 
-from eefs import BIN, Site, free_port, read, wait_for, write  # noqa: E402
-
-HOT = os.path.join(os.path.dirname(BIN), "tests", "bench", "hot")
-FILES, SIZE = 10_000, 4096
+from eefs import Site  # noqa: E402
 
 
-def fill(top):
-    for i in range(FILES):
-        write(os.path.join(top, "css", "%03d" % (i // 100), "%05d.css" % i), os.urandom(SIZE))
-
-
-def filesystem(path):
-    out = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True)
-    return out.stdout.strip()
-
-
-def latency(site):
-    master = site.master("latency")
-    mount = site.mount(master, instance="latency")
-    path = "templates/default_site/site.group/index.html"
-    write(master.path(path), b"0" * 1024)
-    wait_for(lambda: os.path.exists(mount.path(path)) and read(mount.path(path)) == b"0" * 1024)
-    times = []
-    for i in range(200):
-        data = (b"%08d" % (i + 1)) * 128
-        write(master.path(path), data)
-        closed = time.perf_counter()
-        while read(mount.path(path)) != data:
-            if time.perf_counter() - closed > 30:
-                raise SystemExit("bench: edit %d not seen within 30 s" % i)
-            time.sleep(0.0005)
-        times.append((time.perf_counter() - closed) * 1000)
-        time.sleep(0.02 + 0.001 * (i % 7))  # editors do not save in step with anything
-    print("latency of a 1 KB template, 200 edits: median %.1f ms (target 20), worst %.1f ms "
-          "(target 200)" % (statistics.median(times), max(times)), flush=True)
-    mount.stop()
-    master.stop()
-
-
-def count_objects(mount):
-    return sum(1 for top, _, names in os.walk(mount.cache) for n in names
-               if os.path.getsize(os.path.join(top, n)) == SIZE)
-
-
-def rsync_seconds(site, master):
-    port = free_port()
-    conf = os.path.join(site.base, "rsyncd.conf")
-    write(conf, "use chroot = no\n[m]\npath = %s\nexclude = .eefs\n" % master.root)
-    daemon = site.spawn("rsyncd", ["rsync", "--daemon", "--no-detach", "--config=" + conf,
-                                   "--port=%d" % port, "--address=127.0.0.1"])
-    url = "rsync://127.0.0.1:%d/m/" % port
-    wait_for(lambda: subprocess.run(["rsync", url], capture_output=True).returncode == 0)
-    times = []
-    for i in range(3):
-        to = os.path.join(site.base, "rsynced%d" % i)
-        begin = time.perf_counter()
-        subprocess.run(["rsync", "-a", url, to], check=True)
-        times.append(time.perf_counter() - begin)
-        if i:
-            shutil.rmtree(to)
-    daemon.kill()
-    return statistics.median(times)
-
-
-def sync(site, master):
-    peer = rsync_seconds(site, master)
-    times = []
-    for i in range(3):
-        name = "sync%d" % i
-        mount = site.mount(master, name, start=False, prefetch="all")
-        begin = time.perf_counter()
-        mount.start()
-        mounted = time.perf_counter() - begin
-        try:
-            wait_for(lambda: count_objects(mount) >= FILES, 120)
-        except AssertionError:
-            print("first sync: only %d of %d contents came within 120 s"
-                  % (count_objects(mount), FILES))
-            return
-        times.append((time.perf_counter() - begin, mounted))
-        mount.stop()
-    seconds, mounted = sorted(times)[1]
-    print("first sync of %d x 4 KB: eefs %.2f s (usable after %.2f s), rsync daemon %.2f s, ratio %.2f"
-          % (FILES, seconds, mounted, peer, seconds / peer), flush=True)
-
-    mount = site.mount(master, "onread", prefetch="none")
-    paths = [os.path.join(top, n) for top, _, names in os.walk(mount.path("css")) for n in names]
-    begin = time.perf_counter()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(read, paths))
-    seconds = time.perf_counter() - begin
-    print("the same fetched on first read by 8 threads: %.2f s, ratio to rsync %.2f"
-          % (seconds, seconds / peer), flush=True)
-    mount.stop()
-
-
-def hot(site, master):
-    mount = site.mount(master, "hot", prefetch="all")
-    disk = os.path.join(site.base, "disk")
-    shutil.copytree(master.path("css"), disk)
-    with ThreadPoolExecutor(4) as pool:
-        for top, _, names in os.walk(mount.path("css")):
-            list(pool.map(read, [os.path.join(top, n) for n in names]))
-    for what, rounds, label in [("stat", 10, "stat"), ("read", 5, "open+read+close of 4 KB"),
-                                ("find", 5, "find over %d entries" % (FILES + 101))]:
-        pairs = []
-        for _ in range(5):  # side by side: this machine's noise hits both
-            pairs.append([float(subprocess.run([HOT, what, d, str(rounds)], check=True, text=True,
-                                               capture_output=True).stdout)
-                          for d in (mount.path("css"), disk)])
-        ratio = statistics.median(a / b for a, b in pairs)
-        print("hot %s: %.0f ns, %s %.0f ns, ratio %.2f"
-              % (label, statistics.median(a for a, _ in pairs), filesystem(disk),
-                 statistics.median(b for _, b in pairs), ratio), flush=True)
-    mount.stop()
+def subjects():
+    found = {}
+    for path in sorted(glob.glob(os.path.join(HERE, "bench_*.py"))):
+        found.update(importlib.import_module(os.path.basename(path)[:-3]).SUBJECTS)
+    return found
 
 
 def main():
-    chosen = sys.argv[1:] or ["latency", "sync", "hot"]
-    site = Site()
-    try:
-        if "latency" in chosen:
-            latency(site)
-        if set(chosen) & {"sync", "hot"}:
-            master = site.master(start=False)
-            fill(master.root)
-            master.start()
-            wait_for(lambda: len(master.listing(master.tokens.get("probe") or
-                                                master.add_mirror("probe"))) >= FILES, 60)
-            if "sync" in chosen:
-                sync(site, master)
-            if "hot" in chosen:
-                hot(site, master)
-    finally:
-        site.stop_all()
-        site.remove()
+    known = subjects()
+    chosen = sys.argv[1:] or list(known)
+    strange = [name for name in chosen if name not in known]
+    if strange:
+        sys.exit("bench: no subject '%s'; there are:\n%s" % (strange[0], "\n".join(
+            "  %-10s %s" % (name, run.__doc__) for name, run in known.items())))
+    for name in chosen:
+        print("== %s: %s" % (name, known[name].__doc__), flush=True)
+        site = Site()
+        try:
+            known[name](site)
+        finally:
+            site.stop_all()
+            site.remove()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""The mount: latency of an edit, first sync, hot paths."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from eefs import BIN, free_port, read, wait_for, write
+
+HOT = os.path.join(os.path.dirname(BIN), "tests", "bench", "hot")
+FILES, SIZE = 10_000, 4096
+
+
+def fill(top):
+    for i in range(FILES):
+        write(os.path.join(top, "css", "%03d" % (i // 100), "%05d.css" % i), os.urandom(SIZE))
+
+
+def filesystem(path):
+    out = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True)
+    return out.stdout.strip()
+
+
+def latency(site):
+    """a 1 KB template is closed on the master: when can a loopback mirror read its new content?"""
+    master = site.master("latency")
+    mount = site.mount(master, instance="latency")
+    path = "templates/default_site/site.group/index.html"
+    write(master.path(path), b"0" * 1024)
+    wait_for(lambda: os.path.exists(mount.path(path)) and read(mount.path(path)) == b"0" * 1024)
+    times = []
+    for i in range(200):
+        data = (b"%08d" % (i + 1)) * 128
+        write(master.path(path), data)
+        closed = time.perf_counter()
+        while read(mount.path(path)) != data:
+            if time.perf_counter() - closed > 30:
+                raise SystemExit("bench: edit %d not seen within 30 s" % i)
+            time.sleep(0.0005)
+        times.append((time.perf_counter() - closed) * 1000)
+        time.sleep(0.02 + 0.001 * (i % 7))  # editors do not save in step with anything
+    print("latency of a 1 KB template, 200 edits: median %.1f ms (target 20), worst %.1f ms "
+          "(target 200)" % (statistics.median(times), max(times)), flush=True)
+    mount.stop()
+    master.stop()
+
+
+def count_objects(mount):
+    return sum(1 for top, _, names in os.walk(mount.cache) for n in names
+               if os.path.getsize(os.path.join(top, n)) == SIZE)
+
+
+def rsync_seconds(site, master):
+    port = free_port()
+    conf = os.path.join(site.base, "rsyncd.conf")
+    write(conf, "use chroot = no\n[m]\npath = %s\nexclude = .eefs\n" % master.root)
+    daemon = site.spawn("rsyncd", ["rsync", "--daemon", "--no-detach", "--config=" + conf,
+                                   "--port=%d" % port, "--address=127.0.0.1"])
+    url = "rsync://127.0.0.1:%d/m/" % port
+    wait_for(lambda: subprocess.run(["rsync", url], capture_output=True).returncode == 0)
+    times = []
+    for i in range(3):
+        to = os.path.join(site.base, "rsynced%d" % i)
+        begin = time.perf_counter()
+        subprocess.run(["rsync", "-a", url, to], check=True)
+        times.append(time.perf_counter() - begin)
+        if i:
+            shutil.rmtree(to)
+    daemon.kill()
+    return statistics.median(times)
+
+
+def filled_master(site):
+    master = site.master(start=False)
+    fill(master.root)
+    master.start()
+    probe = master.add_mirror("probe")
+    wait_for(lambda: len(master.listing(probe)) >= FILES, 60)
+    return master
+
+
+def sync(site):
+    """first sync of 10,000 files of 4 KB against an rsync daemon on loopback, as a ratio"""
+    master = filled_master(site)
+    peer = rsync_seconds(site, master)
+    times = []
+    for i in range(3):
+        name = "sync%d" % i
+        mount = site.mount(master, name, start=False, prefetch="all")
+        begin = time.perf_counter()
+        mount.start()
+        mounted = time.perf_counter() - begin
+        try:
+            wait_for(lambda: count_objects(mount) >= FILES, 120)
+        except AssertionError:
+            print("first sync: only %d of %d contents came within 120 s"
+                  % (count_objects(mount), FILES))
+            return
+        times.append((time.perf_counter() - begin, mounted))
+        mount.stop()
+    seconds, mounted = sorted(times)[1]
+    print("first sync of %d x 4 KB: eefs %.2f s (usable after %.2f s), rsync daemon %.2f s, ratio %.2f"
+          % (FILES, seconds, mounted, peer, seconds / peer), flush=True)
+
+    mount = site.mount(master, "onread", prefetch="none")
+    paths = [os.path.join(top, n) for top, _, names in os.walk(mount.path("css")) for n in names]
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read, paths))
+    seconds = time.perf_counter() - begin
+    print("the same fetched on first read by 8 threads: %.2f s, ratio to rsync %.2f"
+          % (seconds, seconds / peer), flush=True)
+    mount.stop()
+
+
+def hot(site):
+    """stat, open+read+close of 4 KB, and find on the mount against the disk's filesystem, as ratios"""
+    master = filled_master(site)
+    mount = site.mount(master, "hot", prefetch="all")
+    disk = os.path.join(site.base, "disk")
+    shutil.copytree(master.path("css"), disk)
+    with ThreadPoolExecutor(4) as pool:
+        for top, _, names in os.walk(mount.path("css")):
+            list(pool.map(read, [os.path.join(top, n) for n in names]))
+    for what, rounds, label in [("stat", 10, "stat"), ("read", 5, "open+read+close of 4 KB"),
+                                ("find", 5, "find over %d entries" % (FILES + 101))]:
+        pairs = []
+        for _ in range(5):  # side by side: this machine's noise hits both
+            pairs.append([float(subprocess.run([HOT, what, d, str(rounds)], check=True, text=True,
+                                               capture_output=True).stdout)
+                          for d in (mount.path("css"), disk)])
+        ratio = statistics.median(a / b for a, b in pairs)
+        print("hot %s: %.0f ns, %s %.0f ns, ratio %.2f"
+              % (label, statistics.median(a for a, _ in pairs), filesystem(disk),
+                 statistics.median(b for _, b in pairs), ratio), flush=True)
+    mount.stop()
+
+
+SUBJECTS = {"latency": latency, "sync": sync, "hot": hot}

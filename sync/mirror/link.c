@@ -41,17 +41,19 @@ void link_ok(struct link *l)
 
 static void set_down(struct link *l, const char *why, bool denied)
 {
-    bool was;
+    bool was_down, was;
 
     mutex_lock(&l->lock);
-    was = atomic_exchange(&l->down, true);
-    if (!was)
+    was_down = atomic_exchange(&l->down, true);
+    if (!was_down)
         l->since = clock_mono_ms();
-    was = was && l->denied == denied;
+    was = was_down && l->denied == denied;
     l->denied = denied;
     snprintf(l->reason, sizeof(l->reason), "%s", why);
     cond_broadcast(&l->changed);
     mutex_unlock(&l->lock);
+    if (!was_down && l->broken)
+        l->broken(l->arg);
     if (!was)
         log_warn("the master is away: %s", why);
 }

@@ -17,11 +17,13 @@ struct link {
     pthread_mutex_t
         lock; /* guards what follows but the atomics; a leaf: nothing is taken under it */
     pthread_cond_t changed;
-    atomic_bool down; /* read without the lock; also ends a running long poll */
-    bool denied;      /* down because the master does not know the token (401) */
-    int64_t contact;  /* mono ms of the last answer, 0: never */
-    int64_t since;    /* mono ms of the last change of up/down */
-    char reason[512]; /* why it is down */
+    atomic_bool down;          /* read without the lock; also ends a running long poll */
+    bool denied;               /* down because the master does not know the token (401) */
+    int64_t contact;           /* mono ms of the last answer, 0: never */
+    int64_t since;             /* mono ms of the last change of up/down */
+    char reason[512];          /* why it is down */
+    void (*broken)(void *arg); /* told that it went down, without the lock; set before threads */
+    void *arg;
 };
 
 /* Begins "up, never contacted", so that nobody is refused before the first try. */

@@ -72,6 +72,15 @@ static bool is_pinned(void *arg, const struct hash *h)
     return replica_pins(m->replica, h);
 }
 
+/* What is under way on a broken link is given up at once. */
+static void on_broken(void *arg)
+{
+    struct mirror *m = arg;
+
+    if (m->http)
+        http_wake(m->http);
+}
+
 static int first_contact(struct mirror *m, struct err *e)
 {
     int r = pull_first(m->pull, clock_mono_ms() + FIRST_MS, e);
@@ -90,6 +99,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     m->lock_fd = -1;
     mutex_init(&m->lock);
     link_init(&m->link);
+    m->link.broken = on_broken;
+    m->link.arg = m;
     copy_config(m, cfg);
     r = lock_cache(m, e);
     if (r == 0)

@@ -21,7 +21,7 @@
 #include "sync/proto/wire.h"
 
 #define STAGE_BATCH  500
-#define BACKOFF_MIN  1000
+#define BACKOFF_MIN  100
 #define BACKOFF_MAX  5000
 #define BACKOFF_DENY 15000
 #define INLINE_FIRST 4096 /* bytes, while listing */
@@ -392,7 +392,7 @@ static void rest(struct pull *p, int64_t ms)
     file_random(&noise, sizeof(noise));
     until = clock_mono_ms() + ms * 3 / 4 + ms * noise / 65536 / 2;
     while (!mirror_stopping(p->m) && clock_mono_ms() < until)
-        usleep(50000);
+        usleep(20000);
 }
 
 /* From hello until something fails. */
@@ -445,10 +445,10 @@ static void *pull_main(void *arg)
         if (r < 0 && r != -ECANCELED)
             link_fail(&p->m->link, &e);
         wait_wake(p->m->wait);
-        if (clock_mono_ms() - began > 2 * BACKOFF_MAX || r == -ECANCELED)
+        if (clock_mono_ms() - began > 4 * backoff) /* it had worked for a while */
             backoff = BACKOFF_MIN;
         rest(p, r == -EACCES || r == -EXDEV ? BACKOFF_DENY : backoff);
-        backoff = backoff * 3 / 2 < BACKOFF_MAX ? backoff * 3 / 2 : BACKOFF_MAX;
+        backoff = backoff * 2 < BACKOFF_MAX ? backoff * 2 : BACKOFF_MAX;
     }
     return NULL;
 }

@@ -17,12 +17,19 @@
 #define DEFAULT_BODY (1024 * 1024)
 #define REFUSAL_MAX  (64 * 1024)
 
+/* A kept-alive connection: libcurl keeps it in the multi handle, which also can be woken. */
+struct line {
+    struct line *next;
+    CURL *curl;
+    CURLM *multi;
+};
+
 struct http {
     char *base; /* without trailing '/' */
     char *auth; /* the header line */
     atomic_bool stop;
-    pthread_mutex_t lock; /* guards idle */
-    CURL *idle[MAX_IDLE];
+    pthread_mutex_t lock; /* guards the lists */
+    struct line *idle, *running;
     int n_idle;
 };
 
@@ -31,7 +38,8 @@ struct run {
     struct http *http;
     const struct http_request *q;
     struct http_reply *reply;
-    CURL *curl;
+    struct line *line;
+    CURL *curl; /* the line's */
     char type[96];
     int64_t sent;
     int failed; /* -errno of the sink or of reading the body, 0 */
@@ -66,12 +74,23 @@ int http_new(const char *url, const char *token, struct http **ret, struct err *
     return 0;
 }
 
+static void free_line(struct line *l)
+{
+    curl_easy_cleanup(l->curl);
+    curl_multi_cleanup(l->multi);
+    free(l);
+}
+
 void http_free(struct http *h)
 {
+    struct line *l;
+
     if (!h)
         return;
-    while (h->n_idle > 0)
-        curl_easy_cleanup(h->idle[--h->n_idle]);
+    while ((l = h->idle)) {
+        h->idle = l->next;
+        free_line(l);
+    }
     mutex_destroy(&h->lock);
     free(h->base);
     explicit_bzero(h->auth, strlen(h->auth));
@@ -79,36 +98,75 @@ void http_free(struct http *h)
     free(h);
 }
 
+void http_wake(struct http *h)
+{
+    struct line *l;
+
+    mutex_lock(&h->lock);
+    for (l = h->running; l; l = l->next)
+        curl_multi_wakeup(l->multi);
+    mutex_unlock(&h->lock);
+}
+
 void http_stop(struct http *h)
 {
     atomic_store(&h->stop, true);
+    http_wake(h);
 }
 
-static CURL *take_handle(struct http *h)
+static struct line *new_line(void)
 {
-    CURL *c = NULL;
+    struct line *l = xcalloc(1, sizeof(*l));
 
-    mutex_lock(&h->lock);
-    if (h->n_idle > 0)
-        c = h->idle[--h->n_idle];
-    mutex_unlock(&h->lock);
-    if (!c)
-        c = curl_easy_init();
-    else
-        curl_easy_reset(c);
-    return c;
+    l->curl = curl_easy_init();
+    l->multi = curl_multi_init();
+    if (l->curl && l->multi)
+        return l;
+    free_line(l);
+    return NULL;
 }
 
-static void give_handle(struct http *h, CURL *c)
+static struct line *take_line(struct http *h)
 {
+    struct line *l;
+
     mutex_lock(&h->lock);
-    if (h->n_idle < MAX_IDLE) {
-        h->idle[h->n_idle++] = c;
-        c = NULL;
+    l = h->idle;
+    if (l) {
+        h->idle = l->next;
+        h->n_idle--;
     }
     mutex_unlock(&h->lock);
-    if (c)
-        curl_easy_cleanup(c);
+    if (l)
+        curl_easy_reset(l->curl);
+    else
+        l = new_line();
+    if (!l)
+        return NULL;
+    mutex_lock(&h->lock);
+    l->next = h->running;
+    h->running = l;
+    mutex_unlock(&h->lock);
+    return l;
+}
+
+static void give_line(struct http *h, struct line *l)
+{
+    struct line **at;
+
+    mutex_lock(&h->lock);
+    for (at = &h->running; *at != l; at = &(*at)->next)
+        ;
+    *at = l->next;
+    if (h->n_idle < MAX_IDLE) {
+        l->next = h->idle;
+        h->idle = l;
+        h->n_idle++;
+        l = NULL;
+    }
+    mutex_unlock(&h->lock);
+    if (l)
+        free_line(l);
 }
 
 static void moved(struct run *r, size_t n)
@@ -223,13 +281,18 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     return n;
 }
 
+static bool given_up(const struct run *r)
+{
+    return atomic_load(&r->http->stop) || (r->q->cancel && atomic_load(r->q->cancel));
+}
+
 static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dl, curl_off_t ultotal,
                        curl_off_t ul)
 {
     struct run *r = arg;
 
     (void)dltotal, (void)dl, (void)ultotal, (void)ul;
-    return atomic_load(&r->http->stop) || (r->q->cancel && atomic_load(r->q->cancel));
+    return given_up(r);
 }
 
 static int map_curl(CURLcode c)
@@ -351,7 +414,7 @@ static int judge(struct run *r, CURLcode code, const char *error, struct err *e)
     const struct http_request *q = r->q;
     long status = 0;
 
-    if (atomic_load(&r->http->stop) || (q->cancel && atomic_load(q->cancel)))
+    if (given_up(r))
         return err_set(e, ECANCELED, "the request was given up");
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
     r->reply->status = (int)status;
@@ -371,6 +434,29 @@ static int judge(struct run *r, CURLcode code, const char *error, struct err *e)
     return 0;
 }
 
+/* As curl_easy_perform, but ends at once when woken to be given up. */
+static CURLcode perform(struct run *r)
+{
+    CURLM *multi = r->line->multi;
+    CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+    int running = 1, left;
+    CURLMsg *msg;
+
+    if (curl_multi_add_handle(multi, r->curl) != CURLM_OK)
+        return CURLE_FAILED_INIT;
+    while (running && !given_up(r)) {
+        if (curl_multi_perform(multi, &running) != CURLM_OK)
+            break;
+        if (running && !given_up(r))
+            curl_multi_poll(multi, NULL, 0, 1000, NULL);
+    }
+    while (!running && (msg = curl_multi_info_read(multi, &left)))
+        if (msg->msg == CURLMSG_DONE)
+            code = msg->data.result;
+    curl_multi_remove_handle(multi, r->curl);
+    return code;
+}
+
 int http_run(struct http *h, const struct http_request *q, struct http_reply *reply, struct err *e)
 {
     struct run r = {.http = h, .q = q, .reply = reply};
@@ -384,16 +470,17 @@ int http_run(struct http *h, const struct http_request *q, struct http_reply *re
     reply->have = -1;
     if (atomic_load(&h->stop))
         return err_set(e, ECANCELED, "the request was given up");
-    r.curl = take_handle(h);
-    if (!r.curl)
+    r.line = take_line(h);
+    if (!r.line)
         return err_set(e, ENOMEM, "cannot make a curl handle");
+    r.curl = r.line->curl;
     url = xasprintf("%s%s", h->base, q->path);
     headers = set_up(&r, url, error);
-    code = curl_easy_perform(r.curl);
+    code = perform(&r);
     result = judge(&r, code, error, e);
     curl_easy_setopt(r.curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
-    give_handle(h, r.curl);
+    give_line(h, r.line);
     free(url);
     return result;
 }

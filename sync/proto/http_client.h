@@ -28,8 +28,10 @@ struct http;
 /* `url` as http(s)://host[:port][/prefix]; -EINVAL with a sentence for any other form. */
 int http_new(const char *url, const char *token, struct http **ret, struct err *e);
 void http_free(struct http *h); /* no request may be running; NULL is fine */
-/* From now on every request, also a running one, ends with -ECANCELED (within a second). */
+/* From now on every request, also a running one, ends with -ECANCELED, at once. */
 void http_stop(struct http *h);
+/* Running requests look at their `cancel` now, not only when something moves. Any thread. */
+void http_wake(struct http *h);
 
 /* Takes bytes of a successful (2xx) body as they arrive; non-zero (-errno) ends the request. */
 typedef int http_sink_fn(void *arg, const void *data, size_t len);

@@ -280,6 +280,8 @@ static void draft_free_locked(struct fs *fs, struct node *n)
     n->draft = NULL;
     if (d->stage)
         store_discard(fs->store, d->stage);
+    if (!hash_is_none(&d->held))
+        store_let_go(fs->store, &d->held);
     free(d->stage);
     file_unref_locked(d->file);
     free(d);

@@ -18,6 +18,7 @@ struct draft {
     bool busy;            /* being copied or published: writers queue up in `waiting` */
     bool dirty;           /* holds what no operation has published */
     unsigned writing;     /* writes going on outside the lock */
+    struct hash held;     /* sealed, but in no operation yet: held in the store; or none */
     struct hash replaces; /* the version that it began from */
     int64_t mtime;        /* ns */
     uint32_t mode;

@@ -24,6 +24,7 @@ struct version {
     struct file *file;
     char *stage;
     struct hash hash, replaces;
+    struct hash held; /* by an earlier try that could not be logged */
     off_t size;
     int64_t mtime;
     uint32_t mode;
@@ -70,12 +71,18 @@ static int log_version(struct fs *fs, struct node *n, const struct version *v, i
     return r;
 }
 
+/* Makes the draft's file an object, which is held until its operation is in the log. */
 static int seal(struct fs *fs, struct version *v)
 {
     int r = hash_fd(v->file->fd, &v->hash, &v->size);
 
-    if (r == 0 && v->stage)
+    if (r < 0)
+        return r;
+    store_hold(fs->store, &v->hash);
+    if (v->stage)
         r = store_publish(fs->store, v->stage, &v->hash, false);
+    if (r < 0)
+        store_let_go(fs->store, &v->hash);
     crash_point("fs.sealed");
     return r;
 }
@@ -100,6 +107,7 @@ static int take(struct fs *fs, struct node *n, struct version *v)
         nodes_wait(fs->nodes);
     v->file = file_ref_locked(d->file);
     v->stage = d->stage;
+    v->held = d->held;
     v->replaces = d->replaces;
     v->mtime = d->mtime;
     v->mode = d->mode;
@@ -118,8 +126,13 @@ static void give_back(struct fs *fs, struct node *n, const struct version *v, bo
     if (sealed) {
         free(d->stage);
         d->stage = NULL;
+        if (!hash_is_none(&v->held))
+            store_let_go(fs->store, &v->held);
+        d->held = v->hash;
     }
     if (r == 0) {
+        store_let_go(fs->store, &d->held);
+        memset(&d->held, 0, sizeof(d->held));
         d->dirty = false;
         d->replaces = v->hash;
         n->attr.hash = v->hash;

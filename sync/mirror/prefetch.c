@@ -75,18 +75,9 @@ bool prefetch_wants(struct prefetch *p, const char *path)
     return false;
 }
 
-static int64_t room(struct prefetch *p)
-{
-    int64_t used = 0, limit = 0, fs_free = 0, left;
-
-    store_usage(p->m->store, &used, &limit, &fs_free);
-    left = limit / 10 * 9 - used;
-    return left < fs_free / 10 * 9 ? left : fs_free / 10 * 9;
-}
-
 bool prefetch_room(struct prefetch *p)
 {
-    return room(p) > 0;
+    return store_room(p->m->store) > 0;
 }
 
 static int want_one(void *arg, const char *path, const struct hash *h, int64_t size)
@@ -115,7 +106,7 @@ static void *prefetch_main(void *arg)
             p->walk = false;
         mutex_unlock(&p->lock);
         if (walk && prefetch_any(p)) {
-            p->left = room(p);
+            p->left = store_room(p->m->store);
             p->n = 0;
             if (p->left > 0)
                 replica_each_content(p->m->replica, want_one, p);

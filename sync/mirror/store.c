@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store: objects by hash and staging files, with a table in memory of what was verified.
- *
- * Eviction and use race: a writer publishes an object and only then logs the operation that pins
- * it. So an object that was published within the last GRACE_MS stays, whatever the pin says; rename
- * and unlink of objects happen under the lock, the question for the pin before it.
+ * store: objects by hash and staging files, with a table in memory of what was verified and what is
+ * held. What may go is evict.c's.
  */
-#include "sync/mirror/store_admin.h"
+#include "sync/mirror/store_inside.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
@@ -25,39 +21,9 @@
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
 
-#define BUCKETS      4096
-#define GRACE_MS     30000
-#define TOUCH_MS     (3600 * 1000)      /* atime at most once per hour */
-#define STAGE_ROOM   (1024 * 1024)      /* what one staging file asks for after ENOSPC */
-#define RESERVE_MAX  ((int64_t)1 << 30) /* free bytes to keep on the filesystem … */
-#define RESERVE_PART 20                 /* … or this part of it, if less */
-#define OBJECT_CAP   80                 /* "objects/ab/" and 62 digits */
-
-/* What is known of one object. */
-struct known {
-    struct known *next;
-    struct hash hash;
-    bool verified; /* while the four below are the file's */
-    ino_t ino;
-    off_t size;
-    int64_t mtime, ctime;
-    int64_t touched_ms;   /* 0: not in this process */
-    int64_t published_ms; /* 0: not in this process */
-};
-
-struct store {
-    int dir; /* the cache */
-    int staging;
-    int64_t limit;
-    store_pinned_fn *pinned;
-    void *arg;
-
-    pthread_mutex_t lock; /* the two below; rename, unlink and utimes of objects */
-    int64_t used;         /* bytes of all objects */
-    struct known *table[BUCKETS];
-
-    pthread_mutex_t evict_lock; /* one eviction at a time; taken before lock */
-};
+#define TOUCH_MS   (3600 * 1000) /* atime at most once per hour */
+#define STAGE_ROOM (1024 * 1024) /* what one staging file asks for after ENOSPC */
+#define OBJECT_CAP 80            /* "objects/ab/" and 62 digits */
 
 static const char *object_path(const struct hash *h, char *out)
 {
@@ -69,9 +35,9 @@ static const char *object_path(const struct hash *h, char *out)
     return out;
 }
 
-static struct known **slot(struct store *s, const struct hash *h)
+struct known **store_slot(struct store *s, const struct hash *h)
 {
-    struct known **k = &s->table[(h->b[0] << 8 | h->b[1]) % BUCKETS];
+    struct known **k = &s->table[(h->b[0] << 8 | h->b[1]) % STORE_BUCKETS];
 
     while (*k && !hash_eq(&(*k)->hash, h))
         k = &(*k)->next;
@@ -80,7 +46,7 @@ static struct known **slot(struct store *s, const struct hash *h)
 
 static struct known *know_locked(struct store *s, const struct hash *h)
 {
-    struct known **k = slot(s, h);
+    struct known **k = store_slot(s, h);
 
     if (!*k) {
         *k = xcalloc(1, sizeof(**k));
@@ -91,9 +57,11 @@ static struct known *know_locked(struct store *s, const struct hash *h)
 
 static void forget_locked(struct store *s, const struct hash *h)
 {
-    struct known **k = slot(s, h), *dead = *k;
+    struct known **k = store_slot(s, h), *dead = *k;
 
-    if (dead) {
+    if (dead && dead->holds > 0) {
+        dead->verified = false;
+    } else if (dead) {
         *k = dead->next;
         free(dead);
     }
@@ -114,8 +82,7 @@ static bool is_verified(const struct known *k, const struct stat *st)
            k->mtime == file_mtime_ns(st) && k->ctime == file_ctime_ns(st);
 }
 
-/* Removes an object if it is still the file with that inode (0: any). */
-static bool unlink_locked(struct store *s, const struct hash *h, ino_t ino)
+bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino)
 {
     char path[OBJECT_CAP];
     struct stat st;
@@ -132,7 +99,7 @@ static bool unlink_locked(struct store *s, const struct hash *h, ino_t ino)
 static void throw_away(struct store *s, const struct hash *h, ino_t ino)
 {
     mutex_lock(&s->lock);
-    unlink_locked(s, h, ino);
+    store_unlink_locked(s, h, ino);
     mutex_unlock(&s->lock);
 }
 
@@ -156,7 +123,7 @@ static void touch_locked(struct known *k, int fd)
 
     if (k->touched_ms && now - k->touched_ms < TOUCH_MS)
         return;
-    k->touched_ms = now ? now : 1;
+    k->touched_ms = now | 1;
     if (futimens(fd, times) == 0 && fstat(fd, &st) == 0)
         set_verified(k, &st);
 }
@@ -169,7 +136,7 @@ static bool known_good(struct store *s, const struct hash *h, int fd)
     bool good;
 
     mutex_lock(&s->lock);
-    k = *slot(s, h);
+    k = *store_slot(s, h);
     good = k && fstat(fd, &st) == 0 && is_verified(k, &st);
     if (good)
         touch_locked(k, fd);
@@ -308,10 +275,7 @@ static int install(struct store *s, const char *name, const struct hash *h, cons
         s->used += st.st_size - old.st_size;
         k = know_locked(s, h);
         set_verified(k, &st);
-        k->published_ms = clock_mono_ms();
-        if (!k->published_ms)
-            k->published_ms = 1;
-        k->touched_ms = k->published_ms;
+        k->touched_ms = clock_mono_ms() | 1;
     }
     mutex_unlock(&s->lock);
     return r;
@@ -352,9 +316,25 @@ void store_discard(struct store *s, const char *name)
     unlinkat(s->staging, name, 0);
 }
 
-/* --- walking --- */
+void store_hold(struct store *s, const struct hash *h)
+{
+    struct known *k;
 
-typedef void each_fn(void *arg, const struct hash *h, const struct stat *st);
+    mutex_lock(&s->lock);
+    k = know_locked(s, h);
+    k->holds++;
+    k->held = ++s->last_hold;
+    mutex_unlock(&s->lock);
+}
+
+void store_let_go(struct store *s, const struct hash *h)
+{
+    mutex_lock(&s->lock);
+    know_locked(s, h)->holds--;
+    mutex_unlock(&s->lock);
+}
+
+/* --- walking --- */
 
 static int nibble(char c)
 {
@@ -382,7 +362,7 @@ static DIR *open_dir(int dir, const char *path)
     return d;
 }
 
-static void each_object(struct store *s, each_fn *fn, void *arg)
+void store_each(struct store *s, store_each_fn *fn, void *arg)
 {
     for (int i = 0; i < 256; i++) {
         char folder[OBJECT_CAP], hex[512];
@@ -425,87 +405,6 @@ static int64_t walk_staging(struct store *s, bool clear)
     return sum;
 }
 
-/* --- eviction --- */
-
-struct candidate {
-    struct hash hash;
-    int64_t atime, size;
-};
-
-struct candidates {
-    struct candidate *v;
-    size_t n, cap;
-};
-
-static void add_candidate(void *arg, const struct hash *h, const struct stat *st)
-{
-    struct candidates *c = arg;
-
-    if (c->n == c->cap) {
-        c->cap = c->cap ? 2 * c->cap : 1024;
-        c->v = xrealloc(c->v, c->cap * sizeof(*c->v));
-    }
-    c->v[c->n++] = (struct candidate){
-        *h, (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec, st->st_size};
-}
-
-static int by_atime(const void *a, const void *b)
-{
-    const struct candidate *x = a, *y = b;
-
-    return (x->atime > y->atime) - (x->atime < y->atime);
-}
-
-static int64_t free_bytes(struct store *s, int64_t *reserve)
-{
-    struct statvfs v;
-    int64_t total;
-
-    *reserve = 0;
-    if (fstatvfs(s->dir, &v) < 0)
-        return INT64_MAX;
-    total = (int64_t)v.f_blocks * (int64_t)v.f_frsize;
-    *reserve = total / RESERVE_PART < RESERVE_MAX ? total / RESERVE_PART : RESERVE_MAX;
-    return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
-}
-
-static bool evict_one(struct store *s, const struct hash *h)
-{
-    struct known *k;
-    bool done;
-
-    if (s->pinned && s->pinned(s->arg, h))
-        return false;
-    mutex_lock(&s->lock);
-    k = *slot(s, h);
-    done = (!k || !k->published_ms || clock_mono_ms() - k->published_ms >= GRACE_MS) &&
-           unlink_locked(s, h, 0);
-    mutex_unlock(&s->lock);
-    return done;
-}
-
-/* Evicts until at most `keep` bytes are used and `need` bytes are free. */
-static void evict(struct store *s, int64_t keep, int64_t need)
-{
-    struct candidates c = {0};
-    int64_t reserve, used;
-
-    mutex_lock(&s->evict_lock);
-    each_object(s, add_candidate, &c);
-    if (c.n > 0)
-        qsort(c.v, c.n, sizeof(*c.v), by_atime);
-    for (size_t i = 0; i < c.n; i++) {
-        mutex_lock(&s->lock);
-        used = s->used;
-        mutex_unlock(&s->lock);
-        if (used <= keep && free_bytes(s, &reserve) >= need)
-            break;
-        evict_one(s, &c.v[i].hash);
-    }
-    free(c.v);
-    mutex_unlock(&s->evict_lock);
-}
-
 void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free)
 {
     int64_t reserve, staged = walk_staging(s, false);
@@ -514,25 +413,7 @@ void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_fre
     *used = s->used + staged;
     mutex_unlock(&s->lock);
     *limit = s->limit;
-    *fs_free = free_bytes(s, &reserve);
-}
-
-void store_make_room(struct store *s, int64_t need)
-{
-    evict(s, INT64_MAX, need);
-}
-
-void store_evict(struct store *s)
-{
-    int64_t reserve, room = free_bytes(s, &reserve), used;
-
-    mutex_lock(&s->lock);
-    used = s->used;
-    mutex_unlock(&s->lock);
-    if (used > s->limit)
-        evict(s, s->limit / 10 * 9, reserve);
-    else if (room < reserve)
-        evict(s, INT64_MAX, reserve);
+    *fs_free = store_free_bytes(s, &reserve);
 }
 
 /* --- open and close --- */
@@ -574,7 +455,7 @@ int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *a
         goto fail;
     }
     walk_staging(s, true);
-    each_object(s, add_size, s);
+    store_each(s, add_size, s);
     *ret = s;
     return 0;
 fail:
@@ -586,7 +467,7 @@ void store_free(struct store *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < STORE_BUCKETS; i++) {
         while (s->table[i]) {
             struct known *k = s->table[i];
             s->table[i] = k->next;

@@ -43,6 +43,14 @@ int store_stage(struct store *s, char **name);
  */
 int store_publish(struct store *s, const char *name, const struct hash *h, bool durable);
 
+/*
+ * Keeps the object of that name, whether it is there already or not, from being evicted until as
+ * many store_let_go() have come. A writer holds from before store_publish until the operation that
+ * names the content is logged; from then on the outbox pins it.
+ */
+void store_hold(struct store *s, const struct hash *h);
+void store_let_go(struct store *s, const struct hash *h);
+
 /* fsync of an object published without `durable`. */
 int store_sync_object(struct store *s, const struct hash *h);
 
@@ -52,8 +60,8 @@ void store_discard(struct store *s, const char *name);
 /* Bytes used by objects and staging, cache_size, free bytes of the filesystem. */
 void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free);
 
-/* Asks for room: evicts clean content until `need` bytes are free on the filesystem or nothing is
- * left to evict. Called after ENOSPC, before the one retry. */
+/* Asks for room: evicts clean content until `need` more bytes are free on the filesystem or nothing
+ * is left to evict. Called after ENOSPC, before the one retry. */
 void store_make_room(struct store *s, int64_t need);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store_admin: the store's other face, for mirror.c, fetch and evict.
+ * store_admin: the store's other face, for the mirror's threads.
  */
 #ifndef EEFS_MIRROR_STORE_ADMIN_H
 #define EEFS_MIRROR_STORE_ADMIN_H
@@ -22,6 +22,9 @@ int store_verify(struct store *s, const struct hash *h, int64_t size);
 
 /* One eviction round down to 90 % of the limit when above it; also called by store_make_room. */
 void store_evict(struct store *s);
+
+/* Bytes that may be fetched ahead of use without eviction having to undo it; <= 0: none. */
+int64_t store_room(struct store *s);
 
 /* syncfs of the cache. */
 int store_sync(struct store *s);

@@ -158,11 +158,38 @@ static void test_eviction(void **state)
     assert_false(store_has(f->s, &h[1], 1000));
     assert_true(store_has(f->s, &h[9], 1000));
     memset(data, 77, sizeof(data));
-    h[1] = add(f, data, sizeof(data)); /* just published: nobody can have pinned it yet */
+    hash_bytes(data, sizeof(data), &h[1]);
+    store_hold(f->s, &h[1]); /* published, and no operation names it yet */
+    add(f, data, sizeof(data));
     store_make_room(f->s, INT64_MAX);
     assert_true(store_has(f->s, &h[0], 1000));
     assert_true(store_has(f->s, &h[1], 1000));
     assert_false(store_has(f->s, &h[9], 1000));
+    store_let_go(f->s, &h[1]);
+    store_make_room(f->s, INT64_MAX);
+    assert_true(store_has(f->s, &h[0], 1000));
+    assert_false(store_has(f->s, &h[1], 1000));
+}
+
+/* The race of evict.c: written and logged while the pin is asked for. */
+static bool write_meanwhile(void *arg, const struct hash *h)
+{
+    struct fix *f = arg;
+
+    store_hold(f->s, h);
+    store_let_go(f->s, h);
+    return false;
+}
+
+static void test_held_meanwhile(void **state)
+{
+    struct fix *f = *state;
+    struct hash h = add(f, "hello", 5);
+
+    store_free(f->s);
+    assert_int_equal(store_new(f->dir, 1 << 20, write_meanwhile, f, &f->s, NULL), 0);
+    store_make_room(f->s, INT64_MAX);
+    assert_true(store_has(f->s, &h, 5));
 }
 
 static void test_leftovers(void **state)
@@ -187,6 +214,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_verified_once_per_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_corrupt_and_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eviction, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leftovers, setup, teardown),
     };
 

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * evict: which contents go when the cache is full: the least recently used of those that neither
+ * outbox nor local paths name.
+ *
+ * Eviction and writing race: a writer publishes an object and only then logs the operation that
+ * pins it. So it holds the object from before it is published until the operation is in the log
+ * (store_hold). Here the pin is asked for without the lock, the holds are looked at with it, before
+ * and after: an object that was held meanwhile stays.
+ */
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/thread.h"
+#include "sync/mirror/store_inside.h"
+
+#define RESERVE_MAX  ((int64_t)1 << 30)  /* free bytes to keep on the filesystem … */
+#define RESERVE_PART 20                  /* … or this part of it, if less */
+#define ROOM_MAX     ((int64_t)64 << 20) /* what ENOSPC frees at least … */
+#define ROOM_PART    20 /* … or this part of the limit, if less: a walk is long */
+
+struct candidate {
+    struct hash hash;
+    int64_t atime, size;
+};
+
+struct candidates {
+    struct candidate *v;
+    size_t n, cap;
+};
+
+static void add_candidate(void *arg, const struct hash *h, const struct stat *st)
+{
+    struct candidates *c = arg;
+
+    if (c->n == c->cap) {
+        c->cap = c->cap ? 2 * c->cap : 1024;
+        c->v = xrealloc(c->v, c->cap * sizeof(*c->v));
+    }
+    c->v[c->n++] = (struct candidate){
+        *h, (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec, st->st_size};
+}
+
+static int by_atime(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+
+    return (x->atime > y->atime) - (x->atime < y->atime);
+}
+
+int64_t store_free_bytes(struct store *s, int64_t *reserve)
+{
+    struct statvfs v;
+    int64_t total;
+
+    *reserve = 0;
+    if (fstatvfs(s->dir, &v) < 0)
+        return INT64_MAX;
+    total = (int64_t)v.f_blocks * (int64_t)v.f_frsize;
+    *reserve = total / RESERVE_PART < RESERVE_MAX ? total / RESERVE_PART : RESERVE_MAX;
+    return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+static bool evict_one(struct store *s, const struct hash *h)
+{
+    struct known *k;
+    uint64_t held;
+    bool free_before, done;
+
+    mutex_lock(&s->lock);
+    k = *store_slot(s, h);
+    held = k ? k->held : 0;
+    free_before = !k || k->holds == 0;
+    mutex_unlock(&s->lock);
+    if (!free_before || (s->pinned && s->pinned(s->arg, h)))
+        return false;
+    mutex_lock(&s->lock);
+    k = *store_slot(s, h);
+    done = (!k || (k->holds == 0 && k->held == held)) && store_unlink_locked(s, h, 0);
+    mutex_unlock(&s->lock);
+    return done;
+}
+
+/* Evicts until at most `keep` bytes are used and `need` bytes are free. */
+static void evict(struct store *s, int64_t keep, int64_t need)
+{
+    struct candidates c = {0};
+    int64_t reserve, used;
+
+    mutex_lock(&s->evict_lock);
+    store_each(s, add_candidate, &c);
+    if (c.n > 0)
+        qsort(c.v, c.n, sizeof(*c.v), by_atime);
+    for (size_t i = 0; i < c.n; i++) {
+        mutex_lock(&s->lock);
+        used = s->used;
+        mutex_unlock(&s->lock);
+        if (used <= keep && store_free_bytes(s, &reserve) >= need)
+            break;
+        evict_one(s, &c.v[i].hash);
+    }
+    free(c.v);
+    mutex_unlock(&s->evict_lock);
+}
+
+void store_make_room(struct store *s, int64_t need)
+{
+    int64_t least = s->limit / ROOM_PART < ROOM_MAX ? s->limit / ROOM_PART : ROOM_MAX;
+    int64_t reserve, now = store_free_bytes(s, &reserve);
+
+    need = need > least ? need : least;
+    evict(s, INT64_MAX, need < INT64_MAX - now ? now + need : INT64_MAX);
+}
+
+void store_evict(struct store *s)
+{
+    int64_t reserve, now = store_free_bytes(s, &reserve), used;
+
+    mutex_lock(&s->lock);
+    used = s->used;
+    mutex_unlock(&s->lock);
+    if (used > s->limit)
+        evict(s, s->limit / 10 * 9, reserve);
+    else if (now < reserve)
+        evict(s, INT64_MAX, reserve);
+}
+
+int64_t store_room(struct store *s)
+{
+    int64_t used, limit, fs_free, reserve, left;
+
+    store_usage(s, &used, &limit, &fs_free);
+    store_free_bytes(s, &reserve);
+    left = limit / 10 * 9 - used;
+    return left < fs_free - 2 * reserve ? left : fs_free - 2 * reserve;
+}

@@ -9,6 +9,12 @@ DESTDIR ?=
 SAN     ?=
 WERROR  ?=
 PYTEST  ?= pytest-3
+V       ?=
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+# $(call say,WORD) before a command: "WORD target" instead of the command, unless V=1.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 B       := build$(if $(SAN),/san-$(SAN))
 
@@ -80,19 +86,19 @@ room_objs = $(filter-out $(MAIN_OBJS),$(call obj,$(1)))
 BINS := $(addprefix $(B)/bin/,$(PROGRAMS))
 
 .PHONY: all
-all: $(BINS) ## build the programs into build/bin (SAN=address or SAN=thread: into build/san-…/bin)
+all: $(BINS) ## build the programs into build/bin (SAN=address|thread: build/san-…/bin; V=1 shows commands)
 
 define program
 OBJ_$(1) = $$(call room_objs,$$(NEED_$(call room_of,$(1)))) $$(B)/$$(MAIN_$(1):.c=.o)
 $$(B)/bin/$(1): $$(OBJ_$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(OBJ_$(1)) $$(call lib,$$(call pkgs,$$(NEED_$(call room_of,$(1)))))
+	$$(call say,LINK)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(OBJ_$(1)) $$(call lib,$$(call pkgs,$$(NEED_$(call room_of,$(1)))))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # --- small C programs of the tests -------------------------------------------------------------------
 # tests/unit/test_NOUN.c (cmocka) and tests/fuzz/fuzz_NOUN.c (libFuzzer) are linked with the rooms
@@ -111,7 +117,7 @@ test_rooms = $(or $(sort $(foreach d,$(filter $(ROOMS),$(patsubst %/,%,$(dir $(s
 define test_program
 ROOMS_$(1) := $(call test_rooms,$(1))
 $(1:%.c=$(B)/%): $(1:%.c=$(B)/%.o) $$(call room_objs,$$(ROOMS_$(1))) $(2)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call lib,$$(call pkgs,$$(ROOMS_$(1)))) $(3)
+	$$(call say,LINK)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call lib,$$(call pkgs,$$(ROOMS_$(1)))) $(3)
 endef
 $(foreach t,$(UNIT_SRCS),$(eval $(call test_program,$(t),,-lcmocka)))
 # Everywhere but in the fuzzer build a target only replays its corpus (tests/fuzz/replay.c).
@@ -120,7 +126,7 @@ $(foreach t,$(FUZZ_SRCS),$(eval $(call test_program,$(t),$(if $(filter fuzzer,$(
 
 $(HELPERS): $(B)/%: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+	$(call say,LINK)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
 
 .PHONY: unit-bins fuzz-bins helpers
 unit-bins: $(UNIT_BINS)

@@ -36,7 +36,8 @@ class MariaDB:
             if not os.path.isdir(os.path.join(self.data, "mysql")):
                 subprocess.run(
                     ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
-                     "--auth-root-authentication-method=normal", "--skip-test-db"],
+                     "--auth-root-authentication-method=normal", "--skip-test-db",
+                     "--skip-name-resolve"],
                     stdout=log, stderr=log, check=True)
             server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
             self.process = subprocess.Popen(

@@ -37,7 +37,7 @@ class MariaDB:
                 subprocess.run(
                     ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
                      "--auth-root-authentication-method=normal", "--skip-test-db",
-                     "--skip-name-resolve"],
+                     "--force"],  # no host name is needed: sockets only
                     stdout=log, stderr=log, check=True)
             server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
             self.process = subprocess.Popen(

@@ -179,13 +179,29 @@ struct arrival {
     int fd;
     struct hash_stream *sum;
     int64_t got, size;
+    const struct http_reply *reply; /* of the present request; its headers are read */
+    bool begun;                     /* a byte of its body came */
 };
+
+static void start_over(struct arrival *a)
+{
+    struct hash ignored;
+
+    hash_stream_end(a->sum, &ignored);
+    a->got = 0;
+}
 
 static int take_bytes(void *arg, const void *data, size_t len)
 {
     struct arrival *a = arg;
     int r;
 
+    if (!a->begun && a->reply->from != a->got) {
+        if (a->reply->from != 0)
+            return -EPROTO;
+        start_over(a); /* only the rest was asked for, but the whole comes */
+    }
+    a->begun = true;
     if (a->got + (int64_t)len > a->size)
         return -EBADMSG;
     r = file_pwrite(a->fd, data, len, a->got);
@@ -196,33 +212,22 @@ static int take_bytes(void *arg, const void *data, size_t len)
     return 0;
 }
 
-static void start_over(struct arrival *a)
-{
-    struct hash ignored;
-
-    hash_stream_end(a->sum, &ignored);
-    a->got = 0;
-}
-
 /* One GET from a->got on. 0: body ended well; -EAGAIN: broken off, try the rest. */
 static int get_once(struct fetch *f, const struct want *w, struct arrival *a, struct err *e)
 {
     char text[HASH_TEXT_CAP], path[96];
     struct http_request q = {.method = "GET", .path = path, .range_from = a->got};
     struct http_reply p;
-    int64_t before = a->got;
     int r;
 
+    a->reply = &p;
+    a->begun = false;
     snprintf(path, sizeof(path), "%s%s", WIRE_OBJECT, hash_text(&w->hash, text));
     q.sink = take_bytes;
     q.sink_arg = a;
     q.cancel = &f->m->link.down;
     r = http_run(f->m->http, &q, &p, e);
-    if (p.status == 200 && before > 0) {
-        /* The whole again, though only the rest was asked for: what came is of no use. */
-        start_over(a);
-        r = -EAGAIN;
-    } else if (r == -EBADMSG) {
+    if (r == -EBADMSG) {
         r = 0; /* too long: the digest will not match */
     } else if (r == -ECONNRESET) {
         r = -EAGAIN;
@@ -233,7 +238,7 @@ static int get_once(struct fetch *f, const struct want *w, struct arrival *a, st
     } else if ((r = mirror_judge(f->m, r, &p, e)) == 0) {
         if (p.status == 404 && strcmp(p.code, WIRE_E_GONE) == 0)
             r = -ESTALE;
-        else if (p.status / 100 != 2 || (p.status == 206 && p.from != before))
+        else if (p.status / 100 != 2)
             r = err_set(e, EIO, "the master refused a content: %s", p.text);
     }
     http_reply_release(&p);

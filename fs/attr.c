@@ -2,34 +2,14 @@
 #include "fs/attr.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "sync/common/account.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-
-static int find_user(const char *name, uid_t *uid, gid_t *gid)
-{
-    const struct passwd *pw = getpwnam(name);
-    char *end;
-    unsigned long n;
-
-    if (!pw) {
-        errno = 0;
-        n = strtoul(name, &end, 10);
-        if (errno || end == name || *end || n >= UINT32_MAX)
-            return -EINVAL;
-        pw = getpwuid((uid_t)n);
-        *uid = (uid_t)n;
-        *gid = pw ? pw->pw_gid : (gid_t)n;
-        return 0;
-    }
-    *uid = pw->pw_uid;
-    *gid = pw->pw_gid;
-    return 0;
-}
 
 static int add_private(struct attr_rules *r, const char *text, struct err *e)
 {
@@ -41,7 +21,7 @@ static int add_private(struct attr_rules *r, const char *text, struct err *e)
         return 0;
     if (!colon)
         return err_set(e, EINVAL, "option private: '%s' is not PATH:USER", text);
-    if (find_user(colon + 1, &p.uid, &p.gid) < 0)
+    if (account_user(colon + 1, &p.uid, &p.gid) < 0)
         return err_set(e, EINVAL, "option private: no user '%s'", colon + 1);
     while (*text == '/')
         text++;
@@ -66,6 +46,17 @@ int attr_rules_private(struct attr_rules *r, const struct strlist *list, struct 
         if (res < 0)
             return res;
     }
+    return 0;
+}
+
+int attr_rules_owner(struct attr_rules *r, const char *user, const char *group, struct err *e)
+{
+    r->uid = getuid();
+    r->gid = getgid();
+    if (user && account_user(user, &r->uid, &r->gid) < 0)
+        return err_set(e, EINVAL, "option uid: no user '%s'", user);
+    if (group && account_group(group, &r->gid) < 0)
+        return err_set(e, EINVAL, "option gid: no group '%s'", group);
     return 0;
 }
 

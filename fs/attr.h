@@ -32,6 +32,11 @@ struct attr_rules {
  * -EINVAL with a sentence.
  */
 int attr_rules_private(struct attr_rules *r, const struct strlist *list, struct err *e);
+/*
+ * Sets whom everything belongs to. user, group: names or numbers; NULL: who mounts, and the primary
+ * group of `user`. -EINVAL with a sentence.
+ */
+int attr_rules_owner(struct attr_rules *r, const char *user, const char *group, struct err *e);
 void attr_rules_release(struct attr_rules *r);
 
 /* `path` is the tree path of the entry; NULL when it has none any more (nlink is 0 then). */

@@ -91,7 +91,7 @@ static char *default_cache(const char *instance)
     return r;
 }
 
-/* Makes config and rules from the options. */
+/* Makes the config from the options. */
 static int configure(struct run *r, struct err *e)
 {
     const struct options *o = &r->opt;
@@ -100,9 +100,6 @@ static int configure(struct run *r, struct err *e)
 
     if (res < 0)
         return res;
-    r->fs.rules.uid = o->uid < 0 ? getuid() : (uid_t)o->uid;
-    r->fs.rules.gid = o->gid < 0 ? getgid() : (gid_t)o->gid;
-    r->fs.rules.umask = (mode_t)o->umask;
     r->cache = o->cache ? absolute(o->cache) : default_cache(instance);
     r->config.url = o->spec;
     r->config.token = r->token;
@@ -117,11 +114,14 @@ static int configure(struct run *r, struct err *e)
     return 0;
 }
 
-static int private_rules(struct run *r, struct err *e)
+static int make_rules(struct run *r, struct err *e)
 {
     struct strlist by_default = {NULL, 0};
-    int res;
+    int res = attr_rules_owner(&r->fs.rules, r->opt.uid, r->opt.gid, e);
 
+    r->fs.rules.umask = (mode_t)r->opt.umask;
+    if (res < 0)
+        return res;
     strlist_add(&by_default, "sql:root");
     res = attr_rules_private(&r->fs.rules, r->opt.private.n ? &r->opt.private : &by_default, e);
     strlist_release(&by_default);
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
         printf("mount.eefs %s\n", EEFS_VERSION);
         return 0;
     }
-    if (private_rules(&r, &e) < 0)
+    if (make_rules(&r, &e) < 0)
         return fail(&e, EXIT_USAGE);
     if (mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e) < 0)
         return fail(&e, EXIT_MOUNT);

@@ -8,7 +8,6 @@
 
 #include "sync/common/buf.h"
 
-#define ID_MAX 4294967294 /* (uid_t)-1 means "none" */
 #define IGNORED(name)                                                                              \
     {                                                                                              \
         OPT_IGNORED, name, NULL, NULL, NULL, 0, 0, NULL                                            \
@@ -34,8 +33,10 @@ static void make_table(struct options *o, struct opt *ret)
          "what lies under PATH is USER's alone (default: sql:root); may be repeated; none"},
         {OPT_FLAG, "allow_other", NULL, &o->allow_other, NULL, 0, 0,
          "let other users in (the web server needs it)"},
-        {OPT_INT, "uid", "N", &o->uid, NULL, 0, ID_MAX, "owner shown (default: who mounts)"},
-        {OPT_INT, "gid", "N", &o->gid, NULL, 0, ID_MAX, "group shown (default: who mounts)"},
+        {OPT_STRING, "uid", "USER", &o->uid, NULL, 0, 0,
+         "owner of everything, by name or number (default: who mounts)"},
+        {OPT_STRING, "gid", "GROUP", &o->gid, NULL, 0, 0,
+         "its group (default: the primary group of uid)"},
         {OPT_MODE, "umask", "MODE", &o->umask, "0", 0, 0777, "permission bits taken away"},
         {OPT_FLAG, "ro", NULL, &o->read_only, NULL, 0, 0, "read only"},
         {OPT_STRING, "instance", "NAME", &o->instance, NULL, 0, 0,
@@ -146,7 +147,6 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
     int c, r = 0;
 
     memset(ret, 0, sizeof(*ret));
-    ret->uid = ret->gid = -1;
     make_table(ret, table);
     for (struct opt *t = table; t->type != OPT_END; t++)
         if (t->type == OPT_STRING || t->type == OPT_ENUM)

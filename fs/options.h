@@ -22,8 +22,8 @@ struct options {
     bool fake, sloppy, verbose, help, version;
 
     char *token_file, *cache, *offline, *instance, *rundir, *prefetch;
+    char *uid, *gid;    /* names or numbers; NULL: see attr_rules_owner() */
     int64_t cache_size; /* bytes */
-    int64_t uid, gid;   /* -1: of who mounts */
     int64_t umask;
     struct strlist private;
     bool allow_other, read_only, foreground;

@@ -110,12 +110,11 @@ static int mirror_add(struct db *db, const struct mirror_options *o, const char 
     } else {
         printf("mirror '%s' added. Its token is shown only now:\n\n  %s\n\n"
                "On the mirror, store it where only root can read it:\n\n"
-               "  install -d -m 0700 /etc/eefs\n"
-               "  (umask 077; cat > /etc/eefs/token)     paste the token, Enter, Ctrl-D\n"
-               "  chmod 600 /etc/eefs/token\n\n"
-               "and add this line to /etc/fstab:\n\n"
+               "  sudo install -m 0600 /dev/stdin /etc/eefs/token     paste the token, Enter, "
+               "Ctrl-D\n\n"
+               "and add this line to /etc/fstab (uid is the user of the web server and PHP):\n\n"
                "  %s /var/www/assets eefs _netdev,nofail,x-systemd.automount,allow_other,"
-               "token_file=/etc/eefs/token 0 0\n",
+               "uid=www-data,token_file=/etc/eefs/token 0 0\n",
                name, token, o->url ? o->url : "https://MASTER.EXAMPLE/");
         if (!o->url)
             printf("\nwith the master's address in place of https://MASTER.EXAMPLE/ "

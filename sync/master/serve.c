@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sync/common/account.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
@@ -89,16 +89,16 @@ const char *master_unfit(struct master *m, char *out, size_t cap)
 
 static int find_owner(const char *name, struct master *m, struct err *e)
 {
-    struct passwd *pw;
+    uid_t uid;
+    gid_t gid;
 
     m->owner_uid = m->owner_gid = -1;
     if (!name)
         return 0;
-    pw = getpwnam(name);
-    if (!pw)
+    if (account_user(name, &uid, &gid) < 0)
         return err_set(e, EINVAL, "--owner: there is no user '%s'", name);
-    m->owner_uid = pw->pw_uid;
-    m->owner_gid = pw->pw_gid;
+    m->owner_uid = uid;
+    m->owner_gid = gid;
     return 0;
 }
 

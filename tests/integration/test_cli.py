@@ -144,6 +144,8 @@ def test_mount_usage(site, args):
     ("offline=maybe", "queue|fail"),
     ("umask=9", "umask"),
     ("uid=-1", "uid"),
+    ("uid=nobody-of-that-name", "no user"),
+    ("gid=4294967295", "gid"),
 ])
 def test_mount_bad_options(site, options, says):
     mount = site.mount(site.master(), start=False)

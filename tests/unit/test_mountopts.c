@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <unistd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static void test_defaults(void **state)
     assert_int_equal(o.cache_size, (int64_t)10 << 30);
     assert_string_equal(o.offline, "queue");
     assert_string_equal(o.prefetch, "all");
-    assert_int_equal(o.uid, -1);
+    assert_null(o.uid);
     assert_int_equal(o.umask, 0);
     assert_int_equal(o.private.n, 0);
     assert_false(o.fake || o.sloppy || o.read_only || o.allow_other || o.foreground);
@@ -60,9 +61,10 @@ static void test_defaults(void **state)
 static void test_options_anywhere(void **state)
 {
     (void)state;
-    assert_int_equal(parse("-f -o token_file=/t,ro http://m/ -sn /mnt -v -o uid=33,umask=027"), 0);
+    assert_int_equal(
+        parse("-f -o token_file=/t,ro http://m/ -sn /mnt -v -o uid=www-data,umask=027"), 0);
     assert_true(o.fake && o.sloppy && o.verbose && o.read_only);
-    assert_int_equal(o.uid, 33);
+    assert_string_equal(o.uid, "www-data");
     assert_int_equal(o.umask, 027);
     assert_string_equal(o.point, "/mnt");
     assert_int_equal(parse("http://m/ /mnt -t fuse.eefs -o token_file=a\\,b,private=a:root,"
@@ -96,7 +98,6 @@ static void test_refused(void **state)
         {"http://m/ /mnt -o token_file=/t,cache_size=lots", "cache_size"},
         {"http://m/ /mnt -o token_file=/t,offline=maybe", "queue|fail"},
         {"http://m/ /mnt -o token_file=/t,umask=9", "umask"},
-        {"http://m/ /mnt -o token_file=/t,uid=-1", "uid"},
         {"http://m/ /mnt --nonsense", "--nonsense"},
         {"http://m/ /mnt -o", "-o"},
     };
@@ -206,6 +207,28 @@ static void test_attr(void **state)
     attr_rules_release(&r);
 }
 
+static void test_owner(void **state)
+{
+    struct attr_rules r = {0};
+
+    (void)state;
+    assert_int_equal(attr_rules_owner(&r, NULL, NULL, &e), 0);
+    assert_int_equal(r.uid, getuid());
+    assert_int_equal(r.gid, getgid());
+    assert_int_equal(attr_rules_owner(&r, "root", NULL, &e), 0);
+    assert_int_equal(r.uid, 0);
+    assert_int_equal(r.gid, 0);
+    assert_int_equal(attr_rules_owner(&r, "12345", "root", &e), 0);
+    assert_int_equal(r.uid, 12345);
+    assert_int_equal(r.gid, 0);
+    assert_int_equal(attr_rules_owner(&r, "12345", NULL, &e), 0);
+    assert_int_equal(r.gid, 12345);
+    assert_int_equal(attr_rules_owner(&r, "no-such-user-here", NULL, &e), -EINVAL);
+    assert_int_equal(attr_rules_owner(&r, "4294967295", NULL, &e), -EINVAL);
+    assert_int_equal(attr_rules_owner(&r, "-1", NULL, &e), -EINVAL);
+    assert_int_equal(attr_rules_owner(&r, "0", "7x", &e), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_mountinfo),
         cmocka_unit_test(test_mountpoint),
         cmocka_unit_test(test_attr),
+        cmocka_unit_test(test_owner),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * account: users and groups of this machine, by name or by number (getpwnam(3), getgrnam(3)). Not
+ * thread safe: for start-up.
+ */
+#ifndef EEFS_COMMON_ACCOUNT_H
+#define EEFS_COMMON_ACCOUNT_H
+
+#include <sys/types.h>
+
+/*
+ * A user and its primary group; a number that no account has is its own group. -EINVAL: no such
+ * name, and no number from 0 to 4294967294 either.
+ */
+int account_user(const char *text, uid_t *ret_uid, gid_t *ret_gid);
+int account_group(const char *text, gid_t *ret);
+
+#endif

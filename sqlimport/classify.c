@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "sqlimport/classify.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "sqlimport/ddl.h"
+#include "sqlimport/rows.h"
 #include "sync/common/buf.h"
 
 /* One statement on its way through. */
@@ -91,13 +93,13 @@ static void keep_ddl(struct reading *r, struct object *o, bool map)
     o->env = env_current(r->d->env);
 }
 
-static void hash_statement(struct hash_stream *hs, struct reading *r)
+static void hash_ddl(struct reading *r, struct object *o)
 {
     char *env = env_sql(r->d->env, env_current(r->d->env));
 
-    hash_stream_add(hs, env, strlen(env) + 1);
-    hash_stream_add(hs, r->st->text, r->st->len);
-    hash_stream_add(hs, "", 1);
+    hash_stream_add(o->stream, env, strlen(env) + 1);
+    hash_stream_add(o->stream, r->st->text, r->st->len);
+    hash_stream_add(o->stream, "", 1);
     free(env);
 }
 
@@ -124,7 +126,7 @@ static int create_table(struct reading *r, enum object_kind kind)
              ? ddl_check_table(r->st->text, r->st->len, r->l.mode, &r->o->parents, r->e)
              : 0;
     keep_ddl(r, r->o, true);
-    hash_statement(r->o->stream, r);
+    hash_ddl(r, r->o);
     return rc;
 }
 
@@ -150,7 +152,7 @@ static int create_other(struct reading *r, enum object_kind kind)
         o->table = name;
     }
     keep_ddl(r, o, true);
-    hash_statement(o->stream, r);
+    hash_ddl(r, o);
     return 0;
 }
 
@@ -192,6 +194,7 @@ static int create(struct reading *r)
 static void add_range(struct reading *r, int64_t rows)
 {
     struct object *o = r->o;
+    int env = env_current(r->d->env);
 
     if ((o->n_ranges & (o->n_ranges - 1)) == 0)
         o->ranges = xrealloc(o->ranges, (o->n_ranges ? 2 * o->n_ranges : 1) * sizeof(*o->ranges));
@@ -200,34 +203,49 @@ static void add_range(struct reading *r, int64_t rows)
         .len = (uint32_t)r->st->len,
         .rows = (uint32_t)rows,
         .line = r->st->line,
-        .env = env_current(r->d->env),
+        .env = env,
     };
     o->rows += (uint64_t)rows;
     o->bytes += r->st->len;
     r->d->rows += (uint64_t)rows;
-    hash_statement(o->rows_stream, r);
+    rowhash_add(o->rows_stream, r->d->env, env, r->st->text, r->st->len);
+}
+
+/* Rows of the INSERT, of which the lexer has read all up to VALUES: counted by the splitter unless
+ * something is strange. */
+static int64_t count_rows(struct reading *r)
+{
+    const char *p = r->l.p, *end = r->st->text + r->st->len;
+
+    while (p < end && isspace((unsigned char)*p))
+        p++;
+    if (r->st->rows > 0 && p == r->st->text + r->st->rows_at)
+        return r->st->rows;
+    return rows_count(p, end, r->l.mode, r->e);
 }
 
 static int insert(struct reading *r)
 {
+    struct lexer back;
     char *name;
     int64_t rows;
+    int rc;
 
     next(r);
     while (token_is(&r->t, "IGNORE") || token_is(&r->t, "DELAYED") ||
            token_is(&r->t, "LOW_PRIORITY") || token_is(&r->t, "INTO"))
         next(r);
-    /* object_name() reads one token further than the name: go back for the column list. */
-    {
-        struct lexer back = r->l;
-        name = object_name(r);
-        if (!name)
-            return -EPERM;
-        r->l = back;
-    }
+    back = r->l; /* object_name() reads one token further than the name */
+    name = object_name(r);
+    if (!name)
+        return -EPERM;
+    r->l = back;
     r->o = dump_object(r->d, OBJECT_TABLE, name);
     free(name);
-    rows = ddl_count_rows(&r->l, r->e);
+    rc = rows_find(&r->l, r->e);
+    if (rc < 0)
+        return rc;
+    rows = count_rows(r);
     if (rows < 0)
         return (int)rows;
     add_range(r, rows);

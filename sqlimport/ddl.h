@@ -24,10 +24,4 @@ void ddl_rewrite(struct buf *out, const char *text, size_t len, struct token_mod
 int ddl_check_table(const char *text, size_t len, struct token_mode mode, struct strlist *parents,
                     struct err *e);
 
-/*
- * Checks "VALUES (…),(…)" behind the table and columns of an INSERT: literals only. l stands
- * behind the table's name. Returns the number of rows, or -EPERM.
- */
-int64_t ddl_count_rows(struct lexer *l, struct err *e);
-
 #endif

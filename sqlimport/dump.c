@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sqlimport/classify.h"
+#include "sqlimport/source.h"
 #include "sqlimport/split.h"
 #include "sync/common/buf.h"
 
@@ -22,10 +22,11 @@ static int compare(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-struct dump *dump_new(void)
+struct dump *dump_new(const struct hash *secret)
 {
     struct dump *d = xcalloc(1, sizeof(*d));
 
+    d->secret = *secret;
     d->env = env_new();
     return d;
 }
@@ -38,7 +39,7 @@ static void object_free(struct object *o)
     free(o->ranges);
     strlist_release(&o->parents);
     hash_stream_free(o->stream);
-    hash_stream_free(o->rows_stream);
+    rowhash_free(o->rows_stream);
     free(o);
 }
 
@@ -86,15 +87,18 @@ const char *object_kind_name(enum object_kind kind)
 
 struct object *dump_object(struct dump *d, enum object_kind kind, const char *name)
 {
-    struct object *o = dump_find(d, kind, name);
+    struct object *o = d->n > 0 ? d->objects[d->n - 1] : NULL;
 
+    if (o && o->kind == kind && strcmp(o->name, name) == 0)
+        return o; /* nearly always: the rows of the table made last */
+    o = dump_find(d, kind, name);
     if (o)
         return o;
     o = xcalloc(1, sizeof(*o));
     o->kind = kind;
     o->name = xstrdup(name);
     o->stream = hash_stream_new();
-    o->rows_stream = hash_stream_new();
+    o->rows_stream = rowhash_new(&d->secret);
     if (!tsearch(o, &d->index, compare))
         abort();
     d->objects = xrealloc(d->objects, (d->n + 1) * sizeof(*d->objects));
@@ -112,10 +116,21 @@ void dump_excerpt(char *out, size_t cap, const char *text, size_t len)
     out[n] = '\0';
 }
 
+/* A sentence may quote the dump: nothing in it may reach a terminal or a log as it is. */
+static void make_printable(struct err *e)
+{
+    char text[sizeof(e->text)];
+
+    if (!e)
+        return;
+    dump_excerpt(text, sizeof(text), e->text, strlen(e->text));
+    strcpy(e->text, text);
+}
+
 /* The end of a dump without comments: SET SQL_NOTES=@OLD_SQL_NOTES. */
 static bool is_last_set(const struct statement *st)
 {
-    return memmem(st->text, st->len, "@OLD_SQL_NOTES", 14) != NULL &&
+    return st->rows == 0 && memmem(st->text, st->len, "@OLD_SQL_NOTES", 14) != NULL &&
            memmem(st->text, st->len, "@@SQL_NOTES", 11) == NULL;
 }
 
@@ -142,7 +157,7 @@ static int check_end(struct split *s, const struct dump *d, bool last_set, struc
 /* The hash over all is that of the DDL's and the rows' hashes: the rows are hashed once. */
 static void object_end(struct object *o)
 {
-    hash_stream_end(o->rows_stream, &o->rows_hash);
+    rowhash_end(o->rows_stream, &o->rows_hash);
     hash_stream_add(o->stream, o->rows_hash.b, HASH_BYTES);
     hash_stream_end(o->stream, &o->hash);
 }
@@ -164,7 +179,9 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
             dump_excerpt(fault->excerpt, sizeof(fault->excerpt), st.text, st.len);
             if (o)
                 snprintf(fault->table, sizeof(fault->table), "%s", o->name);
-            return err_prefix(e, "line %llu", (unsigned long long)st.line);
+            err_prefix(e, "line %llu", (unsigned long long)st.line);
+            make_printable(e);
+            return r;
         }
         split_set_mode(s, env_mode(d->env));
         last_set = is_last_set(&st);
@@ -177,41 +194,16 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
     return r;
 }
 
-struct source {
-    int fd;
-    off_t at;
-    struct hash_stream *hash;
-};
-
-static ssize_t read_source(void *arg, void *data, size_t n)
+int dump_read(int fd, const struct hash *secret, struct dump **ret, struct dump_fault *fault,
+              struct err *e)
 {
-    struct source *src = arg;
-    ssize_t got;
-
-    do
-        got = pread(src->fd, data, n, src->at);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return -errno;
-    hash_stream_add(src->hash, data, (size_t)got);
-    src->at += got;
-    return got;
-}
-
-int dump_read(int fd, struct dump **ret, struct dump_fault *fault, struct err *e)
-{
-    struct source src = {.fd = fd, .hash = hash_stream_new()};
-    struct split *s = split_new(read_source, &src);
-    struct dump *d = dump_new();
-    char rest[65536];
+    struct source *src = source_new(fd);
+    struct split *s = split_new(source_read, src, SPLIT_READ_SIZE);
+    struct dump *d = dump_new(secret);
     int r = dump_read_split(s, d, fault, e);
 
     /* A refused dump is known by its hash all the same. */
-    while (r < 0 && read_source(&src, rest, sizeof(rest)) > 0)
-        ;
-    d->size = src.at;
-    hash_stream_end(src.hash, &d->hash);
-    hash_stream_free(src.hash);
+    source_end(src, &d->hash, &d->size);
     split_free(s);
     *ret = d;
     return r;

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sqlimport/env.h"
+#include "sqlimport/rowhash.h"
 #include "sync/common/hash.h"
 #include "sync/common/opt.h"
 
@@ -47,18 +47,20 @@ struct object {
     int env;       /* of ddl */
     struct range *ranges;
     size_t n_ranges;
-    uint64_t rows, bytes;   /* of all ranges */
-    struct strlist parents; /* tables that foreign keys of this one name */
-    struct hash hash;       /* of all that makes the object */
-    struct hash rows_hash;  /* of its ranges alone: checked again when they are sent */
-    struct hash_stream *stream, *rows_stream; /* while reading */
+    uint64_t rows, bytes;       /* of all ranges */
+    struct strlist parents;     /* tables that foreign keys of this one name */
+    struct hash hash;           /* of all that makes the object */
+    struct hash rows_hash;      /* rowhash of its ranges: checked again when they are sent */
+    struct hash_stream *stream; /* while reading */
+    struct rowhash *rows_stream;
 };
 
 struct dump {
     struct object **objects; /* in the order of the dump */
     size_t n;
     struct env *env;
-    struct hash hash; /* of all bytes */
+    struct hash secret; /* of rowhash */
+    struct hash hash;   /* of all bytes */
     off_t size;
     uint64_t rows;
     char *database; /* the one database that USE or CREATE DATABASE names, or NULL */
@@ -74,14 +76,16 @@ struct dump_fault {
 };
 
 /*
- * Reads the dump from offset 0 of fd. -EPROTO: cut off or not a dump; -EPERM: a statement that an
- * import does not run; then *fault says where. Caller frees *ret.
+ * Reads the dump from offset 0 of fd; `secret` is this machine's for rowhash. -EPROTO: cut off or
+ * not a dump; -EPERM: a statement that an import does not run; then *fault says where. Caller frees
+ * *ret.
  */
-int dump_read(int fd, struct dump **ret, struct dump_fault *fault, struct err *e);
+int dump_read(int fd, const struct hash *secret, struct dump **ret, struct dump_fault *fault,
+              struct err *e);
 /* The same from a reader, for tests and the fuzzer. */
 struct split;
 int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e);
-struct dump *dump_new(void);
+struct dump *dump_new(const struct hash *secret);
 void dump_free(struct dump *d);
 
 struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name);

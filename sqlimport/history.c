@@ -24,6 +24,7 @@ static const char *const steps[] = {
     " wall_ns INTEGER);"
     "CREATE TABLE object(kind TEXT, name TEXT, hash BLOB, mark TEXT, PRIMARY KEY(kind, name))"
     " WITHOUT ROWID;",
+    "CREATE TABLE secret(id INTEGER PRIMARY KEY CHECK(id = 1), value BLOB);",
 };
 
 int history_open(const char *dir, const char *name, struct history **ret, struct err *e)
@@ -37,7 +38,7 @@ int history_open(const char *dir, const char *name, struct history **ret, struct
     if (r == 0)
         r = db_open(path, 0, &h->db, e);
     if (r == 0)
-        r = db_migrate(h->db, APP_ID, steps, 1, e);
+        r = db_migrate(h->db, APP_ID, steps, sizeof(steps) / sizeof(*steps), e);
     free(path);
     if (r < 0) {
         history_close(h);
@@ -115,6 +116,22 @@ int history_fail(struct history *h, const struct failure *f, struct err *e)
                (int64_t)f->where.offset, (int64_t)f->where.line, f->where.excerpt, f->error,
                clock_wall_ns()) < 0)
         return db_error(h->db, e, "cannot write the import history");
+    return 0;
+}
+
+int history_secret(struct history *h, struct hash *ret, struct err *e)
+{
+    sqlite3_stmt *q;
+    struct hash secret;
+
+    file_random(secret.b, HASH_BYTES);
+    if (db_run(h->db, "INSERT OR IGNORE INTO secret VALUES(1, ?)", "h", &secret) < 0)
+        return db_error(h->db, e, "cannot write the import history");
+    q = db_query(h->db, "SELECT value FROM secret", "");
+    if (!q || db_step(h->db, q) != 1)
+        return db_error(h->db, e, "cannot read the import history");
+    db_col_hash(q, 0, ret);
+    db_done(q);
     return 0;
 }
 

@@ -19,6 +19,9 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
 int history_add(struct history *h, const struct last_import *last, struct err *e);
 int history_fail(struct history *h, const struct failure *f, struct err *e);
 
+/* This machine's secret for rowhash, made at the first call. */
+int history_secret(struct history *h, struct hash *ret, struct err *e);
+
 /* How an object looked right after its import: its dump hash and what the server said of it
  * ("mark": creation and update time and the server's start). false: not known. */
 bool history_object(struct history *h, const char *kind, const char *name, struct hash *hash,

@@ -186,8 +186,12 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
 
 static int judge(struct run *r, struct failure *f, struct err *e)
 {
-    int rc = dump_read(r->fd, &r->dump, &f->where, e);
+    struct hash secret;
+    int rc = history_secret(r->a->history, &secret, e);
 
+    if (rc < 0)
+        return rc;
+    rc = dump_read(r->fd, &secret, &r->dump, &f->where, e);
     f->hash = r->dump->hash;
     if (r->a->known_bad && hash_eq(r->a->known_bad, &f->hash))
         return -EALREADY;

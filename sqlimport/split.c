@@ -5,9 +5,11 @@
  *   0 ........ start ............ pos ............ len
  *     emitted   this statement     not yet looked at
  *
- * scan() goes on from `pos` in the lexical state `in`, so that a statement that needs many reads is
- * still looked at only once. It stops LOOKAHEAD bytes early until the end of file is known, so that
- * every decision sees all the bytes that it needs wherever the reads end.
+ * The scan goes on from `pos` in the lexical state `in`, so that a statement that needs many reads
+ * is still looked at only once. It stops LOOKAHEAD bytes early until the end of file is known, so
+ * that every decision sees all the bytes that it needs wherever the reads end. The rows of an
+ * INSERT are checked and counted in the same pass (IN_ROWS): a row that is not all there is begun
+ * again.
  */
 #include "sqlimport/split.h"
 
@@ -17,17 +19,18 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/skim.h"
 #include "sync/common/buf.h"
 
-#define READ_SIZE     (1024 * 1024)
 #define LOOKAHEAD     32
 #define DELIMITER_MAX 16
 
-enum state { IN_SQL, IN_QUOTE, IN_LINE_COMMENT, IN_COMMENT };
+enum state { IN_SQL, IN_ROWS, IN_QUOTE, IN_LINE_COMMENT, IN_COMMENT };
 
 struct split {
     split_reader *reader;
     void *arg;
+    size_t read_size;
     struct buf b;
     size_t start, pos;
     off_t base;
@@ -37,6 +40,10 @@ struct split {
     char quote;
     size_t comment; /* where the comment began */
     bool begun;     /* a byte of the statement was met: start is its first */
+    bool insert;    /* the statement is INSERT or REPLACE, its rows were not met yet */
+    struct skim rows;
+    size_t rows_at, rows_end; /* from start on; rows_end: behind the last one and white space */
+    bool later;               /* behind the first statement's first byte */
     bool eof;
     bool header, completed;
     char delimiter[DELIMITER_MAX + 1];
@@ -44,12 +51,13 @@ struct split {
     struct token_mode mode;
 };
 
-struct split *split_new(split_reader *reader, void *arg)
+struct split *split_new(split_reader *reader, void *arg, size_t read_size)
 {
     struct split *s = xcalloc(1, sizeof(*s));
 
     s->reader = reader;
     s->arg = arg;
+    s->read_size = read_size;
     s->line = 1;
     strcpy(s->delimiter, ";");
     s->delimiter_len = 1;
@@ -99,7 +107,7 @@ static uint64_t line_at(struct split *s, size_t pos)
 static int fill(struct split *s, struct err *e)
 {
     size_t keep = s->begun ? s->start : s->in == IN_SQL ? s->pos : s->comment;
-    ssize_t n;
+    size_t want = s->read_size;
 
     if (keep > 0) {
         line_at(s, keep);
@@ -113,13 +121,16 @@ static int fill(struct split *s, struct err *e)
     if (s->b.len > SPLIT_STATEMENT_MAX)
         return err_set(e, EFBIG, "the statement at line %llu is larger than 1 GB",
                        (unsigned long long)s->line);
-    buf_reserve(&s->b, READ_SIZE);
-    n = s->reader(s->arg, s->b.data + s->b.len, READ_SIZE);
-    if (n < 0)
-        return err_sys(e, (int)-n, "cannot read the dump");
-    s->b.len += (size_t)n;
+    buf_reserve(&s->b, want);
+    while (want > 0 && !s->eof) {
+        ssize_t n = s->reader(s->arg, s->b.data + s->b.len, want);
+        if (n < 0)
+            return err_sys(e, (int)-n, "cannot read the dump");
+        s->b.len += (size_t)n;
+        want -= (size_t)n;
+        s->eof = n == 0;
+    }
     s->b.data[s->b.len] = '\0';
-    s->eof = n == 0;
     return 0;
 }
 
@@ -165,8 +176,7 @@ static bool take_delimiter(struct split *s)
 /* Bytes in SQL that need a look; all others are passed over. */
 static bool plain(unsigned char c, char delimiter)
 {
-    return (isalnum(c) || c == ' ' || c == ',' || c == '(' || c == ')' || c >= 0x80 || c == '_' ||
-            c == '.') &&
+    return (isalnum(c) || c == ' ' || c == ',' || c == ')' || c >= 0x80 || c == '_' || c == '.') &&
            c != (unsigned char)delimiter;
 }
 
@@ -193,12 +203,81 @@ static bool begin_comment(struct split *s, const char *p, size_t left)
     return true;
 }
 
+/* Before the first statement: length of a byte order mark, or of a warning line that the program
+ * which made the dump wrote into it; 0 when there is none, -EAGAIN. */
+static ssize_t preamble(const struct split *s)
+{
+    static const char *const starts[] = {"mysqldump: [Warning]", "mariadb-dump: [Warning]",
+                                         "Warning: Using a password", "mysqldump: Deprecated",
+                                         "mariadb-dump: Deprecated"};
+    const char *p = s->b.data + s->pos;
+    size_t left = s->b.len - s->pos;
+    const char *nl;
+
+    if (s->base == 0 && s->pos == 0 && left >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+        return 3;
+    for (size_t i = 0; !s->later && i < sizeof(starts) / sizeof(*starts); i++) {
+        if (left < strlen(starts[i]) || memcmp(p, starts[i], strlen(starts[i])) != 0)
+            continue;
+        nl = memchr(p, '\n', left);
+        return nl ? nl - p : s->eof ? (ssize_t)left : -EAGAIN;
+    }
+    return 0;
+}
+
+/* The '(' at pos stands behind the word VALUES. */
+static bool at_rows(const struct split *s)
+{
+    const char *start = s->b.data + s->start, *p = s->b.data + s->pos;
+
+    while (p > start && isspace((unsigned char)p[-1]))
+        p--;
+    return (p - start > 6 && strncasecmp(p - 6, "VALUES", 6) == 0) ||
+           (p - start > 5 && strncasecmp(p - 5, "VALUE", 5) == 0);
+}
+
+static void begin(struct split *s)
+{
+    const char *p = s->b.data + s->pos;
+    size_t left = s->b.len - s->pos;
+
+    s->begun = s->later = true;
+    s->start = s->pos;
+    s->completed = false;
+    s->insert =
+        left >= 7 && (strncasecmp(p, "INSERT", 6) == 0 || strncasecmp(p, "REPLACE", 7) == 0);
+    s->rows_at = s->rows_end = 0;
+}
+
+/* Between statements: 1 passed something over, 0 a statement begins here, -EAGAIN. */
+static int between(struct split *s)
+{
+    const char *p = s->b.data + s->pos;
+    size_t left = s->b.len - s->pos;
+    ssize_t skip;
+
+    if (isspace((unsigned char)*p)) {
+        s->pos++;
+        return 1;
+    }
+    skip = preamble(s);
+    if (skip != 0) {
+        s->pos += skip > 0 ? (size_t)skip : 0;
+        return skip > 0 ? 1 : -EAGAIN;
+    }
+    if (left >= 10 && strncasecmp(p, "DELIMITER", 9) == 0 && isspace((unsigned char)p[9]))
+        return take_delimiter(s) ? 1 : -EAGAIN;
+    begin(s);
+    return 0;
+}
+
 /* In SQL: 1 a statement ends at pos (before the delimiter), 0 go on, -EAGAIN needs more bytes. */
 static int scan_sql(struct split *s)
 {
     while (s->pos < s->b.len) {
         const char *p = s->b.data + s->pos;
         size_t left = s->b.len - s->pos;
+        int r;
 
         if (s->begun && plain((unsigned char)*p, s->delimiter[0])) {
             s->pos++;
@@ -215,19 +294,18 @@ static int scan_sql(struct split *s)
         if (begin_comment(s, p, left))
             return 0;
         if (!s->begun) {
-            if (isspace((unsigned char)*p) ||
-                (s->base == 0 && s->pos < 3 && strchr("\xef\xbb\xbf", *p))) {
-                s->pos++;
+            r = between(s);
+            if (r < 0)
+                return r;
+            if (r == 1)
                 continue;
-            }
-            if (left >= 10 && strncasecmp(p, "DELIMITER", 9) == 0 && isspace((unsigned char)p[9])) {
-                if (!take_delimiter(s))
-                    return -EAGAIN;
-                continue;
-            }
-            s->begun = true;
-            s->start = s->pos;
-            s->completed = false;
+        }
+        if (*p == '(' && s->insert && at_rows(s)) {
+            s->in = IN_ROWS;
+            s->insert = false;
+            s->rows_at = s->pos - s->start;
+            skim_init(&s->rows, token_escapes('\'', s->mode));
+            return 0;
         }
         s->pos++;
         if (*p == '\'' || *p == '"' || *p == '`') {
@@ -239,32 +317,35 @@ static int scan_sql(struct split *s)
     return s->eof ? 0 : -EAGAIN;
 }
 
+static int scan_rows(struct split *s)
+{
+    const char *p = s->b.data + s->pos;
+    enum skim_result r = skim_rows(&s->rows, &p, s->b.data + s->b.len, s->eof);
+
+    s->pos = (size_t)(p - s->b.data);
+    if (r == SKIM_MORE)
+        return -EAGAIN;
+    if (r == SKIM_END)
+        s->rows_end = s->pos - s->start;
+    else
+        s->pos = s->start + s->rows_at + 1; /* cut it like any other: it will be refused */
+    s->in = IN_SQL;
+    return 0;
+}
+
+/* A doubled quote ends one run and begins another: the same thing for cutting. */
 static int scan_quote(struct split *s)
 {
-    bool escapes = s->quote != '`' && !s->mode.no_backslash_escapes &&
-                   !(s->quote == '"' && s->mode.ansi_quotes);
-    const char *p = s->b.data + s->pos, *end = s->b.data + s->b.len;
-    char q = s->quote;
+    const char *p = s->b.data + s->pos;
+    bool found =
+        token_to_quote(&p, s->b.data + s->b.len, s->quote, token_escapes(s->quote, s->mode));
 
-    for (;; p++) {
-        while (p < end && *p != q && *p != '\\')
-            p++;
-        if (p >= end)
-            break;
-        if (*p == q) {
-            /* A doubled quote ends this run and begins another: the same thing for cutting. */
-            s->pos = (size_t)(p - s->b.data) + 1;
-            s->in = IN_SQL;
-            return 0;
-        }
-        if (escapes) {
-            if (p + 1 >= end)
-                break;
-            p++;
-        }
-    }
     s->pos = (size_t)(p - s->b.data);
-    return -EAGAIN;
+    if (!found)
+        return -EAGAIN;
+    s->pos++;
+    s->in = IN_SQL;
+    return 0;
 }
 
 static int scan_comment(struct split *s)
@@ -300,19 +381,43 @@ static int ended(struct split *s, struct err *e)
     return 0;
 }
 
+static int scan(struct split *s)
+{
+    switch (s->in) {
+    case IN_SQL:
+        return scan_sql(s);
+    case IN_ROWS:
+        return scan_rows(s);
+    case IN_QUOTE:
+        return scan_quote(s);
+    case IN_LINE_COMMENT:
+    case IN_COMMENT:
+        break;
+    }
+    return scan_comment(s);
+}
+
+static void fill_statement(struct split *s, struct statement *ret)
+{
+    size_t end = s->pos;
+
+    while (end > s->start && isspace((unsigned char)s->b.data[end - 1]))
+        end--;
+    ret->line = line_at(s, s->start);
+    ret->text = s->b.data + s->start;
+    ret->len = end - s->start;
+    ret->offset = s->base + (off_t)s->start;
+    ret->rows = s->rows_end > 0 && s->start + s->rows_end == s->pos ? s->rows.rows : 0;
+    ret->rows_at = s->rows_at;
+}
+
 int split_next(struct split *s, struct statement *ret, struct err *e)
 {
     for (;;) {
-        int r = s->in == IN_SQL ? scan_sql(s) : s->in == IN_QUOTE ? scan_quote(s) : scan_comment(s);
+        int r = scan(s);
 
         if (r == 1) {
-            size_t end = s->pos;
-            while (end > s->start && isspace((unsigned char)s->b.data[end - 1]))
-                end--;
-            ret->line = line_at(s, s->start);
-            ret->text = s->b.data + s->start;
-            ret->len = end - s->start;
-            ret->offset = s->base + (off_t)s->start;
+            fill_statement(s, ret);
             s->pos += s->delimiter_len;
             s->begun = false;
             return 1;

@@ -14,6 +14,7 @@
 #include "sqlimport/token.h"
 #include "sync/common/err.h"
 
+#define SPLIT_READ_SIZE     ((size_t)1 << 20)
 #define SPLIT_STATEMENT_MAX ((size_t)1 << 30) /* the largest max_allowed_packet there is */
 
 /* Reads up to n bytes: count, 0 at the end, -errno. */
@@ -24,11 +25,16 @@ struct statement {
     size_t len;
     off_t offset;  /* of text in the dump */
     uint64_t line; /* of text's first byte, from 1 */
+    /* An INSERT or REPLACE that ends in rows of plain values: how many, and where in text the first
+     * begins. rows is 0 for all others, and when it ends in something else. */
+    int64_t rows;
+    size_t rows_at;
 };
 
 struct split;
 
-struct split *split_new(split_reader *reader, void *arg);
+/* Asks the reader for read_size bytes at a time, or more within a large row. */
+struct split *split_new(split_reader *reader, void *arg, size_t read_size);
 void split_free(struct split *s);
 
 /* 1: *ret is filled; 0: end of the dump; -errno. -EPROTO: the dump ends within a statement. */

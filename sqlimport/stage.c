@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sqlimport/rows.h"
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
@@ -71,50 +72,40 @@ static void set_fault(struct dump_fault *f, const struct object *o, off_t offset
     dump_excerpt(f->excerpt, sizeof(f->excerpt), text, len);
 }
 
-/* End of the "INSERT INTO t (…) VALUES" part. */
-static size_t head_length(const char *text, size_t len, struct token_mode mode)
-{
-    struct lexer l;
-    struct token t;
-
-    lexer_init(&l, text, len, mode);
-    do
-        lexer_next(&l, &t);
-    while (t.type != TOKEN_END && !token_is(&t, "VALUES") && !token_is(&t, "VALUE"));
-    return (size_t)(l.p - text);
-}
-
 /* Sends an INSERT that is larger than the server takes in parts, cut between rows. */
 static int run_split(struct server *s, const char *text, size_t len, struct token_mode mode,
                      struct err *e)
 {
-    size_t max = (size_t)s->packet_max - PACKET_RESERVE, head = head_length(text, len, mode);
+    size_t max = (size_t)s->packet_max - PACKET_RESERVE, head;
+    const char *p, *end = text + len;
     struct buf part = BUF_INIT;
     struct lexer l;
     struct token t;
-    int depth = 0, r = 0;
-    const char *row = NULL;
+    struct row row = {NULL, 0};
+    int r;
 
+    lexer_init(&l, text, len, mode);
+    do /* INSERT IGNORE INTO t: the name is what stands behind INTO */
+        lexer_next(&l, &t);
+    while (t.type != TOKEN_END && !token_is(&t, "INTO"));
+    lexer_next(&l, &t);
+    r = rows_find(&l, e);
+    p = l.p;
+    head = (size_t)(p - text);
     buf_append(&part, text, head);
-    lexer_init(&l, text + head, len - head, mode);
-    for (lexer_next(&l, &t); r == 0 && t.type != TOKEN_END; lexer_next(&l, &t)) {
-        if (token_is_punct(&t, '(') && depth++ == 0)
-            row = t.p;
-        if (!token_is_punct(&t, ')') || --depth > 0 || !row)
-            continue;
-        if (part.len > head && part.len + (size_t)(l.p - row) + 1 > max) {
+    while (r == 0 && rows_next(&p, end, mode, row.p == NULL, true, &row) == ROWS_ROW) {
+        if (part.len > head && part.len + row.len + 1 > max) {
             r = server_run(s, part.data, part.len, e);
             part.len = head;
         }
-        if (head + (size_t)(l.p - row) > max)
+        if (head + row.len > max)
             r = err_set(e, EREMOTEIO,
                         "a single row of %zu bytes is larger than the server takes: "
                         "set max_allowed_packet to at least %zu",
-                        (size_t)(l.p - row), (size_t)(l.p - row) + head + PACKET_RESERVE);
+                        row.len, row.len + head + PACKET_RESERVE);
         if (part.len > head)
             buf_putc(&part, ',');
-        buf_append(&part, row, (size_t)(l.p - row));
-        row = NULL;
+        buf_append(&part, row.p, row.len);
     }
     if (r == 0 && part.len > head)
         r = server_run(s, part.data, part.len, e);
@@ -122,19 +113,8 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
     return r;
 }
 
-static void hash_part(struct hash_stream *hs, const struct env *v, int env, const char *text,
-                      size_t len)
-{
-    char *sql = env_sql(v, env);
-
-    hash_stream_add(hs, sql, strlen(sql) + 1);
-    hash_stream_add(hs, text, len);
-    hash_stream_add(hs, "", 1);
-    free(sql);
-}
-
 static int fill_range(struct work *w, struct server *s, const struct object *o,
-                      const struct range *g, struct buf *b, struct hash_stream *hs,
+                      const struct range *g, struct buf *b, struct rowhash *hs,
                       struct dump_fault *fault, struct err *e)
 {
     const struct env *env = w->a->plan->dump->env;
@@ -148,7 +128,7 @@ static int fill_range(struct work *w, struct server *s, const struct object *o,
         return err_sys(e, (int)-got, "cannot read the dump");
     if ((size_t)got != g->len)
         return err_set(e, ESTALE, "the dump became shorter while it was imported");
-    hash_part(hs, env, g->env, b->data, g->len);
+    rowhash_add(hs, env, g->env, b->data, g->len);
     r = server_env(s, env, g->env, e);
     if (r == 0)
         r = g->len + PACKET_RESERVE > s->packet_max
@@ -164,7 +144,7 @@ static int fill_range(struct work *w, struct server *s, const struct object *o,
 static int fill_table(struct work *w, struct server *s, const struct object *o, struct buf *b,
                       struct dump_fault *fault, struct err *e)
 {
-    struct hash_stream *hs = hash_stream_new();
+    struct rowhash *hs = rowhash_new(&w->a->plan->dump->secret);
     int r = server_env(s, w->a->plan->dump->env, o->env, e);
 
     if (r == 0)
@@ -181,11 +161,11 @@ static int fill_table(struct work *w, struct server *s, const struct object *o, 
     }
     if (r == 0) {
         struct hash got;
-        hash_stream_end(hs, &got);
+        rowhash_end(hs, &got);
         if (!hash_eq(&got, &o->rows_hash))
             r = err_set(e, ESTALE, "the dump changed while it was imported");
     }
-    hash_stream_free(hs);
+    rowhash_free(hs);
     return r;
 }
 

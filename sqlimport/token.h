@@ -52,6 +52,14 @@ bool token_is_punct(const struct token *t, char c);
 /* malloc'd name without quotes (doubled quotes undone) of a WORD, NAME, STRING or USER token. */
 char *token_text(const struct token *t, struct token_mode mode);
 
+/* Whether a backslash escapes within this kind of quotes. */
+bool token_escapes(char quote, struct token_mode mode);
+
+/* Moves *p to the first `quote` that no backslash escapes (`escapes`: see token_escapes): true; or,
+ * when there is none before `end`, to where the search goes on once there is more text: false. A
+ * doubled quote is not told from one that closes. */
+bool token_to_quote(const char **p, const char *end, char quote, bool escapes);
+
 /* Finds the end of a quoted run that starts at p (p[0] is the quote): pointer behind the closing
  * quote, or NULL when it does not end before `end`. */
 const char *token_quoted_end(const char *p, const char *end, struct token_mode mode);

@@ -9,6 +9,7 @@
 #include "fs/pool.h"
 
 #define POOL_THREADS 4
+#define ROOM         (1024 * 1024)
 
 int fs_init(struct fs *fs)
 {
@@ -64,4 +65,13 @@ void fs_changed(struct fs *fs, int64_t opid)
     while (seen < opid && !atomic_compare_exchange_weak(&fs->newest_op, &seen, opid))
         ;
     mirror_kick(fs->mirror);
+}
+
+bool fs_room(struct fs *fs, int r, bool *tried)
+{
+    if (r != -ENOSPC || *tried)
+        return false;
+    *tried = true;
+    store_make_room(fs->store, ROOM);
+    return true;
 }

@@ -54,6 +54,10 @@ void fs_tree_unlock(struct fs *fs);
 /* A local change was logged as operation `opid` (0: nothing to send). */
 void fs_changed(struct fs *fs, int64_t opid);
 
+/* True when the replica's answer `r` is "no space" and room could be made for another try; once
+ * for each `tried`, which begins false. */
+bool fs_room(struct fs *fs, int r, bool *tried);
+
 static inline struct fs *fs_of(fuse_req_t req)
 {
     return fuse_req_userdata(req);

@@ -104,7 +104,7 @@ static int set_plain(struct setattr *s)
     struct fs *fs = s->fs;
     struct node_attr a;
     int64_t opid = 0;
-    bool unpublished, unlinked;
+    bool unpublished, unlinked, tried = false;
     char *path;
     int r = 0;
 
@@ -116,9 +116,11 @@ static int set_plain(struct setattr *s)
     unlinked = !path;
     unpublished = draft_unpublished_locked(s->node);
     nodes_unlock(fs->nodes);
-    if (path && !unpublished)
-        r = replica_setattr(fs->replica, path, s->mode, s->mtime, &a, &opid);
-    else if (path && !replica_writable(fs->replica, path))
+    do {
+        if (path && !unpublished)
+            r = replica_setattr(fs->replica, path, s->mode, s->mtime, &a, &opid);
+    } while (fs_room(fs, r, &tried));
+    if (path && unpublished && !replica_writable(fs->replica, path))
         r = -EROFS;
     nodes_lock(fs->nodes);
     if (r == 0 && s->node->draft) {

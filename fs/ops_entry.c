@@ -175,6 +175,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
     struct node_attr a;
     struct node *parent;
     int64_t opid = 0;
+    bool tried = false;
     char *path;
     int r = ops_begin(fs, dir, name, &parent, &path);
 
@@ -182,7 +183,9 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
         fuse_reply_err(req, -r);
         return;
     }
-    r = replica_mkdir(fs->replica, path, mode & 07777, &a, &opid);
+    do {
+        r = replica_mkdir(fs->replica, path, mode & 07777, &a, &opid);
+    } while (fs_room(fs, r, &tried));
     made(req, parent, name, path, r, &a, opid);
 }
 
@@ -192,6 +195,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const
     struct node_attr a;
     struct node *parent;
     int64_t opid = 0;
+    bool tried = false;
     char *path;
     int r = ops_begin(fs, dir, name, &parent, &path);
 
@@ -199,7 +203,9 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const
         fuse_reply_err(req, -r);
         return;
     }
-    r = replica_symlink(fs->replica, path, target, &a, &opid);
+    do {
+        r = replica_symlink(fs->replica, path, target, &a, &opid);
+    } while (fs_room(fs, r, &tried));
     made(req, parent, name, path, r, &a, opid);
 }
 
@@ -227,6 +233,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, remove
     struct fs *fs = fs_of(req);
     struct node *parent, *n;
     int64_t opid = 0;
+    bool tried = false;
     char *path;
     int r = ops_begin_write(fs, dir, name, &parent, &path);
 
@@ -234,7 +241,9 @@ static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, remove
         fuse_reply_err(req, -r);
         return;
     }
-    r = fn(fs->replica, path, &opid);
+    do {
+        r = fn(fs->replica, path, &opid);
+    } while (fs_room(fs, r, &tried));
     if (r == 0) {
         nodes_lock(fs->nodes);
         n = node_child_locked(fs->nodes, parent, name);
@@ -281,6 +290,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
     struct node *parent, *to;
     char *path, *to_parent = NULL, *to_path = NULL;
     int64_t opid = 0;
+    bool tried = false;
     int r = flags & ~(unsigned)RENAME_NOREPLACE ? -EINVAL : 0;
 
     if (r == 0)
@@ -297,8 +307,10 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
         to_path = path_join(to_parent, to_name);
         r = strlen(to_name) > EEFS_NAME_MAX || strlen(to_path) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0;
     }
-    if (r == 0)
-        r = replica_rename(fs->replica, path, to_path, flags & RENAME_NOREPLACE, &opid);
+    do {
+        if (r == 0 || tried)
+            r = replica_rename(fs->replica, path, to_path, flags & RENAME_NOREPLACE, &opid);
+    } while (fs_room(fs, r, &tried));
     if (r == 0)
         move_node(fs, parent, name, to_dir, to_name);
     node_unref(fs->nodes, to);

@@ -299,8 +299,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static int create_name(struct fs *fs, const char *path, mode_t mode, int flags, struct node_attr *a,
                        bool *fresh)
 {
-    int r = replica_create(fs->replica, path, mode & 07777, a);
+    bool tried = false;
+    int r;
 
+    do {
+        r = replica_create(fs->replica, path, mode & 07777, a);
+    } while (fs_room(fs, r, &tried));
     *fresh = r == 0;
     if (r != -EEXIST || (flags & O_EXCL))
         return r;

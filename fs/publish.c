@@ -53,16 +53,19 @@ static int publish_again(struct fs *fs, const char *path, const struct version *
 /* Logs the sealed version under the node's path; 0 with *opid 0 when it has none any more. */
 static int log_version(struct fs *fs, struct node *n, const struct version *v, int64_t *opid)
 {
+    bool tried = false;
     char *path;
     int r = 0;
 
     fs_tree_read(fs);
     path = node_path(fs->nodes, n);
     if (path) {
-        r = replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->mode, &v->replaces,
-                            opid);
-        if (r == -ENOENT)
-            r = publish_again(fs, path, v, opid);
+        do {
+            r = replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->mode,
+                                &v->replaces, opid);
+            if (r == -ENOENT)
+                r = publish_again(fs, path, v, opid);
+        } while (fs_room(fs, r, &tried));
         if (r < 0)
             complain(path, r);
     }

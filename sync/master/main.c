@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
@@ -33,6 +34,7 @@ static const char usage_main[] =
     "           [--rundir DIR] [--owner USER] [--exclude PATTERN]... [--rescan TIME]\n"
     "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "           [--url URL] [--token-only]\n"
+    "       eefs-master mirror set NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "       eefs-master mirror list --state DIR\n"
     "       eefs-master mirror remove NAME --state DIR\n"
     "       eefs-master --version\n"
@@ -134,12 +136,21 @@ static void print_list(const struct strlist *l, const char *none)
 
 static void print_mirror(void *arg, const struct mirror *m)
 {
-    (void)arg;
+    int64_t cloned = 0;
+    char when[32];
+    struct tm tm;
+    time_t t;
+
     printf("%-16s  read ", m->name);
     print_list(&m->scope.read, "everything");
     printf("  write ");
     print_list(&m->scope.write, "nothing");
     putchar('\n');
+    mirrors_cloned_at(arg, m->name, &cloned);
+    t = (time_t)(cloned / 1000000000);
+    if (cloned && gmtime_r(&t, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm))
+        printf("%-16s  %s (last %s); give the copy its own with 'eefs-status --renew'\n", "",
+               MIRRORS_CLONED, when);
 }
 
 /* Root works as the user that serves, so that what is created here can be opened by it. */
@@ -172,10 +183,12 @@ static int mirror_run(const struct mirror_options *o, int nargs, char **args, st
     (void)nargs;
     if (strcmp(verb, "add") == 0)
         r = mirror_add(db, o, args[1], e);
+    else if (strcmp(verb, "set") == 0)
+        r = mirrors_set(db, args[1], &o->read, &o->write, e);
     else if (strcmp(verb, "remove") == 0)
         r = mirrors_remove(db, args[1], e);
     else
-        r = mirrors_each(db, print_mirror, NULL);
+        r = mirrors_each(db, print_mirror, db);
     db_close(db);
     return r;
 }
@@ -201,11 +214,14 @@ static int cmd_mirror(int argc, char **argv)
     if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
         return fail(&e, EXIT_USAGE);
     if (help) {
-        opt_help(table, "eefs-master mirror add NAME | list | remove NAME  --state DIR [options]");
+        opt_help(
+            table,
+            "eefs-master mirror add NAME | set NAME | list | remove NAME  --state DIR [options]");
         return 0;
     }
     list = nargs == 1 && strcmp(argv[0], "list") == 0;
-    if (!list && !(nargs == 2 && (strcmp(argv[0], "add") == 0 || strcmp(argv[0], "remove") == 0))) {
+    if (!list && !(nargs == 2 && (strcmp(argv[0], "add") == 0 || strcmp(argv[0], "set") == 0 ||
+                                  strcmp(argv[0], "remove") == 0))) {
         fputs(usage_main, stderr);
         return EXIT_USAGE;
     }

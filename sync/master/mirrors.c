@@ -12,7 +12,8 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 
-#define SLOTS "sql"
+#define SLOTS          "sql"
+#define CLONE_SHOWN_MS (5 * 60 * 1000)
 
 void mirror_release(struct mirror *m)
 {
@@ -157,9 +158,58 @@ out:
     return r < 0 ? r : 0;
 }
 
-int mirrors_remove(struct db *db, const char *name, struct err *e)
+/* A new scopegen for one mirror, or (NULL) for all: its cursor is void, and hello tells it what it
+ * may see. */
+static int bump_scopegen(struct db *db, const char *name)
 {
     int64_t gen = 0;
+    int r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+
+    if (r == 0)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db, "UPDATE mirror SET scopegen=?1 WHERE ?2 IS NULL OR name=?2", "is", gen + 1,
+                   name);
+    return r < 0 ? r : 0;
+}
+
+int mirrors_set(struct db *db, const char *name, const struct strlist *read,
+                const struct strlist *write, struct err *e)
+{
+    char *r_text, *w_text;
+    int n = 0, r = check_paths(read, "--read", e);
+
+    if (r == 0)
+        r = check_paths(write, "--write", e);
+    if (r < 0)
+        return r;
+    r_text = read->n ? list_text(read) : NULL;
+    w_text = write->n ? list_text(write) : NULL;
+    r = db_begin(db);
+    if (r == 0)
+        n = r = db_run(
+            db, "UPDATE mirror SET read=coalesce(?1,read), write=coalesce(?2,write) WHERE name=?3",
+            "sss", r_text, w_text, name);
+    if (r > 0)
+        r = bump_scopegen(db, name);
+    if (r >= 0)
+        r = db_commit(db);
+    if (r >= 0)
+        r = db_sync(db);
+    free(r_text);
+    free(w_text);
+    if (r < 0) {
+        db_error(db, e, "cannot change the mirror");
+        db_rollback(db);
+        return r;
+    }
+    if (n == 0)
+        return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
+    return 0;
+}
+
+int mirrors_remove(struct db *db, const char *name, struct err *e)
+{
     int n = 0, r = db_begin(db);
 
     if (r == 0)
@@ -167,11 +217,9 @@ int mirrors_remove(struct db *db, const char *name, struct err *e)
     if (r >= 0)
         r = db_run(db, "DELETE FROM outbox WHERE mirror=?", "s", name);
     if (r >= 0)
-        r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+        r = db_run(db, "DELETE FROM meta WHERE key='cloned:' || ?", "s", name);
     if (r >= 0)
-        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
-    if (r >= 0)
-        r = db_run(db, "UPDATE mirror SET scopegen=?", "i", gen + 1);
+        r = bump_scopegen(db, NULL);
     if (r >= 0)
         r = db_commit(db);
     if (r < 0) {
@@ -191,6 +239,19 @@ static void fill(sqlite3_stmt *st, struct mirror *ret)
     text_list(db_col_text(st, 1), &ret->scope.read);
     text_list(db_col_text(st, 2), &ret->scope.write);
     ret->scopegen = sqlite3_column_int64(st, 3);
+}
+
+int mirrors_cloned(struct db *db, const char *name)
+{
+    int r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('cloned:' || ?,?)", "si",
+                   name, clock_wall_ns());
+
+    return r < 0 ? r : 0;
+}
+
+int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret)
+{
+    return db_get_int(db, 0, ret, "SELECT value FROM meta WHERE key='cloned:' || ?", "s", name);
 }
 
 int mirrors_find(struct db *db, const char *token, struct mirror *ret)
@@ -244,6 +305,7 @@ struct seen {
     struct seen *next;
     char name[MIRROR_NAME_CAP];
     int64_t at, seq;
+    int64_t cloned; /* mono ms when a copy of its cache was refused; 0: never */
     json_t *report;
 };
 
@@ -281,12 +343,10 @@ static struct seen *find_locked(struct mirrors *s, const char *name)
     return NULL;
 }
 
-void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq)
+static struct seen *enter_locked(struct mirrors *s, const char *name)
 {
-    struct seen *p;
+    struct seen *p = find_locked(s, name);
 
-    mutex_lock(&s->lock);
-    p = find_locked(s, name);
     if (!p) {
         p = xcalloc(1, sizeof(*p));
         snprintf(p->name, sizeof(p->name), "%s", name);
@@ -295,6 +355,22 @@ void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t s
         s->first = p;
     }
     p->at = clock_mono_ms();
+    return p;
+}
+
+void mirrors_seen_clone(struct mirrors *s, const char *name)
+{
+    mutex_lock(&s->lock);
+    enter_locked(s, name)->cloned = clock_mono_ms();
+    mutex_unlock(&s->lock);
+}
+
+void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq)
+{
+    struct seen *p;
+
+    mutex_lock(&s->lock);
+    p = enter_locked(s, name);
     if (seq >= 0)
         p->seq = seq;
     if (report) {
@@ -320,6 +396,10 @@ json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head)
             state = json_string_value(json_object_get(p->report, "state"));
         if (json_is_string(json_object_get(p->report, "reason")))
             reason = json_string_value(json_object_get(p->report, "reason"));
+        if (p->cloned && clock_mono_ms() - p->cloned < CLONE_SHOWN_MS) {
+            state = "DEGRADED";
+            reason = MIRRORS_CLONED;
+        }
         json_object_set_new(o, "seen_ms_ago", json_integer(clock_mono_ms() - p->at));
         for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
             json_t *n = json_object_get(p->report, numbers[i]);

@@ -32,6 +32,13 @@ void mirror_release(struct mirror *m);
 int mirrors_add(struct db *db, const char *name, const struct strlist *read,
                 const struct strlist *write, const char *url, char **token, struct err *e);
 int mirrors_remove(struct db *db, const char *name, struct err *e);
+/* Another scope; an empty list leaves that half as it is. */
+int mirrors_set(struct db *db, const char *name, const struct strlist *read,
+                const struct strlist *write, struct err *e);
+/* Notes that operations of this mirror were refused because two machines use one outbox; when that
+ * was last, ns since the epoch, 0: never. */
+int mirrors_cloned(struct db *db, const char *name);
+int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret);
 /* By token: 1, 0 (unknown) or -errno. */
 int mirrors_find(struct db *db, const char *token, struct mirror *ret);
 /* Calls fn for each. */
@@ -44,6 +51,10 @@ void mirrors_free(struct mirrors *s);
 /* Remembers a report (POST /v1/state), or with NULL only that the mirror was seen, and its cursor's
  * seq (-1: not told). */
 void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq);
+/* A copy of its cache was refused: for five minutes the mirror is shown as DEGRADED. */
+void mirrors_seen_clone(struct mirrors *s, const char *name);
+#define MIRRORS_CLONED                                                                             \
+    "two machines use copies of one cache: the changes of one of them are refused"
 /* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind"…}; new. */
 json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head);
 

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "sync/common/clock.h"
+#include "sync/common/log.h"
 #include "sync/master/apply.h"
+#include "sync/master/mirrors.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
@@ -71,11 +73,19 @@ void ops_free(struct ops_batch *b)
     free(b);
 }
 
-/* 1: answered before (appended) or cloned; 0: new; -errno. */
+static bool is_refusal(json_t *answer)
+{
+    const char *result = json_string_value(json_object_get(answer, "result"));
+
+    return result && strcmp(result, "refused") == 0;
+}
+
+/* 1: answered before (appended), 2: so, with a refusal, or cloned; 0: new; -errno. */
 static int known(struct db *db, struct ops_batch *b, const struct op *op, const struct hash *digest)
 {
     sqlite3_stmt *st;
     struct hash old;
+    json_t *answer;
     int64_t highest = 0;
     int r = db_get_int(db, 0, &highest, "SELECT max(n) FROM outbox WHERE mirror=? AND id=?", "ss",
                        b->who.name, b->outbox);
@@ -89,13 +99,17 @@ static int known(struct db *db, struct ops_batch *b, const struct op *op, const 
         return r;
     if (r == 1)
         db_col_hash(st, 0, &old);
-    if (r == 0 || !hash_eq(&old, digest))
+    if (r == 0 || !hash_eq(&old, digest)) {
+        if (r == 1)
+            db_done(st);
         b->cloned = true;
-    else
-        json_array_append_new(b->answers, json_loads(db_col_text(st, 1), 0, NULL));
-    if (r == 1)
-        db_done(st);
-    return 1;
+        r = mirrors_cloned(db, b->who.name);
+        return r < 0 ? r : 2;
+    }
+    answer = json_loads(db_col_text(st, 1), 0, NULL);
+    db_done(st);
+    json_array_append_new(b->answers, answer);
+    return is_refusal(answer) ? 2 : 1;
 }
 
 static int remember(struct db *db, struct ops_batch *b, const struct op *op,
@@ -121,12 +135,12 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         struct op_answer a = {.n = b->ops[i].n};
         struct hash digest;
         json_t *o;
-        bool later;
+        bool later, stop;
         int r;
 
         op_digest(&b->ops[i], &digest);
         r = known(db, b, &b->ops[i], &digest);
-        if (r < 0 || b->cloned)
+        if (r < 0 || r == 2)
             return r < 0 ? r : 0;
         if (r == 1)
             continue;
@@ -139,11 +153,12 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         }
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
+        stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */
         op_answer_release(&a);
         if (r == 0 && !later)
             r = remember(db, b, &b->ops[i], &digest, o);
         json_array_append_new(b->answers, o);
-        if (r < 0 || later)
+        if (r < 0 || stop)
             return r;
     }
     return 0;
@@ -151,6 +166,12 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 
 void ops_finish(struct master *m, struct ops_batch *b, int r)
 {
+    if (r == 0 && b->cloned) {
+        log_error("mirror '%s': " MIRRORS_CLONED
+                  " (outbox %.8s); on the copy run 'eefs-status --renew MOUNTPOINT'",
+                  b->who.name, b->outbox);
+        mirrors_seen_clone(m->mirrors, b->who.name);
+    }
     b->error = r;
     b->head = m->head;
     b->done(b->arg, b);

@@ -214,7 +214,7 @@ static enum MHD_Result run_ops_answer(struct request *q)
         r = reply_error(q, 503, WIRE_E_UNAVAILABLE, "the master's database cannot be written");
     else if (b->cloned)
         r = reply_error(q, 409, WIRE_E_CLONED,
-                        "another operation has used that counter: was this cache copied?");
+                        "another machine uses a copy of this cache and has used that number");
     else
         r = reply_json(q, 200,
                        json_pack("{s:O,s:I}", "answers", b->answers, "head", (json_int_t)b->head));

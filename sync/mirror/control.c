@@ -4,18 +4,24 @@
  * ask a mount (form of requests and answers: sync/common/ctl.h; paths are percent-encoded).
  *
  *   status                        state.c's object
- *   wait [timeout_ms]             pending 0, or code "timeout" with the number
- *   conflicts, quarantine         the replica's lists
- *   watch path                    then {"event":"changed","path":P} for each change at or under it
- *   remove path hash              removes the file if that is its content; code "changed"
- * otherwise; for root and the user of the mount
+ *   wait [timeout_ms] [path]      until nothing at or under path is pending; else code "timeout",
+ * or "refused" when what is left waits for a refused change conflicts, quarantine         the
+ * replica's lists forget path                   takes conflicts at or under path off the list retry
+ * path                    sends refused changes at or under path again: {"count"} discard path
+ * drops them and what depends on them: {"paths"} watch path                    then
+ * {"event":"changed","path":P} for each change at or under it remove path hash              removes
+ * the file if that is its content; code "changed" otherwise
+ *
+ * forget, retry, discard, renew and remove are for root and the user of the mount.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sync/common/clock.h"
+#include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/mirror/inside.h"
@@ -23,27 +29,59 @@
 
 #define WAIT_DEFAULT_MS 30000
 
+/* All that is left waits for what the master refused. */
+static bool all_held(struct mirror *m)
+{
+    struct op op;
+    int n = replica_outbox_take(m->replica, 0, 1, &op);
+
+    if (n == 1)
+        op_release(&op);
+    return n == 0;
+}
+
+static void answer_wait(struct ctl_conn *conn, int64_t pending, int64_t refused, bool held)
+{
+    char text[128] = "not all changes are on the master yet";
+
+    if (held)
+        snprintf(text, sizeof(text), "%lld changes wait for some that the master refused",
+                 (long long)pending);
+    if (pending == 0)
+        ctl_reply(conn, json_pack("{s:b,s:i,s:I}", "ok", 1, "pending", 0, "quarantined",
+                                  (json_int_t)refused));
+    else
+        ctl_reply(conn, json_pack("{s:b,s:s,s:s,s:I,s:I}", "ok", 0, "code",
+                                  held ? "refused" : "timeout", "error", text, "pending",
+                                  (json_int_t)pending, "quarantined", (json_int_t)refused));
+}
+
 static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     json_t *t = json_object_get(request, "timeout_ms");
     int64_t until =
         clock_mono_ms() + (json_is_integer(t) ? json_integer_value(t) : WAIT_DEFAULT_MS);
-    int64_t pending = 0, quarantined = 0;
+    int64_t pending = 0, refused = 0, everything, all_refused;
+    bool held = false;
+    struct err e = {0};
+    char *path = NULL;
 
+    if (json_object_get(request, "path") && json_get_path(request, "path", true, &path, &e) < 0) {
+        ctl_reply_error(conn, "bad_request", e.text);
+        return;
+    }
     mirror_kick(m);
     for (;;) {
-        replica_outbox_count(m->replica, &pending, &quarantined);
-        if (pending == 0 || clock_mono_ms() >= until || mirror_stopping(m) || ctl_conn_closed(conn))
+        replica_outbox_count_under(m->replica, path ? path : "", &pending, &refused);
+        replica_outbox_count(m->replica, &everything, &all_refused);
+        held = pending > 0 && all_refused > 0 && all_held(m);
+        if (pending == 0 || held || clock_mono_ms() >= until || mirror_stopping(m) ||
+            ctl_conn_closed(conn))
             break;
         usleep(10000);
     }
-    if (pending == 0)
-        ctl_reply(conn, json_pack("{s:b,s:i,s:I}", "ok", 1, "pending", 0, "quarantined",
-                                  (json_int_t)quarantined));
-    else
-        ctl_reply(conn, json_pack("{s:b,s:s,s:s,s:I}", "ok", 0, "code", "timeout", "error",
-                                  "not all changes are on the master yet", "pending",
-                                  (json_int_t)pending));
+    answer_wait(conn, pending, refused, held);
+    free(path);
 }
 
 /* remove PATH if its content is still HASH: 0 or -errno with the code of the answer. */
@@ -65,7 +103,7 @@ static int remove_if(struct mirror *m, const char *path, const struct hash *h, c
     return r;
 }
 
-static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request, uid_t uid)
+static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     struct strlist changed = {NULL, 0};
     struct err e = {0};
@@ -74,11 +112,6 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request, 
     char *path = NULL;
     int r;
 
-    if (uid != 0 && uid != geteuid()) {
-        ctl_reply_error(conn, "denied",
-                        "only root and the user of the mount may remove by content");
-        return;
-    }
     if (json_get_path(request, "path", false, &path, &e) < 0 ||
         json_get_hash(request, "hash", &h, &e) < 0) {
         ctl_reply_error(conn, "bad_request", e.text);
@@ -100,6 +133,58 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request, 
     free(path);
 }
 
+static json_t *discard(struct mirror *m, const char *path, int *r)
+{
+    struct strlist dropped = {NULL, 0}, changed = {NULL, 0};
+    json_t *list = json_array();
+
+    *r = replica_outbox_discard(m->replica, path, &dropped, &changed);
+    for (size_t i = 0; i < dropped.n; i++) {
+        char *text = path_encoded(dropped.v[i]);
+
+        json_array_append_new(list, json_string(text));
+        log_warn("the change of '%s' was discarded by request", text);
+        free(text);
+    }
+    strlist_release(&dropped);
+    tell_changed(m->tell, &changed);
+    return list;
+}
+
+/* forget, retry, discard, renew */
+static void on_settle(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    const char *cmd = json_string_value(json_object_get(request, "cmd"));
+    struct err e = {0};
+    json_t *list = NULL;
+    char *path = NULL;
+    int r;
+
+    if (strcmp(cmd, "renew") != 0 && json_get_path(request, "path", true, &path, &e) < 0) {
+        ctl_reply_error(conn, "bad_request", e.text);
+        return;
+    }
+    if (strcmp(cmd, "forget") == 0)
+        r = replica_conflicts_forget(m->replica, path);
+    else if (strcmp(cmd, "retry") == 0)
+        r = replica_outbox_retry(m->replica, path);
+    else if (strcmp(cmd, "renew") == 0)
+        r = replica_outbox_renew(m->replica);
+    else
+        list = discard(m, path, &r);
+    mirror_kick(m);
+    if (r < 0) {
+        err_sys(&e, -r, "cannot write to the replica in '%s'", m->cfg.cache);
+        ctl_reply_error(conn, "failed", e.text);
+        json_decref(list);
+    } else if (list) {
+        ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "paths", list));
+    } else {
+        ctl_reply(conn, json_pack("{s:b,s:i}", "ok", 1, "count", r));
+    }
+    free(path);
+}
+
 static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     struct err e = {0};
@@ -112,29 +197,49 @@ static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
     free(path);
 }
 
+static void on_status(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    (void)request;
+    ctl_reply(conn, state_json(m));
+}
+
+static void on_conflicts(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    (void)request;
+    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "conflicts", replica_conflicts(m->replica)));
+}
+
+static void on_quarantine(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    (void)request;
+    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "quarantine", replica_quarantine(m->replica)));
+}
+
 static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
 {
-    struct mirror *m = arg;
+    static const struct {
+        const char *name;
+        bool restricted; /* to root and the user of the mount */
+        void (*fn)(struct mirror *m, struct ctl_conn *conn, json_t *request);
+    } table[] = {
+        {"status", false, on_status},       {"wait", false, on_wait},
+        {"conflicts", false, on_conflicts}, {"quarantine", false, on_quarantine},
+        {"watch", false, on_watch},         {"remove", true, on_remove},
+        {"forget", true, on_settle},        {"retry", true, on_settle},
+        {"discard", true, on_settle},       {"renew", true, on_settle},
+    };
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
 
-    if (!cmd)
-        ctl_reply_error(conn, "bad_request", "'cmd' is missing");
-    else if (strcmp(cmd, "status") == 0)
-        ctl_reply(conn, state_json(m));
-    else if (strcmp(cmd, "wait") == 0)
-        on_wait(m, conn, request);
-    else if (strcmp(cmd, "conflicts") == 0)
-        ctl_reply(conn,
-                  json_pack("{s:b,s:o}", "ok", 1, "conflicts", replica_conflicts(m->replica)));
-    else if (strcmp(cmd, "quarantine") == 0)
-        ctl_reply(conn,
-                  json_pack("{s:b,s:o}", "ok", 1, "quarantine", replica_quarantine(m->replica)));
-    else if (strcmp(cmd, "watch") == 0)
-        on_watch(m, conn, request);
-    else if (strcmp(cmd, "remove") == 0)
-        on_remove(m, conn, request, uid);
-    else
-        ctl_reply_error(conn, "bad_request", "unknown command");
+    for (size_t i = 0; cmd && i < sizeof(table) / sizeof(table[0]); i++) {
+        if (strcmp(table[i].name, cmd) != 0)
+            continue;
+        if (table[i].restricted && uid != 0 && uid != geteuid())
+            ctl_reply_error(conn, "denied", "that is for root and the user of the mount only");
+        else
+            table[i].fn(arg, conn, request);
+        return;
+    }
+    ctl_reply_error(conn, "bad_request", cmd ? "unknown command" : "'cmd' is missing");
 }
 
 int control_start(struct mirror *m, struct err *e)

@@ -61,12 +61,19 @@ int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct
 
 /* --- outbox --- */
 
+/* A new outbox id: to the master this is another mirror's queue from now on, and what it holds is
+ * sent as new. For a cache that was copied. 0 or -errno. */
+int replica_outbox_renew(struct replica *r);
+
 /* Up to `max` operations in order with opid > `after` that are ready to be sent (published, not
  * quarantined, not depending on a quarantined one); op.n is the opid. The caller releases them.
  * Stops before an operation on a path whose earlier put is unanswered: should that become a
- * conflict copy, what follows belongs to the copy. Returns the number or -errno. From here on they
- * count as sent: nothing is coalesced into them. */
+ * conflict copy, what follows belongs to the copy. Returns the number or -errno. */
 int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op *ret);
+
+/* Right before they are sent: from here on nothing is coalesced into them. Returns how many of the
+ * first ones are still in the log as they were taken; only those may be sent. Or -errno. */
+int replica_outbox_sent(struct replica *r, const struct op *ops, size_t n);
 
 /*
  * Applies one answer: entries into the base (with their seqs), the operation and its overlay rows
@@ -76,16 +83,39 @@ int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op 
  */
 int replica_outbox_answer(struct replica *r, const struct op_answer *a, struct strlist *changed);
 
-/* Pending (not quarantined) operations, and their content bytes. Unpublished ones do not count. */
+/* Operations that are pending, and that are quarantined; unpublished ones do not count. */
 void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quarantined);
+/* The same of what is at or under a path. */
+void replica_outbox_count_under(struct replica *r, const char *under, int64_t *pending,
+                                int64_t *quarantined);
+/* Adds the paths of the first `max` pending operations. */
+void replica_outbox_first(struct replica *r, size_t max, struct strlist *ret);
 /* True when operation opid is no longer pending; *result: 0 confirmed or conflict-kept, -errno
  * refused. */
 bool replica_outbox_done(struct replica *r, int64_t opid, int *result);
 int64_t replica_conflict_count(struct replica *r);
-/* New reference: [{"path","copy","ours","theirs","time"}] */
+/* New reference: [{"path","copy","place","ours","ours_mtime","theirs","theirs_mtime","time"}];
+ * times in ns; place instead of copy when the master kept it outside the tree. A conflict is listed
+ * until its copy is gone. */
 json_t *replica_conflicts(struct replica *r);
-/* New reference: [{"opid","op","path","code","error"}] */
+/* Takes the conflicts at or under a path off the list. Returns the number or -errno. */
+int replica_conflicts_forget(struct replica *r, const char *under);
+
+/* --- quarantine (queue.c) --- */
+
+/* New reference: [{"opid","op","path","to","code","error","time"}] */
 json_t *replica_quarantine(struct replica *r);
+/* True when operation opid waits for one that was refused. */
+bool replica_outbox_held(struct replica *r, int64_t opid);
+/* Sends the refused operations at or under a path once more, with what waits for them; those that
+ * were refused for the scope and are within it now. Both return the number of operations or -errno.
+ */
+int replica_outbox_retry(struct replica *r, const char *under);
+int replica_outbox_retry_allowed(struct replica *r);
+/* Drops the refused operations at or under a path and what waits for them: the view there is the
+ * master's again. `dropped` gets the path of each. 0 or -errno. */
+int replica_outbox_discard(struct replica *r, const char *under, struct strlist *dropped,
+                           struct strlist *changed);
 
 /* Hashes that must not be evicted: named by outbox or overlay. */
 bool replica_pins(struct replica *r, const struct hash *h);

@@ -133,13 +133,49 @@ void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quaranti
     *quarantined = ASK(r, 0, "SELECT count(*) FROM outbox WHERE state='x'", "");
 }
 
+void replica_outbox_count_under(struct replica *r, const char *under, int64_t *pending,
+                                int64_t *quarantined)
+{
+    struct subtree s;
+
+    if (!*under) {
+        replica_outbox_count(r, pending, quarantined);
+        return;
+    }
+    subtree_init(&s, under);
+    *pending = ASK(r, 0,
+                   "SELECT count(*) FROM outbox WHERE state IN ('q','s') AND (path=?1 OR to_path=?1"
+                   " OR (path>=?2 AND path<?3) OR (to_path>=?2 AND to_path<?3))",
+                   "ppp", under, s.from, s.to);
+    *quarantined = ASK(r, 0,
+                       "SELECT count(*) FROM outbox WHERE state='x' AND (path=?1 OR to_path=?1"
+                       " OR (path>=?2 AND path<?3) OR (to_path>=?2 AND to_path<?3))",
+                       "ppp", under, s.from, s.to);
+    subtree_release(&s);
+}
+
+void replica_outbox_first(struct replica *r, size_t max, struct strlist *ret)
+{
+    sqlite3_stmt *st;
+    struct db *db;
+
+    if (reader_get(r, &db) < 0)
+        return;
+    st = db_query(db, "SELECT path FROM outbox WHERE state IN ('q','s') ORDER BY opid LIMIT ?", "i",
+                  (int64_t)max);
+    while (db_step(db, st) == 1)
+        strlist_add(ret, db_col_text(st, 0));
+    reader_put(r, db);
+}
+
 static int refusal_errno(const char *code)
 {
     static const struct {
         const char *code;
         int errnum;
-    } known[] = {{"scope", EROFS},     {"not_empty", ENOTEMPTY}, {"name", EINVAL},
-                 {"no_space", ENOSPC}, {"too_large", EFBIG},     {"type", EEXIST}};
+    } known[] = {{"scope", EROFS},      {"not_empty", ENOTEMPTY}, {"name", EINVAL},
+                 {"no_space", ENOSPC},  {"too_large", EFBIG},     {"type", EEXIST},
+                 {"permission", EACCES}};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(code, known[i].code) == 0)
@@ -202,18 +238,40 @@ json_t *replica_conflicts(struct replica *r)
 
     if (reader_get(r, &db) < 0)
         return list;
-    st = db_query(db, "SELECT path,copy,ours,theirs,time FROM conflict ORDER BY id", "");
+    st = db_query(db,
+                  "SELECT path,copy,coalesce(place,''),ours,ours_mtime,theirs,theirs_mtime,time"
+                  " FROM conflict ORDER BY id",
+                  "");
     while (db_step(db, st) == 1) {
         json_t *v = json_object();
         json_object_set_new(v, "path", path_json(st, 0));
         json_object_set_new(v, "copy", path_json(st, 1));
-        json_object_set_new(v, "ours", hash_json(st, 2));
-        json_object_set_new(v, "theirs", hash_json(st, 3));
-        json_object_set_new(v, "time", json_integer(sqlite3_column_int64(st, 4)));
+        json_object_set_new(v, "place", path_json(st, 2));
+        json_object_set_new(v, "ours", hash_json(st, 3));
+        json_object_set_new(v, "ours_mtime", json_integer(sqlite3_column_int64(st, 4)));
+        json_object_set_new(v, "theirs", hash_json(st, 5));
+        json_object_set_new(v, "theirs_mtime", json_integer(sqlite3_column_int64(st, 6)));
+        json_object_set_new(v, "time", json_integer(sqlite3_column_int64(st, 7)));
         json_array_append_new(list, v);
     }
     reader_put(r, db);
     return list;
+}
+
+int replica_conflicts_forget(struct replica *r, const char *under)
+{
+    struct subtree s;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    subtree_init(&s, under);
+    rc = db_run(r->db,
+                "DELETE FROM conflict WHERE length(?1)=0 OR path=?1 OR copy=?1 OR"
+                " (path>=?2 AND path<?3) OR (copy>=?2 AND copy<?3)",
+                "ppp", under, s.from, s.to);
+    subtree_release(&s);
+    return tx_end(r, rc, "replica.conflicts.forgotten");
 }
 
 json_t *replica_quarantine(struct replica *r)
@@ -224,7 +282,9 @@ json_t *replica_quarantine(struct replica *r)
 
     if (reader_get(r, &db) < 0)
         return list;
-    st = db_query(db, "SELECT opid,kind,path,code,error FROM outbox WHERE state='x' ORDER BY opid",
+    st = db_query(db,
+                  "SELECT opid,kind,path,code,error,to_path,created FROM outbox"
+                  " WHERE state='x' ORDER BY opid",
                   "");
     while (db_step(db, st) == 1) {
         json_t *v = json_object();
@@ -234,6 +294,9 @@ json_t *replica_quarantine(struct replica *r)
         json_object_set_new(v, "path", path_json(st, 2));
         json_object_set_new(v, "code", json_string(db_col_text(st, 3)));
         json_object_set_new(v, "error", json_string(db_col_text(st, 4)));
+        if (sqlite3_column_type(st, 5) != SQLITE_NULL)
+            json_object_set_new(v, "to", path_json(st, 5));
+        json_object_set_new(v, "time", json_integer(sqlite3_column_int64(st, 6)));
         json_array_append_new(list, v);
     }
     reader_put(r, db);

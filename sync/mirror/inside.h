@@ -35,6 +35,10 @@ struct tell;
 struct prefetch;
 struct state;
 
+/* What keeps a mirror from doing its work: another master's cache (FAILED); its changes being
+ * refused for a copied cache, a disk that cannot be written (DEGRADED). */
+enum fault { FAULT_MASTER, FAULT_CLONED, FAULT_DISK, N_FAULTS };
+
 struct mirror {
     struct mirror_config cfg; /* own copies of the strings */
     int lock_fd;              /* CACHE/lock */
@@ -43,11 +47,13 @@ struct mirror {
     struct http *http;
     struct link link;
     atomic_bool stop;
-    atomic_llong moved;   /* bytes moved by uploads and ops, and one for each answer */
+    atomic_llong moved;   /* bytes moved by uploads and ops, and one for each operation settled */
     pthread_mutex_t lock; /* guards name and fault */
     char name[128];       /* the mirror's name on the master */
-    char fault[512];      /* why it cannot go on (FAILED), "" otherwise */
-    char action[256];
+    struct {
+        char text[512]; /* "": none */
+        char action[256];
+    } fault[N_FAULTS];
     struct pull *pull;
     struct push *push;
     struct upload *upload;
@@ -64,8 +70,8 @@ static inline bool mirror_stopping(struct mirror *m)
     return atomic_load(&m->stop);
 }
 
-/* Sets (or with "" clears) the lasting fault that status shows as FAILED; logs a new one. */
-void mirror_fault(struct mirror *m, const char *fault, const char *action);
+/* Sets (or with "" clears) a lasting fault; logs a new one. */
+void mirror_fault(struct mirror *m, enum fault which, const char *text, const char *action);
 /* Takes the outcome of http_run into the link: -errno, 401 and 5xx bring it down. Returns 0 when
  * the answer is to be looked at, else -errno with e filled. */
 int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e);
@@ -97,7 +103,7 @@ void push_reason(struct push *p, char *out);
 
 /* --- upload.c --- */
 enum upload_state { UPLOAD_BUSY, UPLOAD_DONE, UPLOAD_FAILED };
-struct upload *upload_new(struct mirror *m, const char *outbox);
+struct upload *upload_new(struct mirror *m);
 void upload_free(struct upload *u);
 int upload_start(struct upload *u);
 void upload_stop(struct upload *u);

@@ -93,7 +93,6 @@ static int first_contact(struct mirror *m, struct err *e)
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
 {
     struct mirror *m = xcalloc(1, sizeof(*m));
-    char *outbox = NULL;
     int r;
 
     m->lock_fd = -1;
@@ -110,10 +109,9 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     if (r == 0)
         r = http_new(cfg->url, cfg->token, &m->http, e);
     if (r == 0) {
-        outbox = replica_outbox_id(m->replica);
         m->pull = pull_new(m);
         m->push = push_new(m);
-        m->upload = upload_new(m, outbox);
+        m->upload = upload_new(m);
         m->wait = wait_new(m);
         m->fetch = fetch_new(m);
         m->tell = tell_new(m);
@@ -121,7 +119,6 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->state = state_new(m);
         r = replica_is_complete(m->replica) ? pull_check_address(m->pull, e) : first_contact(m, e);
     }
-    free(outbox);
     if (r < 0)
         mirror_close(m);
     else
@@ -248,17 +245,17 @@ void mirror_kick(struct mirror *m)
     push_kick(m->push);
 }
 
-void mirror_fault(struct mirror *m, const char *fault, const char *action)
+void mirror_fault(struct mirror *m, enum fault which, const char *text, const char *action)
 {
     bool fresh;
 
     mutex_lock(&m->lock);
-    fresh = *fault && strcmp(fault, m->fault) != 0;
-    snprintf(m->fault, sizeof(m->fault), "%s", fault);
-    snprintf(m->action, sizeof(m->action), "%s", action);
+    fresh = *text && strcmp(text, m->fault[which].text) != 0;
+    snprintf(m->fault[which].text, sizeof(m->fault[which].text), "%s", text);
+    snprintf(m->fault[which].action, sizeof(m->fault[which].action), "%s", action);
     mutex_unlock(&m->lock);
     if (fresh)
-        log_error("%s; %s", fault, action);
+        log_error("%s; %s", text, action);
 }
 
 int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e)
@@ -278,7 +275,6 @@ int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, s
         mutex_lock(&m->link.lock);
         m->link.contact = clock_mono_ms();
         mutex_unlock(&m->link.lock);
-        atomic_fetch_add(&m->moved, 1);
     }
     return result;
 }

@@ -80,6 +80,15 @@ int outbox_delete(struct db *db, int64_t opid)
     return rc < 0 ? rc : 0;
 }
 
+int outbox_drop(struct db *db, int64_t opid)
+{
+    int rc = outbox_delete(db, opid);
+
+    if (rc == 0)
+        rc = db_run(db, "DELETE FROM overlay WHERE opid=?", "i", opid);
+    return rc < 0 ? rc : 0;
+}
+
 int outbox_insert(struct db *db, const struct op *op, char state)
 {
     char pre[HASH_TEXT_CAP], to_pre[HASH_TEXT_CAP], s[2] = {state, '\0'};

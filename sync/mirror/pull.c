@@ -25,6 +25,7 @@
 #define BACKOFF_MAX  5000
 #define BACKOFF_DENY 15000
 #define INLINE_FIRST 4096 /* bytes, while listing */
+#define ROOM         (1024 * 1024)
 
 struct ahead { /* a content to prefetch once its page set is applied */
     struct hash hash;
@@ -45,6 +46,7 @@ struct pull {
     char *end;      /* cursor of the page's last line */
     bool committed; /* it was a commit line */
     struct err err;
+    bool local; /* what failed is this mirror's own disk: the link is as it was */
     struct ahead *ahead;
     size_t n_ahead, cap_ahead;
 };
@@ -80,6 +82,13 @@ bool pull_in_step(struct pull *p, int64_t *since)
 {
     *since = atomic_load(&p->step_at);
     return atomic_load(&p->in_step);
+}
+
+/* The cache cannot be written. */
+static int fail_here(struct pull *p, int r, struct err *e, const char *what)
+{
+    p->local = true;
+    return err_sys(e, -r, "%s '%s'", what, p->m->cfg.cache);
 }
 
 /* --- hello --- */
@@ -126,9 +135,13 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
             "the cache '%s' belongs to another master than the one at '%s'; mount the old "
             "address, or choose an empty 'cache' folder",
             p->m->cfg.cache, p->m->cfg.url);
-    if (r < 0)
-        return err_sys(e, -r, "cannot write the cache '%s'", p->m->cfg.cache);
-    return 0;
+    if (r == 0)
+        r = replica_outbox_retry_allowed(p->m->replica);
+    if (r > 0) {
+        log_info("%d changes are within the scope now: they are sent again", r);
+        push_kick(p->m->push);
+    }
+    return r < 0 ? fail_here(p, r, e, "cannot write the cache") : 0;
 }
 
 static int say_hello(struct pull *p, struct err *e)
@@ -152,11 +165,12 @@ static int say_hello(struct pull *p, struct err *e)
         v = http_reply_json(&reply, e);
         r = v ? take_hello(p, v, e) : -EPROTO;
         if (r == -EXDEV)
-            mirror_fault(p->m, e->text, "mount the old address, or choose an empty 'cache' folder");
-        if (r < 0)
+            mirror_fault(p->m, FAULT_MASTER, e->text,
+                         "mount the old address, or choose an empty 'cache' folder");
+        if (r < 0 && !p->local)
             link_fail(&p->m->link, e);
-        else
-            mirror_fault(p->m, "", "");
+        else if (r == 0)
+            mirror_fault(p->m, FAULT_MASTER, "", "");
     }
     json_decref(v);
     http_reply_release(&reply);
@@ -211,7 +225,7 @@ static int stage_batch(struct pull *p)
     p->n_set += p->n_batch;
     while (p->n_batch > 0)
         entry_release(&p->batch[--p->n_batch]);
-    return r < 0 ? err_sys(&p->err, -r, "cannot write the feed into the cache") : 0;
+    return r < 0 ? fail_here(p, r, &p->err, "cannot write the feed into the cache") : 0;
 }
 
 static int take_line(struct pull *p, const char *line, size_t len)
@@ -292,7 +306,8 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
         *e = p->err;
         r = -p->err.code;
     }
-    r = mirror_judge(p->m, r, &reply, e);
+    if (!p->local)
+        r = mirror_judge(p->m, r, &reply, e);
     if (r == 0 && reply.status == 409 && strcmp(reply.code, WIRE_E_RESET) == 0)
         r = err_set(e, ESTALE, "the master asks for a new listing");
     else if (r == 0 && reply.status != 200)
@@ -313,7 +328,8 @@ static int commit(struct pull *p, const char *was, bool full, struct err *e)
     if (p->n_set > 0 || full || strcmp(was, p->end) != 0)
         r = replica_feed_commit(p->m->replica, p->end, full, &changed);
     if (r < 0)
-        return err_sys(e, -r, "cannot apply the feed to the cache");
+        return fail_here(p, r, e, "cannot apply the feed to the cache");
+    mirror_fault(p->m, FAULT_DISK, "", "");
     tell_changed(p->m->tell, &changed);
     atomic_store(&p->step_at, clock_mono_ms());
     atomic_store(&p->in_step, true);
@@ -429,6 +445,14 @@ static int session(struct pull *p, struct err *e)
     return 0;
 }
 
+/* A full disk: what is clean goes, and as the master is there, changes get out and free more. */
+static void mend_here(struct pull *p, const struct err *e)
+{
+    mirror_fault(p->m, FAULT_DISK, e->text, "free space on the filesystem of the cache folder");
+    if (e->code == ENOSPC)
+        store_make_room(p->m->store, ROOM);
+}
+
 static void *pull_main(void *arg)
 {
     struct pull *p = arg;
@@ -437,12 +461,16 @@ static void *pull_main(void *arg)
     while (!mirror_stopping(p->m)) {
         struct err e = {0};
         int64_t began = clock_mono_ms();
-        int r = session(p, &e);
+        int r;
 
+        p->local = false;
+        r = session(p, &e);
         atomic_store(&p->in_step, false);
         if (mirror_stopping(p->m))
             break;
-        if (r < 0 && r != -ECANCELED)
+        if (r < 0 && p->local)
+            mend_here(p, &e);
+        else if (r < 0 && r != -ECANCELED)
             link_fail(&p->m->link, &e);
         wait_wake(p->m->wait);
         if (clock_mono_ms() - began > 4 * backoff) /* it had worked for a while */

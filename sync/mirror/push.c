@@ -14,6 +14,7 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
 #include "sync/proto/wire.h"
@@ -21,13 +22,14 @@
 #define BATCH_BYTES (4 * 1024 * 1024)
 #define BACKOFF_MAX 30000
 #define BATCH_OPS   WIRE_OPS_MAX
+#define ROOM        (1024 * 1024)
 
 struct push {
     struct mirror *m;
-    char *outbox;
     pthread_t thread;
     bool running;
     struct op *ops;       /* BATCH_OPS; push thread only */
+    bool again;           /* the last round settled nothing: sending it once more is no progress */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t more;
     bool kicked;
@@ -39,7 +41,6 @@ struct push *push_new(struct mirror *m)
     struct push *p = xcalloc(1, sizeof(*p));
 
     p->m = m;
-    p->outbox = replica_outbox_id(m->replica);
     p->ops = xcalloc(BATCH_OPS, sizeof(*p->ops));
     mutex_init(&p->lock);
     cond_init(&p->more);
@@ -53,7 +54,6 @@ void push_free(struct push *p)
     cond_destroy(&p->more);
     mutex_destroy(&p->lock);
     free(p->ops);
-    free(p->outbox);
     free(p);
 }
 
@@ -103,6 +103,25 @@ static int read_inline(struct push *p, struct op *op)
     return 0;
 }
 
+/* The content of the first operation is gone or damaged here: nothing that is sent could be right,
+ * and the rest must not wait for it. */
+static int give_up_content(struct push *p, const struct op *op)
+{
+    struct op_answer a = {.n = op->n, .result = RESULT_REFUSED};
+    struct strlist changed = {NULL, 0};
+    char *path = path_encoded(op->path);
+    int r;
+
+    a.code = xstrdup("content");
+    a.error = xstrdup("its content is missing or damaged in this mirror's cache");
+    log_error("the change of '%s' cannot be sent: %s; see eefs-status --quarantine", path, a.error);
+    r = replica_outbox_answer(p->m->replica, &a, &changed);
+    tell_changed(p->m->tell, &changed);
+    op_answer_release(&a);
+    free(path);
+    return r;
+}
+
 /*
  * Makes the first operations ready to be sent: small contents read, large ones on the master. All
  * large ones of the batch are started; the batch ends before the first that is not there yet.
@@ -121,7 +140,9 @@ static size_t prepare(struct push *p, size_t n, struct err *e)
         if (op->size > WIRE_INLINE_MAX) {
             enum upload_state s = upload_want(p->m->upload, &op->hash, op->size, &why);
 
-            r = s == UPLOAD_DONE ? 0 : s == UPLOAD_BUSY ? -EINPROGRESS : -EIO;
+            r = s == UPLOAD_DONE   ? 0
+                : s == UPLOAD_BUSY ? -EINPROGRESS
+                                   : -(why.code == ENOENT ? ENOENT : EIO);
         } else if (i < ready) {
             bytes += (size_t)op->size * 4 / 3 + 512;
             r = i > 0 && bytes > BATCH_BYTES ? -EINPROGRESS : read_inline(p, op);
@@ -139,12 +160,15 @@ static size_t prepare(struct push *p, size_t n, struct err *e)
 
 static json_t *make_request(struct push *p, size_t n)
 {
-    json_t *ops = json_array();
+    char *outbox = replica_outbox_id(p->m->replica);
+    json_t *ops = json_array(), *v;
     size_t i;
 
     for (i = 0; i < n; i++)
         json_array_append_new(ops, op_to_json(&p->ops[i]));
-    return json_pack("{s:s,s:o}", "outbox", p->outbox, "ops", ops);
+    v = json_pack("{s:s,s:o}", "outbox", outbox, "ops", ops);
+    free(outbox);
+    return v;
 }
 
 /* Applies one answer. Returns 1 when the operation is settled, 0 when it is to be tried later. */
@@ -163,6 +187,8 @@ static int take_answer(struct push *p, const struct op_answer *a, const struct o
         return 0;
     }
     r = replica_outbox_answer(p->m->replica, a, changed);
+    if (r == -ENOSPC)
+        store_make_room(p->m->store, ROOM); /* it will be asked again, and answer the same */
     if (r < 0)
         return err_sys(e, -r, "cannot note the master's answer in the cache");
     return 1;
@@ -193,15 +219,24 @@ static int take_answers(struct push *p, const struct http_reply *reply, size_t n
     }
     json_decref(body);
     tell_changed(p->m->tell, &changed);
+    p->again = settled == 0;
+    atomic_fetch_add(&p->m->moved, settled);
     return r < 0 ? r : settled;
 }
 
 static void refuse(struct push *p, const struct http_reply *reply, struct err *e)
 {
+    char action[sizeof(p->m->fault[0].action)];
+
+    snprintf(action, sizeof(action),
+             "on the copy run 'eefs-status --renew %.150s': it keeps its changes and sends them as "
+             "its own",
+             p->m->cfg.mountpoint);
     if (strcmp(reply->code, WIRE_E_CLONED) == 0)
-        mirror_fault(p->m,
-                     "another machine uses a copy of this cache: the master refuses its changes",
-                     "stop one of them, and mount the copy with a fresh 'cache' folder");
+        mirror_fault(p->m, FAULT_CLONED,
+                     "another machine uses a copy of this cache: the master refuses the changes of "
+                     "this one",
+                     action);
     err_set(e, EREMOTEIO, "the master refuses the changes: %s", reply->text);
 }
 
@@ -216,7 +251,7 @@ static int send_ops(struct push *p, size_t n, struct err *e)
                              .body_len = text ? strlen(text) : 0,
                              .max_body = 64 * 1024 * 1024,
                              .cancel = &p->m->link.down,
-                             .moved = &p->m->moved};
+                             .moved = p->again ? NULL : &p->m->moved};
     struct http_reply reply;
     int r;
 
@@ -228,6 +263,7 @@ static int send_ops(struct push *p, size_t n, struct err *e)
         refuse(p, &reply, e);
         r = -EREMOTEIO;
     } else if (r == 0) {
+        mirror_fault(p->m, FAULT_CLONED, "", "");
         r = take_answers(p, &reply, n, e);
     }
     http_reply_release(&reply);
@@ -246,8 +282,20 @@ static int push_round(struct push *p, struct err *e)
     if (taken == 0)
         return 0;
     n = prepare(p, (size_t)taken, e);
-    if (n > 0)
-        r = send_ops(p, n, e);
+    if (n == 0 && e->code == ENOENT) {
+        e->code = 0;
+        r = give_up_content(p, &p->ops[0]);
+        r = r < 0 ? err_sys(e, -r, "cannot write to the queue of changes") : 1;
+        wait_wake(p->m->wait);
+    } else if (n > 0) {
+        r = replica_outbox_sent(p->m->replica, p->ops, n);
+        if (r < 0)
+            err_sys(e, -r, "cannot write to the queue of changes");
+        else if (r == 0)
+            r = 1; /* the first was rewritten meanwhile: take it anew */
+        else
+            r = send_ops(p, (size_t)r, e);
+    }
     if (r == 0 && e->code)
         r = -e->code;
     for (i = 0; i < (size_t)taken; i++)

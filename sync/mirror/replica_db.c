@@ -43,6 +43,10 @@ static const char *const SCHEMA[] = {
     " ours BLOB, theirs BLOB, time INTEGER NOT NULL);"
     "CREATE TABLE exclude(n INTEGER PRIMARY KEY, pattern BLOB NOT NULL);"
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "ALTER TABLE conflict ADD COLUMN place TEXT;"
+    "ALTER TABLE conflict ADD COLUMN ours_mtime INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE conflict ADD COLUMN theirs_mtime INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX conflict_copy ON conflict(copy)",
 };
 
 /* --- meta --- */
@@ -272,26 +276,38 @@ static int make_outbox_id(struct replica *r)
 {
     uint8_t raw[OUTBOX_ID_BYTES];
     struct buf hex = BUF_INIT;
-    char *id = meta_get(r->db, "outbox_id");
-    int rc = 0;
+    int rc;
 
-    if (!*id) {
-        file_random(raw, sizeof(raw));
-        hex_encode(&hex, raw, sizeof(raw));
-        rc = meta_set(r->db, "outbox_id", hex.data);
-    }
+    file_random(raw, sizeof(raw));
+    hex_encode(&hex, raw, sizeof(raw));
+    rc = meta_set(r->db, "outbox_id", hex.data);
     buf_release(&hex);
-    free(id);
     return rc;
+}
+
+int replica_outbox_renew(struct replica *r)
+{
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = make_outbox_id(r);
+    if (rc == 0)
+        rc = db_run(r->db, "UPDATE outbox SET state='q' WHERE state='s'", "");
+    return tx_end(r, rc < 0 ? rc : 0, "replica.outbox.renewed");
 }
 
 static int first_writes(struct replica *r, struct err *e)
 {
     int rc = tx_begin(r);
+    char *id;
 
     if (rc < 0)
         return err_sys(e, -rc, "cannot write to '%s'", r->path);
-    rc = make_outbox_id(r);
+    id = meta_get(r->db, "outbox_id");
+    if (!*id)
+        rc = make_outbox_id(r);
+    free(id);
     if (rc == 0)
         rc = drop_unpublished(r);
     if (rc == 0)

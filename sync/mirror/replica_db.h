@@ -157,12 +157,17 @@ int outbox_get(struct db *db, int64_t opid, struct outbox_row *ret);
 int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
 #define OUTBOX_COLS "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state"
 int outbox_delete(struct db *db, int64_t opid);
+/* The operation with all that it lays over the view. */
+int outbox_drop(struct db *db, int64_t opid);
 int outbox_insert(struct db *db, const struct op *op, char state);
 
 /* What an operation on this view's path expects to find on the master. */
 struct pre row_pre(const struct row *v);
 /* Created here and not published yet. */
 bool row_is_open(const struct row *v);
+
+/* Forgets the conflicts whose copy is gone (answer.c). */
+int conflicts_settle(struct replica *r);
 
 /* Local by the master's exclude list. */
 bool replica_is_local(struct replica *r, const char *path);

@@ -32,7 +32,7 @@ struct state {
 struct facts {
     int64_t pending, quarantined, conflicts, entries, bytes, used, limit, fs_free;
     int64_t contact, since, step, lag_ms;
-    bool up, denied, in_step;
+    bool up, denied, in_step, failed;
     char link_reason[512], push_reason[512], fault[512], action[256], name[128];
 };
 
@@ -72,8 +72,11 @@ static void gather(struct mirror *m, struct facts *f)
     snprintf(f->link_reason, sizeof(f->link_reason), "%s", m->link.reason);
     mutex_unlock(&m->link.lock);
     mutex_lock(&m->lock);
-    snprintf(f->fault, sizeof(f->fault), "%s", m->fault);
-    snprintf(f->action, sizeof(f->action), "%s", m->action);
+    for (int i = 0; i < N_FAULTS && !*f->fault; i++) {
+        snprintf(f->fault, sizeof(f->fault), "%s", m->fault[i].text);
+        snprintf(f->action, sizeof(f->action), "%s", m->fault[i].action);
+        f->failed = i == FAULT_MASTER;
+    }
     snprintf(f->name, sizeof(f->name), "%s", m->name);
     mutex_unlock(&m->lock);
     push_reason(m->push, f->push_reason);
@@ -85,10 +88,10 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
 {
     *action = "";
     reason[0] = '\0';
-    if (*f->fault) {
+    if (*f->fault && (f->failed || f->up)) {
         snprintf(reason, cap, "%s", f->fault);
         *action = f->action;
-        return "FAILED";
+        return f->failed ? "FAILED" : "DEGRADED";
     }
     if (!f->up) {
         snprintf(reason, cap, "%s", f->link_reason);
@@ -100,7 +103,8 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
     if (f->quarantined > 0) {
         snprintf(reason, cap, "%lld changes were refused by the master", (long long)f->quarantined);
         *action =
-            "see eefs-status --json, 'quarantine'; widen the scope on the master or undo them";
+            "eefs-status --quarantine lists them: mend the cause and --retry them, or copy what "
+            "you need out of the mount and --discard them";
         return "DEGRADED";
     }
     if (f->conflicts > 0) {

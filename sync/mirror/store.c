@@ -96,8 +96,11 @@ bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino)
     return true;
 }
 
+/* A damaged object is removed, unless it may be the only copy of what was written here. */
 static void throw_away(struct store *s, const struct hash *h, ino_t ino)
 {
+    if (s->pinned && s->pinned(s->arg, h))
+        return;
     mutex_lock(&s->lock);
     store_unlink_locked(s, h, ino);
     mutex_unlock(&s->lock);

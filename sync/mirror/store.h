@@ -7,8 +7,8 @@
  *
  * Clean content is evicted least recently used (file atime, set on use); what the outbox or a local
  * path names is pinned. An object is verified by hash on first use in this process, and again when
- * its inode, size, mtime or ctime is not what it was: a corrupt one is thrown away and counts as
- * missing. Thread safe.
+ * its inode, size, mtime or ctime is not what it was: a corrupt one counts as missing, and is
+ * thrown away unless it is pinned. Thread safe.
  */
 #ifndef EEFS_MIRROR_STORE_H
 #define EEFS_MIRROR_STORE_H

@@ -28,7 +28,6 @@ struct item {
 
 struct upload {
     struct mirror *m;
-    char *outbox;
     pthread_t thread[THREADS];
     int n_threads;
     pthread_mutex_t lock; /* guards the list and the items' flags */
@@ -36,12 +35,11 @@ struct upload {
     struct item *items; /* newest first */
 };
 
-struct upload *upload_new(struct mirror *m, const char *outbox)
+struct upload *upload_new(struct mirror *m)
 {
     struct upload *u = xcalloc(1, sizeof(*u));
 
     u->m = m;
-    u->outbox = xstrdup(outbox);
     mutex_init(&u->lock);
     cond_init(&u->more);
     return u;
@@ -59,7 +57,6 @@ void upload_free(struct upload *u)
     }
     cond_destroy(&u->more);
     mutex_destroy(&u->lock);
-    free(u->outbox);
     free(u);
 }
 
@@ -180,14 +177,16 @@ static int put_once(struct upload *u, const char *path, int fd, int64_t size, in
 
 static int upload_one(struct upload *u, const struct hash *h, int64_t size, struct err *e)
 {
-    char text[HASH_TEXT_CAP], *path;
+    char text[HASH_TEXT_CAP], *path, *outbox;
     int fd = store_open(u->m->store, h, size, INT64_MAX), tries, r = -EAGAIN;
     int64_t at;
 
     if (fd < 0)
         return err_sys(e, -fd, "cannot read the content %.12s of a change from the cache",
                        hash_text(h, text));
-    path = xasprintf("%s%s?outbox=%s", WIRE_OBJECT, hash_text(h, text), u->outbox);
+    outbox = replica_outbox_id(u->m->replica);
+    path = xasprintf("%s%s?outbox=%s", WIRE_OBJECT, hash_text(h, text), outbox);
+    free(outbox);
     at = ask_have(u, path);
     if (at > size)
         at = 0;

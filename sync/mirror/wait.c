@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wait: who waits for the master's answer (close, fsync). A wait ends when the operation is
- * answered; when the link is down, when 5 s passed without progress, or when it is cut, it ends by
- * making the queue durable instead: one sync for all who are at that point.
+ * answered; when the link is down, when 5 s passed without progress, when it is cut, or when the
+ * operation waits for a refused one, it ends by making the queue durable instead: one sync for all
+ * who are at that point. Progress is what brings operations to the master: bytes of uploads and
+ * answers that settle something; a master that answers and takes nothing does not count.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
@@ -13,6 +17,10 @@
 #include "sync/mirror/inside.h"
 
 #define PATIENCE_MS 5000
+#define QUIET_MS    60000 /* between two log lines that say the same */
+
+/* Why a wait ended without an answer. */
+enum early { NOT_EARLY, AWAY, SLOW, CUT, HELD, ENDING, N_EARLY };
 
 struct waiter {
     struct waiter *next;
@@ -22,7 +30,10 @@ struct waiter {
     mirror_done_fn *done;
     void *arg;
     bool cut;
+    bool seen; /* asked whether it waits for a refused one */
+    bool held; /* it does */
     bool over; /* outcome is in result */
+    enum early early;
     int result;
 };
 
@@ -35,8 +46,11 @@ struct wait {
     struct waiter *list;
     uint64_t last_ticket;
     bool woken;
-    long long moved; /* bytes at the last look, and when they last grew (waiter thread only) */
+    /* waiter thread only */
+    long long moved; /* bytes at the last look, and when they last grew */
     int64_t moved_at;
+    int64_t said[N_EARLY]; /* mono ms of the last log line; 0: never */
+    int unsaid[N_EARLY];   /* since then */
 };
 
 struct wait *wait_new(struct mirror *m)
@@ -98,7 +112,7 @@ void wait_cut(struct wait *w, uint64_t ticket)
     mutex_unlock(&w->lock);
 }
 
-/* Takes the whole list; nodes stay reachable only for this thread, so cut marks are read before. */
+/* Takes out what is over. */
 static void take_over(struct wait *w, struct waiter **over)
 {
     struct waiter **at = &w->list, *n;
@@ -133,39 +147,102 @@ static int make_durable(struct wait *w)
     return r < 0 ? r : replica_sync(w->m->replica);
 }
 
+/* Logs why writers were not told of the master's answer; the same reason once a minute. */
+static void say(struct wait *w, enum early why, int n, int failed)
+{
+    char text[700], reason[512] = "";
+    int64_t now = clock_mono_ms();
+
+    w->unsaid[why] += n;
+    if (w->said[why] && now - w->said[why] < QUIET_MS && failed == 0)
+        return;
+    push_reason(w->m->push, reason);
+    switch (why) {
+    case AWAY:
+        mutex_lock(&w->m->link.lock);
+        snprintf(reason, sizeof(reason), "%s", w->m->link.reason);
+        mutex_unlock(&w->m->link.lock);
+        snprintf(text, sizeof(text), "the master is away: %s", reason);
+        break;
+    case CUT:
+        snprintf(text, sizeof(text), "the wait was interrupted");
+        break;
+    case HELD:
+        snprintf(text, sizeof(text),
+                 "they depend on changes that the master refused (eefs-status --quarantine)");
+        break;
+    case ENDING:
+        snprintf(text, sizeof(text), "the mount ends");
+        break;
+    default:
+        snprintf(text, sizeof(text), "nothing went on for %d s%s%s", PATIENCE_MS / 1000,
+                 *reason ? ": " : "", reason);
+    }
+    if (failed < 0)
+        log_error("%d changes wait (%s) and cannot be made safe on this disk: %s", w->unsaid[why],
+                  text, strerror(-failed));
+    else
+        log_warn("%d changes were closed before the master had them, for %s; %s", w->unsaid[why],
+                 text,
+                 w->m->cfg.offline_fail
+                     ? "they are kept and will be sent, and their writers got an error"
+                     : "they are safe on this disk and will be sent");
+    w->said[why] = now | 1;
+    w->unsaid[why] = 0;
+}
+
+/* Why a waiter need not wait any longer. With the lock. */
+static enum early early(const struct wait *w, const struct waiter *n, int64_t now)
+{
+    int64_t from = n->began > w->moved_at ? n->began : w->moved_at;
+
+    if (!link_is_up(&w->m->link))
+        return AWAY;
+    if (mirror_stopping(w->m))
+        return ENDING;
+    if (n->cut)
+        return CUT;
+    if (n->held)
+        return HELD;
+    return now >= from + PATIENCE_MS ? SLOW : NOT_EARLY;
+}
+
 /* Called with the lock held; drops it around replica and disk. */
 static void look_locked(struct wait *w)
 {
     int64_t now = clock_mono_ms();
-    bool down = !link_is_up(&w->m->link) || mirror_stopping(w->m);
     struct waiter *n, *first = w->list, *over;
-    bool late = false;
-    int r = 0;
+    int count[N_EARLY] = {0}, late = 0, r = 0;
 
     note_progress(w, now);
     mutex_unlock(&w->lock);
     /* New waiters are put in front of `first` meanwhile; only this thread removes any. */
-    for (n = first; n; n = n->next)
-        if (replica_outbox_done(w->m->replica, n->opid, &n->result))
-            n->over = true;
+    for (n = first; n; n = n->next) {
+        n->over = replica_outbox_done(w->m->replica, n->opid, &n->result);
+        if (!n->over && !n->seen)
+            n->held = replica_outbox_held(w->m->replica, n->opid);
+        n->seen = true;
+    }
     mutex_lock(&w->lock);
-    for (n = first; n; n = n->next)
-        if (!n->over && (down || n->cut ||
-                         now >= (n->began > w->moved_at ? n->began : w->moved_at) + PATIENCE_MS)) {
-            n->over = late = true;
-            n->result = w->m->cfg.offline_fail ? -EIO : 1;
-        }
+    for (n = first; n; n = n->next) {
+        if (n->over || (n->early = early(w, n, now)) == NOT_EARLY)
+            continue;
+        n->over = true;
+        count[n->early]++;
+        late++;
+    }
     take_over(w, &over);
     mutex_unlock(&w->lock);
     if (late)
         r = make_durable(w);
-    if (late)
-        log_info("a change waits for the master: it is %s", w->m->cfg.offline_fail
-                                                                ? "kept, and the writer was told"
-                                                                : "safely queued on this disk");
+    for (int i = 0; i < N_EARLY; i++)
+        if (count[i] > 0)
+            say(w, (enum early)i, count[i], r);
     while ((n = over)) {
         over = n->next;
-        n->done(n->arg, n->result == 1 ? r : n->result);
+        if (n->early != NOT_EARLY)
+            n->result = w->m->cfg.offline_fail ? -EIO : r;
+        n->done(n->arg, n->result);
         free(n);
     }
     mutex_lock(&w->lock);

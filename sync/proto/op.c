@@ -213,6 +213,7 @@ void op_answer_release(struct op_answer *a)
     free(a->code);
     free(a->error);
     free(a->copy);
+    free(a->place);
     memset(a, 0, sizeof(*a));
 }
 
@@ -233,6 +234,8 @@ json_t *op_answer_to_json(const struct op_answer *a)
         json_object_set_new(o, "error", json_string(a->error));
     if (a->copy)
         json_set_path(o, "path", a->copy);
+    if (a->place)
+        json_set_path(o, "place", a->place);
     if (a->n_entries == 0)
         return o;
     entries = json_array();
@@ -283,6 +286,8 @@ int op_answer_from_json(json_t *v, struct op_answer *ret, struct err *e)
     }
     if (r == 0 && json_object_get(v, "path"))
         r = json_get_path(v, "path", false, &a.copy, e);
+    if (r == 0 && json_object_get(v, "place"))
+        r = json_get_bytes(v, "place", &a.place, e);
     if (r == 0 && json_object_get(v, "code")) {
         r = json_get_text(v, "code", &text, e);
         a.code = r == 0 ? xstrdup(text) : NULL;

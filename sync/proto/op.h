@@ -17,6 +17,7 @@
  * Answers:
  *   {"n":…,"result":"done","entries":[entry…]}      every path that it changed, with its new seq
  *   {"n":…,"result":"conflict","path":COPY,"entries":[…]}   kept as the conflict copy COPY
+ *   {"n":…,"result":"conflict","place":"…","entries":[…]}   kept on the master outside the tree
  *   {"n":…,"result":"kept","entries":[…]}    nothing to do or the master's version stays (unlink of
  * a changed file, of a gone one, rename of a gone one); entries hold the master's present truth of
  * the named paths
@@ -79,6 +80,7 @@ struct op_answer {
     char *code;            /* owned or NULL */
     char *error;           /* owned or NULL */
     char *copy;            /* owned or NULL: path of the conflict copy */
+    char *place;           /* owned or NULL: the file outside the tree that has it instead */
     struct entry *entries; /* owned */
     size_t n_entries;
 };

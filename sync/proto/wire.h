@@ -34,7 +34,8 @@
  * complete).
  *
  *   POST /v1/ops {"outbox":"<hex>","ops":[op,…]} → {"answers":[answer,…],"head":N}   (op.h)
- *     in order; stops after the first op that cannot be answered now (fewer answers than ops).
+ *     in order; stops after the first op that cannot be answered now or is refused (fewer answers
+ *     than ops): the mirror knows what depends on it.
  *     A known counter with the same digest gets its old answer again; with another digest the
  *     request is refused with 409 WIRE_E_CLONED.
  *

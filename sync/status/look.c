@@ -57,18 +57,21 @@ static void ask(json_t *into, const char *socket)
     json_decref(answer);
 }
 
-static void ask_conflicts(json_t *into, const char *socket)
+/* conflicts → conflicts_list */
+static void ask_list(json_t *into, const char *socket, const char *list)
 {
-    json_t *request = json_pack("{s:s}", "cmd", "conflicts"), *answer = NULL;
+    json_t *request = json_pack("{s:s}", "cmd", list), *answer = NULL;
+    char member[32];
 
+    snprintf(member, sizeof(member), "%s_list", list);
     if (ctl_call(socket, request, ASK_MS, &answer, NULL) == 0)
-        json_object_set(into, "conflict_list", json_object_get(answer, "conflicts"));
+        json_object_set(into, member, json_object_get(answer, list));
     json_decref(request);
     json_decref(answer);
 }
 
 /* Every RUNDIR/<kind>-*.sock; an unanswered socket of a mount is kept only by look_mounts. */
-static json_t *ask_sockets(const char *rundir, const char *kind, bool conflicts)
+static json_t *ask_sockets(const char *rundir, const char *kind, const char *lists)
 {
     json_t *list = json_array();
     DIR *d = opendir(rundir);
@@ -86,8 +89,8 @@ static json_t *ask_sockets(const char *rundir, const char *kind, bool conflicts)
         path = xasprintf("%s/%s", rundir, de->d_name);
         o = json_object();
         ask(o, path);
-        if (conflicts && strcmp(text_of(o, "kind"), "mount") == 0)
-            ask_conflicts(o, path);
+        if (lists && strcmp(text_of(o, "kind"), "mount") == 0)
+            ask_list(o, path, lists);
         json_array_append_new(list, o);
         free(path);
     }
@@ -165,9 +168,9 @@ static void add_silent(json_t *mounts)
         fclose(f);
 }
 
-static json_t *look_mounts(const char *rundir, char *const *paths, int n, bool conflicts)
+static json_t *look_mounts(const char *rundir, char *const *paths, int n, const char *lists)
 {
-    json_t *all = ask_sockets(rundir, "mount", conflicts), *list = json_array(), *m;
+    json_t *all = ask_sockets(rundir, "mount", lists), *list = json_array(), *m;
     size_t i;
 
     json_array_foreach(all, i, m) if (json_object_get(m, "mountpoint")) json_array_append(list, m);
@@ -268,10 +271,10 @@ static void fold(json_t *list, int *code, const char **state)
     }
 }
 
-json_t *look(const char *rundir, char *const *paths, int n, bool conflicts, int *code)
+json_t *look(const char *rundir, char *const *paths, int n, const char *lists, int *code)
 {
-    json_t *mounts = look_mounts(rundir, paths, n, conflicts);
-    json_t *masters = n > 0 ? json_array() : ask_sockets(rundir, "master", false);
+    json_t *mounts = look_mounts(rundir, paths, n, lists);
+    json_t *masters = n > 0 ? json_array() : ask_sockets(rundir, "master", NULL);
     json_t *imports = n > 0 ? json_array() : look_imports(rundir);
     const char *state = NULL;
 

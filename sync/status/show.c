@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/status/show.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const char *text_of(json_t *o, const char *name)
 {
@@ -28,24 +30,50 @@ static void show_state(json_t *o)
         printf("  action   %s\n", text_of(o, "action"));
 }
 
-static void show_conflicts(json_t *list)
+/* Nanoseconds since the epoch as "2026-11-23 10:15:00 UTC". */
+static const char *time_of(json_t *o, const char *name, char out[32])
 {
-    size_t i;
-    json_t *c;
+    time_t t = (time_t)(int_of(o, name) / 1000000000);
+    struct tm tm;
 
-    json_array_foreach(list, i, c)
-    {
-        char *time = json_dumps(json_object_get(c, "time"), JSON_ENCODE_ANY);
-
-        printf("  conflict %s\n    kept as %s\n    ours    %s\n    theirs  %s\n    time    %s\n",
-               text_of(c, "path"), text_of(c, "copy"), text_of(c, "ours"), text_of(c, "theirs"),
-               time ? time : "");
-        free(time);
-    }
+    if (t == 0 || !gmtime_r(&t, &tm) || strftime(out, 32, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+        strcpy(out, "-");
+    return out;
 }
 
-static void show_mount(json_t *m, bool conflicts)
+static const char *hash_of(json_t *o, const char *name)
 {
+    return *text_of(o, name) ? text_of(o, name) : "(gone)";
+}
+
+static void show_conflict(json_t *c)
+{
+    char when[32];
+
+    printf("  conflict %s, %s\n", text_of(c, "path"), time_of(c, "time", when));
+    printf("    master  %s of %s\n", hash_of(c, "theirs"), time_of(c, "theirs_mtime", when));
+    printf("    here    %s of %s\n", hash_of(c, "ours"), time_of(c, "ours_mtime", when));
+    if (*text_of(c, "copy"))
+        printf("    kept as %s\n", text_of(c, "copy"));
+    else
+        printf("    kept on the master as %s\n", text_of(c, "place"));
+}
+
+static void show_refused(json_t *q)
+{
+    char when[32];
+    bool to = *text_of(q, "to") != '\0';
+
+    printf("  refused  %s %s%s%s, %s\n    because %s (%s)\n", text_of(q, "op"), text_of(q, "path"),
+           to ? " to " : "", text_of(q, "to"), time_of(q, "time", when), text_of(q, "error"),
+           text_of(q, "code"));
+}
+
+static void show_mount(json_t *m)
+{
+    json_t *x;
+    size_t i;
+
     printf("mount %s\n", text_of(m, "mountpoint"));
     show_state(m);
     if (!json_object_get(m, "pending"))
@@ -57,8 +85,8 @@ static void show_mount(json_t *m, bool conflicts)
     printf("  cache    %.1f of %.1f MiB, %lld entries\n",
            (double)int_of(m, "cache_used") / 1048576.0,
            (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
-    if (conflicts)
-        show_conflicts(json_object_get(m, "conflict_list"));
+    json_array_foreach(json_object_get(m, "conflicts_list"), i, x) show_conflict(x);
+    json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(x);
 }
 
 static void show_master(json_t *m)
@@ -83,13 +111,13 @@ static void show_import(json_t *o)
                text_of(o, "activity"));
 }
 
-void show(json_t *all, bool conflicts)
+void show(json_t *all)
 {
     json_t *mounts = json_object_get(all, "mounts"), *masters = json_object_get(all, "masters");
     json_t *imports = json_object_get(all, "imports"), *o;
     size_t i;
 
-    json_array_foreach(mounts, i, o) show_mount(o, conflicts);
+    json_array_foreach(mounts, i, o) show_mount(o);
     json_array_foreach(masters, i, o) show_master(o);
     json_array_foreach(imports, i, o) show_import(o);
     if (json_array_size(mounts) + json_array_size(masters) + json_array_size(imports) == 0)

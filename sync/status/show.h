@@ -4,9 +4,8 @@
 #define EEFS_STATUS_SHOW_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
-/* One block per mount, master and import of what look() found, to stdout. */
-void show(json_t *all, bool conflicts);
+/* One block per mount, master and import of what look() found, with its lists, to stdout. */
+void show(json_t *all);
 
 #endif

@@ -161,6 +161,7 @@ static char *take(struct fix *f)
     int n = replica_outbox_take(f->r, 0, 50, ops);
 
     assert_true(n >= 0);
+    assert_int_equal(replica_outbox_sent(f->r, ops, (size_t)n), n);
     buf_puts(&b, "");
     for (int i = 0; i < n; i++) {
         char pre[HASH_TEXT_CAP];
@@ -474,7 +475,17 @@ static void test_conflict(void **state)
     assert_int_equal(json_array_size(list), 1);
     assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "copy")),
                         "up/a%20(conflict)");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "ours_mtime")), 5);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "theirs_mtime")),
+                     5);
     json_decref(list);
+    /* Listed until the copy is gone. */
+    stage(f, E("up/a (conflict)", 10, ENTRY_GONE, 0));
+    commit(f, CUR(10), false, NULL);
+    assert_int_equal(replica_conflict_count(f->r), 1); /* still what our own put makes of it */
+    assert_int_equal(replica_unlink(f->r, "up/a (conflict)", &m), 0);
+    commit(f, CUR(11), false, "");
+    assert_int_equal(replica_conflict_count(f->r), 0);
 }
 
 static void test_quarantine(void **state)
@@ -508,6 +519,123 @@ static void test_quarantine(void **state)
     assert_int_equal(replica_rmdir(f->r, "up/d", &o), 0);
     answer(f, o, RESULT_REFUSED, NULL, "not_empty", NULL, 0, "up up/d");
     assert_list(f, "up", "a d q ");
+}
+
+static void test_retry(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0, n, m, pending, quarantined;
+
+    assert_int_equal(replica_mkdir(f->r, "up/q", 0755, NULL, &n), 0);
+    m = make(f, "up/q/f", 'F');
+    make(f, "up/b", 'B');
+    assert_false(replica_outbox_held(f->r, m));
+    answer(f, n, RESULT_REFUSED, NULL, "name", NULL, 0, "");
+    assert_true(replica_outbox_held(f->r, m));
+    assert_false(replica_outbox_held(f->r, n));
+    assert_take(f, "put up/b=B pre=absent;");
+    assert_int_equal(replica_outbox_retry(f->r, "up/none"), 0);
+    assert_int_equal(replica_outbox_retry(f->r, "up"), 2);
+    assert_int_equal(replica_outbox_retry_allowed(f->r), 0);
+    replica_outbox_count(f->r, &pending, &quarantined);
+    assert_int_equal(pending, 3);
+    assert_int_equal(quarantined, 0);
+    replica_outbox_count_under(f->r, "up/q", &pending, &quarantined);
+    assert_int_equal(pending, 2);
+    assert_list(f, "up/q", "f ");
+    /* what is tried again comes after what went on, for numbers only ascend */
+    assert_take(f, "put up/b=B pre=absent;mkdir up/q;put up/q/f=F pre=absent;");
+    assert_int_equal(replica_unlink(f->r, "up/q/f", &o), 0);
+    assert_true(o > m);
+}
+
+static void test_retry_in_scope(void **state)
+{
+    struct fix *f = *state;
+    int64_t n = make(f, "up/x", 'N'), m = make(f, "up/d/y", 'M');
+
+    answer(f, n, RESULT_REFUSED, NULL, "scope", NULL, 0, "");
+    answer(f, m, RESULT_REFUSED, NULL, "scope", NULL, 0, "");
+    set_remote(f, "up/d");
+    assert_int_equal(replica_outbox_retry_allowed(f->r), 1);
+    assert_take(f, "put up/d/y=M pre=absent;");
+    set_remote(f, "up");
+    assert_int_equal(replica_outbox_retry_allowed(f->r), 1);
+    assert_take(f, "put up/d/y=M pre=absent;put up/x=N pre=absent;");
+}
+
+static void test_discard(void **state)
+{
+    struct fix *f = *state;
+    struct strlist dropped = {0}, changed = {0};
+    int64_t n, m, entries, bytes, pending, quarantined;
+    char *got;
+
+    n = publish(f, "up/a", 'B', 'A');
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, &m), 0);
+    make(f, "up/e/new", 'N');
+    make(f, "up/z", 'Z');
+    answer(f, n, RESULT_REFUSED, NULL, "permission", NULL, 0, "");
+    answer(f, m, RESULT_REFUSED, NULL, "permission", NULL, 0, "");
+    assert_int_equal(replica_outbox_discard(f->r, "up/e", &dropped, &changed), 0);
+    got = joined(&dropped);
+    assert_string_equal(got, "up/d up/e/new");
+    free(got);
+    got = joined(&changed);
+    assert_string_equal(got, "up up/d up/d/x up/e up/e/new up/e/x");
+    free(got);
+    assert_list(f, "up", "a d z ");
+    assert_list(f, "up/d", "x ");
+    assert_int_equal(look(f, "up/a").hash.b[0], 'B');
+    replica_outbox_count(f->r, &pending, &quarantined);
+    assert_int_equal(pending, 1);
+    assert_int_equal(quarantined, 1);
+    assert_int_equal(replica_outbox_discard(f->r, "", &dropped, &changed), 0);
+    strlist_release(&dropped);
+    strlist_release(&changed);
+    assert_int_equal(look(f, "up/a").hash.b[0], 'A');
+    replica_totals(f->r, &entries, &bytes);
+    assert_int_equal(entries, 6);
+    assert_int_equal(bytes, 30);
+    assert_take(f, "put up/z=Z pre=absent;");
+}
+
+/* What was rewritten between being taken and being sent is not sent as it was. */
+static void test_rewritten_while_taken(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0, n = publish(f, "up/a", 'B', 'A');
+    struct op ops[4];
+
+    make(f, "up/n", 'N');
+    assert_int_equal(replica_outbox_take(f->r, 0, 4, ops), 2);
+    assert_int_equal(publish(f, "up/a", 'C', 'B'), n);
+    assert_int_equal(replica_outbox_sent(f->r, ops, 2), 0);
+    op_release(&ops[0]);
+    op_release(&ops[1]);
+    assert_int_equal(replica_outbox_take(f->r, 0, 4, ops), 2);
+    assert_int_equal(replica_unlink(f->r, "up/n", &o), 0);
+    assert_int_equal(o, 0);
+    assert_int_equal(replica_outbox_sent(f->r, ops, 2), 1);
+    op_release(&ops[0]);
+    op_release(&ops[1]);
+    assert_take(f, "put up/a=C pre=A;");
+}
+
+static void test_renew(void **state)
+{
+    struct fix *f = *state;
+    char *id = replica_outbox_id(f->r), *id2;
+    int64_t n = publish(f, "up/a", 'B', 'A');
+
+    assert_take(f, "put up/a=B pre=A;");
+    assert_int_equal(replica_outbox_renew(f->r), 0);
+    id2 = replica_outbox_id(f->r);
+    assert_string_not_equal(id, id2);
+    free(id);
+    free(id2);
+    assert_int_equal(publish(f, "up/a", 'C', 'B'), n); /* never sent under this id */
+    assert_take(f, "put up/a=C pre=A;");
 }
 
 static void test_local(void **state)
@@ -592,21 +720,16 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_view),
-        T(test_errors),
-        T(test_coalesce),
-        T(test_replace_by_rename),
-        T(test_open_files),
-        T(test_rename_folder),
-        T(test_feed),
-        T(test_folder_kept),
-        T(test_answers),
-        T(test_full_listing_keeps_confirmed),
-        T(test_conflict),
-        T(test_quarantine),
-        T(test_local),
-        T(test_reopen),
-        T(test_mtime_and_content),
+        T(test_view),       T(test_errors),
+        T(test_coalesce),   T(test_replace_by_rename),
+        T(test_open_files), T(test_rename_folder),
+        T(test_feed),       T(test_folder_kept),
+        T(test_answers),    T(test_full_listing_keeps_confirmed),
+        T(test_conflict),   T(test_quarantine),
+        T(test_retry),      T(test_retry_in_scope),
+        T(test_discard),    T(test_rewritten_while_taken),
+        T(test_renew),      T(test_local),
+        T(test_reopen),     T(test_mtime_and_content),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

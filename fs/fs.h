@@ -19,7 +19,10 @@
 #include "fs/attr.h"
 #include "sync/mirror/mirror.h"
 
-#define FS_TIMEOUT    86400.0   /* seconds: changes are told, see notify.h */
+/* seconds: changes are told, see notify.h; "not found" where it cannot be told, see session.c */
+#define FS_TIMEOUT    86400.0
+#define FS_NOT_FOUND  1.0
+#define FS_PROBE      ".eefs"   /* a name in the root that no tree has: masters never serve it */
 #define FS_VERIFY_MAX (1 << 20) /* bytes that a request's thread may verify itself */
 #define FS_IO_MAX     (1 << 20) /* bytes of one READ or WRITE */
 
@@ -37,7 +40,9 @@ struct fs {
     struct pool *pool;
     struct notify *notify;
     pthread_rwlock_t tree;
-    atomic_bool live;          /* the kernel has sent FUSE_INIT and was not told goodbye */
+    atomic_bool live;      /* the kernel has sent FUSE_INIT and was not told goodbye */
+    atomic_bool forgetful; /* "not found" may be cached for long: the kernel drops it when told */
+    atomic_uint probes;    /* LOOKUPs of FS_PROBE */
     _Atomic int64_t newest_op; /* newest operation that the replica gave out */
     _Atomic uint64_t changes;  /* counts changes of the view, for listings (ops_dir.c) */
 };

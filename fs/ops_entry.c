@@ -114,7 +114,8 @@ static bool enter_draft(struct fs *fs, struct node *parent, const char *name, co
 static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
     struct fs *fs = fs_of(req);
-    struct fuse_entry_param e = {.entry_timeout = FS_TIMEOUT};
+    struct fuse_entry_param e = {.entry_timeout =
+                                     atomic_load(&fs->forgetful) ? FS_TIMEOUT : FS_NOT_FOUND};
     struct node_attr a;
     struct node *parent;
     char *path;
@@ -124,6 +125,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
         fuse_reply_err(req, -r);
         return;
     }
+    if (strcmp(path, FS_PROBE) == 0)
+        atomic_fetch_add(&fs->probes, 1);
     r = replica_lookup(fs->replica, path, &a);
     if (r == 0)
         ops_enter(fs, parent, name, path, &a, &e);

@@ -109,6 +109,7 @@ int session_mount(struct fs *fs, const char *point, struct err *e)
 }
 
 struct greeting {
+    struct fs *fs;
     const char *point;
     void (*ready)(void *arg);
     void *arg;
@@ -133,6 +134,33 @@ static void raise_read_ahead(const char *point)
     free(path);
 }
 
+/*
+ * Does the kernel drop a cached "not found" when it is told to? Some do not (broken in releases
+ * between 6.19 and 7.1): there a file that appears on the master would stay missing for as long as
+ * the answer may be kept. Ask for a name twice, with the notification between: was there a second
+ * LOOKUP? Where it is not so, "not found" is kept for FS_NOT_FOUND only.
+ */
+static void probe_not_found(struct fs *fs, const char *point)
+{
+    char *path = xasprintf("%s/%s", point, FS_PROBE);
+    struct stat st;
+    unsigned seen;
+
+    atomic_store(&fs->forgetful, true);
+    if (lstat(path, &st) < 0 && errno == ENOENT) {
+        fuse_lowlevel_notify_inval_entry(fs->se, FUSE_ROOT_ID, FS_PROBE, strlen(FS_PROBE));
+        seen = atomic_load(&fs->probes);
+        if (seen == 0 || lstat(path, &st) == 0 || atomic_load(&fs->probes) == seen) {
+            atomic_store(&fs->forgetful, false);
+            log_info(
+                "this kernel does not drop a cached \"not found\" when told: it is kept for %g s "
+                "only",
+                FS_NOT_FOUND);
+        }
+    }
+    free(path);
+}
+
 static void *greet(void *arg)
 {
     struct greeting *g = arg;
@@ -140,6 +168,7 @@ static void *greet(void *arg)
 
     if (statvfs(g->point, &st) == 0) { /* answered only after FUSE_INIT */
         raise_read_ahead(g->point);
+        probe_not_found(g->fs, g->point);
         g->ready(g->arg);
     }
     return NULL;
@@ -148,7 +177,7 @@ static void *greet(void *arg)
 int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), void *arg)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
-    struct greeting g = {point, ready, arg};
+    struct greeting g = {fs, point, ready, arg};
     pthread_t greeter;
     int r;
 

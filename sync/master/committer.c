@@ -17,10 +17,18 @@
 #define QUEUE_MAX 4000 /* observations; beyond it the index workers wait */
 #define BATCH_MAX 1000
 
+struct call { /* on the caller's stack */
+    int (*fn)(struct master *m, void *arg);
+    void *arg;
+    int result;
+    bool done;
+};
+
 struct job {
     struct job *next;
-    struct observation *o; /* one of the three */
+    struct observation *o; /* one of the four */
     struct ops_batch *ops;
+    struct call *call;
     bool scanned;
 };
 
@@ -28,7 +36,7 @@ struct committer {
     struct master *m;
     pthread_t thread;
     pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t more, room;
+    pthread_cond_t more, room, called;
     struct job *first, **last;
     size_t n;
     bool stopping, stopped; /* stopped: the thread has ended */
@@ -43,12 +51,26 @@ static void observation_free(struct observation *o)
     free(o);
 }
 
-static void finish(struct master *m, struct job *jobs, int r)
+static void finish_call(struct committer *c, struct call *call, int r)
 {
+    mutex_lock(&c->lock);
+    if (call->result == 0)
+        call->result = r;
+    call->done = true;
+    cond_broadcast(&c->called);
+    mutex_unlock(&c->lock);
+}
+
+static void finish(struct committer *c, struct job *jobs, int r)
+{
+    struct master *m = c->m;
+
     for (struct job *next; jobs; jobs = next) {
         next = jobs->next;
         if (jobs->ops)
             ops_finish(m, jobs->ops, r);
+        if (jobs->call)
+            finish_call(c, jobs->call, r);
         if (jobs->scanned && !atomic_exchange(&m->scanned, true))
             log_info("the first scan has ended: %lld changes in all", (long long)m->head);
         if (r < 0 && jobs->o)
@@ -74,7 +96,7 @@ static void push(struct committer *c, struct job *j, bool may_wait)
     }
     mutex_unlock(&c->lock);
     if (stopped)
-        finish(c->m, j, -ESHUTDOWN);
+        finish(c, j, -ESHUTDOWN);
 }
 
 void committer_observe(struct committer *c, struct observation *o)
@@ -91,6 +113,20 @@ void committer_ops(struct committer *c, struct ops_batch *b)
 
     j->ops = b;
     push(c, j, false);
+}
+
+int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg)
+{
+    struct call call = {.fn = fn, .arg = arg};
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->call = &call;
+    push(c, j, false);
+    mutex_lock(&c->lock);
+    while (!call.done)
+        cond_wait(&c->called, &c->lock);
+    mutex_unlock(&c->lock);
+    return call.result;
 }
 
 void committer_scanned(struct committer *c)
@@ -160,9 +196,8 @@ static struct job *take(struct committer *c)
 static void run_batch(struct committer *c, struct job *jobs)
 {
     struct master *m = c->m;
-    int64_t before = m->tree->seq;
     bool ok = root_check(m->root), any_ops = false;
-    int r = db_begin(m->tree->db);
+    int r = tree_begin(m->tree);
 
     for (struct job *j = jobs; j && r == 0; j = j->next) {
         if (j->o && ok)
@@ -171,14 +206,16 @@ static void run_batch(struct committer *c, struct job *jobs)
             any_ops = true;
             r = ops_apply(m, j->ops, ok);
         }
+        if (j->call && ok)
+            r = j->call->fn(m, j->call->arg);
+        else if (j->call)
+            j->call->result = -ENODEV;
     }
     crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
     if (r == 0)
-        r = db_commit(m->tree->db);
+        r = tree_commit(m->tree);
     else
-        db_rollback(m->tree->db);
-    if (r < 0)
-        m->tree->seq = before;
+        tree_rollback(m->tree);
     crash_point(any_ops ? "master.ops.committed" : "master.index.committed");
     if (r == 0 && any_ops)
         r = db_sync(m->tree->db);
@@ -188,7 +225,7 @@ static void run_batch(struct committer *c, struct job *jobs)
         m->head = m->tree->seq;
         feed_wake(m->feed);
     }
-    finish(m, jobs, r);
+    finish(c, jobs, r);
 }
 
 static void *run(void *arg)
@@ -211,6 +248,7 @@ int committer_start(struct master *m, struct committer **ret, struct err *e)
     mutex_init(&c->lock);
     cond_init(&c->more);
     cond_init(&c->room);
+    cond_init(&c->called);
     r = thread_start(&c->thread, "committer", run, c);
     if (r < 0) {
         free(c);
@@ -234,7 +272,7 @@ void committer_stop(struct committer *c)
     c->stopped = true;
     mutex_unlock(&c->lock);
     /* What slipped in between the thread's last look and now. */
-    finish(c->m, c->first, -ESHUTDOWN);
+    finish(c, c->first, -ESHUTDOWN);
     c->first = NULL;
 }
 
@@ -244,6 +282,7 @@ void committer_free(struct committer *c)
         return;
     cond_destroy(&c->more);
     cond_destroy(&c->room);
+    cond_destroy(&c->called);
     mutex_destroy(&c->lock);
     free(c);
 }

@@ -37,6 +37,12 @@ void committer_free(struct committer *c);
 void committer_observe(struct committer *c, struct observation *o);
 /* Never blocks; b->done is called in the committer's thread once the answers are durable. */
 void committer_ops(struct committer *c, struct ops_batch *b);
+/*
+ * Runs fn in the committer's thread and its transaction, and returns once that is committed: fn's
+ * error (it ends the transaction, so it is one of the database) or the commit's; -ENODEV when the
+ * root is away, -ESHUTDOWN; then fn was not called. Never called by the committer.
+ */
+int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg);
 /* After everything queued before has been committed the first scan counts as ended. */
 void committer_scanned(struct committer *c);
 

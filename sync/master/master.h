@@ -20,6 +20,7 @@
 
 struct committer;
 struct db_pool;
+struct settling;
 struct feed;
 struct index;
 struct mirrors;
@@ -37,6 +38,7 @@ struct master {
     struct feed *feed;
     struct mirrors *mirrors;
     struct uploads *uploads;
+    struct settling *settling;
     struct strlist exclude;
     char *db_path, *listen;
     char id[33], timeline[17];

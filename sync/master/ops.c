@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sync/common/clock.h"
+#include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/master/apply.h"
 #include "sync/master/mirrors.h"
@@ -127,6 +127,21 @@ static int remember(struct db *db, struct ops_batch *b, const struct op *op,
     return r < 0 ? r : 0;
 }
 
+/*
+ * Each operation commits by itself, for what it did to the folder cannot be rolled back: after a
+ * kill at most the last one is met again, and every single operation finds itself done already.
+ * Several would not: "remove a, write a, rename b to a" ends with another a than it began with.
+ */
+static int commit_one(struct tree *t)
+{
+    int r;
+
+    crash_point("master.op.applied");
+    r = tree_commit(t);
+    crash_point("master.op.committed");
+    return r < 0 ? r : tree_begin(t);
+}
+
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
@@ -158,6 +173,8 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         if (r == 0 && !later)
             r = remember(db, b, &b->ops[i], &digest, o);
         json_array_append_new(b->answers, o);
+        if (r == 0)
+            r = commit_one(m->tree);
         if (r < 0 || stop)
             return r;
     }

@@ -32,8 +32,8 @@ void ops_free(struct ops_batch *b);
 
 /* --- for the committer --- */
 
-/* Within the transaction. `fit` false: the root is away, all is answered "later". 0 or -errno of
- * the database. */
+/* Within the transaction, which it commits after each operation. `fit` false: the root is away, all
+ * is answered "later". 0 or -errno of the database. */
 int ops_apply(struct master *m, struct ops_batch *b, bool fit);
 /* After the commit (r its result): calls b->done. */
 void ops_finish(struct master *m, struct ops_batch *b, int r);

@@ -6,14 +6,18 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/displace.h"
 
 void place_name(char *out)
 {
@@ -81,11 +85,34 @@ int place_open_parent(const struct master *m, const char *path)
     return fd == -ELOOP ? -ENOTDIR : fd;
 }
 
-static int give(const struct master *m, int fd)
+int place_give(const struct master *m, int fd, int dir, const struct stat *was)
 {
-    if (m->owner_uid >= 0 && fchown(fd, (uid_t)m->owner_uid, (gid_t)m->owner_gid) < 0)
+    uid_t uid = (uid_t)-1;
+    gid_t gid = (gid_t)-1;
+    struct stat st, folder;
+
+    if (fstat(fd, &st) < 0 || fstat(dir, &folder) < 0)
         return -errno;
-    return 0;
+    if (m->owner_uid >= 0) {
+        uid = (uid_t)m->owner_uid;
+        gid = (gid_t)m->owner_gid;
+    } else if (was) {
+        uid = was->st_uid;
+        gid = was->st_gid;
+    } else {
+        if (geteuid() == 0)
+            uid = folder.st_uid;
+        if (geteuid() == 0 || (folder.st_mode & S_ISGID))
+            gid = folder.st_gid;
+    }
+    if ((uid == (uid_t)-1 || uid == st.st_uid) && (gid == (gid_t)-1 || gid == st.st_gid))
+        return 0;
+    if (fchown(fd, uid, gid) == 0)
+        return 0;
+    if (m->owner_uid >= 0)
+        return -errno;
+    /* Not ours to give away; the group may be. */
+    return fchown(fd, (uid_t)-1, gid) == 0 || errno == EPERM ? 0 : -errno;
 }
 
 int place_parents(struct master *m, const char *path)
@@ -108,7 +135,7 @@ int place_parents(struct master *m, const char *path)
             if (r == 0 && fd < 0)
                 r = -errno;
             if (r == 0)
-                r = give(m, fd);
+                r = place_give(m, fd, parent, NULL);
             if (r == 0)
                 r = file_sync_dir(parent);
             if (fd >= 0)
@@ -120,35 +147,107 @@ int place_parents(struct master *m, const char *path)
     return r;
 }
 
-int place_file(struct master *m, const char *tmp, const char *path, bool over, mode_t mode,
-               int64_t mtime, struct stat *st)
+/* Exchanges the two names; where that cannot be done: a second name for the old one, then over. */
+int place_exchange(int staging, const char *name, int dir, const char *base)
 {
-    int staging = root_staging_fd(m->root);
-    int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW), dir = -1, r = 0;
+    char aside[PLACE_NAME_CAP];
+    int r;
+
+    if (renameat2(staging, name, dir, base, RENAME_EXCHANGE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    place_name(aside);
+    if (linkat(dir, base, staging, aside, 0) < 0)
+        return -errno;
+    r = renameat(staging, name, dir, base) < 0 ? -errno : 0;
+    if (r < 0 || renameat(staging, aside, staging, name) < 0)
+        unlinkat(staging, aside, 0);
+    return r;
+}
+
+static int prepare(struct master *m, int fd, int dir, const char *base, mode_t mode, int64_t mtime)
+{
     struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(mtime)};
+    struct stat was;
+    bool there = fstatat(dir, base, &was, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(was.st_mode);
+    int r = 0;
+
+    /* The owner last: who gives a file away may do nothing more to it. */
+    if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
+        r = -errno;
+    if (r == 0)
+        r = place_give(m, fd, dir, there ? &was : NULL);
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    return r;
+}
+
+int place_file(struct master *m, char *tmp, const char *path, const struct row *was, mode_t mode,
+               int64_t mtime, const struct hash *now, struct stat *st)
+{
+    int staging = root_staging_fd(m->root), dir, r;
+    int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return -errno;
-    r = give(m, fd); /* before chmod: chown clears bits */
-    if (r == 0 && (fchmod(fd, mode) < 0 || futimens(fd, times) < 0 || fsync(fd) < 0))
-        r = -errno;
+    r = dir = place_open_parent(m, path);
+    if (dir >= 0)
+        r = prepare(m, fd, dir, path_base(path), mode, mtime);
     crash_point("master.put.staged");
-    if (r == 0)
-        r = dir = place_open_parent(m, path);
-    if (r >= 0)
-        r = renameat2(staging, tmp, dir, path_base(path), over ? 0 : RENAME_NOREPLACE) < 0 ? -errno
-                                                                                           : 0;
+    if (r == 0 && was->e.type != ENTRY_GONE)
+        r = displace_swap(m, tmp, dir, path, was, now);
+    else if (r == 0)
+        r = renameat2(staging, tmp, dir, path_base(path), RENAME_NOREPLACE) < 0 ? -errno : 0;
     crash_point("master.put.renamed");
-    if (r == 0)
+    if (r == 0) {
+        *tmp = '\0'; /* that name is the old file's by now */
         r = file_sync_dir(dir);
+    }
     if (r == 0 && fstat(fd, st) < 0)
         r = -errno;
-    if (r < 0)
-        unlinkat(staging, tmp, 0);
     if (dir >= 0)
         close(dir);
     close(fd);
     return r;
+}
+
+void place_discard(struct master *m, const char *tmp)
+{
+    if (*tmp)
+        unlinkat(root_staging_fd(m->root), tmp, 0);
+}
+
+char *place_conflict_path(const struct master *m, const char *path, const char *who)
+{
+    const char *base = path_base(path), *cut = strstr(base, " (conflict "),
+               *dot = strrchr(base, '.');
+    char *dir = path_parent(path), *ret = NULL, when[32];
+    size_t stem = dot && dot != base && strlen(dot) <= 32 ? (size_t)(dot - base) : strlen(base);
+    const char *ext = base + stem;
+    time_t now = (time_t)(clock_wall_ns() / 1000000000);
+    struct tm tm;
+    struct stat st;
+
+    if (cut && cut != base && cut < ext) /* a copy of a copy is named as a copy of the first */
+        stem = (size_t)(cut - base);
+    if (stem > 140)
+        stem = 140;
+    gmtime_r(&now, &tm);
+    strftime(when, sizeof(when), "%Y-%m-%d %H%M%S", &tm);
+    for (int i = 1; !ret; i++) {
+        char *name =
+            i == 1 ? xasprintf("%.*s (conflict %s %s)%s", (int)stem, base, who, when, ext)
+                   : xasprintf("%.*s (conflict %s %s %d)%s", (int)stem, base, who, when, i, ext);
+        ret = path_join(dir, name);
+        free(name);
+        if (i < 10000 && master_lstat(m, ret, &st) == 0) {
+            free(ret);
+            ret = NULL;
+        }
+    }
+    free(dir);
+    return ret;
 }
 
 int place_attrs(const struct master *m, const char *path, int64_t mode, int64_t mtime)

@@ -9,7 +9,7 @@
 
 #include "sync/master/master.h"
 
-#define PLACE_NAME_CAP 64
+#define PLACE_NAME_CAP 104 /* "over-…" of displace.c is the longest */
 
 /* An unused name in staging. */
 void place_name(char *out);
@@ -20,12 +20,24 @@ int place_copy(struct master *m, const char *tmp, const char *path, const struct
 /* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
 int place_parents(struct master *m, const char *path);
 /*
- * Sets mode, mtime and owner, syncs, renames staging file `tmp` to `path` (over a file there when
- * `over`, else -EEXIST) and syncs the folder. *st is the file's stat afterwards. On failure tmp is
- * removed.
+ * Sets mode, mtime and owner, syncs, and puts staging file `tmp` (content `now`) at `path`, where
+ * `was` is (displace.h; ENTRY_GONE: nothing). *st is the file's stat afterwards. -EEXIST or -EBUSY:
+ * a local file came or is being written; `tmp` is there as after every failure, and may be placed
+ * elsewhere.
  */
-int place_file(struct master *m, const char *tmp, const char *path, bool over, mode_t mode,
-               int64_t mtime, struct stat *st);
+int place_file(struct master *m, char *tmp, const char *path, const struct row *was, mode_t mode,
+               int64_t mtime, const struct hash *now, struct stat *st);
+/* Exchanges staging file `name` and `base` in the open folder `dir`. 0 or -errno. */
+int place_exchange(int staging, const char *name, int dir, const char *base);
+void place_discard(struct master *m, const char *tmp);
+/*
+ * Gives what mirrors put into the open folder `dir` its owner and group: those of --owner; else of
+ * the file that it replaces (`was`, may be NULL); else the folder's, as far as the server may
+ * (group of a setgid folder; all as root). -EPERM: --owner cannot be given.
+ */
+int place_give(const struct master *m, int fd, int dir, const struct stat *was);
+/* "dir/name (conflict WHO 2026-11-23 101500).ext", not there yet; malloc'd. */
+char *place_conflict_path(const struct master *m, const char *path, const char *who);
 /* Opens the folder that holds `path`. */
 int place_open_parent(const struct master *m, const char *path);
 /* mode and mtime (-1: leave) of a file or folder; never of a link (-ELOOP). */

@@ -16,16 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sync/common/account.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/master/committer.h"
+#include "sync/master/settle.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
 #include "sync/master/mirrors.h"
+#include "sync/master/owner.h"
 #include "sync/master/pool.h"
 #include "sync/master/routes.h"
 #include "sync/master/status.h"
@@ -87,21 +88,6 @@ const char *master_unfit(struct master *m, char *out, size_t cap)
     return out;
 }
 
-static int find_owner(const char *name, struct master *m, struct err *e)
-{
-    uid_t uid;
-    gid_t gid;
-
-    m->owner_uid = m->owner_gid = -1;
-    if (!name)
-        return 0;
-    if (account_user(name, &uid, &gid) < 0)
-        return err_set(e, EINVAL, "--owner: there is no user '%s'", name);
-    m->owner_uid = uid;
-    m->owner_gid = gid;
-    return 0;
-}
-
 static int lock_state(struct server *s, const char *state, struct err *e)
 {
     char *path;
@@ -126,13 +112,15 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
     bool known = false;
-    int r = find_owner(o->owner, m, e);
+    int r = owner_find(o->owner, &m->owner_uid, &m->owner_gid, e);
 
     for (size_t i = 0; i < o->exclude.n; i++)
         strlist_add(&m->exclude, o->exclude.v[i]);
     m->listen = xstrdup(o->listen);
     if (r == 0)
         r = lock_state(s, o->state, e);
+    if (r == 0)
+        r = owner_check(o->owner, m->owner_uid, m->owner_gid, o->state, e);
     if (r < 0)
         return r;
     m->db_path = xasprintf("%s/master.db", o->state);
@@ -154,6 +142,8 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
+        r = settling_start(m, &m->settling, e);
+    if (r == 0)
         r = watch_start(m, &m->watch, e);
     if (r == 0)
         r = index_start(m, &m->index, e);
@@ -173,6 +163,7 @@ static void stop(struct server *s)
     index_stop(m->index);
     watch_stop(m->watch);
     feed_stop(m->feed);
+    settling_stop(m->settling);
     committer_stop(m->committer);
     routes_stop(s->routes);
     index_free(m->index);

@@ -10,6 +10,7 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/history.h"
 
 #define APP_ID 0x6565666d /* "eefm" */
 
@@ -27,6 +28,17 @@ static const char *const schema[] = {
     " write TEXT NOT NULL, scopegen INTEGER NOT NULL, url TEXT, made INTEGER NOT NULL);"
     "CREATE TABLE outbox(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
     " digest BLOB NOT NULL, answer TEXT NOT NULL, PRIMARY KEY(mirror,id,n)) WITHOUT ROWID",
+    "CREATE INDEX entry_inode ON entry(ino) WHERE ino>0;"
+    /* history.h */
+    "CREATE TABLE version(dir BLOB NOT NULL, name BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB NOT NULL,"
+    " until INTEGER NOT NULL, ended INTEGER NOT NULL, PRIMARY KEY(dir,name,seq)) WITHOUT ROWID;"
+    "CREATE INDEX version_hash ON version(hash);"
+    "CREATE INDEX version_ended ON version(ended);"
+    /* keep.h */
+    "CREATE TABLE kept(hash BLOB PRIMARY KEY, size INTEGER NOT NULL, at INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX kept_at ON kept(at)",
 };
 
 void row_release(struct row *r)
@@ -129,6 +141,27 @@ int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, 
     return r;
 }
 
+int tree_find_inode(struct db *db, int64_t ino, bool (*fits)(void *arg, const struct row *row),
+                    void *arg, struct row *ret)
+{
+    sqlite3_stmt *st = db_query(
+        db, "SELECT " TREE_COLUMNS " FROM entry WHERE ino=? AND ino>0 AND type IN (1,2)", "i", ino);
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        struct row row;
+
+        tree_row(st, &row);
+        if (fits(arg, &row)) {
+            *ret = row;
+            db_done(st);
+            return 1;
+        }
+        row_release(&row);
+    }
+    return r;
+}
+
 bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current, int64_t head)
 {
     int64_t last = -1;
@@ -138,6 +171,29 @@ bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *cu
     if (db_get_int(db, -1, &last, "SELECT last FROM timeline WHERE id=?", "s", timeline) < 0)
         return false;
     return seq <= last;
+}
+
+int tree_begin(struct tree *t)
+{
+    t->committed = t->seq;
+    return db_begin(t->db);
+}
+
+int tree_commit(struct tree *t)
+{
+    int r = db_commit(t->db);
+
+    if (r < 0)
+        t->seq = t->committed;
+    else
+        t->committed = t->seq;
+    return r;
+}
+
+void tree_rollback(struct tree *t)
+{
+    db_rollback(t->db);
+    t->seq = t->committed;
 }
 
 static int load_id(struct db *db, char *id, bool *known)
@@ -217,6 +273,10 @@ static int write_row(struct tree *t, const struct row *r)
 
 int tree_put(struct tree *t, struct row *r)
 {
+    int res = history_end(t->db, r->e.path, &r->e.hash, t->seq + 1);
+
+    if (res < 0)
+        return res;
     r->e.seq = ++t->seq;
     return write_row(t, r);
 }
@@ -247,7 +307,12 @@ int tree_remove(struct tree *t, const char *path)
         free(dir);
     }
     for (size_t i = 0; r == 0 && i < gone.n; i++, n++) {
-        char *dir = path_parent(gone.v[i]);
+        char *dir;
+
+        r = history_end(t->db, gone.v[i], NULL, t->seq + 1);
+        if (r < 0)
+            break;
+        dir = path_parent(gone.v[i]);
         r = db_run(t->db,
                    "UPDATE entry SET type=0, seq=?, moved_from=NULL, target=NULL, ino=0, ctime=0 "
                    "WHERE dir=? AND name=?",

@@ -41,20 +41,30 @@ void tree_row(sqlite3_stmt *st, struct row *ret);
 int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),
                    void *arg, struct row *ret);
 
+/* A live row of a file or folder with that inode for which `fits` returns true. 1, 0 or -errno. */
+int tree_find_inode(struct db *db, int64_t ino, bool (*fits)(void *arg, const struct row *row),
+                    void *arg, struct row *ret);
+
 /* True when the timeline is known and `seq` not beyond its end; `current` ends at `head`. */
 bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current,
                 int64_t head);
 
 struct tree {
     struct db *db;
-    int64_t seq; /* last one given out; reset to the committed one when a transaction fails */
+    int64_t seq, committed; /* last one given out, and last one committed */
 };
+
+/* A transaction of the writer; one that is not committed gives its seqs back. */
+int tree_begin(struct tree *t);
+int tree_commit(struct tree *t);
+void tree_rollback(struct tree *t);
 
 /* Reads the last seq, closes the previous timeline there and opens a new one (into `timeline`, 17
  * bytes). `id` (33 bytes): the master's id, made at the first start. *known: it has a tree. */
 int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err *e);
 
-/* Writes the row with a new seq (also into r->e.seq). */
+/* Writes the row with a new seq (also into r->e.seq); a content that it replaces becomes a version
+ * (history.h), as with tree_remove(). */
 int tree_put(struct tree *t, struct row *r);
 /* The same without a new seq: only what the master knows of the file. */
 int tree_touch(struct tree *t, const struct row *r);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * apply_inside: what the files behind apply.h share: apply.c (which operation, and the simple
+ * ones), truth.c (what is at a path), put.c (contents, links, conflict copies), move.c (renames).
+ *
+ * Functions return 0 (the answer is in `a`), or a negative errno of the filesystem, which
+ * apply_op() turns into an answer, or of the database (kept in db_error), which ends the
+ * transaction.
+ */
+#ifndef EEFS_MASTER_APPLY_INSIDE_H
+#define EEFS_MASTER_APPLY_INSIDE_H
+
+#include "sync/master/apply.h"
+
+struct apply {
+    struct master *m;
+    const struct mirror *who;
+    const struct op *op;
+    struct op_answer *a;
+    int db_error;
+};
+
+/* Notes a database error in j; 0 or that error. */
+int apply_db(struct apply *j, int r);
+/* Fills the answer; the texts are copied. Returns 0. */
+int apply_answer(struct apply *j, enum op_result result, const char *code, const char *error);
+int apply_refuse(struct apply *j, const char *code, const char *error);
+/* Adds what the tree says of `path`; of a path it never had, that it is gone. */
+int apply_tell(struct apply *j, const char *path);
+/* Writes the row of what was put at `path` just now (publish.h) . */
+int apply_publish(struct apply *j, const char *path, const struct stat *st, const struct hash *hash,
+                  const char *target, int64_t seen, const char *moved_from);
+
+/*
+ * The present truth of a path, published on the way when the tree did not know it yet;
+ * row->e.type is ENTRY_GONE when nothing is there. -EBUSY: a local writer is at it; -EAGAIN: it
+ * must be read first and is too large to do so now (the index was told). The caller releases *row.
+ */
+int truth(struct apply *j, const char *path, struct row *row);
+/* The precondition holds for that truth. */
+bool truth_meets(const struct pre *pre, const struct row *row);
+
+/* Applies mode and mtime (-1: leave) to what is there, publishes and tells it. */
+int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode, int64_t mtime);
+
+int put_file(struct apply *j); /* OP_PUT */
+int put_link(struct apply *j); /* OP_SYMLINK */
+int move_op(struct apply *j);  /* OP_RENAME */
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/displace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/place.h"
+#include "sync/master/settle.h"
+
+/* Opens what `was` describes and takes a lease. -EBUSY: it is another file or is being written. */
+static int hold(int dir, const char *path, const struct row *was, bool *leased)
+{
+    int fd = openat(dir, path_base(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    int r = 0;
+
+    if (fd < 0)
+        return -errno;
+    *leased = fcntl(fd, F_SETLEASE, F_RDLCK) == 0;
+    if (!*leased && errno == EAGAIN)
+        r = -EBUSY;
+    if (r == 0 && fstat(fd, &st) < 0)
+        r = -errno;
+    if (r == 0 && !row_matches(was, &st))
+        r = -EBUSY;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* Still as `was` and nobody waits to write: after a rename only the ctime may differ. */
+static bool untouched(int fd, const struct row *was, bool leased)
+{
+    struct stat st;
+
+    if (leased && fcntl(fd, F_GETLEASE) != F_RDLCK)
+        return false;
+    return fstat(fd, &st) == 0 && st.st_size == was->e.size && file_mtime_ns(&st) == was->e.mtime;
+}
+
+static bool is_inode(int dir, const char *name, int64_t ino)
+{
+    struct stat st;
+
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (int64_t)st.st_ino == ino;
+}
+
+/* A link in the way has no writers. */
+static int swap_link(int staging, char *tmp, int dir, const char *base, const struct row *was)
+{
+    if (!is_inode(dir, base, was->ino))
+        return -EBUSY;
+    return renameat(staging, tmp, dir, base) < 0 ? -errno : 0;
+}
+
+/* Undoes an exchange: -EBUSY, and `name` is our file `ino` again. -EAGAIN when a local file had
+ * replaced ours meanwhile: it keeps the path, and what it had replaced before is in `name`. */
+static int exchange_back(int staging, const char *name, int dir, const char *base, int64_t ino)
+{
+    int r = place_exchange(staging, name, dir, base);
+
+    if (r < 0)
+        return r;
+    if (is_inode(staging, name, ino))
+        return -EBUSY;
+    r = place_exchange(staging, name, dir, base);
+    return r < 0 ? r : -EAGAIN;
+}
+
+int displace_swap(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
+                  const struct hash *now)
+{
+    int staging = root_staging_fd(m->root), fd, r;
+    const char *base = path_base(path);
+    char name[PLACE_NAME_CAP];
+    bool leased = false, swapped;
+    struct stat ours;
+
+    if (was->e.type == ENTRY_LINK)
+        return swap_link(staging, tmp, dir, base, was);
+    fd = hold(dir, path, was, &leased);
+    if (fd < 0)
+        return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
+    settle_name(path, now, name);
+    r = fstatat(staging, tmp, &ours, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    if (r == 0)
+        r = renameat(staging, tmp, staging, name) < 0 ? -errno : 0;
+    if (r == 0)
+        snprintf(tmp, PLACE_NAME_CAP, "%s", name);
+    crash_point("master.put.named");
+    if (r == 0)
+        r = place_exchange(staging, name, dir, base);
+    swapped = r == 0;
+    crash_point("master.put.exchanged");
+    if (swapped && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
+        r = exchange_back(staging, name, dir, base, (int64_t)ours.st_ino);
+        swapped = r != -EBUSY && r != -EAGAIN; /* it could not: settled later */
+    }
+    close(fd); /* and with it the lease */
+    if (swapped) {
+        settle_later(m->settling, name, path, was, now);
+        return 0;
+    }
+    return r == -ENOENT ? -EBUSY : r;
+}
+
+int displace_remove(struct master *m, int dir, const char *path, const struct row *was)
+{
+    static const struct hash none;
+    int staging = root_staging_fd(m->root), fd, r;
+    const char *base = path_base(path);
+    char name[PLACE_NAME_CAP];
+    bool leased = false;
+
+    if (was->e.type != ENTRY_FILE)
+        return unlinkat(dir, base, 0) < 0 ? -errno : 0;
+    fd = hold(dir, path, was, &leased);
+    if (fd < 0)
+        return fd == -ELOOP ? -EBUSY : fd;
+    settle_name(path, &none, name);
+    r = renameat2(dir, base, staging, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    crash_point("master.remove.unlinked");
+    if (r == 0 && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
+        /* When the name was taken meanwhile, the file is settled as a copy. */
+        if (renameat2(staging, name, dir, base, RENAME_NOREPLACE) == 0)
+            r = -EBUSY;
+    }
+    close(fd);
+    if (r == 0)
+        settle_later(m->settling, name, path, was, &none);
+    return r;
+}
+
+int displace_link(struct master *m, int dir, const char *path, const struct row *was,
+                  const struct hash *now, int *ret_lease)
+{
+    int staging = root_staging_fd(m->root), r;
+    char name[PLACE_NAME_CAP];
+    bool leased = false;
+    int fd = hold(dir, path, was, &leased);
+
+    if (fd < 0)
+        return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
+    settle_name(path, now, name);
+    r = linkat(dir, path_base(path), staging, name, 0) < 0 ? -errno : 0;
+    if (r == 0 && !is_inode(staging, name, was->ino)) {
+        unlinkat(staging, name, 0);
+        r = -EBUSY;
+    }
+    if (r == -EPERM || r == -EOPNOTSUPP || r == -EMLINK)
+        r = 0; /* no second names here */
+    else if (r == 0)
+        settle_later(m->settling, name, path, was, now);
+    if (r < 0)
+        close(fd);
+    else
+        *ret_lease = fd;
+    return r;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/move.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/apply_inside.h"
+#include "sync/master/committer.h"
+#include "sync/master/displace.h"
+#include "sync/master/index.h"
+#include "sync/master/place.h"
+#include "sync/master/publish.h"
+
+/* --- rows --- */
+
+/* The row of `from` for its new path; looked at again when the file is not as the row says. */
+static int put_row(struct master *m, const struct row *from, const char *to, const struct stat *st)
+{
+    struct row row = *from, old = {0};
+    int r;
+
+    memset(&row.e.data, 0, sizeof(row.e.data));
+    entry_copy(&row.e, &from->e);
+    free(row.e.path);
+    free(row.e.moved_from);
+    row.e.path = xstrdup(to);
+    row.e.moved_from = xstrdup(from->e.path);
+    if ((int64_t)st->st_ino == from->ino && file_mtime_ns(st) == from->e.mtime &&
+        (from->e.type != ENTRY_FILE || st->st_size == from->e.size)) {
+        row_from_stat(&row, st);
+    } else {
+        row.ctime = 0;
+        index_push(m->index, to, INDEX_FORCE, 0);
+    }
+    r = tree_get(m->tree->db, to, &old);
+    if (r == 1 && old.e.type == ENTRY_DIR)
+        r = tree_remove(m->tree, to);
+    if (r >= 0)
+        r = publish_parents(m, to);
+    if (r >= 0)
+        r = tree_put(m->tree, &row);
+    row_release(&old);
+    row_release(&row);
+    return r < 0 ? r : 0;
+}
+
+static int rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n)
+{
+    char *low = xasprintf("%s/", dir), *high = xasprintf("%s0", dir); /* '/' + 1 */
+    size_t cap = 0;
+    sqlite3_stmt *st =
+        db_query(t->db,
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
+                 "ppp", dir, low, high);
+    int r;
+
+    *ret = NULL;
+    *n = 0;
+    while ((r = db_step(t->db, st)) == 1) {
+        if (*n == cap) {
+            cap = cap * 2 + 64;
+            *ret = xrealloc(*ret, cap * sizeof(**ret));
+        }
+        tree_row(st, &(*ret)[(*n)++]);
+    }
+    free(low);
+    free(high);
+    return r;
+}
+
+/* The row may be moved to `to`: what is there is what it was made from, and nothing else is known
+ * of that path. */
+static bool is_there(struct master *m, const struct row *row, const char *to)
+{
+    struct row old = {0};
+    struct stat st;
+    bool yes = tree_get(m->tree->db, to, &old) == 0 || old.e.type == ENTRY_GONE;
+
+    row_release(&old);
+    if (!yes || master_lstat(m, to, &st) < 0)
+        return false;
+    return row->e.type == ENTRY_DIR ? S_ISDIR(st.st_mode) && (int64_t)st.st_ino == row->ino
+                                    : row_matches(row, &st);
+}
+
+/*
+ * Tombstones `from` with all below and moves the rows below to `to`. `a` (may be NULL) is told all.
+ * With `check` only what is_there() moves, the rest is looked at.
+ */
+static int move_rows(struct master *m, const char *from, const char *to, struct op_answer *a,
+                     bool check)
+{
+    struct row *rows;
+    size_t n, skip = strlen(from) + 1;
+    int r = rows_below(m->tree, from, &rows, &n);
+
+    if (r == 0)
+        r = tree_remove(m->tree, from);
+    for (size_t i = 0; i < n; i++) {
+        char *old = rows[i].e.path, *path = path_join(to, old + skip);
+
+        rows[i].e.path = path;
+        free(rows[i].e.moved_from);
+        rows[i].e.moved_from = old;
+        if (r >= 0 && check && !is_there(m, &rows[i], path)) {
+            index_push(m->index, path, INDEX_DEEP, 0);
+        } else if (r >= 0) {
+            r = tree_put(m->tree, &rows[i]);
+            if (r == 0 && a) {
+                struct entry gone = {.path = old, .seq = rows[i].e.seq};
+
+                op_answer_add(a, &gone);
+                op_answer_add(a, &rows[i].e);
+            }
+        }
+        row_release(&rows[i]);
+    }
+    free(rows);
+    return r < 0 ? r : 0;
+}
+
+/* --- renames by mirrors --- */
+
+/* Renames on disk; `over` is what is there and may be replaced. */
+static int rename_file(struct apply *j, const struct row *from, const char *to,
+                       const struct row *over)
+{
+    int a = place_open_parent(j->m, from->e.path), b = -1, lease = -1, r = a < 0 ? a : 0;
+    bool gone = !over || over->e.type == ENTRY_GONE;
+
+    if (r == 0)
+        r = place_parents(j->m, to);
+    if (r == 0)
+        r = b = place_open_parent(j->m, to);
+    if (r >= 0)
+        r = gone || over->e.type != ENTRY_FILE
+                ? 0
+                : displace_link(j->m, b, to, over, &from->e.hash, &lease);
+    if (r == 0 &&
+        renameat2(a, path_base(from->e.path), b, path_base(to), gone ? RENAME_NOREPLACE : 0) < 0)
+        r = -errno;
+    crash_point("master.rename.renamed");
+    if (r == 0)
+        r = file_sync_dir(b);
+    if (r == 0)
+        r = file_sync_dir(a);
+    if (lease >= 0)
+        close(lease);
+    if (a >= 0)
+        close(a);
+    if (b >= 0)
+        close(b);
+    return r;
+}
+
+static int rename_to(struct apply *j, const struct row *from, const char *to,
+                     const struct row *over)
+{
+    struct stat st;
+    int r = rename_file(j, from, to, over);
+
+    if (r == 0)
+        r = master_lstat(j->m, to, &st);
+    if (r < 0)
+        return r;
+    if (from->e.type == ENTRY_DIR) {
+        r = apply_db(j, move_rows(j->m, from->e.path, to, j->a, false));
+        if (r == 0)
+            r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
+    } else {
+        r = apply_db(j, tree_remove(j->m->tree, from->e.path));
+        if (r == 0)
+            r = apply_db(j, put_row(j->m, from, to, &st));
+    }
+    if (r == 0)
+        r = apply_tell(j, from->e.path);
+    return r < 0 ? r : apply_tell(j, to);
+}
+
+static int rename_nothing(struct apply *j, const struct row *from, const struct row *to)
+{
+    const struct op *op = j->op;
+    /* Made before, by a request whose outcome was lost? */
+    bool made = from->e.type == ENTRY_GONE && to->e.type != ENTRY_GONE && truth_meets(&op->pre, to);
+    int r;
+
+    apply_answer(j, made ? RESULT_DONE : RESULT_KEPT, NULL, NULL);
+    r = apply_tell(j, op->path);
+    return r < 0 ? r : apply_tell(j, op->to);
+}
+
+static int rename_to_copy(struct apply *j, const struct row *from)
+{
+    char *copy = place_conflict_path(j->m, j->op->to, j->who->name);
+    int r = rename_to(j, from, copy, NULL);
+
+    if (r == 0)
+        r = apply_tell(j, j->op->to);
+    if (r < 0) {
+        free(copy);
+        return r;
+    }
+    j->a->copy = copy;
+    return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+}
+
+int move_op(struct apply *j)
+{
+    const struct op *op = j->op;
+    struct row from = {0}, to = {0};
+    bool kind_ok, same, busy = false;
+    int r = truth(j, op->path, &from);
+
+    /* Who writes it goes on writing under the new name. */
+    if (r == -EBUSY && from.e.type == ENTRY_FILE)
+        r = 0;
+    if (r == 0) {
+        r = truth(j, op->to, &to);
+        busy = r == -EBUSY;
+    }
+    if (r < 0 && !busy)
+        goto out;
+    kind_ok = op->pre.kind == PRE_DIR    ? from.e.type == ENTRY_DIR
+              : op->pre.kind == PRE_LINK ? from.e.type == ENTRY_LINK
+                                         : from.e.type == ENTRY_FILE;
+    if (from.e.type == ENTRY_GONE || !kind_ok) {
+        r = rename_nothing(j, &from, &to);
+        goto out;
+    }
+    same =
+        from.e.type == ENTRY_FILE && to.e.type == ENTRY_FILE && hash_eq(&from.e.hash, &to.e.hash);
+    if (!busy && (to.e.type == ENTRY_GONE || same ||
+                  (op->to_pre.kind != PRE_NONE && truth_meets(&op->to_pre, &to)))) {
+        r = rename_to(j, &from, op->to, &to);
+        if (r == -ENOTEMPTY)
+            r = apply_refuse(j, "not_empty", "the folder to replace is not empty on the master");
+        busy = r == -EBUSY;
+    } else {
+        busy = true;
+    }
+    if (busy)
+        r = rename_to_copy(j, &from);
+out:
+    row_release(&from);
+    row_release(&to);
+    return r;
+}
+
+/* --- renames in the folder --- */
+
+struct origin {
+    struct master *m;
+    const char *path;
+    const struct stat *st;
+};
+
+static bool is_origin(void *arg, const struct row *row)
+{
+    const struct origin *o = arg;
+    struct stat now;
+    bool same;
+
+    if (strcmp(row->e.path, o->path) == 0)
+        return false;
+    same = S_ISDIR(o->st->st_mode) ? row->e.type == ENTRY_DIR
+                                   : row->e.type == ENTRY_FILE && row->e.size == o->st->st_size &&
+                                         row->e.mtime == file_mtime_ns(o->st);
+    /* A second name of a file that is still there is no rename. */
+    return same &&
+           (master_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino);
+}
+
+int move_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
+                struct row *ret)
+{
+    struct origin o = {m, path, st};
+
+    return tree_find_inode(db, (int64_t)st->st_ino, is_origin, &o, ret);
+}
+
+struct folder_move {
+    const char *path, *from;
+};
+
+/* Committer's thread: looks again, then moves. */
+static int commit_folder(struct master *m, void *arg)
+{
+    const struct folder_move *f = arg;
+    struct row from = {0}, to = {0};
+    struct stat st, old;
+    int r = tree_get(m->tree->db, f->from, &from);
+
+    if (r >= 0)
+        r = tree_get(m->tree->db, f->path, &to);
+    if (r >= 0 && from.e.type == ENTRY_DIR && to.e.type == ENTRY_GONE &&
+        master_lstat(m, f->path, &st) == 0 && S_ISDIR(st.st_mode) &&
+        (int64_t)st.st_ino == from.ino && master_lstat(m, f->from, &old) == -ENOENT) {
+        r = move_rows(m, f->from, f->path, NULL, true);
+        if (r == 0)
+            r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
+    }
+    row_release(&from);
+    row_release(&to);
+    return r < 0 ? r : 0;
+}
+
+void move_folder(struct master *m, struct db *db, const char *path, const struct stat *st)
+{
+    struct row from = {0};
+    struct folder_move f = {path, NULL};
+
+    if (move_origin(m, db, path, st, &from) == 1) {
+        f.from = from.e.path;
+        committer_call(m->committer, commit_folder, &f);
+    }
+    row_release(&from);
+}

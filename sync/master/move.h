@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * move: files and folders that have another name than before. A rename is a tombstone and an entry
+ * that bears moved_from, written in one transaction, so a mirror never sees neither or half a
+ * folder; contents are named by hash, so nothing is sent or read again. The row of a file tells
+ * that it is the same one: inode, size and mtime; the ctime too for what is inside a renamed
+ * folder (renaming a file changes its own ctime, so it is read again, after it was published).
+ */
+#ifndef EEFS_MASTER_MOVE_H
+#define EEFS_MASTER_MOVE_H
+
+#include "sync/master/master.h"
+
+/*
+ * Looks for the live row of the file or folder `st` (at `path` now) under another path that is not
+ * its name any more. 1, 0 or -errno. Any thread.
+ */
+int move_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
+                struct row *ret);
+/*
+ * A folder without a row that was found at `path`: when it had another name before, its row and
+ * those below are moved, each only if the file is there as its row says (what is not is looked
+ * at). Index workers; returns after the commit.
+ */
+void move_folder(struct master *m, struct db *db, const char *path, const struct stat *st);
+
+#endif

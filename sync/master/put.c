@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * put: contents and links from mirrors. Met, the precondition lets the mirror's version in; not
+ * met, or with a local writer at the file, the master's stays and the mirror's becomes a conflict
+ * copy beside it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/apply_inside.h"
+#include "sync/master/place.h"
+#include "sync/master/upload.h"
+
+static const struct row nothing; /* ENTRY_GONE */
+
+static bool readable(void *arg, const char *path)
+{
+    const struct apply *j = arg;
+
+    return scope_reads(&j->who->scope, path) && !master_hides(j->m, path);
+}
+
+/* Puts the operation's content into staging as `tmp`: inline, uploaded, or in the tree already.
+ * -ENODATA: none of these. */
+static int stage(struct apply *j, char *tmp)
+{
+    const struct op *op = j->op;
+    struct row row = {0};
+    struct hash got;
+    int r;
+
+    place_name(tmp);
+    if (op->has_data) {
+        hash_bytes(op->data.data ? op->data.data : "", op->data.len, &got);
+        if (!hash_eq(&got, &op->hash))
+            return -EBADMSG;
+        return place_data(j->m, tmp, op->data.data, op->data.len);
+    }
+    r = upload_take(j->m->uploads, j->who->name, &op->hash, tmp);
+    if (r != -ENOENT)
+        return r;
+    if (tree_find_hash(j->m->tree->db, &op->hash, readable, j, &row) == 1)
+        r = place_copy(j->m, tmp, row.e.path, &op->hash);
+    row_release(&row);
+    return r == -ENOENT ? -ENODATA : r;
+}
+
+/* Staged content to `path`, where `was` is; published. */
+static int land(struct apply *j, char *tmp, const char *path, const struct row *was)
+{
+    struct stat st;
+    int r = place_parents(j->m, path);
+
+    if (r == 0)
+        r = place_file(j->m, tmp, path, was, (mode_t)(j->op->mode & 0777), j->op->mtime,
+                       &j->op->hash, &st);
+    if (r == 0)
+        r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), NULL);
+    if (r == 0)
+        crash_point("master.put.published");
+    return r;
+}
+
+static int conflict(struct apply *j, char *copy)
+{
+    int r = apply_tell(j, copy);
+
+    if (r == 0)
+        r = apply_tell(j, j->op->path);
+    if (r < 0) {
+        free(copy);
+        return r;
+    }
+    j->a->copy = copy;
+    return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+}
+
+static int land_copy(struct apply *j, char *tmp)
+{
+    char *copy = place_conflict_path(j->m, j->op->path, j->who->name);
+    int r = land(j, tmp, copy, &nothing);
+
+    if (r == 0)
+        return conflict(j, copy);
+    free(copy);
+    return r;
+}
+
+int put_file(struct apply *j)
+{
+    const struct op *op = j->op;
+    char tmp[PLACE_NAME_CAP] = "";
+    struct row row;
+    int r = truth(j, op->path, &row);
+    bool busy = r == -EBUSY, met;
+
+    if (r < 0 && !busy)
+        goto out;
+    if (row.e.type == ENTRY_DIR) {
+        r = apply_refuse(j, "type", "there is a folder at that path on the master");
+        goto out;
+    }
+    if (!busy && row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &op->hash)) {
+        r = apply_attrs(j, op->path, &row, op->mode & 0777, op->mtime);
+        goto out;
+    }
+    /* What the mirror changed and the master deleted: the change wins. */
+    met = !busy &&
+          (truth_meets(&op->pre, &row) || (row.e.type == ENTRY_GONE && op->pre.kind == PRE_HASH));
+    r = stage(j, tmp);
+    if (r == 0 && met) {
+        r = land(j, tmp, op->path, &row);
+        if (r == 0)
+            r = apply_tell(j, op->path);
+    }
+    if ((r == 0 && !met) || r == -EBUSY || r == -EEXIST)
+        r = land_copy(j, tmp);
+    place_discard(j->m, tmp);
+out:
+    row_release(&row);
+    return r;
+}
+
+/* Links have no content to lose: made in staging and renamed over what may be there. */
+static int place_link(struct apply *j, const char *path, bool over)
+{
+    struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(j->op->mtime)};
+    int staging = root_staging_fd(j->m->root), dir, r = place_parents(j->m, path);
+    char tmp[PLACE_NAME_CAP];
+
+    dir = r < 0 ? r : place_open_parent(j->m, path);
+    if (dir < 0)
+        return dir;
+    place_name(tmp);
+    if (symlinkat(j->op->target, staging, tmp) < 0 ||
+        utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (j->m->owner_uid >= 0 && fchownat(staging, tmp, (uid_t)j->m->owner_uid,
+                                          (gid_t)j->m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
+        renameat2(staging, tmp, dir, path_base(path), over ? 0 : RENAME_NOREPLACE) < 0)
+        r = -errno;
+    if (r < 0)
+        unlinkat(staging, tmp, 0);
+    else
+        r = file_sync_dir(dir);
+    close(dir);
+    return r;
+}
+
+int put_link(struct apply *j)
+{
+    const struct op *op = j->op;
+    const char *path = op->path;
+    char *copy = NULL;
+    struct row row;
+    struct stat st;
+    int r = truth(j, path, &row);
+    bool same = row.e.type == ENTRY_LINK && row.e.target && strcmp(row.e.target, op->target) == 0;
+    bool over = r == 0 && row.e.type == ENTRY_LINK && op->pre.kind == PRE_LINK;
+    bool met = r == 0 && (row.e.type == ENTRY_GONE || over);
+
+    row_release(&row);
+    if (r < 0 && r != -EBUSY)
+        return r;
+    if (same)
+        return apply_tell(j, path);
+    r = met ? place_link(j, path, over) : -EEXIST;
+    if (r == -EEXIST) {
+        path = copy = place_conflict_path(j->m, op->path, j->who->name);
+        r = place_link(j, copy, false);
+    }
+    if (r == 0)
+        r = master_lstat(j->m, path, &st);
+    if (r == 0)
+        r = apply_publish(j, path, &st, NULL, op->target, 0, NULL);
+    if (r == 0 && copy)
+        return conflict(j, copy);
+    free(copy);
+    return r < 0 ? r : apply_tell(j, path);
+}

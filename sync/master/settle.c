@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/settle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/committer.h"
+#include "sync/master/history.h"
+#include "sync/master/place.h"
+#include "sync/master/pool.h"
+#include "sync/master/publish.h"
+
+/* Between looking a name up and opening it a process that runs needs microseconds. */
+#define GRACE_MS 1000
+#define QUIET_NS 2000000000LL
+
+/* One file in staging. Its name says what a restart must know:
+ * "over-<16 hex: digest of the path>-<64 hex: content now at the path>-<8 hex>". */
+struct one {
+    struct one *next;
+    char name[PLACE_NAME_CAP];
+    char *path;           /* NULL after a restart: found by the digest */
+    struct hash was, now; /* was: none after a restart */
+    int64_t due;
+};
+
+struct settling {
+    struct master *m;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t change;
+    struct one *first, **last; /* by due time */
+    size_t n;
+    bool stopping;
+};
+
+/* --- names --- */
+
+static void digest_text(const char *path, char *out)
+{
+    struct hash h;
+    struct buf b = BUF_INIT;
+
+    hash_bytes(path, strlen(path), &h);
+    hex_encode(&b, h.b, 8);
+    snprintf(out, 17, "%s", b.data);
+    buf_release(&b);
+}
+
+void settle_name(const char *path, const struct hash *now, char *out)
+{
+    char digest[17], text[HASH_TEXT_CAP];
+    uint32_t n;
+
+    digest_text(path, digest);
+    file_random(&n, sizeof(n));
+    snprintf(out, PLACE_NAME_CAP, "over-%s-%s-%08x", digest, hash_text(now, text) + 3, n);
+}
+
+static bool over_parse(const char *name, struct one *o)
+{
+    char text[HASH_TEXT_CAP];
+
+    if (strncmp(name, "over-", 5) != 0 || strlen(name) != 5 + 16 + 1 + 64 + 1 + 8)
+        return false;
+    snprintf(text, sizeof(text), "s2-%.64s", name + 22);
+    if (hash_parse(text, &o->now) < 0)
+        return false;
+    snprintf(o->name, sizeof(o->name), "%s", name);
+    return true;
+}
+
+static void append_locked(struct settling *s, struct one *o)
+{
+    o->due = clock_mono_ms() + GRACE_MS;
+    o->next = NULL;
+    *s->last = o;
+    s->last = &o->next;
+    cond_signal(&s->change);
+}
+
+void settle_later(struct settling *s, const char *name, const char *path, const struct row *was,
+                  const struct hash *now)
+{
+    struct one *o = xcalloc(1, sizeof(*o));
+
+    snprintf(o->name, sizeof(o->name), "%s", name);
+    o->path = xstrdup(path);
+    o->was = was->e.hash;
+    o->now = *now;
+    mutex_lock(&s->lock);
+    append_locked(s, o);
+    s->n++;
+    mutex_unlock(&s->lock);
+}
+
+static int writers(int fd)
+{
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
+        fcntl(fd, F_SETLEASE, F_UNLCK);
+        return 1;
+    }
+    return errno == EAGAIN ? 0 : -ENOTSUP;
+}
+
+/* --- settling --- */
+
+static void one_free(struct one *o)
+{
+    free(o->path);
+    free(o);
+}
+
+/* Path whose digest the name bears, after a restart. */
+static int find_path(struct db *db, struct one *o)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT dir,name FROM entry WHERE type<2 ORDER BY seq DESC", "");
+    char digest[17];
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        char *dir = xstrdup(db_col_text(st, 0)), *path = path_join(dir, db_col_text(st, 1));
+
+        free(dir);
+        digest_text(path, digest);
+        if (strncmp(digest, o->name + 5, 16) == 0) {
+            o->path = path;
+            db_done(st);
+            return 1;
+        }
+        free(path);
+    }
+    return r;
+}
+
+struct put_back {
+    struct one *o;
+    struct hash hash; /* of the local edit */
+    char *copy;       /* what became the conflict copy */
+    bool swapped;     /* the path is the local edit's, the staging file is the mirror's version */
+    int error;        /* of the filesystem */
+};
+
+/* 0 or an error of the database; b->error of the filesystem. */
+static int publish_at(struct master *m, struct put_back *b, int dir, const char *path,
+                      const struct hash *hash)
+{
+    struct stat st;
+
+    if (fstatat(dir, path_base(path), &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        b->error = -errno;
+        return 0;
+    }
+    return publish(m, path, &st, hash, NULL, clock_wall_ns(), NULL);
+}
+
+/* The local edit gets its path back when the mirror's version is still there, or nothing is. */
+static int take_path(struct master *m, struct put_back *b, int dir)
+{
+    const char *path = b->o->path, *base = path_base(path);
+    int staging = root_staging_fd(m->root);
+    struct row row = {0};
+    struct stat st;
+    int r = tree_get(m->tree->db, path, &row);
+
+    if (r < 0)
+        return r;
+    if (row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &b->o->now) &&
+        master_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
+        b->error = place_exchange(staging, b->o->name, dir, base);
+        b->swapped = b->error == 0;
+    } else if (renameat2(staging, b->o->name, dir, base, RENAME_NOREPLACE) < 0) {
+        b->error = -errno;
+    }
+    row_release(&row);
+    return b->error < 0 ? 0 : publish_at(m, b, dir, path, &b->hash);
+}
+
+static int make_copy(struct master *m, struct put_back *b, int dir)
+{
+    b->error = 0;
+    b->copy = place_conflict_path(m, b->o->path, "master");
+    if (renameat2(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy), RENAME_NOREPLACE) <
+        0)
+        b->error = -errno;
+    return b->error < 0 ? 0 : publish_at(m, b, dir, b->copy, b->swapped ? &b->o->now : &b->hash);
+}
+
+/* Committer's thread. */
+static int put_back(struct master *m, void *arg)
+{
+    struct put_back *b = arg;
+    int dir, r = 0;
+
+    b->error = place_parents(m, b->o->path);
+    dir = b->error < 0 ? b->error : place_open_parent(m, b->o->path);
+    if (dir < 0) {
+        b->error = dir;
+        return 0;
+    }
+    r = take_path(m, b, dir);
+    if (r == 0 && (b->error == -EEXIST || (b->error == 0 && b->swapped)))
+        r = make_copy(m, b, dir);
+    if ((r < 0 || b->error < 0) && b->swapped)
+        place_exchange(root_staging_fd(m->root), b->o->name, dir, path_base(b->o->path));
+    close(dir);
+    return r;
+}
+
+/* 0: done with it; else to be looked at again. */
+static int local_edit(struct settling *s, struct one *o, const struct hash *hash)
+{
+    struct put_back b = {.o = o, .hash = *hash};
+    char *path, *copy;
+    int r = committer_call(s->m->committer, put_back, &b);
+
+    if (r == 0)
+        r = b.error;
+    path = path_encoded(o->path);
+    copy = path_encoded(b.copy ? b.copy : "");
+    if (r < 0)
+        log_error("a local edit of '%s' that a mirror's version displaced waits in '%s/%s': %s",
+                  path, ROOT_STAGING, o->name, strerror(-r));
+    else if (b.copy)
+        log_info("'%s' was edited here while a mirror replaced it: both versions are kept, the %s "
+                 "as '%s'",
+                 path, b.swapped ? "mirror's" : "local one", copy);
+    else
+        log_info("'%s' was edited here while a mirror removed it: it stays", path);
+    free(path);
+    free(copy);
+    free(b.copy);
+    return r;
+}
+
+/* The hash of a file that nobody writes; -EBUSY. */
+static int settled_hash(int fd, struct hash *ret)
+{
+    struct stat before, after;
+    int r = writers(fd);
+
+    if (r == 0 || fstat(fd, &before) < 0)
+        return -EBUSY;
+    if (r < 0 && clock_wall_ns() - file_mtime_ns(&before) < QUIET_NS &&
+        file_mtime_ns(&before) <= clock_wall_ns())
+        return -EBUSY;
+    r = hash_fd(fd, ret, NULL);
+    if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != before.st_size ||
+                   file_mtime_ns(&after) != file_mtime_ns(&before) || writers(fd) == 0))
+        r = -EBUSY;
+    return r;
+}
+
+/* A rename that did not happen after all: the file has its own name still. */
+static bool is_at_path(struct master *m, const struct one *o, int fd)
+{
+    struct stat st, now;
+
+    return o->path && fstat(fd, &st) == 0 && master_lstat(m, o->path, &now) == 0 &&
+           st.st_ino == now.st_ino && st.st_dev == now.st_dev;
+}
+
+/* 0: nothing is left to do. */
+static int settle(struct settling *s, struct one *o)
+{
+    int fd = openat(root_staging_fd(s->m->root), o->name,
+                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct hash hash;
+    struct db *db;
+    bool same;
+    int r;
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    same = is_at_path(s->m, o, fd);
+    r = same ? 0 : settled_hash(fd, &hash);
+    close(fd);
+    if (r < 0)
+        return r;
+    same = same || hash_eq(&hash, &o->now) || hash_eq(&hash, &o->was);
+    if (!same && !o->path) { /* left by an earlier run */
+        db = db_pool_get(s->m->pool);
+        r = db ? history_knows(db, &hash) : -EIO;
+        same = r == 1;
+        if (r == 0)
+            r = find_path(db, o);
+        db_pool_put(s->m->pool, db);
+        if (r < 0)
+            return r;
+    }
+    if (!same && o->path)
+        return local_edit(s, o, &hash);
+    if (!same)
+        log_error("'%s/%s' is of a path that is not known; it is left there", ROOT_STAGING,
+                  o->name);
+    else if (unlinkat(root_staging_fd(s->m->root), o->name, 0) < 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+static struct one *take_due(struct settling *s)
+{
+    struct one *o = NULL;
+
+    mutex_lock(&s->lock);
+    while (!s->stopping && !o) {
+        if (!s->first)
+            cond_wait(&s->change, &s->lock);
+        else if (s->first->due > clock_mono_ms())
+            cond_wait_until(&s->change, &s->lock, s->first->due);
+        else
+            o = s->first;
+    }
+    if (o) {
+        s->first = o->next;
+        if (!s->first)
+            s->last = &s->first;
+    }
+    mutex_unlock(&s->lock);
+    return o;
+}
+
+static void *run(void *arg)
+{
+    struct settling *s = arg;
+    struct one *o;
+
+    while ((o = take_due(s))) {
+        int r = settle(s, o);
+
+        mutex_lock(&s->lock);
+        if (r < 0) {
+            append_locked(s, o);
+            o = NULL;
+        } else {
+            s->n--;
+        }
+        mutex_unlock(&s->lock);
+        if (o)
+            one_free(o);
+    }
+    return NULL;
+}
+
+/* What an earlier run left. */
+static void recover(struct settling *s)
+{
+    int fd = openat(root_staging_fd(s->m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *de;
+
+    while (d && (de = readdir(d))) {
+        struct one *o = xcalloc(1, sizeof(*o));
+
+        if (over_parse(de->d_name, o)) {
+            append_locked(s, o);
+            s->n++;
+        } else {
+            free(o);
+        }
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+}
+
+int settling_start(struct master *m, struct settling **ret, struct err *e)
+{
+    struct settling *s = xcalloc(1, sizeof(*s));
+    int r;
+
+    s->m = m;
+    mutex_init(&s->lock);
+    cond_init(&s->change);
+    s->last = &s->first;
+    recover(s);
+    r = thread_start(&s->thread, "settle", run, s);
+    if (r < 0) {
+        free(s);
+        return err_sys(e, -r, "cannot start the thread that settles replaced files");
+    }
+    *ret = s;
+    return 0;
+}
+
+void settling_stop(struct settling *s)
+{
+    if (!s)
+        return;
+    mutex_lock(&s->lock);
+    s->stopping = true;
+    cond_signal(&s->change);
+    mutex_unlock(&s->lock);
+    thread_join(s->thread);
+    for (struct one *next, *o = s->first; o; o = next) {
+        next = o->next;
+        one_free(o);
+    }
+    cond_destroy(&s->change);
+    mutex_destroy(&s->lock);
+    free(s);
+}
+
+size_t settling_count(struct settling *s)
+{
+    size_t n;
+
+    mutex_lock(&s->lock);
+    n = s->n;
+    mutex_unlock(&s->lock);
+    return n;
+}

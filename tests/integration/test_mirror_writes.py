@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""What mirrors write lands in the master's folder: owner, group and mode, no echo, races with local
+writers, and kill -9 at each step."""
+
+import base64
+import http.client
+import os
+import pwd
+import subprocess
+import threading
+
+import pytest
+
+from eefs import content_name, program, read, wait_for, write
+
+BOX = "0a0b0c0d0e0f00112233445566778899"
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    write(master.path("uploads/one.txt"), "one")
+    write(master.path("uploads/two.txt"), "two")
+    master.add_mirror("slave1")
+    return master.start()
+
+
+def put(n, path, data, pre="absent", inline=True, mode=0o644):
+    op = {"n": n, "op": "put", "path": path, "hash": content_name(data), "size": len(data),
+          "mtime": 1_600_000_000_123_456_789, "mode": mode,
+          "pre": pre if pre == "absent" else content_name(pre)}
+    if inline:
+        op["data"] = base64.b64encode(data).decode()
+    return op
+
+
+def rename(n, path, to, data, over=None):
+    return {"n": n, "op": "rename", "path": path, "to": to, "pre": content_name(data),
+            "to_pre": content_name(over) if over else "absent"}
+
+
+def answers(answer):
+    assert answer.status == 200, answer.body
+    return answer.json()["answers"]
+
+
+def results(answer):
+    return [a["result"] for a in answers(answer)]
+
+
+def staging(master):
+    return os.listdir(master.path(".eefs/staging"))
+
+
+def files(master):
+    return {name: read(master.path("uploads", name)) for name in os.listdir(master.path("uploads"))}
+
+
+def serve(site, master, *options, user=None):
+    """eefs-master serve with more options, perhaps as another user."""
+    command = [program("eefs-master"), "serve", "--root", master.root, "--state", master.state,
+               "--listen", "127.0.0.1:%d" % master.port, "--rundir", site.rundir, *options]
+    if user:
+        command = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups",
+                   "--inh-caps=-all", "--bounding-set=-all", *command]
+    return command
+
+
+# --- owner, group, mode ---
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives files away")
+def test_owner_group_and_mode(site):
+    master = site.master(start=False)
+    os.mkdir(master.path("uploads"))
+    master.add_mirror("slave1")
+    user = pwd.getpwnam("www-data")
+    master.process = site.spawn("master", serve(site, master, "--owner", "www-data:daemon"))
+    wait_for(master.healthy)
+    daemon = __import__("grp").getgrnam("daemon").gr_gid
+    assert results(master.ops(
+        BOX, put(1, "uploads/deep/a.txt", b"a", mode=0o640),
+        {"n": 2, "op": "mkdir", "path": "uploads/dir", "mode": 0o750, "mtime": 5},
+        {"n": 3, "op": "symlink", "path": "uploads/link", "target": "x", "mtime": 5, "pre": "absent"},
+        put(4, "uploads/deep/a.txt", b"b", b"a", mode=0o600))) == ["done"] * 4
+    for name in ("deep", "deep/a.txt", "dir", "link"):
+        st = os.lstat(master.path("uploads", name))
+        assert (st.st_uid, st.st_gid) == (user.pw_uid, daemon), name
+    assert os.stat(master.path("uploads/deep/a.txt")).st_mode & 0o7777 == 0o600
+    assert os.stat(master.path("uploads/dir")).st_mode & 0o7777 == 0o750
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives files away")
+def test_without_owner_files_are_as_their_place(site):
+    """A replaced file keeps its owner, a new one is the folder's, a setgid folder stays one."""
+    master = site.master(start=False)
+    write(master.path("uploads/old.txt"), "old")
+    os.chown(master.path("uploads"), 33, 33)
+    os.chown(master.path("uploads/old.txt"), 7, 8)
+    os.chmod(master.path("uploads"), 0o2775)
+    master.add_mirror("slave1")
+    master.start()
+    assert results(master.ops(BOX, put(1, "uploads/old.txt", b"new", b"old"),
+                              put(2, "uploads/fresh.txt", b"fresh"),
+                              {"n": 3, "op": "mkdir", "path": "uploads/d", "mode": 0o755,
+                               "mtime": 5})) == ["done"] * 3
+    owner = {name: (os.stat(master.path("uploads", name)).st_uid,
+                    os.stat(master.path("uploads", name)).st_gid)
+             for name in ("old.txt", "fresh.txt", "d")}
+    assert owner == {"old.txt": (7, 8), "fresh.txt": (33, 33), "d": (33, 33)}
+    assert os.stat(master.path("uploads/d")).st_mode & 0o7777 == 0o2755
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+def test_owner_that_cannot_be_given_is_refused(site):
+    master = site.master(start=False)
+    for path in (master.root, master.state):
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, 33, 33)
+    os.chown(site.rundir, 33, 33)
+    out = subprocess.run(serve(site, master, "--owner", "daemon", user=33), capture_output=True,
+                         text=True, timeout=20)
+    assert out.returncode == 1
+    assert "--owner daemon" in out.stderr and "CAP_CHOWN" in out.stderr
+    for wrong, why in [("nobody-of-that-name", "no user"), ("daemon:no-such-group", "no group")]:
+        out = subprocess.run(serve(site, master, "--owner", wrong), capture_output=True, text=True,
+                             timeout=20)
+        assert out.returncode == 1 and why in out.stderr, out.stderr
+
+
+# --- no echo ---
+
+def test_a_mirrors_write_is_one_change(master):
+    _, cursor = master.changes()
+    data = b"once" * 40_000
+    master.request("PUT", "/v1/o/" + content_name(data), body=data)
+    a = answers(master.ops(BOX, put(1, "uploads/big.bin", data, inline=False),
+                           put(2, "uploads/one.txt", b"uno", b"one"),
+                           rename(3, "uploads/two.txt", "uploads/three.txt", b"two")))
+    assert [x["result"] for x in a] == ["done"] * 3
+    told = {e["path"]: e["seq"] for x in a for e in x["entries"]}
+    head = master.get("/v1/hello").json()["head"]
+    write(master.path("uploads/marker"), "m")
+    wait_for(lambda: "uploads/marker" in master.listing())
+    wait_for(lambda: not [n for n in staging(master) if n.startswith("over-")], 20)
+    entries, _ = master.changes(cursor)
+    assert {e["path"]: e["seq"] for e in entries if e["path"] != "uploads/marker"} == told
+    assert master.get("/v1/hello").json()["head"] == head + 1
+
+
+# --- races with local writers ---
+
+def test_a_writer_that_comes_late_keeps_its_edit(master):
+    """It had looked the old file up; the mirror's version takes the name; then it writes."""
+    reader = os.open(master.path("uploads/one.txt"), os.O_RDONLY)
+    assert results(master.ops(BOX, put(1, "uploads/one.txt", b"mirror", b"one"))) == ["done"]
+    assert read(master.path("uploads/one.txt")) == b"mirror"
+    writer = os.open("/proc/self/fd/%d" % reader, os.O_WRONLY)
+    os.write(writer, b"local edit")
+    os.close(writer)
+    os.close(reader)
+    wait_for(lambda: read(master.path("uploads/one.txt")) == b"local edit", 20)
+    copy = [n for n in files(master) if "(conflict " in n]
+    assert len(copy) == 1 and files(master)[copy[0]] == b"mirror"
+    wait_for(lambda: master.listing()["uploads/one.txt"]["hash"] == content_name(b"local edit"))
+    assert master.listing()["uploads/%s" % copy[0].replace(" ", "%20")]["hash"] == \
+        content_name(b"mirror")
+    wait_for(lambda: staging(master) == [])
+
+
+def test_a_late_writer_of_a_removed_file_keeps_it(master):
+    reader = os.open(master.path("uploads/one.txt"), os.O_RDONLY)
+    assert results(master.ops(BOX, {"n": 1, "op": "unlink", "path": "uploads/one.txt",
+                                    "pre": content_name(b"one")})) == ["done"]
+    assert not os.path.exists(master.path("uploads/one.txt"))
+    writer = os.open("/proc/self/fd/%d" % reader, os.O_WRONLY | os.O_TRUNC)
+    os.write(writer, b"edited")
+    os.close(reader)
+    assert not os.path.exists(master.path("uploads/one.txt"))  # not while it is being written
+    os.close(writer)
+    wait_for(lambda: os.path.exists(master.path("uploads/one.txt")), 20)
+    assert read(master.path("uploads/one.txt")) == b"edited"
+    wait_for(lambda: master.listing().get("uploads/one.txt", {}).get("hash")
+             == content_name(b"edited"))
+
+
+def test_a_late_writer_when_the_path_went_on(master):
+    """Neither the newer version at the path nor the late edit is lost."""
+    reader = os.open(master.path("uploads/one.txt"), os.O_RDONLY)
+    assert results(master.ops(BOX, rename(1, "uploads/two.txt", "uploads/one.txt", b"two", b"one"),
+                              )) == ["done"]
+    write(master.path("uploads/one.txt"), "third")
+    writer = os.open("/proc/self/fd/%d" % reader, os.O_WRONLY | os.O_TRUNC)
+    os.write(writer, b"late")
+    os.close(writer)
+    os.close(reader)
+    wait_for(lambda: sorted(files(master).values()) == [b"late", b"third"], 20)
+    assert read(master.path("uploads/one.txt")) == b"third"
+
+
+def test_removal_and_rename_respect_an_open_writer(master):
+    with open(master.path("uploads/one.txt"), "r+b") as f:
+        a = master.ops(BOX, {"n": 1, "op": "unlink", "path": "uploads/one.txt",
+                             "pre": content_name(b"one")},
+                       rename(2, "uploads/two.txt", "uploads/one.txt", b"two", b"one"))
+        assert results(a) == ["kept", "conflict"]
+        f.write(b"ONE")
+    wait_for(lambda: sorted(files(master).values()) == [b"ONE", b"two"])
+    assert read(master.path("uploads/one.txt")) == b"ONE"
+
+
+def test_half_a_file_is_not_published_by_an_operation(master):
+    """An operation that meets a file which is being written tells nothing of its half."""
+    with open(master.path("uploads/one.txt"), "wb") as f:
+        f.write(b"half")
+        f.flush()
+        a = answers(master.ops(BOX, put(1, "uploads/one.txt", b"mirror", b"one"),
+                               {"n": 2, "op": "setattr", "path": "uploads/one.txt",
+                                "mode": 0o600}))
+        assert [x["result"] for x in a] == ["conflict", "kept"]
+        assert master.listing()["uploads/one.txt"]["hash"] == content_name(b"one")
+        f.write(b" and whole")
+    wait_for(lambda: master.listing()["uploads/one.txt"]["hash"] == content_name(b"half and whole"))
+    assert master.listing()["uploads/one.txt"]["mode"] == 0o600
+
+
+def test_local_writers_and_a_mirror_on_one_file(master):
+    """Open, write in place and close in a loop against puts in a loop: each version is current, a
+    conflict copy, or was replaced by one that knew it."""
+    path, stop, local = master.path("uploads/one.txt"), threading.Event(), []
+
+    def edit():
+        while not stop.is_set():
+            data = b"local %d" % len(local)
+            with open(path, "r+b") as f:
+                before = f.read()
+                f.seek(0)
+                f.truncate()
+                f.write(data)
+            local.append((before, data))
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    done, copies = [], []
+    try:
+        for n in range(1, 151):
+            known = read(path)
+            answer = answers(master.ops(BOX, put(n, "uploads/one.txt", b"mirror %d" % n, known)))[0]
+            (done if answer["result"] == "done" else copies).append((known, b"mirror %d" % n))
+            assert answer["result"] in ("done", "conflict"), answer
+    finally:
+        stop.set()
+        thread.join()
+    wait_for(lambda: not [n for n in staging(master) if n.startswith("over-")], 30)
+    present = set(files(master).values())
+    replaced = {before for before, _ in local + done}
+    for _, data in local + done + copies:
+        assert data in present or data in replaced, data
+    assert len(local) > 20
+
+
+# --- kill -9 ---
+
+POINTS = ["master.put.named", "master.put.exchanged", "master.put.staged", "master.put.renamed",
+          "master.put.published", "master.op.applied", "master.op.committed",
+          "master.ops.applied", "master.ops.committed", "master.upload.verified"]
+
+
+def until_done(master, request):
+    """The request, again after the kill; what it returns."""
+    for _ in range(2):
+        try:
+            return request()
+        except (OSError, http.client.HTTPException):
+            assert master.process.popen.wait(20) == -9
+            none_is_torn(master)
+            master.start()
+    raise AssertionError("never answered")
+
+
+def none_is_torn(master):
+    for name, data in files(master).items():
+        assert data in (b"one", b"two", b"new " * 20_000), name
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_each_step_of_a_replacing_put(master, point):
+    new = b"new " * 20_000
+    op = put(1, "uploads/one.txt", new, b"one", inline=False)
+    _, cursor = master.changes()
+    master.stop()
+    master.start(env={"EEFS_CRASH_AT": point})
+
+    def both():
+        master.request("PUT", "/v1/o/" + content_name(new), body=new)
+        return results(master.ops(BOX, op))
+
+    assert until_done(master, both) == ["done"]
+    assert files(master) == {"one.txt": new, "two.txt": b"two"}
+    assert results(master.ops(BOX, op)) == ["done"]
+    entries, _ = master.changes(cursor)
+    assert [e["hash"] for e in entries if e["path"] == "uploads/one.txt"] == [content_name(new)]
+    wait_for(lambda: [n for n in staging(master) if not n.startswith("up-")] == [], 20)
+    assert files(master) == {"one.txt": new, "two.txt": b"two"}
+
+
+@pytest.mark.parametrize("point", [
+    "master.remove.unlinked", "master.rename.renamed", "master.ops.applied", "master.ops.committed",
+    "master.op.applied:1", "master.op.applied:2", "master.op.applied:3", "master.op.committed:2"])
+def test_killed_at_each_step_of_a_removal_and_a_rename_over(master, point):
+    master.stop()
+    master.start(env={"EEFS_CRASH_AT": point})
+    ops = [{"n": 1, "op": "unlink", "path": "uploads/one.txt", "pre": content_name(b"one")},
+           put(2, "uploads/one.txt", b"one", "absent"),
+           rename(3, "uploads/two.txt", "uploads/one.txt", b"two", b"one")]
+    got = until_done(master, lambda: results(master.ops(BOX, *ops)))
+    assert set(got) <= {"done", "kept"}, got  # "kept": it had been removed already
+    assert files(master) == {"one.txt": b"two"}
+    assert results(master.ops(BOX, *ops)) == got
+    wait_for(lambda: staging(master) == [], 20)
+    assert files(master) == {"one.txt": b"two"}
+    listing = master.listing()
+    assert listing["uploads/one.txt"]["hash"] == content_name(b"two")
+    assert "uploads/two.txt" not in listing
+
+
+def test_a_late_edit_survives_a_kill(master):
+    """The displaced file was edited and the master killed before it was settled."""
+    reader = os.open(master.path("uploads/one.txt"), os.O_RDONLY)
+    assert results(master.ops(BOX, put(1, "uploads/one.txt", b"mirror", b"one"))) == ["done"]
+    master.kill()
+    writer = os.open("/proc/self/fd/%d" % reader, os.O_WRONLY)
+    os.write(writer, b"late local edit")
+    os.close(writer)
+    os.close(reader)
+    master.start()
+    wait_for(lambda: sorted(files(master).values()) == [b"late local edit", b"mirror", b"two"], 20)
+    wait_for(lambda: staging(master) == [], 20)

@@ -10,12 +10,15 @@
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
 
-/*
- * Appends `text` with every DEFINER replaced by CURRENT_USER, and collations that this program
- * knows to be missing on the server (`map_collations`) replaced by their nearest relative.
- */
-void ddl_rewrite(struct buf *out, const char *text, size_t len, struct token_mode mode,
-                 bool map_collations);
+/* Appends `text` with its DEFINER replaced by CURRENT_USER. */
+void ddl_replace_definer(struct buf *out, const char *text, size_t len, struct token_mode mode);
+
+/* Adds the collations that stand behind COLLATE, in lower case, each once. */
+void ddl_collations(const char *text, size_t len, struct token_mode mode, struct strlist *ret);
+void ddl_add_collation(struct strlist *l, const char *name);
+/* Appends `text` with one of them replaced. */
+void ddl_replace_collation(struct buf *out, const char *text, size_t len, struct token_mode mode,
+                           const char *from, const char *to);
 
 /*
  * Checks a CREATE TABLE: engine on the list, no DATA DIRECTORY, CONNECTION, SELECT, no other

@@ -127,11 +127,13 @@ static void make_printable(struct err *e)
     strcpy(e->text, text);
 }
 
-/* The end of a dump without comments: SET SQL_NOTES=@OLD_SQL_NOTES. */
+/* The end of a dump without comments: SET SQL_NOTES=@OLD_SQL_NOTES, or MariaDB 11's NOTE_VERBOSITY.
+ */
 static bool is_last_set(const struct statement *st)
 {
-    return st->rows == 0 && memmem(st->text, st->len, "@OLD_SQL_NOTES", 14) != NULL &&
-           memmem(st->text, st->len, "@@SQL_NOTES", 11) == NULL;
+    return st->len < 200 &&
+           (memmem(st->text, st->len, "NOTES=@OLD_SQL_NOTES", 20) != NULL ||
+            memmem(st->text, st->len, "VERBOSITY=@OLD_NOTE_VERBOSITY", 29) != NULL);
 }
 
 static int check_end(struct split *s, const struct dump *d, bool last_set, struct err *e)
@@ -148,7 +150,9 @@ static int check_end(struct split *s, const struct dump *d, bool last_set, struc
                            o->name);
     }
     if (!split_is_completed(s) && (split_has_header(s) || !last_set))
-        return err_set(e, EPROTO, "the dump is cut off: '-- Dump completed' is missing at its end");
+        return err_set(e, EPROTO,
+                       "the dump is cut off: '-- Dump completed' is missing at its end (or it "
+                       "was made with --compact: then nothing tells that it is whole)");
     if (!any)
         return err_set(e, EPROTO, "the dump holds no table");
     return 0;

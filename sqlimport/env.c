@@ -7,9 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/ddl.h"
 #include "sync/common/buf.h"
 
-enum field { CLIENT, NAMES, COLLATION, SQL_MODE, TIME_ZONE, FIELDS };
+enum field { CLIENT, NAMES, COLLATION, SQL_MODE, TIME_ZONE, HISTORY, FIELDS };
 
 struct setting {
     char *f[FIELDS]; /* COLLATION "" : the default of NAMES */
@@ -29,7 +30,7 @@ struct env {
     struct saved *saved;
 };
 
-static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM"};
+static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM", "0"};
 
 struct env *env_new(void)
 {
@@ -101,6 +102,7 @@ static int field_of(const char *name)
         {"collation_connection", COLLATION},
         {"sql_mode", SQL_MODE},
         {"time_zone", TIME_ZONE},
+        {"system_versioning_insert_history", HISTORY}, /* MariaDB's --dump-history */
     };
 
     for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
@@ -125,7 +127,6 @@ static bool is_harmless(const char *name)
         "information_schema_stats_expiry",
         "explicit_defaults_for_timestamp",
         "note_verbosity",
-        "system_versioning_insert_history",
         "sql_require_primary_key",
     };
 
@@ -183,7 +184,8 @@ static int assign(struct env *v, int field, const struct token *t, struct token_
             put(v, (enum field)field, start[field]);
         else
             put(v, (enum field)field, s->value);
-    } else if (t->type == TOKEN_WORD || t->type == TOKEN_STRING) {
+    } else if (t->type == TOKEN_WORD || t->type == TOKEN_STRING ||
+               (t->type == TOKEN_NUMBER && field == HISTORY)) {
         r = put_checked(v, (enum field)field, strcasecmp(text, "default") ? text : start[field], e);
     } else {
         r = err_set(e, EPERM, "a session setting has a value that is no plain word");
@@ -334,6 +336,24 @@ int env_current(struct env *v)
     return v->n++;
 }
 
+void env_collations(const struct env *v, struct strlist *ret)
+{
+    for (int i = 0; i < v->n; i++)
+        if (*v->all[i].f[COLLATION])
+            ddl_add_collation(ret, v->all[i].f[COLLATION]);
+}
+
+void env_replace_collation(struct env *v, const char *from, const char *to)
+{
+    for (int i = 0; i < v->n; i++) {
+        char **name = &v->all[i].f[COLLATION];
+        if (strcasecmp(*name, from) == 0) {
+            free(*name);
+            *name = xstrdup(to);
+        }
+    }
+}
+
 char *env_sql(const struct env *v, int id)
 {
     char *const *f = v->all[id].f;
@@ -343,6 +363,8 @@ char *env_sql(const struct env *v, int id)
                f[CLIENT], f[SQL_MODE], f[TIME_ZONE]);
     if (*f[COLLATION])
         buf_printf(&b, ", collation_connection=%s", f[COLLATION]);
+    if (strcmp(f[HISTORY], start[HISTORY]) != 0) /* only servers that wrote it know it */
+        buf_printf(&b, ", system_versioning_insert_history=%s", f[HISTORY]);
     return buf_detach(&b);
 }
 

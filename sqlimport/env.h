@@ -13,6 +13,7 @@
 
 #include "sqlimport/token.h"
 #include "sync/common/err.h"
+#include "sync/common/opt.h"
 
 struct env;
 
@@ -26,6 +27,9 @@ int env_set(struct env *v, struct lexer *l, struct err *e);
 int env_current(struct env *v);
 /* malloc'd SET statement that makes setting `id`. */
 char *env_sql(const struct env *v, int id);
+/* Collations of all settings: adds them in lower case, each once; and replaces one. */
+void env_collations(const struct env *v, struct strlist *ret);
+void env_replace_collation(struct env *v, const char *from, const char *to);
 /* How text is cut into tokens now, and under setting `id`. */
 struct token_mode env_mode(const struct env *v);
 struct token_mode env_mode_of(const struct env *v, int id);

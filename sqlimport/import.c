@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sqlimport/collation.h"
 #include "sqlimport/plan.h"
 #include "sqlimport/stage.h"
 #include "sqlimport/swap.h"
@@ -197,6 +198,8 @@ static int judge(struct run *r, struct failure *f, struct err *e)
         return -EALREADY;
     if (rc == 0)
         rc = server_open(r->a->defaults_file, &r->s, e);
+    if (rc == 0)
+        rc = collation_adapt(r->dump, r->s, e);
     if (rc == 0)
         rc = lock_out_others(r, e);
     if (rc == 0)

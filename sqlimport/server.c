@@ -57,12 +57,6 @@ static int prepare(struct server *s, struct err *e)
         return r;
     s->packet_max = text ? strtoull(text, NULL, 10) : 1 << 20;
     free(text);
-    text = NULL;
-    r = server_value(s, &text, e,
-                     "SELECT 1 FROM information_schema.COLLATIONS WHERE "
-                     "COLLATION_NAME='utf8mb4_0900_ai_ci'");
-    s->lacks_0900 = !text;
-    free(text);
     /* MySQL 8 answers table times from a cache otherwise; other servers do not know it. */
     server_runf(s, NULL, "SET SESSION information_schema_stats_expiry=0");
     return r;

@@ -20,7 +20,6 @@ struct server {
     MYSQL *my;
     unsigned code;       /* the server's number of the last error */
     uint64_t packet_max; /* max_allowed_packet */
-    bool lacks_0900;     /* the server does not know MySQL 8's utf8mb4_0900 collations */
     int env;             /* setting made last by server_env, -1 for none */
 };
 

@@ -106,4 +106,5 @@ class MariaDB:
                                         "information_schema.columns WHERE table_schema="
                                         f"'{database}' AND generation_expression IS NOT NULL) "
                                         "ORDER BY 1")]
-        return {n: self.sql(f"CHECKSUM TABLE `{n}`", database)[0][1] for n in names}
+        return {n: self.sql("CHECKSUM TABLE `%s`" % n.replace("`", "``"), database)[0][1]
+                for n in names}

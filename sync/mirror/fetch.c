@@ -19,6 +19,8 @@
 #define PREFETCH_THREADS 2
 #define BUCKETS          1024
 #define TRIES            5
+#define BREAKS           3    /* of the link that one want outlives */
+#define BREAK_MS         2000 /* see link_is_back() */
 
 struct waiter {
     struct waiter *next;
@@ -280,16 +282,35 @@ static int transfer(struct fetch *f, const struct want *w)
     return r;
 }
 
+/*
+ * The first moments of an absence are waited out: most broken connections are back at once. The
+ * bound counts from the break and not from the request, so nobody waits in a long absence.
+ */
+static bool link_is_back(struct fetch *f)
+{
+    struct link *l = &f->m->link;
+    int64_t until;
+
+    mutex_lock(&l->lock);
+    until = l->since + BREAK_MS;
+    mutex_unlock(&l->lock);
+    while (!link_is_up(l) && !mirror_stopping(f->m) && clock_mono_ms() < until)
+        link_wait_up(l, until);
+    return link_is_up(l);
+}
+
 static int get_content(struct fetch *f, const struct want *w)
 {
-    int r;
+    int r, breaks = 0;
 
     if (store_has(f->m->store, &w->hash, w->size) &&
         store_verify(f->m->store, &w->hash, w->size) == 0)
         return 0;
-    if (!link_is_up(&f->m->link))
-        return -EIO;
-    r = transfer(f, w);
+    do {
+        if (!link_is_back(f))
+            return -EIO;
+        r = transfer(f, w);
+    } while (r < 0 && !link_is_up(&f->m->link) && ++breaks < BREAKS);
     if (r == -ENOSPC) {
         store_make_room(f->m->store, w->size);
         r = transfer(f, w);

@@ -25,6 +25,7 @@ static const char *const steps[] = {
     "CREATE TABLE object(kind TEXT, name TEXT, hash BLOB, mark TEXT, PRIMARY KEY(kind, name))"
     " WITHOUT ROWID;",
     "CREATE TABLE secret(id INTEGER PRIMARY KEY CHECK(id = 1), value BLOB);",
+    "ALTER TABLE object ADD COLUMN created BLOB; ALTER TABLE object ADD COLUMN shape BLOB;",
 };
 
 int history_open(const char *dir, const char *name, struct history **ret, struct err *e)
@@ -135,26 +136,60 @@ int history_secret(struct history *h, struct hash *ret, struct err *e)
     return 0;
 }
 
-bool history_object(struct history *h, const char *kind, const char *name, struct hash *hash,
-                    char *mark, size_t cap)
+static void read_past(sqlite3_stmt *q, int col, struct past *ret)
 {
-    sqlite3_stmt *q = db_query(h->db, "SELECT hash, mark FROM object WHERE kind = ? AND name = ?",
-                               "ss", kind, name);
+    memset(ret, 0, sizeof(*ret));
+    db_col_hash(q, col, &ret->hash);
+    snprintf(ret->mark, sizeof(ret->mark), "%s", db_col_text(q, col + 1));
+    db_col_hash(q, col + 2, &ret->created);
+    db_col_hash(q, col + 3, &ret->shape);
+}
+
+bool history_object(struct history *h, const char *kind, const char *name, struct past *ret)
+{
+    sqlite3_stmt *q =
+        db_query(h->db, "SELECT hash, mark, created, shape FROM object WHERE kind = ? AND name = ?",
+                 "ss", kind, name);
     bool found = q && db_step(h->db, q) == 1;
 
-    if (found) {
-        db_col_hash(q, 0, hash);
-        snprintf(mark, cap, "%s", db_col_text(q, 1));
-    }
+    if (found)
+        read_past(q, 0, ret);
     db_done(q);
     return found;
 }
 
 int history_set_object(struct history *h, const char *kind, const char *name,
-                       const struct hash *hash, const char *mark)
+                       const struct past *past)
 {
-    return db_run(h->db, "INSERT OR REPLACE INTO object VALUES(?,?,?,?)", "sshs", kind, name, hash,
-                  mark);
+    return db_run(h->db,
+                  "INSERT OR REPLACE INTO object(kind, name, hash, mark, created, shape)"
+                  " VALUES(?,?,?,?,?,?)",
+                  "sshshh", kind, name, &past->hash, past->mark, &past->created, &past->shape);
+}
+
+int history_forget(struct history *h, const char *kind, const char *name)
+{
+    return db_run(h->db, "DELETE FROM object WHERE kind = ? AND name = ?", "ss", kind, name);
+}
+
+int history_each(struct history *h, const char *kind, history_fn *fn, void *arg, struct err *e)
+{
+    sqlite3_stmt *q = db_query(
+        h->db, "SELECT name, hash, mark, created, shape FROM object WHERE kind = ? ORDER BY name",
+        "s", kind);
+    int r = q ? 0 : -1;
+
+    while (r == 0 && (r = db_step(h->db, q)) == 1) {
+        struct past past;
+        read_past(q, 1, &past);
+        r = fn(arg, db_col_text(q, 0), &past);
+        if (r < 0) {
+            db_done(q);
+            return r;
+        }
+        r = 0;
+    }
+    return r < 0 ? db_error(h->db, e, "cannot read the import history") : 0;
 }
 
 int history_begin(struct history *h)

@@ -22,12 +22,22 @@ int history_fail(struct history *h, const struct failure *f, struct err *e);
 /* This machine's secret for rowhash, made at the first call. */
 int history_secret(struct history *h, struct hash *ret, struct err *e);
 
-/* How an object looked right after its import: its dump hash and what the server said of it
- * ("mark": creation and update time and the server's start). false: not known. */
-bool history_object(struct history *h, const char *kind, const char *name, struct hash *hash,
-                    char *mark, size_t cap);
+/* How an object looked right after its import. */
+struct past {
+    struct hash hash;    /* in the dump */
+    char mark[64];       /* what the server said of the table; see live.h. "" is void */
+    struct hash created; /* its CREATE TABLE in the dump, without AUTO_INCREMENT */
+    struct hash shape;   /* and as the live table's was then */
+};
+
+/* false: not known. */
+bool history_object(struct history *h, const char *kind, const char *name, struct past *ret);
 int history_set_object(struct history *h, const char *kind, const char *name,
-                       const struct hash *hash, const char *mark);
+                       const struct past *past);
+int history_forget(struct history *h, const char *kind, const char *name);
+/* Calls fn for every object of a kind; a negative result ends it and is returned. */
+typedef int history_fn(void *arg, const char *name, const struct past *past);
+int history_each(struct history *h, const char *kind, history_fn *fn, void *arg, struct err *e);
 int history_begin(struct history *h);
 int history_commit(struct history *h);
 

@@ -5,29 +5,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sqlimport/collation.h"
+#include "sqlimport/delta.h"
+#include "sqlimport/others.h"
+#include "sqlimport/patience.h"
 #include "sqlimport/plan.h"
+#include "sqlimport/rowset.h"
 #include "sqlimport/stage.h"
 #include "sqlimport/swap.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
+#include "sync/common/log.h"
 
-#define SWAP_PATIENCE_MS 120000
-#define RACY_WAIT_MS     1500
+#define PATIENCE_MS      120000
+#define LOCK_PATIENCE_S  5 /* for an importer that just died, whose connection still ends */
+#define TOLD_EVERY_TRIES 8
 
-/* Names of one import's schemas. */
 struct run {
     const struct import_args *a;
     int fd;
     struct dump *dump;
     struct server *s;
     struct plan *plan;
-    char *stage, *old;
+    char *stage, *old; /* names of schemas */
+    struct commit commit;
+    struct patience patience;
     int64_t others;
 };
+
+/* --- the connection that commits --- */
 
 static int lock_out_others(struct run *r, struct err *e)
 {
@@ -38,7 +46,7 @@ static int lock_out_others(struct run *r, struct err *e)
     if (strlen(name) > 64)
         name[64] = '\0';
     text = server_text(name);
-    rc = server_value(r->s, &got, e, "SELECT GET_LOCK(%s, 0)", text);
+    rc = server_value(r->s, &got, e, "SELECT GET_LOCK(%s, %d)", text, LOCK_PATIENCE_S);
     if (rc == 0 && (!got || *got != '1'))
         rc = err_set(e, EAGAIN, "another import into '%s' is running", r->a->database);
     free(got);
@@ -47,78 +55,220 @@ static int lock_out_others(struct run *r, struct err *e)
     return rc;
 }
 
-static void nap(const struct run *r, int64_t ms)
+static int connect_server(struct run *r, struct err *e)
 {
-    for (; ms > 0 && !*r->a->stop; ms -= 20)
-        usleep(20000);
-}
-
-/* A mark tells changes by the second: let the second of the last staged row end before the swap,
- * so that any change by a visitor gets another one. */
-static int settle(struct run *r, struct err *e)
-{
-    int64_t until = clock_mono_ms() + RACY_WAIT_MS;
-    bool racy = true;
     int rc;
 
-    for (;;) {
-        rc = plan_marks(r->plan, r->s, r->stage, true, &racy, e);
-        if (rc < 0 || !racy || clock_mono_ms() > until || *r->a->stop)
-            return rc;
-        nap(r, 40);
-    }
-}
-
-static int reconnect(struct run *r, struct err *e)
-{
     server_close(r->s);
     r->s = NULL;
-    return server_open(r->a->defaults_file, &r->s, e);
+    rc = server_open(r->a->defaults_file, &r->s, e);
+    /* Whoever comes behind a waiting commit waits with it. */
+    if (rc == 0)
+        rc = server_runf(r->s, e, "SET SESSION lock_wait_timeout=1, innodb_lock_wait_timeout=1");
+    if (rc == 0)
+        rc = lock_out_others(r, e);
+    return rc;
 }
 
-static int swap_all(struct run *r, struct swap *w, struct err *e)
+static void tell_blockers(struct run *r)
 {
-    int64_t until = clock_mono_ms() + SWAP_PATIENCE_MS;
-    int64_t pause = 50;
-    uint8_t jitter = 0;
+    char *who;
+
+    if (r->patience.tries % TOLD_EVERY_TRIES != 0)
+        return;
+    who = patience_blockers(r->s, r->a->database);
+    log_warn("tables of '%s' are in use, the import waits; in the way may be: %s", r->a->database,
+             who);
+    free(who);
+}
+
+/* Tries to commit until it works, patience ends, or it cannot work. */
+typedef int try_fn(struct run *r, struct err *e);
+
+static int patiently(struct run *r, try_fn *try, struct err *e)
+{
     int rc;
 
-    for (;;) {
-        rc = swap_try(w, r->s, e);
-        if (rc == -ENOTCONN) { /* the outcome is unknown: ask */
-            struct err e2 = {0};
-            if (reconnect(r, &e2) < 0)
-                return rc;
-            rc = swap_is_done(w, r->s, &e2);
-            return rc == 1 ? 0 : rc == 0 ? -ENOTCONN : rc;
-        }
-        if (rc != -EAGAIN || clock_mono_ms() > until || *r->a->stop)
-            return rc;
-        jitter = (uint8_t)(jitter * 37 + 11);
-        nap(r, pause + jitter % 50);
-        pause = pause < 2000 ? pause * 2 : pause;
+    patience_init(&r->patience, PATIENCE_MS, r->a->stop);
+    while ((rc = try(r, e)) == -EAGAIN) {
+        tell_blockers(r);
+        if (!patience_again(&r->patience))
+            return *r->a->stop ? err_set(e, EINTR, "stopped") : rc;
     }
+    return rc;
+}
+
+static int commit_by(struct run *r, try_fn *try, struct err *e)
+{
+    int rc = patiently(r, try, e);
+    struct err e2 = {0};
+
+    if (rc != -ENOTCONN)
+        return rc;
+    if (connect_server(r, &e2) < 0) /* the outcome is unknown: ask */
+        return rc;
+    rc = commit_is_done(&r->commit, r->s, &e2);
+    return rc == 1 ? 0 : rc == 0 ? -ENOTCONN : rc;
+}
+
+/* --- by rows --- */
+
+static int try_delta(struct run *r, struct err *e)
+{
+    return delta_try(r->plan, r->a->database, r->fd, r->s, &r->commit, e);
+}
+
+static int change_rows(struct run *r, struct err *e)
+{
+    int rc = stage_empty(r->s, r->stage, false, e);
+
+    commit_init(&r->commit, r->stage, &r->dump->hash);
+    if (rc == 0)
+        rc = commit_prepare_row(&r->commit, r->s, e);
+    if (rc == 0)
+        rc = commit_by(r, try_delta, e);
+    for (size_t i = 0; i < r->plan->n; i++)
+        if (r->plan->steps[i].action == ACTION_DELTA)
+            r->plan->steps[i].mark[0] = '\0'; /* others may have changed it in the same second */
+    return rc;
+}
+
+static int try_counters(struct run *r, struct err *e)
+{
+    size_t n;
+
+    return delta_counters(r->plan, r->a->database, r->s, &n, e);
+}
+
+/* --- by tables --- */
+
+static int try_swap(struct run *r, struct err *e)
+{
+    const struct swap w = {.plan = r->plan,
+                           .database = r->a->database,
+                           .stage = r->stage,
+                           .old = r->old,
+                           .commit = &r->commit};
+
+    return swap_try(&w, r->s, e);
+}
+
+static int rename_tables(struct run *r, struct err *e)
+{
+    const struct swap w = {.plan = r->plan,
+                           .database = r->a->database,
+                           .stage = r->stage,
+                           .old = r->old,
+                           .commit = &r->commit};
+    int rc;
+
+    commit_init(&r->commit, r->stage, &r->dump->hash);
+    rc = swap_prepare(&w, r->s, e);
+    return rc < 0 ? rc : commit_by(r, try_swap, e);
 }
 
 /*
- * A rename gives a new creation time, so that part of a mark is read after the swap; the update
- * time must still be the one from before it, else a visitor changed the table meanwhile and the
- * mark is void.
+ * A staged table was changed by nobody else, so its update time holds after the rename, if the
+ * server still says the same: else a visitor was there already, and the mark is void. Its creation
+ * time is another one.
  */
-static int confirm_marks(struct run *r, struct err *e)
+static int take_marks(struct run *r, const struct live *staged, struct err *e)
 {
-    struct plan *p = r->plan;
-    struct step *before = xmalloc((p->n + 1) * sizeof(*before));
+    struct live now;
+    int rc = live_read(r->s, r->a->database, &now, e);
+
+    for (size_t i = 0; i < r->plan->n && rc == 0; i++) {
+        struct step *st = &r->plan->steps[i];
+        const struct live_table *a = live_find(staged, st->name), *b = live_find(&now, st->name);
+        struct shape shape;
+        if (!step_is_swap(st))
+            continue;
+        st->mark[0] = '\0';
+        if (a && b && *a->mark && *b->mark &&
+            strcmp(strchr(a->mark, '|'), strchr(b->mark, '|')) == 0)
+            memcpy(st->mark, b->mark, sizeof(st->mark));
+        if (st->o->kind != OBJECT_TABLE)
+            continue;
+        rc = live_shape(r->s, r->a->database, st->name, &shape, e);
+        if (rc == 0) {
+            st->live_shape = shape.hash;
+            shape_release(&shape);
+        }
+    }
+    live_release(&now);
+    return rc;
+}
+
+static int make_room(struct run *r, struct err *e)
+{
+    int rc = stage_empty(r->s, r->stage, false, e);
+
+    if (rc == 0)
+        rc = stage_empty(r->s, r->old, true, e);
+    return rc < 0 ? rc : swap_clean(r->s, r->a->database, e);
+}
+
+static int fill_stage(struct run *r, struct failure *f, struct err *e)
+{
+    const struct stage_args sa = {
+        .plan = r->plan,
+        .defaults_file = r->a->defaults_file,
+        .schema = r->stage,
+        .rowset_dir = r->a->rowset_dir,
+        .fd = r->fd,
+        .connections = r->a->connections,
+        .state = r->a->state,
+        .stop = r->a->stop,
+    };
     int rc;
 
-    memcpy(before, p->steps, p->n * sizeof(*before));
-    rc = plan_marks(p, r->s, r->a->database, true, NULL, e);
-    for (size_t i = 0; i < p->n && rc == 0; i++) {
-        const char *a = strchr(before[i].mark, '|'), *b = strchr(p->steps[i].mark, '|');
-        if (!a || !b || strcmp(a, b) != 0)
-            p->steps[i].mark[0] = '\0';
+    state_progress_begin(r->a->state, r->plan->bytes);
+    rc = stage_run(&sa, &f->where, &f->code, e);
+    state_progress_end(r->a->state);
+    return rc;
+}
+
+static int change_tables(struct run *r, struct failure *f, struct err *e)
+{
+    struct live staged = {0};
+    int rc = make_room(r, e);
+
+    if (rc == 0 && r->plan->swaps > 0)
+        rc = fill_stage(r, f, e);
+    crash_point("import.staged");
+    if (rc == 0)
+        rc = live_read(r->s, r->stage, &staged, e);
+    if (rc == 0)
+        rc = rename_tables(r, e);
+    if (rc < 0) /* give the space back; what a lost connection leaves is dropped next time */
+        (void)stage_empty(r->s, r->stage, false, NULL);
+    if (rc == 0)
+        rc = take_marks(r, &staged, e);
+    live_release(&staged);
+    return rc;
+}
+
+/* --- in order --- */
+
+static int record_tables(struct run *r)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < r->plan->n && rc >= 0; i++) {
+        const struct step *st = &r->plan->steps[i];
+        struct past past = {.created = st->shape.hash, .shape = st->live_shape};
+        if (st->action == ACTION_DROP) {
+            rc = history_forget(r->a->history, "TABLE", st->name);
+            if (rc >= 0)
+                rc = history_forget(r->a->history, "SEQUENCE", st->name);
+        }
+        if (st->action == ACTION_KEEP || !st->o ||
+            (st->action == ACTION_UNCHANGED && !st->has_live_shape))
+            continue;
+        past.hash = st->o->hash;
+        memcpy(past.mark, st->mark, sizeof(past.mark));
+        rc = history_set_object(r->a->history, object_kind_name(st->o->kind), st->name, &past);
     }
-    free(before);
     return rc;
 }
 
@@ -127,16 +277,13 @@ static int record(struct run *r, const struct last_import *last, struct err *e)
     struct history *h = r->a->history;
     int rc = history_begin(h);
 
-    for (size_t i = 0; i < r->plan->n && rc >= 0; i++) {
-        const struct step *st = &r->plan->steps[i];
-        if (st->action == ACTION_SWAP || st->action == ACTION_NEW)
-            rc = history_set_object(h, object_kind_name(st->o->kind), st->o->name, &st->o->hash,
-                                    st->mark);
-    }
+    if (rc >= 0)
+        rc = record_tables(r);
     for (size_t i = 0; i < r->dump->n && rc >= 0; i++) {
         const struct object *o = r->dump->objects[i];
+        struct past past = {.hash = o->hash};
         if (!object_is_table(o))
-            rc = history_set_object(h, object_kind_name(o->kind), o->name, &o->hash, "");
+            rc = history_set_object(h, object_kind_name(o->kind), o->name, &past);
     }
     if (rc >= 0)
         rc = history_add(h, last, e);
@@ -145,44 +292,14 @@ static int record(struct run *r, const struct last_import *last, struct err *e)
     return rc < 0 ? rc : 0;
 }
 
-static int change_tables(struct run *r, struct failure *f, struct err *e)
+static bool in_dump(void *arg, const struct hash *hash)
 {
-    const struct stage_args sa = {
-        .plan = r->plan,
-        .defaults_file = r->a->defaults_file,
-        .schema = r->stage,
-        .fd = r->fd,
-        .connections = r->a->connections,
-        .state = r->a->state,
-        .stop = r->a->stop,
-    };
-    struct swap w = {.plan = r->plan, .database = r->a->database, .stage = r->stage, .old = r->old};
-    int rc = stage_empty(r->s, r->stage, e);
+    const struct dump *d = arg;
 
-    if (rc == 0)
-        rc = stage_empty(r->s, r->old, e);
-    if (rc == 0) { /* stage_empty spares the state row: the old one must go */
-        char *old = server_name(r->old);
-        rc = server_runf(r->s, e, "DROP TABLE IF EXISTS %s._eefs_state", old);
-        free(old);
-    }
-    if (rc == 0)
-        rc = swap_clean(r->s, r->a->database, e);
-    if (rc < 0)
-        return rc;
-    state_progress_begin(r->a->state, r->plan->bytes);
-    rc = stage_run(&sa, &f->where, &f->code, e);
-    state_progress_end(r->a->state);
-    crash_point("import.staged");
-    if (rc == 0)
-        rc = swap_prepare(&w, r->s, e);
-    if (rc == 0)
-        rc = settle(r, e);
-    if (rc == 0)
-        rc = swap_all(r, &w, e);
-    if (rc == 0)
-        rc = confirm_marks(r, e);
-    return rc;
+    for (size_t i = 0; i < d->n; i++)
+        if (object_is_table(d->objects[i]) && hash_eq(&d->objects[i]->hash, hash))
+            return true;
+    return false;
 }
 
 static int judge(struct run *r, struct failure *f, struct err *e)
@@ -197,29 +314,77 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     if (r->a->known_bad && hash_eq(r->a->known_bad, &f->hash))
         return -EALREADY;
     if (rc == 0)
-        rc = server_open(r->a->defaults_file, &r->s, e);
+        rc = connect_server(r, e);
     if (rc == 0)
         rc = collation_adapt(r->dump, r->s, e);
-    if (rc == 0)
-        rc = lock_out_others(r, e);
-    if (rc == 0)
-        rc = plan_make(r->dump, r->s, r->a->history, r->a->database, r->a->keep, &r->plan, e);
+    if (rc == 0 && !r->a->dry_run)
+        rc = swap_recover(r->stage, r->s, e);
+    if (rc == 1)
+        log_warn("a renaming of tables of '%s' was interrupted and is ended now", r->a->database);
+    return rc < 0 ? rc : 0;
+}
+
+static int make_plan(struct run *r, enum trust trust, struct err *e)
+{
+    const struct plan_args pa = {
+        .dump = r->dump,
+        .fd = r->fd,
+        .server = r->s,
+        .defaults_file = r->a->defaults_file,
+        .history = r->a->history,
+        .database = r->a->database,
+        .rowset_dir = r->a->rowset_dir,
+        .keep = r->a->keep,
+        .drop_missing = r->a->drop_missing,
+        .drop_limit = r->a->drop_limit,
+        .trust = trust,
+        .stop = r->a->stop,
+    };
+    int rc;
+
+    plan_free(r->plan);
+    r->plan = NULL;
+    rc = plan_make(&pa, &r->plan, e);
+    crash_point("import.planned");
+    return rc;
+}
+
+/* Plans and commits; where live rows turn out to be others than thought, they are looked at. */
+static int change(struct run *r, struct failure *f, struct err *e)
+{
+    int rc = -EBADMSG;
+
+    for (enum trust t = TRUST_HISTORY; rc == -EBADMSG && t <= TRUST_NONE; t++) {
+        rc = make_plan(r, t, e);
+        if (rc < 0)
+            break;
+        if (r->plan->deltas > 0)
+            rc = change_rows(r, e);
+        if (rc == -EBADMSG)
+            log_info("%s; comparing again", e->text);
+    }
+    if (rc == 0 && r->plan->swaps + r->plan->drops > 0)
+        rc = change_tables(r, f, e);
     return rc;
 }
 
 static int carry_out(struct run *r, int64_t begin, struct last_import *last, struct failure *f,
                      struct err *e)
 {
-    struct swap w = {.plan = r->plan, .database = r->a->database, .stage = r->stage, .old = r->old};
-    int rc = 0;
+    struct others others = {.database = r->a->database,
+                            .history = r->a->history,
+                            .patience = &r->patience,
+                            .drop_missing = r->a->drop_missing};
+    int rc = change(r, f, e);
 
-    if (r->plan->changed)
-        rc = change_tables(r, f, e);
+    patience_init(&r->patience, PATIENCE_MS, r->a->stop);
+    others.plan = r->plan;
     if (rc == 0)
-        rc = swap_clean(r->s, r->a->database,
-                        e); /* triggers of old tables go before new ones come */
+        rc = patiently(r, try_counters, e);
+    if (rc == 0) /* triggers of old tables go before new ones come */
+        rc = swap_clean(r->s, r->a->database, e);
     if (rc == 0)
-        rc = swap_others(&w, r->s, r->a->history, &r->others, &f->where, e);
+        rc = others_make(&others, r->s, &r->others, &f->where, e);
     if (rc < 0)
         return rc;
     *last = (struct last_import){
@@ -231,8 +396,9 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     };
     crash_point("import.done");
     rc = record(r, last, e);
-    if (r->plan->changed)
-        (void)stage_empty(r->s, r->old, NULL); /* what stays is dropped by the next import */
+    if (r->plan->swaps + r->plan->drops > 0)
+        (void)stage_empty(r->s, r->old, true, NULL); /* what stays is dropped by the next import */
+    rowset_sweep(r->a->rowset_dir, in_dump, r->dump);
     return rc;
 }
 
@@ -248,14 +414,14 @@ int import_run(const struct import_args *a, int fd, struct last_import *last, st
     r.old = xasprintf("%s_eefs_old", a->database);
     rc = judge(&r, f, e);
     if (rc == 0 && a->dry_run) {
-        plan_print(r.plan);
-        goto out;
-    }
-    if (rc == 0)
+        rc = make_plan(&r, TRUST_HISTORY, e);
+        if (rc == 0)
+            plan_print(r.plan);
+    } else if (rc == 0) {
         rc = carry_out(&r, begin, last, f, e);
+    }
     if (rc < 0 && r.s && !f->code)
         f->code = r.s->code;
-out:
     plan_free(r.plan);
     server_close(r.s);
     dump_free(r.dump);

@@ -9,9 +9,11 @@
 
 struct import_args {
     const char *database, *defaults_file;
+    const char *rowset_dir; /* folder for row hashes */
     const struct strlist *keep;
     int connections;
-    bool dry_run;
+    bool dry_run, drop_missing;
+    int64_t drop_limit; /* see plan.h */
     struct state *state;
     struct history *history;
     const volatile int *stop;     /* nonzero: give up with -EINTR */
@@ -20,9 +22,10 @@ struct import_args {
 
 /*
  * Imports the dump in fd. 0: done (or, with dry_run, printed), *last is filled and recorded.
- * -ENOTCONN, -EAGAIN, -ENOSPC, -EINTR, -ESTALE: not now, try again; -EALREADY: it is known_bad.
- * Anything else: this dump fails until it changes; *f (hash, place, server's error) is filled.
- * The live database is untouched unless 0 is returned or *f says that only views are missing.
+ * -ENOTCONN, -EAGAIN, -ENOSPC, -EACCES, -EINTR, -ESTALE: not now, try again; -EALREADY: it is
+ * known_bad. Anything else: this dump fails until it changes; *f (hash, place, server's error) is
+ * filled. The live database is untouched unless 0 is returned or *f says that only views and the
+ * like are missing.
  */
 int import_run(const struct import_args *a, int fd, struct last_import *last, struct failure *f,
                struct err *e);

@@ -43,9 +43,10 @@ static const char *const keep_default[] = {
 
 struct program {
     char *slot_dir, *database, *defaults_file, *state_dir, *rundir, *name;
-    bool once, dry_run, keep_dump, no_keep;
+    bool once, dry_run, keep_dump, no_keep, drop_missing;
     struct strlist keep;
-    int64_t poll_ms, connections;
+    int64_t poll_ms, connections, drop_limit;
+    char *rowset_dir;
 
     struct state *state;
     struct history *history;
@@ -102,13 +103,31 @@ static void failed(struct program *p, const char *name, const struct failure *f,
     show_failed(p);
 }
 
-/* Not this dump's fault: shown, and tried again later. */
+/* Not this dump's fault. */
+static bool not_now(int r)
+{
+    return r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -EACCES || r == -ESTALE;
+}
+
+static const char *what_to_do(int r)
+{
+    switch (r) {
+    case -ENOTCONN:
+        return "start the database server, or mend the defaults file";
+    case -ENOSPC:
+        return "free space on the database server's disk; it is tried again";
+    case -EACCES:
+        return "grant the account what is missing; it is tried again";
+    default:
+        return "nothing: it is tried again";
+    }
+}
+
+/* Shown, and tried again later. */
 static void later(struct program *p, int r, const struct err *e)
 {
     complain(p, e->text);
-    state_set(p->state, "waiting_database", e->text,
-              r == -ENOTCONN ? "start the database server, or mend the defaults file"
-                             : "nothing: it is tried again");
+    state_set(p->state, "waiting_database", e->text, what_to_do(r));
     p->backoff_ms = p->backoff_ms ? p->backoff_ms * 2 : 500;
     if (p->backoff_ms > BACKOFF_MAX_MS)
         p->backoff_ms = BACKOFF_MAX_MS;
@@ -148,6 +167,9 @@ static int look(struct program *p)
         .keep = &p->keep,
         .connections = (int)p->connections,
         .dry_run = p->dry_run,
+        .drop_missing = p->drop_missing,
+        .drop_limit = p->drop_limit,
+        .rowset_dir = p->rowset_dir,
         .state = p->state,
         .history = p->history,
         .stop = &stop,
@@ -180,12 +202,12 @@ static int look(struct program *p)
         show_failed(p);
     } else if (r == -EINTR) {
         state_set(p->state, "idle", NULL, NULL);
-    } else if (r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -ESTALE) {
+    } else if (not_now(r)) {
         later(p, r, &e);
     } else if (r < 0) {
         failed(p, name, &f, &e);
     }
-    if (r < 0 && r != -ENOTCONN && r != -EAGAIN && r != -ENOSPC && r != -ESTALE && r != -EINTR) {
+    if (r < 0 && r != -EINTR && !not_now(r)) {
         p->seen = st;
         p->has_seen = true;
         p->backoff_ms = 0;
@@ -207,6 +229,7 @@ static int set_up(struct program *p, struct err *e)
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
+    p->rowset_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
     r = history_open(p->state_dir, p->name, &p->history, e);
     if (r == 0)
         r = history_last(p->history, &p->last, &p->failure, e);
@@ -259,6 +282,10 @@ int main(int argc, char **argv)
          "never overwrite these tables (EE's sessions and the like are always kept)"},
         {OPT_FLAG, "no-default-keep", NULL, &p.no_keep, "no", 0, 0,
          "overwrite EE's sessions and the like, too"},
+        {OPT_FLAG, "drop-missing", NULL, &p.drop_missing, "no", 0, 0,
+         "drop what was imported earlier and is gone from the dump"},
+        {OPT_INT, "drop-limit", "PERCENT", &p.drop_limit, "20", 0, 100,
+         "with --drop-missing, refuse a dump that lacks more of the tables"},
         {OPT_DURATION, "poll", "TIME", &p.poll_ms, "5s", 10, 86400000, "time between looks"},
         {OPT_INT, "connections", "N", &p.connections, "2", 1, 16, "connections that fill tables"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},

@@ -6,10 +6,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "sqlimport/section.h"
 #include "sync/common/buf.h"
 
-bool plan_keeps(const struct strlist *keep, const char *name)
+/* A delta is worth it up to a part of the table's rows; beyond these numbers its transaction would
+ * hold locks and undo space for too long. */
+#define DELTA_PART     8
+#define DELTA_ROWS_MIN 1000
+#define DELTA_ROWS_MAX 50000
+
+struct planning {
+    const struct plan_args *a;
+    struct plan *p;
+    struct live live;
+    struct server *scan; /* second connection, opened when needed */
+    bool must_swap;      /* something can only be swapped: no deltas */
+};
+
+static bool keeps(const struct strlist *keep, const char *name)
 {
     for (size_t i = 0; i < keep->n; i++)
         if (fnmatch(keep->v[i], name, 0) == 0)
@@ -17,110 +33,223 @@ bool plan_keeps(const struct strlist *keep, const char *name)
     return false;
 }
 
-static struct step *find_step(const struct plan *p, const char *name)
+struct step *plan_find(const struct plan *p, const char *name)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (strcmp(p->steps[i].o->name, name) == 0)
+        if (strcmp(p->steps[i].name, name) == 0)
             return &p->steps[i];
     return NULL;
 }
 
-int plan_marks(struct plan *p, struct server *s, const char *schema, bool only_changed,
-               bool *ret_racy, struct err *e)
-{
-    char *text = server_text(schema);
-    MYSQL_RES *res;
-    MYSQL_ROW row;
-    int r = server_query(s, &res, e,
-                         "SELECT t.TABLE_NAME, t.CREATE_TIME, t.UPDATE_TIME, DATE_FORMAT(NOW() - "
-                         "INTERVAL (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
-                         "WHERE VARIABLE_NAME='UPTIME') SECOND, '%%Y-%%m-%%d %%H:%%i:%%s'), "
-                         "t.UPDATE_TIME >= NOW() FROM information_schema.TABLES t "
-                         "WHERE t.TABLE_SCHEMA=%s",
-                         text);
-
-    free(text);
-    if (r < 0)
-        return r;
-    if (ret_racy)
-        *ret_racy = false;
-    while ((row = mysql_fetch_row(res))) {
-        struct step *st = find_step(p, row[0]);
-        if (!st || (only_changed && st->action != ACTION_SWAP && st->action != ACTION_NEW))
-            continue;
-        snprintf(st->mark, sizeof(st->mark), "%s|%s|%.18s", row[1] ? row[1] : "-",
-                 row[2] ? row[2] : "-", row[3] ? row[3] : "-");
-        if (ret_racy && row[4] && *row[4] == '1')
-            *ret_racy = true;
-    }
-    mysql_free_result(res);
-    return 0;
-}
-
-static int read_live(struct plan *p, struct server *s, const char *database, struct err *e)
-{
-    char *text = server_text(database);
-    MYSQL_RES *res;
-    MYSQL_ROW row;
-    struct step *st;
-    int r = server_query(s, &res, e,
-                         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
-                         "TABLE_SCHEMA=%s AND TABLE_TYPE<>'VIEW'",
-                         text);
-
-    if (r == 0) {
-        while ((row = mysql_fetch_row(res)))
-            if ((st = find_step(p, row[0])))
-                st->live = true;
-        mysql_free_result(res);
-        r = server_query(s, &res, e,
-                         "SELECT DISTINCT EVENT_OBJECT_TABLE FROM "
-                         "information_schema.TRIGGERS WHERE TRIGGER_SCHEMA=%s",
-                         text);
-    }
-    if (r == 0) {
-        while ((row = mysql_fetch_row(res)))
-            if ((st = find_step(p, row[0])))
-                st->triggers = true;
-        mysql_free_result(res);
-        r = plan_marks(p, s, database, false, NULL, e);
-    }
-    free(text);
-    return r;
-}
-
-/*
- * The mark of an unchanged table is as it was; its seconds are compared as text. The server's
- * start is cut to ten seconds (computed from an uptime in whole seconds, it may wander by one),
- * so a restart within ten seconds of the former start goes unseen when nothing else tells it.
- */
-static bool unchanged(const struct step *st, struct history *h)
-{
-    struct hash hash;
-    char mark[160];
-
-    return st->live &&
-           history_object(h, object_kind_name(st->o->kind), st->o->name, &hash, mark,
-                          sizeof(mark)) &&
-           hash_eq(&hash, &st->o->hash) && strcmp(mark, st->mark) == 0;
-}
-
-static bool is_changed(const struct step *st)
+bool step_is_swap(const struct step *st)
 {
     return st->action == ACTION_SWAP || st->action == ACTION_NEW;
 }
 
+static void set(struct step *st, enum action action, const char *why)
+{
+    st->action = action;
+    st->why = why;
+}
+
+/* --- one table --- */
+
+static bool same_section(const struct step *st)
+{
+    return st->known && hash_eq(&st->past.hash, &st->o->hash);
+}
+
+/* Nobody changed the live table since the last import. */
+static bool untouched(const struct planning *g, const struct step *st)
+{
+    return g->a->trust == TRUST_HISTORY && st->known && *st->past.mark &&
+           strcmp(st->past.mark, st->mark) == 0;
+}
+
+static void first_look(struct planning *g, struct step *st)
+{
+    const struct live_table *t = live_find(&g->live, st->name);
+
+    st->known = history_object(g->a->history, object_kind_name(st->o->kind), st->name, &st->past);
+    if (t) {
+        st->live = true;
+        st->aside = t->triggers || t->view;
+        memcpy(st->mark, t->mark, sizeof(st->mark));
+    }
+    if (!t || t->view)
+        set(st, t ? ACTION_SWAP : ACTION_NEW, t ? "a view so far" : "missing");
+    else if (keeps(g->a->keep, st->name))
+        set(st, ACTION_KEEP, "keep-list");
+    else if (same_section(st) && untouched(g, st))
+        set(st, ACTION_UNCHANGED, "as imported");
+    else
+        set(st, ACTION_SWAP, same_section(st) ? "changed here" : "changed");
+}
+
+/*
+ * The structure is the same when the server shows the dump's own words, or, where it has other
+ * words for them, when neither changed since the import.
+ */
+static bool same_structure(const struct step *st)
+{
+    return hash_eq(&st->live_shape, &st->shape.hash) ||
+           (st->known && hash_eq(&st->past.created, &st->shape.hash) &&
+            hash_eq(&st->past.shape, &st->live_shape));
+}
+
+/* Can rows of the live table be compared with those of the dump? */
+static bool comparable(const struct step *st)
+{
+    return st->o->kind == OBJECT_TABLE && st->has_live_shape && same_structure(st);
+}
+
+/* Literal reason why the table cannot get a delta, or NULL. */
+static const char *no_delta(const struct step *st)
+{
+    if (st->o->kind == OBJECT_SEQUENCE)
+        return "a sequence";
+    if (!comparable(st))
+        return "other structure";
+    if (st->aside)
+        return "triggers";
+    if (!st->innodb)
+        return "not InnoDB";
+    if (st->shape.key.n == 0 || st->shape.key.n > ROW_KEY_MAX)
+        return "no primary key";
+    return NULL;
+}
+
+static int second_look(struct planning *g, struct step *st, struct err *e)
+{
+    struct shape live;
+    const char *reason;
+    int r;
+
+    if (st->o->kind == OBJECT_TABLE && !live_find(&g->live, st->name)->view) {
+        r = live_shape(g->a->server, g->a->database, st->name, &live, e);
+        if (r == -ENOTCONN)
+            return r;
+        if (r == 0) {
+            st->has_live_shape = true;
+            st->live_shape = live.hash;
+            st->live_auto = live.auto_increment;
+            st->innodb = strcasecmp(live.engine, "InnoDB") == 0;
+            shape_release(&live);
+        }
+    }
+    reason = no_delta(st);
+    /* The same section may turn out to be unchanged; another one will have to be swapped. */
+    if (reason && !(same_section(st) && comparable(st))) {
+        st->why = reason;
+        g->must_swap = true;
+    }
+    return 0;
+}
+
+static size_t delta_limit(const struct planning *g, const struct step *st)
+{
+    size_t n = (size_t)st->o->rows / DELTA_PART;
+
+    if (g->must_swap || g->a->trust == TRUST_NONE || no_delta(st))
+        return 0;
+    return n < DELTA_ROWS_MIN ? DELTA_ROWS_MIN : n > DELTA_ROWS_MAX ? DELTA_ROWS_MAX : n;
+}
+
+static int open_scan(struct planning *g, const struct step *st, struct err *e)
+{
+    int env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
+    int r = 0;
+
+    if (g->scan && g->scan->cut) {
+        server_close(g->scan);
+        g->scan = NULL;
+    }
+    if (!g->scan)
+        r = server_open(g->a->defaults_file, &g->scan, e);
+    return r < 0 ? r : server_env(g->scan, g->a->dump->env, env, e);
+}
+
+static int rowset_source(void *reader, struct row_id *id, struct row_place *place, struct err *e)
+{
+    int r = rowset_next(reader, id);
+
+    (void)place;
+    return r < 0 ? err_set(e, EPROTO, "the notes of the last import are damaged") : r;
+}
+
+/* The old rows are those of the last dump when nobody touched them since, else the live ones. */
+static int diff_sections(struct planning *g, struct step *st, struct section *sec, size_t max,
+                         struct err *e)
+{
+    const struct strlist *columns;
+    struct rowset_reader *old = NULL;
+    struct live_rows *rows = NULL;
+    int r = 0;
+
+    if (!section_columns(sec, &columns, e))
+        return -EPROTO;
+    if (untouched(g, st))
+        old = rowset_open(g->a->rowset_dir, &st->past.hash);
+    if (!old) {
+        r = open_scan(g, st, e);
+        if (r == 0)
+            r = live_rows_open(g->scan, g->a->database, st->name, columns, &st->shape.key, NULL,
+                               &rows, e);
+    }
+    if (r == 0)
+        r = old ? diff_make(&st->diff, rowset_source, old, section_next, sec, max, e)
+                : diff_make(&st->diff, live_rows_next, rows, section_next, sec, max, e);
+    rowset_close(old);
+    live_rows_close(rows);
+    return r;
+}
+
+/* What is not the dump's or the connection's fault only means that the table is swapped. */
+static bool fatal(int r)
+{
+    return r == -ENOTCONN || r == -ESTALE || r == -EIO || r == -EINTR;
+}
+
+static int compare(struct planning *g, struct step *st, struct err *e)
+{
+    bool writes = !no_delta(st);
+    struct section *sec =
+        section_open(g->a->fd, g->a->dump, st->o, &st->shape, writes ? g->a->rowset_dir : NULL);
+    struct err e2 = {0};
+    int r = diff_sections(g, st, sec, delta_limit(g, st), &e2);
+
+    section_close(sec);
+    if (r == 0 && st->diff.n_old + st->diff.n_new == 0)
+        set(st, ACTION_UNCHANGED, "same rows");
+    else if (r == 0)
+        set(st, ACTION_DELTA, same_section(st) ? "changed here" : "few rows");
+    if (r == 0)
+        return 0;
+    diff_release(&st->diff);
+    if (fatal(r)) {
+        if (e)
+            *e = e2;
+        return r;
+    }
+    if (r == -E2BIG && !same_section(st) && !g->must_swap)
+        st->why = "many rows";
+    g->must_swap = true;
+    return 0;
+}
+
+/* --- foreign keys --- */
+
 /* One foreign key: the other side of a table that is swapped is swapped too. */
 static int pull(struct plan *p, const char *a, const char *b, bool *again, struct err *e)
 {
-    struct step *x = find_step(p, a), *y = find_step(p, b);
+    struct step *x = plan_find(p, a), *y = plan_find(p, b);
 
-    if (x && is_changed(x) && x->live && !y)
+    if (x && step_is_swap(x) && x->live && !y)
         return err_set(e, EPERM,
                        "table '%.64s' changes, and '%.64s', which is not in the dump, hangs on it "
                        "by a foreign key: drop that key, or dump that table too",
                        a, b);
-    if (!x || !y || !is_changed(x) || is_changed(y))
+    if (!x || !y || !step_is_swap(x) || step_is_swap(y) || y->action == ACTION_DROP)
         return 0;
     if (y->action == ACTION_KEEP)
         return x->live ? err_set(e, EPERM,
@@ -128,84 +257,194 @@ static int pull(struct plan *p, const char *a, const char *b, bool *again, struc
                                  "a foreign key: take both from the dump or keep both",
                                  a, b)
                        : 0;
-    y->action = y->live ? ACTION_SWAP : ACTION_NEW;
-    y->why = "foreign key";
+    set(y, y->live ? ACTION_SWAP : ACTION_NEW, "foreign key");
     *again = true;
     return 0;
 }
 
-static int close_over_keys(struct plan *p, MYSQL_RES *live_keys, struct err *e)
+static int pull_all(struct plan *p, MYSQL_RES *live_keys, bool *again, struct err *e)
 {
-    bool again = true;
     MYSQL_ROW row;
     int r;
 
-    while (again) {
-        again = false;
-        mysql_data_seek(live_keys, 0);
-        while ((row = mysql_fetch_row(live_keys)))
-            if ((r = pull(p, row[0], row[1], &again, e)) < 0 ||
-                (r = pull(p, row[1], row[0], &again, e)) < 0)
+    mysql_data_seek(live_keys, 0);
+    while ((row = mysql_fetch_row(live_keys)))
+        if ((r = pull(p, row[0], row[1], again, e)) < 0 ||
+            (r = pull(p, row[1], row[0], again, e)) < 0)
+            return r;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct object *o = p->steps[i].o;
+        for (size_t k = 0; o && k < o->parents.n; k++) {
+            if (!plan_find(p, o->parents.v[k]))
+                continue;
+            if ((r = pull(p, o->name, o->parents.v[k], again, e)) < 0 ||
+                (r = pull(p, o->parents.v[k], o->name, again, e)) < 0)
                 return r;
-        for (size_t i = 0; i < p->n; i++) {
-            const struct object *o = p->steps[i].o;
-            for (size_t k = 0; k < o->parents.n; k++) {
-                if (!find_step(p, o->parents.v[k]))
-                    continue;
-                if ((r = pull(p, o->name, o->parents.v[k], &again, e)) < 0 ||
-                    (r = pull(p, o->parents.v[k], o->name, &again, e)) < 0)
-                    return r;
-            }
         }
     }
     return 0;
 }
 
-int plan_make(const struct dump *d, struct server *s, struct history *h, const char *database,
-              const struct strlist *keep, struct plan **ret, struct err *e)
+static int close_over_keys(struct planning *g, struct err *e)
 {
-    struct plan *p = xcalloc(1, sizeof(*p));
-    char *text = server_text(database);
-    MYSQL_RES *keys = NULL;
-    int r;
-
-    p->dump = d;
-    p->steps = xcalloc(d->n + 1, sizeof(*p->steps));
-    for (size_t i = 0; i < d->n; i++)
-        if (object_is_table(d->objects[i]))
-            p->steps[p->n++].o = d->objects[i];
-    r = read_live(p, s, database, e);
-    for (size_t i = 0; i < p->n && r == 0; i++) {
-        struct step *st = &p->steps[i];
-        if (plan_keeps(keep, st->o->name) && st->live) {
-            st->action = ACTION_KEEP;
-            st->why = "keep-list";
-        } else if (unchanged(st, h)) {
-            st->action = ACTION_UNCHANGED;
-            st->why = "as imported";
-        } else {
-            st->action = st->live ? ACTION_SWAP : ACTION_NEW;
-            st->why = st->live ? "changed" : "missing";
-        }
-    }
-    if (r == 0)
-        r = server_query(s, &keys, e,
+    char *text = server_text(g->a->database);
+    MYSQL_RES *keys;
+    bool again = true;
+    int r = server_query(g->a->server, &keys, e,
                          "SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_NAME FROM "
                          "information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA=%s AND "
                          "REFERENCED_TABLE_SCHEMA=%s AND REFERENCED_TABLE_NAME IS NOT NULL",
                          text, text);
-    if (r == 0) {
-        r = close_over_keys(p, keys, e);
-        mysql_free_result(keys);
-    }
+
     free(text);
-    for (size_t i = 0; i < p->n; i++) {
-        if (!is_changed(&p->steps[i]))
-            continue;
-        p->changed++;
-        p->rows += p->steps[i].o->rows;
-        p->bytes += p->steps[i].o->bytes;
+    if (r < 0)
+        return r;
+    while (r == 0 && again) {
+        again = false;
+        r = pull_all(g->p, keys, &again, e);
     }
+    mysql_free_result(keys);
+    return r;
+}
+
+/* --- tables that are gone: dropped when configured, or when a view takes their place --- */
+
+static int note_gone(void *arg, const char *name, const struct past *past)
+{
+    struct planning *g = arg;
+    struct plan *p = g->p;
+    const struct live_table *t = live_find(&g->live, name);
+    struct step *st;
+
+    (void)past;
+    if (!t || t->view || plan_find(p, name) || keeps(g->a->keep, name))
+        return 0;
+    if (!g->a->drop_missing && !dump_find(g->a->dump, OBJECT_VIEW, name))
+        return 0;
+    p->steps = xrealloc(p->steps, (p->n + 1) * sizeof(*p->steps));
+    st = &p->steps[p->n++];
+    memset(st, 0, sizeof(*st));
+    st->name = xstrdup(name);
+    st->live = true;
+    st->aside = t->triggers;
+    set(st, ACTION_DROP, "gone from the dump");
+    return 0;
+}
+
+static int find_gone(struct planning *g, struct err *e)
+{
+    size_t tables = g->p->n;
+    int r;
+
+    r = history_each(g->a->history, "TABLE", note_gone, g, e);
+    if (r == 0)
+        r = history_each(g->a->history, "SEQUENCE", note_gone, g, e);
+    if (r < 0)
+        return r;
+    if ((g->p->n - tables) * 100 > (size_t)g->a->drop_limit * g->p->n)
+        return err_set(
+            e, EPERM,
+            "%zu of %zu tables, '%.64s' among them, are gone from the dump, and more "
+            "than %lld %% are not dropped at once: make a complete dump, drop the tables "
+            "by hand, or raise --drop-limit",
+            g->p->n - tables, g->p->n, g->p->steps[tables].name, (long long)g->a->drop_limit);
+    return 0;
+}
+
+/* --- all of it --- */
+
+static int look_at_all(struct planning *g, struct err *e)
+{
+    struct plan *p = g->p;
+    int r = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        first_look(g, &p->steps[i]);
+        g->must_swap = g->must_swap || p->steps[i].action == ACTION_NEW;
+    }
+    for (size_t i = 0; i < p->n && r == 0; i++)
+        if (p->steps[i].action == ACTION_SWAP)
+            r = second_look(g, &p->steps[i], e);
+    for (size_t i = 0; i < p->n && r == 0; i++) {
+        struct step *st = &p->steps[i];
+        if (*g->a->stop)
+            r = err_set(e, EINTR, "stopped");
+        /* A section that differs and will be swapped anyway need not be compared. */
+        else if (st->action == ACTION_SWAP && comparable(st) &&
+                 (delta_limit(g, st) > 0 || same_section(st) || !st->known))
+            r = compare(g, st, e);
+        else if (st->action == ACTION_SWAP)
+            g->must_swap = true;
+    }
+    return r;
+}
+
+/* One commit: either deltas or swaps. */
+static void choose_way(struct planning *g)
+{
+    size_t rows = 0;
+
+    for (size_t i = 0; i < g->p->n; i++)
+        rows += g->p->steps[i].diff.n_old + g->p->steps[i].diff.n_new;
+    if (!g->must_swap && rows <= (size_t)2 * DELTA_ROWS_MAX)
+        return;
+    for (size_t i = 0; i < g->p->n; i++) {
+        struct step *st = &g->p->steps[i];
+        if (st->action == ACTION_DELTA)
+            st->action = ACTION_SWAP;
+        diff_release(&st->diff);
+    }
+}
+
+static void sum_up(struct plan *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct step *st = &p->steps[i];
+        if (step_is_swap(st)) {
+            p->swaps++;
+            p->rows += st->o->rows;
+            p->bytes += st->o->bytes;
+        } else if (st->action == ACTION_DELTA) {
+            p->deltas++;
+            p->rows += st->diff.inserted + st->diff.updated + st->diff.deleted;
+            p->bytes += st->diff.bytes;
+        } else if (st->action == ACTION_DROP) {
+            p->drops++;
+        }
+    }
+    p->changed = p->swaps + p->deltas + p->drops;
+}
+
+int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
+{
+    struct plan *p = xcalloc(1, sizeof(*p));
+    struct planning g = {.a = a, .p = p};
+    int r;
+
+    p->dump = a->dump;
+    p->steps = xcalloc(a->dump->n + 1, sizeof(*p->steps));
+    for (size_t i = 0; i < a->dump->n; i++) {
+        const struct object *o = a->dump->objects[i];
+        struct step *st = &p->steps[p->n];
+        if (!object_is_table(o))
+            continue;
+        st->o = o;
+        st->name = o->name;
+        shape_read(&st->shape, o->ddl, o->ddl_len, env_mode_of(a->dump->env, o->env));
+        p->n++;
+    }
+    r = live_read(a->server, a->database, &g.live, e);
+    if (r == 0)
+        r = look_at_all(&g, e);
+    if (r == 0)
+        r = find_gone(&g, e);
+    if (r == 0) {
+        choose_way(&g);
+        r = close_over_keys(&g, e);
+        sum_up(p);
+    }
+    server_close(g.scan);
+    live_release(&g.live);
     if (r < 0)
         plan_free(p);
     else
@@ -217,19 +456,50 @@ void plan_free(struct plan *p)
 {
     if (!p)
         return;
+    for (size_t i = 0; i < p->n; i++) {
+        struct step *st = &p->steps[i];
+        if (!st->o)
+            free((void *)(uintptr_t)st->name);
+        shape_release(&st->shape);
+        diff_release(&st->diff);
+    }
     free(p->steps);
     free(p);
 }
 
+static void print_size(uint64_t bytes)
+{
+    static const char units[] = "BkMG";
+    double n = (double)bytes;
+    int u = 0;
+
+    for (; n >= 1000 && u < 3; u++)
+        n /= 1000;
+    printf(" %7.*f %c", u && n < 100 ? 1 : 0, n, units[u]);
+}
+
 void plan_print(const struct plan *p)
 {
-    static const char *const actions[] = {"unchanged", "keep", "swap", "new"};
+    static const char *const actions[] = {"unchanged", "keep", "delta", "swap", "new", "drop"};
 
-    printf("%-40s %-10s %12s %14s  %s\n", "table", "action", "rows", "bytes", "why");
-    for (size_t i = 0; i < p->n; i++)
-        printf("%-40s %-10s %12llu %14llu  %s\n", p->steps[i].o->name, actions[p->steps[i].action],
-               (unsigned long long)p->steps[i].o->rows, (unsigned long long)p->steps[i].o->bytes,
-               p->steps[i].why);
-    printf("%zu of %zu tables change: %llu rows, %llu bytes\n", p->changed, p->n,
-           (unsigned long long)p->rows, (unsigned long long)p->bytes);
+    printf("%-40s %-9s %10s %9s  %s\n", "table", "action", "rows", "size", "why");
+    for (size_t i = 0; i < p->n; i++) {
+        const struct step *st = &p->steps[i];
+        printf("%-40s %-9s %10llu", st->name, actions[st->action],
+               (unsigned long long)(st->o ? st->o->rows : 0));
+        print_size(st->o ? st->o->bytes : 0);
+        if (st->action == ACTION_DELTA)
+            printf("  %s: %llu inserted, %llu updated, %llu deleted\n", st->why,
+                   (unsigned long long)st->diff.inserted, (unsigned long long)st->diff.updated,
+                   (unsigned long long)st->diff.deleted);
+        else
+            printf("  %s\n", st->why);
+    }
+    printf("%zu of %zu tables change, by %s: %llu rows,", p->changed, p->n,
+           p->swaps    ? "one swap"
+           : p->deltas ? "one transaction"
+                       : "nothing",
+           (unsigned long long)p->rows);
+    print_size(p->bytes);
+    printf("\n");
 }

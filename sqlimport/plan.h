@@ -2,52 +2,84 @@
 /*
  * plan: what one import does with each table, from the dump, the live database and the history.
  *
- * Tables that foreign keys connect are swapped together. One thread.
+ * One import is one commit: either every changed table gets the rows that differ, all in one
+ * transaction, or every changed table is staged and put in place by one RENAME. The first way is
+ * taken when all of them allow it and little changed; tables that foreign keys connect are swapped
+ * together. One thread.
  */
 #ifndef EEFS_SQLIMPORT_PLAN_H
 #define EEFS_SQLIMPORT_PLAN_H
 
+#include "sqlimport/diff.h"
 #include "sqlimport/dump.h"
 #include "sqlimport/history.h"
-#include "sqlimport/server.h"
+#include "sqlimport/live.h"
 
 enum action {
     ACTION_UNCHANGED,
-    ACTION_KEEP, /* on the keep-list and there already */
-    ACTION_SWAP, /* staged, then put in place of the live one */
-    ACTION_NEW,  /* staged, then put in place; nothing is there now */
+    ACTION_KEEP,  /* on the keep-list and there already */
+    ACTION_DELTA, /* only the rows that differ */
+    ACTION_SWAP,  /* staged, then put in place of the live one */
+    ACTION_NEW,   /* staged, then put in place; nothing is there now */
+    ACTION_DROP,  /* gone from the dump, imported earlier, and configured: dropped */
 };
 
 struct step {
-    struct object *o;
+    const struct object *o; /* NULL for DROP */
+    const char *name;
     enum action action;
     const char *why; /* literal, for people */
     bool live;       /* a live table of this name exists */
-    bool triggers;   /* the live table has triggers */
-    char mark[160];  /* creation, update and server start time of the live table; see history */
+    bool aside;      /* it has triggers, or is a view: it cannot leave its schema */
+    bool innodb;     /* it is an InnoDB table */
+    bool known;      /* past is filled */
+    struct past past;
+    char mark[MARK_CAP]; /* of the live table, now; see live.h */
+    struct shape shape;  /* of the dump's CREATE TABLE */
+    bool has_live_shape;
+    struct hash live_shape;
+    uint64_t live_auto; /* the live table's AUTO_INCREMENT */
+    struct diff diff;   /* of a DELTA */
 };
 
 struct plan {
     const struct dump *dump;
-    struct step *steps; /* tables only, in the order of the dump */
+    struct step *steps; /* tables only, in the order of the dump; those to DROP at the end */
     size_t n;
-    size_t changed;       /* SWAP and NEW */
-    uint64_t rows, bytes; /* of these */
+    size_t changed, deltas, swaps, drops; /* swaps: SWAP and NEW; changed: all of them */
+    uint64_t rows, bytes;                 /* to be written */
 };
 
-/* -EPERM: the plan is impossible (a kept or unknown table hangs on a changed one). */
-int plan_make(const struct dump *d, struct server *s, struct history *h, const char *database,
-              const struct strlist *keep, struct plan **ret, struct err *e);
+/* How far the marks and the row hashes of the last import are believed. */
+enum trust {
+    TRUST_HISTORY,
+    TRUST_LIVE, /* live rows are compared */
+    TRUST_NONE, /* no deltas: what is not surely unchanged is swapped */
+};
+
+struct plan_args {
+    const struct dump *dump;
+    int fd; /* of the dump */
+    struct server *server;
+    const char *defaults_file; /* for a second connection, which reads live tables */
+    struct history *history;
+    const char *database;
+    const char *rowset_dir;
+    const struct strlist *keep;
+    bool drop_missing;
+    int64_t drop_limit; /* per cent of the tables imported earlier */
+    enum trust trust;
+    const volatile int *stop;
+};
+
+/* -EPERM: the plan is impossible or forbidden, with a sentence; -EINTR: stopped; -ESTALE: the dump
+ * changes; else as of server.h. */
+int plan_make(const struct plan_args *a, struct plan **ret, struct err *e);
 void plan_free(struct plan *p);
 /* Prints a table for people to stdout. */
 void plan_print(const struct plan *p);
 
-/* Reads the marks of tables in `schema` into p's steps; `only_changed` leaves the others. The
- * second result is true when a change in the same second as now could hide behind a mark. */
-int plan_marks(struct plan *p, struct server *s, const char *schema, bool only_changed,
-               bool *ret_racy, struct err *e);
-
-/* True when the name matches a pattern of the keep-list. */
-bool plan_keeps(const struct strlist *keep, const char *name);
+bool step_is_swap(const struct step *st);
+struct step *plan_find(const struct plan *p, const char *name);
 
 #endif

@@ -65,7 +65,7 @@ static int prepare(struct server *s, struct err *e)
 int server_open(const char *defaults_file, struct server **ret, struct err *e)
 {
     struct server *s;
-    unsigned local = 0, timeout = 10;
+    unsigned local = 0, timeout = 10, patience = 900; /* seconds; no statement takes that long */
     int r;
 
     if (access(defaults_file, R_OK) < 0)
@@ -78,6 +78,8 @@ int server_open(const char *defaults_file, struct server **ret, struct err *e)
     mysql_options(s->my, MYSQL_READ_DEFAULT_FILE, defaults_file);
     mysql_options(s->my, MYSQL_READ_DEFAULT_GROUP, "eefs-sqlimport");
     mysql_options(s->my, MYSQL_OPT_CONNECT_TIMEOUT, &timeout);
+    mysql_options(s->my, MYSQL_OPT_READ_TIMEOUT, &patience);
+    mysql_options(s->my, MYSQL_OPT_WRITE_TIMEOUT, &patience);
     mysql_options(s->my, MYSQL_OPT_LOCAL_INFILE, &local);
     mysql_options(s->my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     if (!mysql_real_connect(s->my, NULL, NULL, NULL, NULL, 0, NULL, 0)) {
@@ -158,6 +160,28 @@ int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *f
     return r;
 }
 
+int server_stream(struct server *s, const char *sql, size_t len, MYSQL_RES **ret, struct err *e)
+{
+    MYSQL_RES *res;
+
+    if (mysql_real_query(s->my, sql, (unsigned long)len) != 0 || !(res = mysql_use_result(s->my)))
+        return failed(s, e);
+    *ret = res;
+    return 0;
+}
+
+int server_stream_end(struct server *s, struct err *e)
+{
+    return mysql_errno(s->my) ? failed(s, e) : 0;
+}
+
+void server_abandon(struct server *s, MYSQL_RES *res)
+{
+    mariadb_cancel(s->my);
+    mysql_free_result(res);
+    s->cut = true;
+}
+
 int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
 {
     MYSQL_RES *res;
@@ -188,6 +212,11 @@ int server_env(struct server *s, const struct env *v, int id, struct err *e)
     free(sql);
     s->env = r == 0 ? id : -1;
     return r;
+}
+
+bool server_is_mariadb(const struct server *s)
+{
+    return strstr(mysql_get_server_info(s->my), "MariaDB") != NULL;
 }
 
 static char *quoted(const char *text, char q)

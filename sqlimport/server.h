@@ -21,6 +21,7 @@ struct server {
     unsigned code;       /* the server's number of the last error */
     uint64_t packet_max; /* max_allowed_packet */
     int env;             /* setting made last by server_env, -1 for none */
+    bool cut;            /* by server_abandon() */
 };
 
 /* -ENOTCONN: not reachable or refuses connections (try again later); *ret untouched. */
@@ -37,11 +38,19 @@ int server_runf(struct server *s, struct err *e, const char *fmt, ...)
 /* A query with rows; caller frees *ret with mysql_free_result. */
 int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* A query whose rows are fetched one by one as they arrive (mysql_use_result). At their end
+ * server_stream_end() says whether all came; server_abandon() gives up before: the connection is
+ * cut and good for server_close() only. */
+int server_stream(struct server *s, const char *sql, size_t len, MYSQL_RES **ret, struct err *e);
+int server_stream_end(struct server *s, struct err *e);
+void server_abandon(struct server *s, MYSQL_RES *res);
 /* First column of the first row, malloc'd; NULL in *ret for no row or NULL. */
 int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Makes the settings `id` of the dump, when they are not already made. */
 int server_env(struct server *s, const struct env *v, int id, struct err *e);
+
+bool server_is_mariadb(const struct server *s);
 
 /* malloc'd `name` with backticks, and 'text' as a string literal. */
 char *server_name(const char *name);

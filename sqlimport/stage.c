@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "sqlimport/rows.h"
+#include "sqlimport/section.h"
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
-#include "sync/common/file.h"
 #include "sync/common/thread.h"
 
 #define CONNECTIONS_MAX 16
@@ -26,32 +26,41 @@ struct work {
     struct dump_fault fault;
 };
 
-int stage_empty(struct server *s, const char *schema, struct err *e)
+static int make_schema(struct server *s, const char *schema, struct err *e)
+{
+    char *name = server_name(schema), *text = server_text(schema), *there = NULL;
+    int r = server_value(s, &there, e,
+                         "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME=%s", text);
+
+    if (r == 0 && !there)
+        r = server_runf(s, e, "CREATE DATABASE IF NOT EXISTS %s", name);
+    if (r == -EACCES)
+        err_prefix(e, "grant CREATE on it, or make it by hand");
+    free(there);
+    free(name);
+    free(text);
+    return r;
+}
+
+int stage_empty(struct server *s, const char *schema, bool all, struct err *e)
 {
     char *name = server_name(schema), *text = server_text(schema);
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    int r = server_runf(s, e, "CREATE DATABASE IF NOT EXISTS %s", name);
+    int r = make_schema(s, schema, e);
 
-    if (r == -EACCES) { /* made beforehand by the administrator? */
-        char *there = NULL;
-        int r2 = server_value(s, &there, NULL,
-                              "SELECT 1 FROM information_schema.SCHEMATA WHERE "
-                              "SCHEMA_NAME=%s",
-                              text);
-        if (r2 == 0 && there)
-            r = 0;
-        free(there);
-    }
     if (r == 0)
         r = server_query(s, &res, e,
                          "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES "
-                         "WHERE TABLE_SCHEMA=%s AND TABLE_NAME<>'_eefs_state'",
-                         text);
+                         "WHERE TABLE_SCHEMA=%s%s",
+                         text, all ? "" : " AND TABLE_NAME NOT LIKE '\\_eefs\\_%'");
     while (r == 0 && (row = mysql_fetch_row(res))) {
         char *table = server_name(row[0]);
         r = server_runf(s, e, "DROP %s IF EXISTS %s.%s",
-                        strcmp(row[1], "SEQUENCE") == 0 ? "SEQUENCE" : "TABLE", name, table);
+                        strcmp(row[1], "SEQUENCE") == 0 ? "SEQUENCE"
+                        : strcmp(row[1], "VIEW") == 0   ? "VIEW"
+                                                        : "TABLE",
+                        name, table);
         free(table);
     }
     if (res)
@@ -113,98 +122,98 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
     return r;
 }
 
-static int fill_range(struct work *w, struct server *s, const struct object *o,
-                      const struct range *g, struct buf *b, struct rowhash *hs,
-                      struct dump_fault *fault, struct err *e)
-{
-    const struct env *env = w->a->plan->dump->env;
-    ssize_t got;
-    int r;
+/* A worker's hands. */
+struct filling {
+    struct work *w;
+    struct server *s;
+    const struct step *st;
+    struct section *section;
+    struct dump_fault fault;
+    struct err e;
+};
 
-    buf_clear(b);
-    buf_reserve(b, g->len);
-    got = file_pread(w->a->fd, b->data, g->len, g->offset);
-    if (got < 0)
-        return err_sys(e, (int)-got, "cannot read the dump");
-    if ((size_t)got != g->len)
-        return err_set(e, ESTALE, "the dump became shorter while it was imported");
-    rowhash_add(hs, env, g->env, b->data, g->len);
-    r = server_env(s, env, g->env, e);
-    if (r == 0)
-        r = g->len + PACKET_RESERVE > s->packet_max
-                ? run_split(s, b->data, g->len, env_mode_of(env, g->env), e)
-                : server_run(s, b->data, g->len, e);
+static int fill_range(struct filling *f, size_t i)
+{
+    const struct env *env = f->w->a->plan->dump->env;
+    const struct object *o = f->st->o;
+    const struct range *g = &o->ranges[i];
+    const char *text;
+    size_t len;
+    int r = section_load(f->section, i, &text, &len, &f->e);
+
     if (r < 0)
-        set_fault(fault, o, g->offset, g->line, b->data, g->len);
-    else
-        state_progress_add(w->a->state, g->rows, g->len);
+        return r;
+    r = server_env(f->s, env, g->env, &f->e);
+    if (r == 0)
+        r = len + PACKET_RESERVE > f->s->packet_max
+                ? run_split(f->s, text, len, env_mode_of(env, g->env), &f->e)
+                : server_run(f->s, text, len, &f->e);
+    if (r < 0) {
+        set_fault(&f->fault, o, g->offset, g->line, text, len);
+    } else {
+        section_note(f->section);
+        state_progress_add(f->w->a->state, g->rows, len);
+    }
     return r;
 }
 
-static int fill_table(struct work *w, struct server *s, const struct object *o, struct buf *b,
-                      struct dump_fault *fault, struct err *e)
+static int fill_table(struct filling *f)
 {
-    struct rowhash *hs = rowhash_new(&w->a->plan->dump->secret);
-    int r = server_env(s, w->a->plan->dump->env, o->env, e);
+    const struct object *o = f->st->o;
+    const struct stage_args *a = f->w->a;
+    int r = server_env(f->s, a->plan->dump->env, o->env, &f->e);
 
+    f->section = section_open(a->fd, a->plan->dump, o, &f->st->shape, a->rowset_dir);
     if (r == 0)
-        r = server_run(s, o->ddl, o->ddl_len, e);
+        r = server_run(f->s, o->ddl, o->ddl_len, &f->e);
     if (r < 0)
-        set_fault(fault, o, 0, o->line, o->ddl, o->ddl_len);
+        set_fault(&f->fault, o, 0, o->line, o->ddl, o->ddl_len);
     for (size_t i = 0; i < o->n_ranges && r == 0; i++) {
-        if (*w->a->stop)
-            r = err_set(e, EINTR, "stopped");
-        else
-            r = fill_range(w, s, o, &o->ranges[i], b, hs, fault, e);
+        r = *a->stop ? err_set(&f->e, EINTR, "stopped") : fill_range(f, i);
         if (i == 0)
             crash_point("import.staging");
     }
-    if (r == 0) {
-        struct hash got;
-        rowhash_end(hs, &got);
-        if (!hash_eq(&got, &o->rows_hash))
-            r = err_set(e, ESTALE, "the dump changed while it was imported");
-    }
-    rowhash_free(hs);
+    if (r == 0)
+        r = section_check(f->section, &f->e);
+    section_close(f->section);
+    if (r < 0)
+        err_prefix(&f->e, "cannot fill table '%.64s'", f->st->name);
     return r;
+}
+
+static const struct step *take(struct work *w)
+{
+    const struct step *st = NULL;
+
+    mutex_lock(&w->lock);
+    if (w->result == 0 && w->next < w->n)
+        st = w->queue[w->next++];
+    mutex_unlock(&w->lock);
+    return st;
 }
 
 static void *worker(void *arg)
 {
+    struct filling f = {.w = arg};
     struct work *w = arg;
-    struct server *s = NULL;
-    struct buf b = BUF_INIT;
-    struct err e = {0};
-    struct dump_fault fault = {0};
     char *schema = server_name(w->a->schema);
     int r;
 
     mysql_thread_init();
-    r = server_open(w->a->defaults_file, &s, &e);
+    r = server_open(w->a->defaults_file, &f.s, &f.e);
     if (r == 0)
-        r = server_runf(s, &e, "USE %s", schema);
-    while (r == 0) {
-        const struct step *st = NULL;
-        mutex_lock(&w->lock);
-        if (w->result == 0 && w->next < w->n)
-            st = w->queue[w->next++];
-        mutex_unlock(&w->lock);
-        if (!st)
-            break;
-        r = fill_table(w, s, st->o, &b, &fault, &e);
-        if (r < 0)
-            err_prefix(&e, "cannot fill table '%.64s'", st->o->name);
-    }
+        r = server_runf(f.s, &f.e, "USE %s", schema);
+    while (r == 0 && (f.st = take(w)))
+        r = fill_table(&f);
     mutex_lock(&w->lock);
     if (r < 0 && w->result == 0) {
         w->result = r;
-        w->err = e;
-        w->fault = fault;
-        w->code = s ? s->code : 0;
+        w->err = f.e;
+        w->fault = f.fault;
+        w->code = f.s ? f.s->code : 0;
     }
     mutex_unlock(&w->lock);
-    server_close(s);
-    buf_release(&b);
+    server_close(f.s);
     free(schema);
     mysql_thread_end();
     return NULL;
@@ -226,7 +235,7 @@ int stage_run(const struct stage_args *a, struct dump_fault *fault, unsigned *co
     mutex_init(&w.lock);
     w.queue = xcalloc(a->plan->n + 1, sizeof(*w.queue));
     for (size_t i = 0; i < a->plan->n; i++)
-        if (a->plan->steps[i].action == ACTION_SWAP || a->plan->steps[i].action == ACTION_NEW)
+        if (step_is_swap(&a->plan->steps[i]))
             w.queue[w.n++] = &a->plan->steps[i];
     qsort(w.queue, w.n, sizeof(*w.queue), larger_first);
     if (want > CONNECTIONS_MAX)

@@ -11,14 +11,16 @@
 struct stage_args {
     const struct plan *plan;
     const char *defaults_file, *schema;
+    const char *rowset_dir;
     int fd; /* the dump */
     int connections;
     struct state *state;      /* progress */
     const volatile int *stop; /* nonzero: give up with -EINTR */
 };
 
-/* Creates the schema when missing and drops every table in it but _eefs_state. */
-int stage_empty(struct server *s, const char *schema, struct err *e);
+/* Creates the schema when missing and drops every table in it, of those with the importer's own
+ * names (_eefs_…) only what `all` says. */
+int stage_empty(struct server *s, const char *schema, bool all, struct err *e);
 
 /* Fills the tables. On failure *fault names table, offset and excerpt, *code the server's number.
  * -ESTALE: the dump's bytes are not those that were read before. */

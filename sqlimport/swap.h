@@ -2,34 +2,29 @@
 /*
  * swap: the one statement by which staged tables become the live ones, and what follows it.
  *
- * A row with a random token travels in the same RENAME: after a lost connection swap_is_done()
- * tells whether it happened.
+ * What it will rename is written down first, in the staging schema. Servers before MariaDB 10.6
+ * and MySQL 8 may crash in the middle of it; swap_recover() then finds out and does the rest.
  */
 #ifndef EEFS_SQLIMPORT_SWAP_H
 #define EEFS_SQLIMPORT_SWAP_H
 
+#include "sqlimport/commit.h"
 #include "sqlimport/plan.h"
 
 struct swap {
     const struct plan *plan;
     const char *database, *stage, *old;
-    char token[33];
+    const struct commit *commit;
 };
 
-/* Writes the state row into the staging schema. */
-int swap_prepare(struct swap *w, struct server *s, struct err *e);
-/* One try of the RENAME with a lock wait of 1 s; -EAGAIN: a table was in use. */
-int swap_try(struct swap *w, struct server *s, struct err *e);
-/* 1: the RENAME with this token happened, 0: not. */
-int swap_is_done(struct swap *w, struct server *s, struct err *e);
-/* Drops tables that were set aside within the live database (their triggers go with them). */
+/* Writes down what will be renamed, and the commit's table. */
+int swap_prepare(const struct swap *w, struct server *s, struct err *e);
+/* One try of the RENAME; -EAGAIN: a table was in use; -ENOTCONN: the outcome
+ * is unknown, see commit_is_done(). */
+int swap_try(const struct swap *w, struct server *s, struct err *e);
+/* Before anything else of an import: ends a RENAME that a crash left half done. 1: it did. */
+int swap_recover(const char *stage, struct server *s, struct err *e);
+/* Drops what was set aside within the live database (triggers go with their tables). */
 int swap_clean(struct server *s, const char *database, struct err *e);
-
-/*
- * Makes views, triggers, routines and events that differ from the last import or whose table was
- * swapped. *ret_n counts them.
- */
-int swap_others(struct swap *w, struct server *s, struct history *h, int64_t *ret_n,
-                struct dump_fault *fault, struct err *e);
 
 #endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/delta.h"
+
+#include <errno.h>
+#include <mysqld_error.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sqlimport/section.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+
+#define KEYS_AT_ONCE 200
+#define TEXT_AT_ONCE ((size_t)512 * 1024)
+
+/* One table of a try. */
+struct table {
+    const struct plan *p;
+    const struct step *st;
+    const char *database;
+    int fd;
+    struct server *s;
+    struct section *section; /* knows the columns */
+    const struct strlist *columns;
+    int env;
+    struct token_mode mode;
+};
+
+/* "(`id`=1) OR (`id`=2)" for the old rows from *i on, as many as go at once. */
+static void put_keys(const struct table *t, struct buf *b, size_t *i)
+{
+    size_t end = *i + KEYS_AT_ONCE;
+    size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
+    size_t from = *i;
+
+    for (; *i < t->st->diff.n_old && *i < end && (*i == from || b->len < limit); ++*i) {
+        if (*i > from)
+            buf_puts(b, " OR ");
+        row_key_condition(b, &t->st->diff.old_rows[*i].id, &t->st->shape.key, t->mode);
+    }
+}
+
+/* The rows between two places of the list of old ones, by key. */
+static const struct row_id *find_old(const struct table *t, size_t from, size_t to,
+                                     const struct row_id *id)
+{
+    for (size_t i = from; i < to; i++)
+        if (row_key_compare(&t->st->diff.old_rows[i].id, id) == 0)
+            return &t->st->diff.old_rows[i].id;
+    return NULL;
+}
+
+/* Locks the old rows and sees that they are what they were thought to be. */
+static int check_old(const struct table *t, size_t from, size_t to, const char *keys, struct err *e)
+{
+    struct live_rows *rows;
+    struct row_id id;
+    size_t n = 0;
+    int r = live_rows_open(t->s, t->database, t->st->name, t->columns, &t->st->shape.key, keys,
+                           &rows, e);
+
+    if (r < 0)
+        return r;
+    while ((r = live_rows_next(rows, &id, NULL, e)) == 1) {
+        const struct row_id *old = find_old(t, from, to, &id);
+        if (old && memcmp(old->hash, id.hash, ROW_HASH_BYTES) == 0)
+            n++;
+    }
+    live_rows_close(rows);
+    if (r == 0 && n != to - from)
+        r = err_set(e, EBADMSG, "%zu of %zu rows of '%.64s' are not as expected", to - from - n,
+                    to - from, t->st->name);
+    return r;
+}
+
+static int delete_old(const struct table *t, struct err *e)
+{
+    char *db = server_name(t->database), *name = server_name(t->st->name);
+    struct buf keys = BUF_INIT;
+    int r = 0;
+
+    for (size_t i = 0; i < t->st->diff.n_old && r == 0;) {
+        size_t from = i;
+        buf_clear(&keys);
+        put_keys(t, &keys, &i);
+        r = check_old(t, from, i, keys.data, e);
+        if (r == 0)
+            r = server_runf(t->s, e, "DELETE FROM %s.%s WHERE %s", db, name, keys.data);
+    }
+    buf_release(&keys);
+    free(db);
+    free(name);
+    return r;
+}
+
+/* Appends the row's text, after a look whether the dump still holds it there. */
+static int put_row(const struct table *t, const struct new_row *row, struct row_maker *maker,
+                   struct buf *b, struct err *e)
+{
+    size_t at = b->len;
+    off_t offset = t->st->o->ranges[row->place.range].offset + row->place.offset;
+    struct values v;
+    struct row_id id;
+    ssize_t got;
+    bool same;
+
+    buf_reserve(b, row->place.len);
+    got = file_pread(t->fd, b->data + at, row->place.len, offset);
+    if (got < 0)
+        return err_sys(e, (int)-got, "cannot read the dump");
+    values_init_bare(&v, b->data + at, (size_t)got, t->mode);
+    same = values_next(&v) == 1 && row_maker_make(maker, v.v, v.n, &id) == 0 &&
+           memcmp(id.hash, row->hash, ROW_HASH_BYTES) == 0;
+    values_release(&v);
+    if (!same)
+        return err_set(e, ESTALE, "the dump changed while it was imported");
+    b->len = at + row->place.len;
+    b->data[b->len] = '\0';
+    return 0;
+}
+
+static void put_head(const struct table *t, struct buf *b)
+{
+    char *db = server_name(t->database), *name = server_name(t->st->name);
+
+    buf_printf(b, "INSERT INTO %s.%s (", db, name);
+    for (size_t i = 0; i < t->columns->n; i++) {
+        char *column = server_name(t->columns->v[i]);
+        buf_printf(b, "%s%s", i ? "," : "", column);
+        free(column);
+    }
+    buf_puts(b, ") VALUES ");
+    free(db);
+    free(name);
+}
+
+static int insert_new(const struct table *t, struct err *e)
+{
+    size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
+    const struct diff *d = &t->st->diff;
+    struct row_maker *maker = row_maker_new(NULL, 0);
+    struct buf b = BUF_INIT;
+    size_t head;
+    int r = 0;
+
+    put_head(t, &b);
+    head = b.len;
+    for (size_t i = 0; i < d->n_new && r == 0; i++) {
+        if (b.len > head)
+            buf_putc(&b, ',');
+        r = put_row(t, &d->new_rows[i], maker, &b, e);
+        if (r == 0 && (b.len >= limit || i + 1 == d->n_new)) {
+            r = server_run(t->s, b.data, b.len, e);
+            b.len = head;
+        }
+    }
+    buf_release(&b);
+    row_maker_free(maker);
+    return r;
+}
+
+static int change_table(const struct plan *p, const struct step *st, const char *database, int fd,
+                        struct server *s, struct err *e)
+{
+    struct table t = {.p = p, .st = st, .database = database, .fd = fd, .s = s};
+    int r;
+
+    t.env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
+    t.mode = env_mode_of(p->dump->env, t.env);
+    t.section = section_open(fd, p->dump, st->o, &st->shape, NULL);
+    r = section_columns(t.section, &t.columns, e) ? server_env(s, p->dump->env, t.env, e) : -EPROTO;
+    if (r == 0)
+        r = delete_old(&t, e);
+    crash_point("import.delta");
+    if (r == 0)
+        r = insert_new(&t, e);
+    section_close(t.section);
+    if (r < 0)
+        err_prefix(e, "cannot change rows of '%.64s'", st->name);
+    return r;
+}
+
+int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
+              const struct commit *c, struct err *e)
+{
+    int r = server_runf(s, e, "START TRANSACTION");
+
+    for (size_t i = 0; i < p->n && r == 0; i++)
+        if (p->steps[i].action == ACTION_DELTA)
+            r = change_table(p, &p->steps[i], database, fd, s, e);
+    if (r == 0)
+        r = commit_write_row(c, s, e);
+    crash_point("import.commit");
+    if (r == 0)
+        r = server_runf(s, e, "COMMIT");
+    else if (r != -ENOTCONN)
+        (void)server_runf(s, NULL, "ROLLBACK");
+    crash_point("import.committed");
+    if (r == -EREMOTEIO && s->code == ER_DUP_ENTRY)
+        r = -EBADMSG;
+    return r;
+}
+
+int delta_counters(struct plan *p, const char *database, struct server *s, size_t *ret_n,
+                   struct err *e)
+{
+    char *db = server_name(database);
+    int r = 0;
+
+    *ret_n = 0;
+    for (size_t i = 0; i < p->n && r == 0; i++) {
+        struct step *st = &p->steps[i];
+        struct shape now;
+        char *name;
+
+        /* What was found unchanged by its mark was brought to the dump's before. */
+        if (!st->has_live_shape || step_is_swap(st) || !st->innodb || !st->shape.auto_increment ||
+            (st->action == ACTION_UNCHANGED && st->live_auto == st->shape.auto_increment))
+            continue;
+        r = live_shape(s, database, st->name, &now, e);
+        if (r < 0)
+            break;
+        if (now.auto_increment != st->shape.auto_increment) {
+            name = server_name(st->name);
+            r = server_runf(s, e, "ALTER TABLE %s.%s AUTO_INCREMENT=%llu", db, name,
+                            (unsigned long long)st->shape.auto_increment);
+            free(name);
+            ++*ret_n;
+        }
+        shape_release(&now);
+    }
+    free(db);
+    return r;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * delta: writes the rows that differ into the live tables, all of them in one transaction.
+ *
+ * Rows that go or change are locked and compared first with what they were thought to be; then all
+ * are deleted and the new ones inserted, so that values of unique keys may trade places. One
+ * thread.
+ */
+#ifndef EEFS_SQLIMPORT_DELTA_H
+#define EEFS_SQLIMPORT_DELTA_H
+
+#include "sqlimport/commit.h"
+#include "sqlimport/plan.h"
+
+/*
+ * One try. 0: committed. -EAGAIN: a row or table was in use; -EBADMSG: live
+ * rows are not what the plan was made from; -ESTALE: the dump is not; -ENOTCONN: the outcome is
+ * unknown, see commit_is_done(). But for that nothing is changed on failure.
+ */
+int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
+              const struct commit *c, struct err *e);
+
+/* Brings the tables' AUTO_INCREMENT to the dump's, where it is another. *ret_n counts them. */
+int delta_counters(struct plan *p, const char *database, struct server *s, size_t *ret_n,
+                   struct err *e);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live: what the server says of the tables of one schema, and their rows.
+ *
+ * A table's mark is its creation and update time as the server tells them. As long as it stays the
+ * same, nobody changed the table. It is empty (void: cannot tell) when the server gives no update
+ * time, as after its restart, and when a later change within the same second could hide behind it.
+ * One thread.
+ */
+#ifndef EEFS_SQLIMPORT_LIVE_H
+#define EEFS_SQLIMPORT_LIVE_H
+
+#include "sqlimport/diff.h"
+#include "sqlimport/server.h"
+#include "sqlimport/shape.h"
+
+#define MARK_CAP 64
+
+struct live_table {
+    char *name;
+    char mark[MARK_CAP];
+    bool triggers;
+    bool sequence;
+    bool view;
+};
+
+struct live {
+    struct live_table *v; /* by name */
+    size_t n;
+};
+
+/* Tables, sequences and views of the schema. Caller releases *ret, also after an error. */
+int live_read(struct server *s, const char *schema, struct live *ret, struct err *e);
+void live_release(struct live *l);
+struct live_table *live_find(const struct live *l, const char *name);
+
+/* The table's shape by SHOW CREATE TABLE; caller releases *ret, after success only. */
+int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,
+               struct err *e);
+
+/*
+ * Reads all rows of a table through the connection, which can do nothing else until the end and is
+ * of no use after an early close. Rows come in the order of the primary key, values in the order
+ * of `columns`.
+ */
+struct live_rows;
+int live_rows_open(struct server *s, const char *schema, const char *table,
+                   const struct strlist *columns, const struct strlist *key, const char *condition,
+                   struct live_rows **ret, struct err *e);
+/* A row_source. */
+int live_rows_next(void *rows, struct row_id *id, struct row_place *place, struct err *e);
+void live_rows_close(struct live_rows *r);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/others.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+
+static bool table_swapped(const struct plan *p, const char *table)
+{
+    const struct step *st = plan_find(p, table);
+
+    return st && step_is_swap(st);
+}
+
+static bool is_there(struct server *s, const char *database, const struct object *o)
+{
+    static const char *const queries[] = {
+        [OBJECT_VIEW] = "SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA=%s AND "
+                        "TABLE_NAME=%s",
+        [OBJECT_TRIGGER] = "SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA=%s AND "
+                           "TRIGGER_NAME=%s",
+        [OBJECT_FUNCTION] = "SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA=%s AND "
+                            "ROUTINE_NAME=%s AND ROUTINE_TYPE='FUNCTION'",
+        [OBJECT_PROCEDURE] = "SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA=%s "
+                             "AND ROUTINE_NAME=%s AND ROUTINE_TYPE='PROCEDURE'",
+        [OBJECT_EVENT] = "SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA=%s AND "
+                         "EVENT_NAME=%s",
+    };
+    char *schema = server_text(database), *name = server_text(o->name), *there = NULL;
+    const char *query = queries[o->kind];
+    const char *second = strstr(strstr(query, "%s") + 2, "%s");
+    const char *first = strstr(query, "%s");
+    bool found;
+
+    (void)server_value(s, &there, NULL, "%.*s%s%.*s%s%s", (int)(first - query), query, schema,
+                       (int)(second - first - 2), first + 2, name, second + 2);
+    found = there != NULL;
+    free(there);
+    free(schema);
+    free(name);
+    return found;
+}
+
+/* "OR REPLACE" behind CREATE: what is replaced is never missing for a moment. */
+static int replace(struct server *s, const struct object *o, struct token_mode mode, struct err *e)
+{
+    struct buf b = BUF_INIT;
+    struct lexer l;
+    struct token t;
+    const char *rest;
+    int r;
+
+    lexer_init(&l, o->ddl, o->ddl_len, mode);
+    lexer_next(&l, &t); /* CREATE */
+    rest = l.p;
+    buf_append(&b, o->ddl, (size_t)(rest - o->ddl));
+    lexer_next(&l, &t);
+    if (!token_is(&t, "OR"))
+        buf_puts(&b, " OR REPLACE ");
+    buf_append(&b, rest, (size_t)(o->ddl + o->ddl_len - rest));
+    r = server_run(s, b.data, b.len, e);
+    buf_release(&b);
+    return r;
+}
+
+/* MySQL replaces views only. */
+static int make_one(const struct others *w, struct server *s, const struct object *o, struct err *e)
+{
+    const struct env *env = w->plan->dump->env;
+    bool can_replace = o->kind == OBJECT_VIEW || server_is_mariadb(s);
+    char *name = server_name(o->name);
+    int r = server_env(s, env, o->env, e);
+
+    if (r == 0 && !can_replace)
+        r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(o->kind), name);
+    if (r == 0)
+        r = can_replace ? replace(s, o, env_mode_of(env, o->env), e)
+                        : server_run(s, o->ddl, o->ddl_len, e);
+    free(name);
+    return r;
+}
+
+/* --- what is gone from the dump --- */
+
+struct gone {
+    const struct others *w;
+    enum object_kind kind;
+    struct strlist names;
+};
+
+static int note_gone(void *arg, const char *name, const struct past *past)
+{
+    struct gone *g = arg;
+
+    (void)past;
+    if (!dump_find(g->w->plan->dump, g->kind, name))
+        strlist_add(&g->names, name);
+    return 0;
+}
+
+static int drop_gone(const struct others *w, struct server *s, enum object_kind kind, struct err *e)
+{
+    struct gone g = {.w = w, .kind = kind};
+    int r = history_each(w->history, object_kind_name(kind), note_gone, &g, e);
+
+    for (size_t i = 0; i < g.names.n && r == 0; i++) {
+        char *name = server_name(g.names.v[i]);
+        r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
+        free(name);
+        if (r == 0 && history_forget(w->history, object_kind_name(kind), g.names.v[i]) < 0)
+            r = err_set(e, EIO, "cannot write the import history");
+    }
+    strlist_release(&g.names);
+    return r;
+}
+
+static int drop_all_gone(const struct others *w, struct server *s, struct err *e)
+{
+    static const enum object_kind kinds[] = {OBJECT_VIEW, OBJECT_FUNCTION, OBJECT_PROCEDURE,
+                                             OBJECT_EVENT};
+    int r = drop_gone(w, s, OBJECT_TRIGGER, e);
+
+    for (size_t i = 0; w->drop_missing && i < sizeof(kinds) / sizeof(*kinds) && r == 0; i++)
+        r = drop_gone(w, s, kinds[i], e);
+    return r;
+}
+
+/* --- all --- */
+
+static bool differs(const struct others *w, struct server *s, const struct object *o)
+{
+    struct past past;
+
+    return (o->table && table_swapped(w->plan, o->table)) ||
+           !history_object(w->history, object_kind_name(o->kind), o->name, &past) ||
+           !hash_eq(&past.hash, &o->hash) || !is_there(s, w->database, o);
+}
+
+/* Triggers of one table run in the order in which they were made: all of them are made again. */
+static bool shares_table(struct object *const *todo, size_t n, const struct object *o)
+{
+    for (size_t i = 0; i < n; i++)
+        if (o->table && todo[i]->table && strcmp(o->table, todo[i]->table) == 0)
+            return true;
+    return false;
+}
+
+static size_t choose(const struct others *w, struct server *s, struct object **todo)
+{
+    const struct dump *d = w->plan->dump;
+    bool *wanted = xcalloc(d->n + 1, sizeof(*wanted));
+    size_t n = 0, all = 0;
+
+    for (size_t i = 0; i < d->n; i++)
+        if (!object_is_table(d->objects[i]) && (wanted[i] = differs(w, s, d->objects[i])))
+            todo[n++] = d->objects[i];
+    for (size_t i = 0; i < d->n; i++)
+        wanted[i] = wanted[i] || shares_table(todo, n, d->objects[i]);
+    for (size_t i = 0; i < d->n; i++)
+        if (wanted[i])
+            todo[all++] = d->objects[i];
+    free(wanted);
+    return all;
+}
+
+static void set_fault(struct dump_fault *fault, const struct object *o)
+{
+    snprintf(fault->table, sizeof(fault->table), "%s", o->name);
+    fault->line = o->line;
+    dump_excerpt(fault->excerpt, sizeof(fault->excerpt), o->ddl, o->ddl_len);
+}
+
+/* One round over what is left: 1 when it makes sense to go on, 0 all is made. */
+static int make_round(const struct others *w, struct server *s, struct object **todo, size_t *n,
+                      struct dump_fault *fault, struct err *e)
+{
+    size_t left = 0;
+    bool busy = false;
+
+    for (size_t i = 0; i < *n; i++) {
+        int r = make_one(w, s, todo[i], e);
+        if (r == -ENOTCONN)
+            return r;
+        if (r == 0)
+            continue;
+        busy = busy || r == -EAGAIN;
+        set_fault(fault, todo[i]);
+        todo[left++] = todo[i];
+    }
+    if (left > 0 && left == *n && !(busy && patience_again(w->patience)))
+        return err_prefix(e, "the tables are imported, but '%.64s' cannot be made", fault->table);
+    *n = left;
+    return left > 0;
+}
+
+int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
+                struct err *e)
+{
+    struct object **todo = xcalloc(w->plan->dump->n + 1, sizeof(*todo));
+    char *database = server_name(w->database);
+    size_t n = 0;
+    int r = server_runf(s, e, "USE %s", database);
+
+    if (r == 0)
+        r = drop_all_gone(w, s, e);
+    if (r == 0) {
+        n = choose(w, s, todo);
+        *ret_n = (int64_t)n;
+    }
+    /* Views may need views and functions that come later: as long as a round makes one, go on. */
+    while (r == 0 && n > 0 && (r = make_round(w, s, todo, &n, fault, e)) == 1)
+        r = 0;
+    if (r == 0)
+        memset(fault, 0, sizeof(*fault));
+    free(todo);
+    free(database);
+    return r;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * others: views, triggers, routines and events, which are made after the tables are committed.
+ */
+#ifndef EEFS_SQLIMPORT_OTHERS_H
+#define EEFS_SQLIMPORT_OTHERS_H
+
+#include "sqlimport/patience.h"
+#include "sqlimport/plan.h"
+
+struct others {
+    const struct plan *plan;
+    const char *database;
+    struct history *history;
+    struct patience *patience; /* with tables in use */
+    bool drop_missing; /* drop views, routines and events that are gone from the dump, too */
+};
+
+/*
+ * Makes those that differ from the last import or whose table was swapped, and drops triggers that
+ * are gone from the dump. *ret_n counts them. On failure *fault says which one cannot be made.
+ */
+int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
+                struct err *e);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/patience.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sqlimport/dump.h"
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+
+#define PAUSE_FIRST_MS 50
+#define PAUSE_MAX_MS   4000
+#define SLICE_MS       20
+#define SHOWN          3
+
+void patience_init(struct patience *w, int64_t patience_ms, const volatile int *stop)
+{
+    w->until_ms = clock_mono_ms() + patience_ms;
+    w->pause_ms = PAUSE_FIRST_MS;
+    w->tries = 0;
+    w->stop = stop;
+}
+
+bool patience_again(struct patience *w)
+{
+    uint16_t random;
+    int64_t end;
+
+    file_random(&random, sizeof(random));
+    end = clock_mono_ms() + w->pause_ms / 2 + w->pause_ms * random / UINT16_MAX;
+    w->pause_ms = w->pause_ms * 2 < PAUSE_MAX_MS ? w->pause_ms * 2 : PAUSE_MAX_MS;
+    w->tries++;
+    while (!*w->stop && clock_mono_ms() < end)
+        usleep(SLICE_MS * 1000);
+    return !*w->stop && clock_mono_ms() < w->until_ms;
+}
+
+/*
+ * Which connection holds a lock is told by plugins that are rarely there, so all that could are
+ * listed: those in a transaction or statement on the database, the longest first.
+ */
+char *patience_blockers(struct server *s, const char *database)
+{
+    char *text = server_text(database);
+    struct buf b = BUF_INIT;
+    MYSQL_RES *res;
+    MYSQL_ROW row;
+    int r = server_query(s, &res, NULL,
+                         "SELECT p.ID, p.USER, p.HOST, p.TIME, IFNULL(LEFT(p.INFO, 80), p.COMMAND)"
+                         " FROM information_schema.PROCESSLIST p WHERE p.ID<>CONNECTION_ID() AND"
+                         " p.DB=%s ORDER BY p.COMMAND='Sleep', p.TIME DESC LIMIT %d",
+                         text, SHOWN);
+
+    free(text);
+    while (r == 0 && (row = mysql_fetch_row(res))) {
+        char info[100];
+        dump_excerpt(info, sizeof(info), row[4], strlen(row[4]));
+        buf_printf(&b, "%sconnection %s of %s@%s, for %s s: %s", b.len ? "; " : "", row[0], row[1],
+                   row[2], row[3], info);
+    }
+    if (r == 0)
+        mysql_free_result(res);
+    if (b.len == 0)
+        buf_puts(&b, "no connection that this account sees (grant it PROCESS to see all)");
+    return buf_detach(&b);
+}

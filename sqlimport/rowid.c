@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/rowid.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_PART_MAX 4096 /* bytes of one key column; InnoDB's longest key has 3072 */
+
+struct row_maker {
+    int *positions;
+    size_t n;
+    struct buf key, body;
+    struct hash_stream *hash;
+};
+
+struct row_maker *row_maker_new(const int *positions, size_t n)
+{
+    struct row_maker *m = xcalloc(1, sizeof(*m));
+
+    m->n = n < ROW_KEY_MAX ? n : ROW_KEY_MAX;
+    m->positions = xcalloc(m->n + 1, sizeof(*m->positions));
+    for (size_t i = 0; i < m->n; i++)
+        m->positions[i] = positions[i];
+    m->hash = hash_stream_new();
+    return m;
+}
+
+void row_maker_free(struct row_maker *m)
+{
+    if (!m)
+        return;
+    free(m->positions);
+    buf_release(&m->key);
+    buf_release(&m->body);
+    hash_stream_free(m->hash);
+    free(m);
+}
+
+static int make_key(struct row_maker *m, const struct value *values, size_t n)
+{
+    buf_clear(&m->key);
+    for (size_t i = 0; i < m->n; i++) {
+        int at = m->positions[i];
+        if (at < 0 || (size_t)at >= n || values[at].kind == VALUE_NULL ||
+            values[at].len > KEY_PART_MAX)
+            return -EPROTO;
+        buf_putc(&m->key, (char)values[at].kind);
+    }
+    for (size_t i = 0; i < m->n; i++) {
+        const struct value *v = &values[m->positions[i]];
+        buf_putc(&m->key, (char)(v->len >> 8));
+        buf_putc(&m->key, (char)v->len);
+        buf_append(&m->key, v->p, v->len);
+    }
+    return 0;
+}
+
+int row_maker_make(struct row_maker *m, const struct value *values, size_t n, struct row_id *ret)
+{
+    struct hash h;
+    int r = make_key(m, values, n);
+
+    if (r < 0)
+        return r;
+    buf_clear(&m->body);
+    for (size_t i = 0; i < n; i++) {
+        const struct value *v = &values[i];
+        unsigned char head[5] = {v->kind != VALUE_NULL, (unsigned char)(v->len >> 24),
+                                 (unsigned char)(v->len >> 16), (unsigned char)(v->len >> 8),
+                                 (unsigned char)v->len};
+        buf_append(&m->body, head, sizeof(head));
+        buf_append(&m->body, v->p, v->len);
+    }
+    hash_stream_add(m->hash, m->body.data, m->body.len);
+    hash_stream_end(m->hash, &h);
+    memcpy(ret->hash, h.b, ROW_HASH_BYTES);
+    if (m->n == 0) { /* no key: the row itself */
+        buf_append(&m->key, h.b, ROW_HASH_BYTES);
+    }
+    ret->key = (const unsigned char *)m->key.data;
+    ret->key_len = m->key.len;
+    ret->n_key = m->n;
+    return 0;
+}
+
+int row_key_compare(const struct row_id *a, const struct row_id *b)
+{
+    size_t x = a->key_len - a->n_key, y = b->key_len - b->n_key;
+    int r = memcmp(a->key + a->n_key, b->key + b->n_key, x < y ? x : y);
+
+    return r ? r : x < y ? -1 : x > y;
+}
+
+static void put_text(struct buf *out, const char *p, size_t len, struct token_mode mode)
+{
+    buf_putc(out, '\'');
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] == '\'' || (p[i] == '\\' && !mode.no_backslash_escapes))
+            buf_putc(out, p[i]);
+        buf_putc(out, p[i]);
+    }
+    buf_putc(out, '\'');
+}
+
+static void put_hex(struct buf *out, const char *p, size_t len)
+{
+    if (len == 0) {
+        buf_puts(out, "''");
+        return;
+    }
+    buf_puts(out, "0x");
+    for (size_t i = 0; i < len; i++)
+        buf_printf(out, "%02x", (unsigned char)p[i]);
+}
+
+void row_key_condition(struct buf *out, const struct row_id *id, const struct strlist *columns,
+                       struct token_mode mode)
+{
+    const unsigned char *p = id->key + id->n_key;
+
+    for (size_t i = 0; i < id->n_key; i++) {
+        size_t len = (size_t)p[0] << 8 | p[1];
+        const char *bytes = (const char *)p + 2;
+
+        buf_puts(out, i ? " AND `" : "(`");
+        for (const char *c = columns->v[i]; *c; c++) {
+            if (*c == '`')
+                buf_putc(out, '`');
+            buf_putc(out, *c);
+        }
+        buf_puts(out, "`=");
+        if (id->key[i] == VALUE_NUMBER)
+            buf_append(out, bytes, len);
+        else if (id->key[i] == VALUE_BINARY)
+            put_hex(out, bytes, len);
+        else
+            put_text(out, bytes, len, mode);
+        p += 2 + len;
+    }
+    buf_putc(out, ')');
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rowid: what identifies a row, and what tells whether it changed.
+ *
+ * Made of the row's values in bytes, so that the same row gives the same whether it was read from a
+ * dump or fetched from a live table. Pure; one thread per object.
+ */
+#ifndef EEFS_SQLIMPORT_ROWID_H
+#define EEFS_SQLIMPORT_ROWID_H
+
+#include "sqlimport/values.h"
+#include "sync/common/hash.h"
+#include "sync/common/opt.h"
+
+#define ROW_HASH_BYTES 16
+#define ROW_KEY_MAX    16 /* columns of a primary key; InnoDB allows as many */
+
+/*
+ * `key` holds for each column of the primary key its kind (a byte), then for each its length
+ * (16 bits, big endian) and bytes; two keys are equal when all behind the kinds is. Without a
+ * primary key it is the hash. Belongs to who made it.
+ */
+struct row_id {
+    const unsigned char *key;
+    size_t key_len;
+    size_t n_key; /* columns */
+    uint8_t hash[ROW_HASH_BYTES];
+};
+
+struct row_maker;
+
+/* positions[i]: which value of a row is the i-th column of its key; n may be 0. */
+struct row_maker *row_maker_new(const int *positions, size_t n);
+void row_maker_free(struct row_maker *m);
+/* 0, or -EPROTO: the key has a NULL, is too long or is not there. *ret is valid until the next. */
+int row_maker_make(struct row_maker *m, const struct value *values, size_t n, struct row_id *ret);
+
+/* Compares keys; like memcmp(3). */
+int row_key_compare(const struct row_id *a, const struct row_id *b);
+/* Appends "(`a`=1 AND `b`='x')" for a key whose columns are `columns`. */
+void row_key_condition(struct buf *out, const struct row_id *id, const struct strlist *columns,
+                       struct token_mode mode);
+
+#endif

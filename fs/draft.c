@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "fs/notify.h"
+#include "fs/ops.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
@@ -206,16 +207,44 @@ void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg)
     nodes_unlock(fs->nodes);
 }
 
-void draft_done(struct fs *fs, struct node *n, int result)
+void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, int result)
 {
     nodes_lock(fs->nodes);
     n->draft->writing--;
     if (result >= 0) {
         n->draft->dirty = true;
         n->draft->mtime = clock_wall_ns();
+        if (h)
+            h->wrote = h->ever = true;
+        if (h && emptied)
+            n->draft->rewriter = h;
     }
     nodes_wake(fs->nodes);
     nodes_unlock(fs->nodes);
+}
+
+bool draft_flush(struct fs *fs, struct handle *h, bool fsync, int64_t *opid)
+{
+    struct node *n = h->node;
+    struct draft *d;
+    bool publish;
+
+    nodes_lock(fs->nodes);
+    d = n->draft;
+    publish = draft_unpublished_locked(n) && n->parent && (h->wrote || fsync || d->busy) &&
+              (!d->rewriter || d->rewriter == h);
+    if (d && d->rewriter == h)
+        d->rewriter = NULL;
+    h->wrote = false;
+    *opid = h->ever || fsync ? n->opid : 0;
+    nodes_unlock(fs->nodes);
+    return publish;
+}
+
+void draft_leave_locked(struct node *n, const struct handle *h)
+{
+    if (n->draft && n->draft->rewriter == h)
+        n->draft->rewriter = NULL;
 }
 
 int draft_create(struct fs *fs, struct node *n)
@@ -223,7 +252,7 @@ int draft_create(struct fs *fs, struct node *n)
     int r = draft_try(fs, n, true);
 
     if (r == 1) {
-        draft_done(fs, n, 0);
+        draft_done(fs, n, NULL, false, 0);
         r = 0;
     }
     return r;

@@ -11,16 +11,18 @@
 #include "fs/pool.h"
 
 struct draft_job;
+struct handle;
 
 struct draft {
-    struct file *file;    /* what all handles read and write; NULL while the first copy is made */
-    char *stage;          /* its name in staging; NULL: sealed (or not there yet) */
-    bool busy;            /* being copied or published: writers queue up in `waiting` */
-    bool dirty;           /* holds what no operation has published */
-    unsigned writing;     /* writes going on outside the lock */
-    struct hash held;     /* sealed, but in no operation yet: held in the store; or none */
-    struct hash replaces; /* the version that it began from */
-    int64_t mtime;        /* ns */
+    struct file *file; /* what all handles read and write; NULL while the first copy is made */
+    char *stage;       /* its name in staging; NULL: sealed (or not there yet) */
+    bool busy;         /* being copied or published: writers queue up in `waiting` */
+    bool dirty;        /* holds what no operation has published */
+    unsigned writing;  /* writes going on outside the lock */
+    struct handle *rewriter; /* truncated it to nothing and has not flushed since; NULL */
+    struct hash held;        /* sealed, but in no operation yet: held in the store; or none */
+    struct hash replaces;    /* the version that it began from */
+    int64_t mtime;           /* ns */
     uint32_t mode;
     struct draft_job *waiting, **waiting_end;
 };
@@ -35,8 +37,20 @@ int draft_try(struct fs *fs, struct node *n, bool zero);
 /* Runs fn(arg, 0) in the pool as soon as draft_try is worth another try, or fn(arg, -errno). */
 void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg);
 
-/* After a write or truncation, which gave `result`: marks the draft dirty and its mtime now. */
-void draft_done(struct fs *fs, struct node *n, int result);
+/* After a write or truncation by `h` (NULL: by path), which gave `result`: marks the draft dirty
+ * and its mtime now. `emptied`: nothing of the old content is left. */
+void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, int result);
+
+/*
+ * What a FLUSH or FSYNC of `h` has to do: true, publish and wait; it counts as flushed from here
+ * on. False: *opid is what to wait for (0: nothing). While another handle rewrites the file, which
+ * begins with emptying it, nothing is published for anybody else: the others' bytes are gone, and
+ * half of the new ones must not be seen. A handle that wrote nothing publishes nothing either.
+ */
+bool draft_flush(struct fs *fs, struct handle *h, bool fsync, int64_t *opid);
+
+/* The handle is closed. */
+void draft_leave_locked(struct node *n, const struct handle *h);
 
 /* A new file's empty draft, dirty from the start. */
 int draft_create(struct fs *fs, struct node *n);

@@ -19,6 +19,9 @@ void ops_io(struct fuse_lowlevel_ops *ops);    /* read, write, flush, fsync */
 struct handle {
     struct node *node; /* holds a reference */
     bool writable;
+    /* guarded by the node table's lock */
+    bool wrote; /* since its last FLUSH */
+    bool ever;  /* wrote anything */
 };
 
 static inline struct handle *handle_of(const struct fuse_file_info *fi)

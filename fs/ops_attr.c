@@ -73,7 +73,7 @@ struct setattr {
     int todo;          /* FUSE_SET_ATTR_… */
     int64_t mode, mtime;
     off_t size;
-    bool by_path; /* truncate(2): open, truncate and close in one */
+    struct handle *handle; /* NULL: truncate(2), which is open, truncate and close in one */
     struct later *later;
 };
 
@@ -151,14 +151,14 @@ static void setattr_size(void *arg, int error)
     }
     if (r == 1) {
         r = draft_truncate(fs, s->node, s->size);
-        draft_done(fs, s->node, r);
+        draft_done(fs, s->node, s->handle, s->size == 0, r);
     }
     if (r == 0)
         r = set_plain(s);
     nodes_lock(fs->nodes);
     alone = s->node->writers == 1;
     nodes_unlock(fs->nodes);
-    if (r == 0 && s->by_path && alone) {
+    if (r == 0 && !s->handle && alone) {
         s->later = later_new(fs, s->req, LATER_CUT);
         publish_start(fs, s->node, s->later, setattr_waited, s);
         return;
@@ -215,7 +215,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     else if (todo & FUSE_SET_ATTR_MTIME)
         s->mtime = (int64_t)attr->st_mtim.tv_sec * 1000000000 + attr->st_mtim.tv_nsec;
     s->size = attr->st_size;
-    s->by_path = !fi;
+    s->handle = fi ? handle_of(fi) : NULL;
     if (!(todo & FUSE_SET_ATTR_SIZE)) {
         setattr_end(s, set_plain(s));
         return;
@@ -244,6 +244,9 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
             nodes_lock(fs->nodes);
             if (r == 0 && draft_unpublished_locked(n))
                 text = "pending";
+            else if (r == 0 && strcmp(text, "clean") == 0 && n->attr.type == NODE_FILE &&
+                     n->attr.size > 0 && !store_has(fs->store, &n->attr.hash, n->attr.size))
+                text = "uncached";
             nodes_unlock(fs->nodes);
             ops_end(fs, n, path);
         }

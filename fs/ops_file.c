@@ -32,6 +32,7 @@ struct open {
     int64_t deadline;        /* of the chase; clock_mono_ms() */
     bool stale;              /* superseded already: only the chase */
     bool created;            /* answer with `entry` */
+    bool fresh;              /* created, and the name was not there before */
     struct fuse_entry_param entry;
 };
 
@@ -60,6 +61,9 @@ void ops_let_go(struct fs *fs, struct node *n, bool writable)
 
 static void release_handle(struct fs *fs, struct handle *h)
 {
+    nodes_lock(fs->nodes);
+    draft_leave_locked(h->node, h);
+    nodes_unlock(fs->nodes);
     ops_let_go(fs, h->node, h->writable);
     node_unref(fs->nodes, h->node);
     free(h);
@@ -106,7 +110,7 @@ static void open_truncate(void *arg, int error)
     }
     if (r == 1) {
         r = draft_truncate(o->fs, o->handle->node, 0);
-        draft_done(o->fs, o->handle->node, r);
+        draft_done(o->fs, o->handle->node, o->handle, true, r);
     }
     open_reply(o, r);
 }
@@ -203,6 +207,7 @@ static void open_node(struct open *o, struct node *n)
     o->handle = xcalloc(1, sizeof(*o->handle));
     o->handle->node = n;
     o->handle->writable = (o->fi.flags & O_ACCMODE) != O_RDONLY;
+    o->handle->wrote = o->handle->ever = o->fresh;
     nodes_lock(fs->nodes);
     n->opens++;
     n->writers += o->handle->writable;
@@ -361,6 +366,7 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
         free(o);
         return;
     }
+    o->fresh = fresh;
     if (fresh)
         o->fi.flags &= ~O_TRUNC;
     open_node(o, n);

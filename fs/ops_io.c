@@ -150,18 +150,19 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 struct write {
     struct fs *fs;
     fuse_req_t req;
-    struct node *node; /* holds a reference */
+    struct node *node;     /* holds a reference */
+    struct handle *handle; /* stays while the request is not answered */
     off_t off;
     size_t size;
     char data[];
 };
 
-static void write_now(fuse_req_t req, struct node *n, const char *data, size_t size, off_t off)
+static void write_now(fuse_req_t req, struct handle *h, const char *data, size_t size, off_t off)
 {
     struct fs *fs = fs_of(req);
-    int r = draft_write(fs, n, data, size, off);
+    int r = draft_write(fs, h->node, data, size, off);
 
-    draft_done(fs, n, r);
+    draft_done(fs, h->node, h, false, r);
     if (r < 0)
         fuse_reply_err(req, -r);
     else
@@ -179,7 +180,7 @@ static void write_job(void *arg, int error)
         return;
     }
     if (r == 1)
-        write_now(w->req, w->node, w->data, w->size, w->off);
+        write_now(w->req, w->handle, w->data, w->size, w->off);
     else
         fuse_reply_err(w->req, -r);
     node_unref(fs->nodes, w->node);
@@ -196,7 +197,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 
     (void)ino;
     if (r == 1) {
-        write_now(req, n, data, size, off);
+        write_now(req, handle_of(fi), data, size, off);
         return;
     }
     if (r != -EAGAIN) {
@@ -207,6 +208,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     w->fs = fs;
     w->req = req;
     w->node = n;
+    w->handle = handle_of(fi);
     w->off = off;
     w->size = size;
     memcpy(w->data, data, size);
@@ -232,28 +234,33 @@ static void waited(void *arg, int result)
     free(w);
 }
 
-static void publish_and_wait(fuse_req_t req, struct node *n)
+static void flush(fuse_req_t req, struct handle *h, bool fsync)
 {
     struct fs *fs = fs_of(req);
-    struct wait *w = xcalloc(1, sizeof(*w));
+    int64_t opid = 0;
+    bool publish = draft_flush(fs, h, fsync, &opid);
+    struct wait *w;
 
+    if (!publish && opid == 0) {
+        fuse_reply_err(req, 0);
+        return;
+    }
+    w = xcalloc(1, sizeof(*w));
     w->req = req;
     w->later = later_new(fs, req, LATER_CUT);
-    publish_start(fs, n, w->later, waited, w);
+    if (publish)
+        publish_start(fs, h->node, w->later, waited, w);
+    else
+        later_wait(w->later, opid, waited, w);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct fs *fs = fs_of(req);
     struct handle *h = handle_of(fi);
-    bool dirty;
 
     (void)ino;
-    nodes_lock(fs->nodes);
-    dirty = h->writable && draft_unpublished_locked(h->node) && h->node->parent;
-    nodes_unlock(fs->nodes);
-    if (dirty)
-        publish_and_wait(req, h->node);
+    if (h->writable)
+        flush(req, h, false);
     else
         fuse_reply_err(req, 0);
 }
@@ -262,7 +269,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 {
     (void)ino;
     (void)datasync;
-    publish_and_wait(req, handle_of(fi)->node);
+    flush(req, handle_of(fi), true);
 }
 
 void ops_io(struct fuse_lowlevel_ops *ops)

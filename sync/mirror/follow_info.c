@@ -193,7 +193,10 @@ bool replica_outbox_done(struct replica *r, int64_t opid, int *result)
 
     if (reader_get(r, &db) < 0)
         return false;
-    st = db_query(db, "SELECT state,code FROM outbox WHERE opid=?", "i", opid);
+    st = db_query(db,
+                  "SELECT state,code FROM outbox WHERE opid=coalesce((SELECT new FROM renumbered"
+                  " WHERE old=?1),?1)",
+                  "i", opid);
     rc = db_step(db, st);
     if (rc == 0) {
         *result = 0;

@@ -13,10 +13,12 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
 
-#define FIRST_MS 30000
+#define FIRST_MS      30000
+#define PENDING_SHOWN 5
 
 static void copy_config(struct mirror *m, const struct mirror_config *cfg)
 {
@@ -147,6 +149,26 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
     return r;
 }
 
+/* Says what is still pending when the mount ends. */
+static void warn_pending(struct mirror *m, int64_t pending)
+{
+    struct strlist paths = {NULL, 0};
+    struct buf b = BUF_INIT;
+
+    replica_outbox_first(m->replica, PENDING_SHOWN, &paths);
+    for (size_t i = 0; i < paths.n; i++) {
+        char *text = path_encoded(paths.v[i]);
+        buf_printf(&b, "%s'%s'", i ? ", " : "", text);
+        free(text);
+    }
+    log_warn("%lld changes are not on the master yet (%s%s); they are kept in '%s' and sent after "
+             "the next mount",
+             (long long)pending, b.len ? b.data : "",
+             pending > (int64_t)paths.n ? ", and others" : "", m->cfg.cache);
+    buf_release(&b);
+    strlist_release(&paths);
+}
+
 static void flush(struct mirror *m, int64_t flush_ms)
 {
     int64_t until = clock_mono_ms() + flush_ms, pending = 0, quarantined = 0;
@@ -159,9 +181,7 @@ static void flush(struct mirror *m, int64_t flush_ms)
         usleep(10000);
     }
     if (pending > 0)
-        log_warn("%lld changes are not on the master yet; they are kept in '%s' and sent after the "
-                 "next mount",
-                 (long long)pending, m->cfg.cache);
+        warn_pending(m, pending);
 }
 
 void mirror_stop(struct mirror *m, int64_t flush_ms)

@@ -257,7 +257,7 @@ static int renumber(struct replica *r, int64_t opid)
 
     if (rc >= 0)
         rc = db_run(r->db, "UPDATE overlay SET opid=? WHERE opid=?", "ii", n, opid);
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : outbox_renumbered(r->db, opid, n);
 }
 
 /* Returns the number of refused operations and of what waited for them. */

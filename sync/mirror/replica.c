@@ -120,6 +120,7 @@ bool replica_writable(struct replica *r, const char *path)
 int replica_state_text(struct replica *r, const char *path, const char **ret)
 {
     struct outbox_row o = {0};
+    int64_t conflict = 0;
     const char *text = "clean";
     struct row row;
     struct db *db;
@@ -133,6 +134,13 @@ int replica_state_text(struct replica *r, const char *path, const char **ret)
     } else if (rc == 0 && row.opid > 0) {
         rc = outbox_get(db, row.opid, &o);
         text = rc == 1 && o.state == STATE_QUARANTINED ? "quarantined" : "pending";
+    } else if (rc == 0) {
+        rc = db_get_int(db, 0, &conflict,
+                        "SELECT EXISTS(SELECT 1 FROM conflict WHERE copy=?1 OR"
+                        " (path=?1 AND length(copy)=0))",
+                        "p", path);
+        if (conflict)
+            text = "conflict";
     }
     reader_put(r, db);
     outbox_row_release(&o);

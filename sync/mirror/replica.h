@@ -94,9 +94,10 @@ int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t m
 /* fsync of the database's log; 0 or -errno. */
 int replica_sync(struct replica *r);
 
-/* True when the exact path still has changes that the master has not confirmed; conflicts and
- * quarantine are told by text for the xattr user.eefs.state: "clean", "pending", "quarantined",
- * "local". 0 or -ENOENT. */
+/* For the xattr user.eefs.state: "clean", "pending" (the master has not confirmed it),
+ * "quarantined" (the master refused it), "conflict" (a conflict copy that is still listed, or the
+ * path itself when its copy is kept outside the tree), "local" (by the exclude list). 0 or -ENOENT.
+ */
 int replica_state_text(struct replica *r, const char *path, const char **ret);
 
 #endif

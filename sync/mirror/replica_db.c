@@ -46,7 +46,9 @@ static const char *const SCHEMA[] = {
     "ALTER TABLE conflict ADD COLUMN place TEXT;"
     "ALTER TABLE conflict ADD COLUMN ours_mtime INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE conflict ADD COLUMN theirs_mtime INTEGER NOT NULL DEFAULT 0;"
-    "CREATE INDEX conflict_copy ON conflict(copy)",
+    "CREATE INDEX conflict_copy ON conflict(copy);"
+    "CREATE TABLE renumbered(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);"
+    "CREATE INDEX renumbered_new ON renumbered(new)",
 };
 
 /* --- meta --- */
@@ -216,6 +218,7 @@ static int drop_unpublished(struct replica *r)
         "DELETE FROM outbox WHERE state='o'",
         "DELETE FROM overlay WHERE opid=1152921504606846976 AND type=1 AND hash IS NULL",
         "DELETE FROM incoming",
+        "DELETE FROM renumbered",
     };
 
     for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {

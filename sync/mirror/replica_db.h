@@ -136,7 +136,7 @@ struct subtree {
 void subtree_init(struct subtree *s, const char *dir);
 void subtree_release(struct subtree *s);
 
-/* --- operations (outbox.c) --- */
+/* --- operations (oplog.c) --- */
 
 /* One row of the outbox. */
 struct outbox_row {
@@ -160,6 +160,20 @@ int outbox_delete(struct db *db, int64_t opid);
 /* The operation with all that it lays over the view. */
 int outbox_drop(struct db *db, int64_t opid);
 int outbox_insert(struct db *db, const struct op *op, char state);
+/* Notes that operation `from` goes on as `to`: who waits for the one waits for the other. */
+int outbox_renumbered(struct db *db, int64_t from, int64_t to);
+
+/* The log's last operation on `path` itself, of which the view is v, if it may still be rewritten.
+ * 1: yes, 0: no. */
+int outbox_rewritable(struct db *db, const char *path, const struct row *v, struct outbox_row *ret);
+
+/* --- outbox.c --- */
+
+/*
+ * Takes back what makes v and was never sent, as far as the log allows, so that *pre is what the
+ * master has at `path`. 1: it was a creation, the master knows nothing of the path; 0: it has *pre.
+ */
+int outbox_unmake(struct replica *r, const char *path, const struct row *v, struct pre *pre);
 
 /* What an operation on this view's path expects to find on the master. */
 struct pre row_pre(const struct row *v);

@@ -312,6 +312,57 @@ static void test_replace_by_rename(void **state)
     assert_int_equal(look(f, "up/a").hash.b[0], 'X');
 }
 
+/* What was written and never sent leaves no trace when something is moved over it. */
+static void test_replace_unsent(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0, n = publish(f, "up/a", 'B', 'A');
+    int result = 1;
+
+    for (char c = 'C'; c < 'F'; c++) { /* as editors save */
+        n = make(f, "up/a.new", c);
+        assert_int_equal(replica_rename(f->r, "up/a.new", "up/a", false, &o), 0);
+    }
+    assert_false(replica_outbox_done(f->r, n, &result)); /* goes on as the rename's operation */
+    assert_int_equal(look(f, "up/a").hash.b[0], 'E');
+    make(f, "up/n", 'N');
+    assert_int_equal(replica_rename(f->r, "up/d/x", "up/n", false, &o), 0);
+    assert_take(f, "put up/a=E pre=A;rename up/d/x>up/n pre=X;");
+    assert_list(f, "up", "a d n ");
+}
+
+static void test_move_unsent_folder(void **state)
+{
+    struct fix *f = *state;
+    struct node_attr a;
+    int64_t o = 0, n, m, entries, bytes;
+    uint64_t ino;
+    int result = 1;
+
+    assert_int_equal(replica_mkdir(f->r, "up/g", 0755, NULL, &n), 0);
+    m = make(f, "up/g/1", '1');
+    make(f, "up/g/2", '2');
+    assert_int_equal(replica_mkdir(f->r, "up/g/s", 0755, NULL, &o), 0);
+    assert_int_equal(replica_create(f->r, "up/g/x.tmp", 0644, NULL), 0);
+    assert_int_equal(replica_create(f->r, "up/g/open", 0644, NULL), 0);
+    assert_int_equal(replica_setattr(f->r, "up/g", 0777, -1, &a, &o), 0);
+    ino = look(f, "up/g/1").ino;
+    assert_int_equal(replica_rename(f->r, "up/g", "up/h", false, &o), 0);
+    assert_list(f, "up", "a d h ");
+    assert_list(f, "up/h", "1 2 open s x.tmp ");
+    assert_int_equal(look(f, "up/h/1").ino, ino);
+    assert_int_equal(look(f, "up/h").mode, 0777);
+    assert_false(replica_outbox_done(f->r, m, &result));
+    publish(f, "up/h/open", 'O', 0);
+    replica_totals(f->r, &entries, &bytes);
+    assert_int_equal(entries, 11);
+    assert_int_equal(bytes, 50);
+    assert_int_equal(replica_unlink(f->r, "up/h/2", &o), 0);
+    assert_take(f, "mkdir up/h;put up/h/1=1 pre=absent;mkdir up/h/s;put up/h/open=O pre=absent;");
+    assert_int_equal(replica_rename(f->r, "up/h", "up/g", false, &o), 0); /* sent meanwhile */
+    assert_list(f, "up/g", "1 open s x.tmp ");
+}
+
 static void test_open_files(void **state)
 {
     struct fix *f = *state;
@@ -720,16 +771,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_view),       T(test_errors),
-        T(test_coalesce),   T(test_replace_by_rename),
-        T(test_open_files), T(test_rename_folder),
-        T(test_feed),       T(test_folder_kept),
-        T(test_answers),    T(test_full_listing_keeps_confirmed),
-        T(test_conflict),   T(test_quarantine),
-        T(test_retry),      T(test_retry_in_scope),
-        T(test_discard),    T(test_rewritten_while_taken),
-        T(test_renew),      T(test_local),
-        T(test_reopen),     T(test_mtime_and_content),
+        T(test_view),           T(test_errors),
+        T(test_coalesce),       T(test_replace_by_rename),
+        T(test_replace_unsent), T(test_move_unsent_folder),
+        T(test_open_files),     T(test_rename_folder),
+        T(test_feed),           T(test_folder_kept),
+        T(test_answers),        T(test_full_listing_keeps_confirmed),
+        T(test_conflict),       T(test_quarantine),
+        T(test_retry),          T(test_retry_in_scope),
+        T(test_discard),        T(test_rewritten_while_taken),
+        T(test_renew),          T(test_local),
+        T(test_reopen),         T(test_mtime_and_content),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
  *   committer.c the one writer: observations <───────────────────┘ and operations; publish.c
  *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
  *               renames ─> place.c  files into the folder, owner.c; displace.c  what is in the way,
- *               settle.c  hashed again later
+ *               settle.c  hashed again later, conflict.c  where losers go
  *   history.c   versions of a path
  *   routes.c    HTTP ─> feed.c pages and long polls, content.c downloads and uploads, upload.c
  * staging mirrors.c   names, tokens, scopes, reports   status.c   control socket
@@ -35,6 +35,7 @@
 static const char usage_main[] =
     "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
     "           [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]... [--rescan TIME]\n"
+    "           [--conflicts DIR]\n"
     "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "           [--url URL] [--token-only]\n"
     "       eefs-master mirror set NAME --state DIR [--read PATH]... [--write PATH]...\n"
@@ -65,6 +66,8 @@ static int cmd_serve(int argc, char **argv)
         {OPT_STRING, "owner", "USER[:GROUP]", &o.owner, NULL, 0, 0,
          "who owns what mirrors write (default: as what it replaces or the folder it is put into, "
          "as far as the user that serves may)"},
+        {OPT_STRING, "conflicts", "DIR", &o.conflicts, NULL, 0, 0,
+         "keep the losers of conflicts there instead of beside the file"},
         {OPT_LIST, "exclude", "PATTERN", &o.exclude, NULL, 0, 0,
          "names or paths that are not shared; may be repeated"},
         {OPT_DURATION, "rescan", "TIME", &o.rescan_ms, "15min", 0, 0,

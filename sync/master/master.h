@@ -41,6 +41,7 @@ struct master {
     struct settling *settling;
     struct strlist exclude;
     char *db_path, *listen;
+    const char *conflicts; /* folder for conflict copies; NULL: beside the file */
     char id[33], timeline[17];
     int64_t owner_uid, owner_gid; /* of what mirrors write; -1: as they are */
 

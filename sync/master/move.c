@@ -13,6 +13,7 @@
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
 #include "sync/master/committer.h"
+#include "sync/master/conflict.h"
 #include "sync/master/displace.h"
 #include "sync/master/index.h"
 #include "sync/master/place.h"
@@ -199,7 +200,8 @@ static int rename_nothing(struct apply *j, const struct row *from, const struct 
 
 static int rename_to_copy(struct apply *j, const struct row *from)
 {
-    char *copy = place_conflict_path(j->m, j->op->to, j->who->name);
+    bool there;
+    char *copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, NULL, &there);
     int r = rename_to(j, from, copy, NULL);
 
     if (r == 0)

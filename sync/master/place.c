@@ -8,11 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
-#include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
@@ -216,38 +214,6 @@ void place_discard(struct master *m, const char *tmp)
 {
     if (*tmp)
         unlinkat(root_staging_fd(m->root), tmp, 0);
-}
-
-char *place_conflict_path(const struct master *m, const char *path, const char *who)
-{
-    const char *base = path_base(path), *cut = strstr(base, " (conflict "),
-               *dot = strrchr(base, '.');
-    char *dir = path_parent(path), *ret = NULL, when[32];
-    size_t stem = dot && dot != base && strlen(dot) <= 32 ? (size_t)(dot - base) : strlen(base);
-    const char *ext = base + stem;
-    time_t now = (time_t)(clock_wall_ns() / 1000000000);
-    struct tm tm;
-    struct stat st;
-
-    if (cut && cut != base && cut < ext) /* a copy of a copy is named as a copy of the first */
-        stem = (size_t)(cut - base);
-    if (stem > 140)
-        stem = 140;
-    gmtime_r(&now, &tm);
-    strftime(when, sizeof(when), "%Y-%m-%d %H%M%S", &tm);
-    for (int i = 1; !ret; i++) {
-        char *name =
-            i == 1 ? xasprintf("%.*s (conflict %s %s)%s", (int)stem, base, who, when, ext)
-                   : xasprintf("%.*s (conflict %s %s %d)%s", (int)stem, base, who, when, i, ext);
-        ret = path_join(dir, name);
-        free(name);
-        if (i < 10000 && master_lstat(m, ret, &st) == 0) {
-            free(ret);
-            ret = NULL;
-        }
-    }
-    free(dir);
-    return ret;
 }
 
 int place_attrs(const struct master *m, const char *path, int64_t mode, int64_t mtime)

@@ -36,8 +36,6 @@ void place_discard(struct master *m, const char *tmp);
  * (group of a setgid folder; all as root). -EPERM: --owner cannot be given.
  */
 int place_give(const struct master *m, int fd, int dir, const struct stat *was);
-/* "dir/name (conflict WHO 2026-11-23 101500).ext", not there yet; malloc'd. */
-char *place_conflict_path(const struct master *m, const char *path, const char *who);
 /* Opens the folder that holds `path`. */
 int place_open_parent(const struct master *m, const char *path);
 /* mode and mtime (-1: leave) of a file or folder; never of a link (-ELOOP). */

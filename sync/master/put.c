@@ -2,7 +2,8 @@
 /*
  * put: contents and links from mirrors. Met, the precondition lets the mirror's version in; not
  * met, or with a local writer at the file, the master's stays and the mirror's becomes a conflict
- * copy beside it.
+ * copy beside it, or in the folder of --conflicts. An edit of a file that was renamed on the master
+ * meanwhile follows it to its new name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
+#include "sync/master/conflict.h"
 #include "sync/master/place.h"
 #include "sync/master/upload.h"
 
@@ -53,7 +55,8 @@ static int stage(struct apply *j, char *tmp)
 }
 
 /* Staged content to `path`, where `was` is; published. */
-static int land(struct apply *j, char *tmp, const char *path, const struct row *was)
+static int land(struct apply *j, char *tmp, const char *path, const struct row *was,
+                const char *moved_from)
 {
     struct stat st;
     int r = place_parents(j->m, path);
@@ -62,7 +65,7 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
         r = place_file(j->m, tmp, path, was, (mode_t)(j->op->mode & 0777), j->op->mtime,
                        &j->op->hash, &st);
     if (r == 0)
-        r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), NULL);
+        r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), moved_from);
     if (r == 0)
         crash_point("master.put.published");
     return r;
@@ -82,15 +85,65 @@ static int conflict(struct apply *j, char *copy)
     return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
 }
 
+static int land_outside(struct apply *j, const char *tmp)
+{
+    const struct op *op = j->op;
+    int r = conflict_outside(j->m, tmp, op->path, j->who->name, (mode_t)(op->mode & 0777),
+                             op->mtime, &op->hash, &j->a->place);
+
+    if (r == 0)
+        r = apply_tell(j, op->path);
+    return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+}
+
 static int land_copy(struct apply *j, char *tmp)
 {
-    char *copy = place_conflict_path(j->m, j->op->path, j->who->name);
-    int r = land(j, tmp, copy, &nothing);
+    const struct op *op = j->op;
+    struct row row = {0};
+    bool there;
+    char *copy;
+    int r;
 
+    if (j->m->conflicts)
+        return land_outside(j, tmp);
+    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, &op->hash, &there);
+    if (there) { /* made before, by a request whose outcome was lost */
+        r = truth(j, copy, &row);
+        row_release(&row);
+    } else {
+        r = land(j, tmp, copy, &nothing, NULL);
+    }
     if (r == 0)
         return conflict(j, copy);
     free(copy);
     return r;
+}
+
+/* The file that the mirror changed has another name now. 1: done; 0: not so. */
+static int follow_rename(struct apply *j, char *tmp)
+{
+    const struct op *op = j->op;
+    struct row moved = {0}, now = {0};
+    int r = tree_find_moved(j->m->tree->db, op->path, &op->pre.hash, &moved);
+
+    if (r <= 0)
+        return apply_db(j, r);
+    r = 0;
+    if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
+        truth(j, moved.e.path, &now) == 0 && truth_meets(&op->pre, &now)) {
+        r = land(j, tmp, moved.e.path, &now, op->path);
+        if (r == 0)
+            r = apply_tell(j, op->path);
+        if (r == 0)
+            r = apply_tell(j, moved.e.path);
+        if (r == 0)
+            r = 1;
+        else if (r == -EBUSY || r == -EEXIST)
+            r = 0; /* somebody writes it: it keeps its name, and the edit gets the old one */
+    }
+    row_release(&now);
+    row_release(&moved);
+    return j->db_error < 0 ? j->db_error : r;
 }
 
 int put_file(struct apply *j)
@@ -99,7 +152,7 @@ int put_file(struct apply *j)
     char tmp[PLACE_NAME_CAP] = "";
     struct row row;
     int r = truth(j, op->path, &row);
-    bool busy = r == -EBUSY, met;
+    bool busy = r == -EBUSY, met, gone;
 
     if (r < 0 && !busy)
         goto out;
@@ -112,18 +165,24 @@ int put_file(struct apply *j)
         goto out;
     }
     /* What the mirror changed and the master deleted: the change wins. */
-    met = !busy &&
-          (truth_meets(&op->pre, &row) || (row.e.type == ENTRY_GONE && op->pre.kind == PRE_HASH));
+    gone = !busy && row.e.type == ENTRY_GONE && op->pre.kind == PRE_HASH;
+    met = !busy && (truth_meets(&op->pre, &row) || gone);
     r = stage(j, tmp);
+    if (r == 0 && gone)
+        r = follow_rename(j, tmp);
+    if (r == 1) {
+        r = 0;
+        goto out;
+    }
     if (r == 0 && met) {
-        r = land(j, tmp, op->path, &row);
+        r = land(j, tmp, op->path, &row, NULL);
         if (r == 0)
             r = apply_tell(j, op->path);
     }
     if ((r == 0 && !met) || r == -EBUSY || r == -EEXIST)
         r = land_copy(j, tmp);
-    place_discard(j->m, tmp);
 out:
+    place_discard(j->m, tmp);
     row_release(&row);
     return r;
 }
@@ -160,6 +219,7 @@ int put_link(struct apply *j)
     char *copy = NULL;
     struct row row;
     struct stat st;
+    bool there;
     int r = truth(j, path, &row);
     bool same = row.e.type == ENTRY_LINK && row.e.target && strcmp(row.e.target, op->target) == 0;
     bool over = r == 0 && row.e.type == ENTRY_LINK && op->pre.kind == PRE_LINK;
@@ -172,7 +232,7 @@ int put_link(struct apply *j)
         return apply_tell(j, path);
     r = met ? place_link(j, path, over) : -EEXIST;
     if (r == -EEXIST) {
-        path = copy = place_conflict_path(j->m, op->path, j->who->name);
+        path = copy = conflict_path(j->m, op->path, j->who->name, op->mtime, NULL, &there);
         r = place_link(j, copy, false);
     }
     if (r == 0)

@@ -22,6 +22,7 @@
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/master/committer.h"
+#include "sync/master/conflict.h"
 #include "sync/master/settle.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
@@ -121,8 +122,11 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
         r = lock_state(s, o->state, e);
     if (r == 0)
         r = owner_check(o->owner, m->owner_uid, m->owner_gid, o->state, e);
+    if (r == 0 && o->conflicts)
+        r = conflict_folder(o->conflicts, o->root, e);
     if (r < 0)
         return r;
+    m->conflicts = o->conflicts;
     m->db_path = xasprintf("%s/master.db", o->state);
     m->tree = &s->tree;
     r = tree_db_open(m->db_path, 0, &s->tree.db, e);

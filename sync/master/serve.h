@@ -10,7 +10,7 @@
 #include "sync/common/opt.h"
 
 struct serve_options {
-    char *root, *state, *listen, *rundir, *owner;
+    char *root, *state, *listen, *rundir, *owner, *conflicts;
     struct strlist exclude;
     int64_t rescan_ms;
     bool insecure_http;

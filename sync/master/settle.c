@@ -18,6 +18,7 @@
 #include "sync/common/thread.h"
 #include "sync/master/committer.h"
 #include "sync/master/history.h"
+#include "sync/master/conflict.h"
 #include "sync/master/place.h"
 #include "sync/master/pool.h"
 #include "sync/master/publish.h"
@@ -191,8 +192,10 @@ static int take_path(struct master *m, struct put_back *b, int dir)
 
 static int make_copy(struct master *m, struct put_back *b, int dir)
 {
+    bool there;
+
     b->error = 0;
-    b->copy = place_conflict_path(m, b->o->path, "master");
+    b->copy = conflict_path(m, b->o->path, "master", -1, NULL, &there);
     if (renameat2(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy), RENAME_NOREPLACE) <
         0)
         b->error = -errno;

@@ -141,6 +141,21 @@ int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, 
     return r;
 }
 
+int tree_find_moved(struct db *db, const char *from, const struct hash *h, struct row *ret)
+{
+    sqlite3_stmt *st = db_query(db,
+                                "SELECT " TREE_COLUMNS " FROM entry WHERE hash=? AND type=1"
+                                " AND moved_from=? ORDER BY seq DESC",
+                                "hp", h, from);
+    int r = db_step(db, st);
+
+    if (r == 1) {
+        tree_row(st, ret);
+        db_done(st);
+    }
+    return r;
+}
+
 int tree_find_inode(struct db *db, int64_t ino, bool (*fits)(void *arg, const struct row *row),
                     void *arg, struct row *ret)
 {

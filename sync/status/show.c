@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "sync/common/buf.h"
+#include "sync/common/path.h"
+
 static const char *text_of(json_t *o, const char *name)
 {
     const char *s = json_string_value(json_object_get(o, name));
@@ -30,6 +33,21 @@ static void show_state(json_t *o)
         printf("  action   %s\n", text_of(o, "action"));
 }
 
+/* A path as people write it, when that is unambiguous on a terminal; else as it travels. The caller
+ * frees. */
+static char *path_of(json_t *o, const char *name)
+{
+    struct buf b = BUF_INIT;
+    bool plain = path_unescape(text_of(o, name), &b) == 0;
+
+    for (size_t i = 0; plain && i < b.len; i++)
+        plain = (unsigned char)b.data[i] >= 0x20 && (unsigned char)b.data[i] < 0x7f;
+    if (plain && b.len > 0)
+        return buf_detach(&b);
+    buf_release(&b);
+    return xstrdup(text_of(o, name));
+}
+
 /* Nanoseconds since the epoch as "2026-11-23 10:15:00 UTC". */
 static const char *time_of(json_t *o, const char *name, char out[32])
 {
@@ -48,25 +66,31 @@ static const char *hash_of(json_t *o, const char *name)
 
 static void show_conflict(json_t *c)
 {
+    char *path = path_of(c, "path"), *copy = path_of(c, "copy"), *place = path_of(c, "place");
     char when[32];
 
-    printf("  conflict %s, %s\n", text_of(c, "path"), time_of(c, "time", when));
+    printf("  conflict %s, %s\n", path, time_of(c, "time", when));
     printf("    master  %s of %s\n", hash_of(c, "theirs"), time_of(c, "theirs_mtime", when));
     printf("    here    %s of %s\n", hash_of(c, "ours"), time_of(c, "ours_mtime", when));
-    if (*text_of(c, "copy"))
-        printf("    kept as %s\n", text_of(c, "copy"));
+    if (*copy)
+        printf("    kept as %s\n", copy);
     else
-        printf("    kept on the master as %s\n", text_of(c, "place"));
+        printf("    kept on the master as %s\n", place);
+    free(path);
+    free(copy);
+    free(place);
 }
 
 static void show_refused(json_t *q)
 {
+    char *path = path_of(q, "path"), *to = path_of(q, "to");
     char when[32];
-    bool to = *text_of(q, "to") != '\0';
 
-    printf("  refused  %s %s%s%s, %s\n    because %s (%s)\n", text_of(q, "op"), text_of(q, "path"),
-           to ? " to " : "", text_of(q, "to"), time_of(q, "time", when), text_of(q, "error"),
+    printf("  refused  %s %s%s%s, %s\n    because %s (%s)\n", text_of(q, "op"), path,
+           *to ? " to " : "", to, time_of(q, "time", when), text_of(q, "error"),
            text_of(q, "code"));
+    free(path);
+    free(to);
 }
 
 static void show_mount(json_t *m)

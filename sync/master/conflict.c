@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/conflict.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/place.h"
+
+#define STEM_MAX  140 /* bytes of the first name that the copy's keeps */
+#define EXT_MAX   32
+#define TRIES_MAX 10000
+
+/* The i-th name for a copy of `base`; malloc'd. */
+static char *copy_name(const char *base, const char *who, int64_t mtime, int i)
+{
+    const char *cut = strstr(base, " (conflict "), *dot = strrchr(base, '.');
+    size_t stem =
+        dot && dot != base && strlen(dot) <= EXT_MAX ? (size_t)(dot - base) : strlen(base);
+    const char *ext = base + stem;
+    time_t at = (time_t)((mtime >= 0 ? mtime : clock_wall_ns()) / 1000000000);
+    char when[32] = "", count[16] = "";
+    struct tm tm;
+
+    if (cut && cut != base && cut < ext) /* a copy of a copy is named as a copy of the first */
+        stem = (size_t)(cut - base);
+    if (stem > STEM_MAX)
+        stem = STEM_MAX;
+    if (gmtime_r(&at, &tm))
+        strftime(when, sizeof(when), "%Y-%m-%d %H%M%S", &tm);
+    if (i > 1)
+        snprintf(count, sizeof(count), " %d", i);
+    return xasprintf("%.*s (conflict %s %s%s)%s", (int)stem, base, who, when, count, ext);
+}
+
+static bool has_content(int fd, const struct hash *want)
+{
+    struct hash got;
+    bool same = fd >= 0 && hash_fd(fd, &got, NULL) == 0 && hash_eq(&got, want);
+
+    if (fd >= 0)
+        close(fd);
+    return same;
+}
+
+char *conflict_path(const struct master *m, const char *path, const char *who, int64_t mtime,
+                    const struct hash *same, bool *there)
+{
+    char *dir = path_parent(path), *ret = NULL;
+    struct stat st;
+
+    *there = false;
+    for (int i = 1; !ret; i++) {
+        char *name = copy_name(path_base(path), who, mtime, i);
+
+        ret = path_join(dir, name);
+        free(name);
+        if (i >= TRIES_MAX || master_lstat(m, ret, &st) != 0)
+            break;
+        *there = same && S_ISREG(st.st_mode) &&
+                 has_content(path_open_beneath(root_fd(m->root), ret,
+                                               O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0),
+                             same);
+        if (*there)
+            break;
+        free(ret);
+        ret = NULL;
+    }
+    free(dir);
+    return ret;
+}
+
+int conflict_folder(const char *dir, const char *root, struct err *e)
+{
+    char *real = NULL, *real_root = NULL;
+    int r = file_mkdirs(dir, 0750);
+
+    if (r < 0)
+        return err_sys(e, -r, "cannot create the folder of --conflicts '%s'", dir);
+    real = realpath(dir, NULL);
+    real_root = realpath(root, NULL);
+    if (real && real_root && path_is_under(real, real_root))
+        r = err_set(e, EINVAL, "--conflicts '%s' lies in the served folder '%s'; choose another",
+                    dir, root);
+    else if (access(dir, W_OK | X_OK) < 0)
+        r = err_sys(e, errno, "cannot write into the folder of --conflicts '%s'", dir);
+    free(real);
+    free(real_root);
+    return r;
+}
+
+/* Copies `from` to a new file dir/name of its own; -EEXIST when the name is taken. */
+static int copy_durably(int from, int dir, const char *name, mode_t mode, int64_t mtime)
+{
+    struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(mtime)};
+    char tmp[PLACE_NAME_CAP];
+    int fd, r;
+
+    place_name(tmp);
+    fd = openat(dir, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    r = file_copy(from, fd);
+    if (r == 0 && (fchmod(fd, mode) < 0 || futimens(fd, times) < 0 || fsync(fd) < 0))
+        r = -errno;
+    close(fd);
+    if (r == 0 && renameat2(dir, tmp, dir, name, RENAME_NOREPLACE) < 0)
+        r = -errno;
+    if (r < 0)
+        unlinkat(dir, tmp, 0);
+    return r < 0 ? r : file_sync_dir(dir);
+}
+
+int conflict_outside(struct master *m, const char *tmp, const char *path, const char *who,
+                     mode_t mode, int64_t mtime, const struct hash *content, char **ret)
+{
+    char *parent = path_parent(path), *folder = xasprintf("%s/%s", m->conflicts, parent);
+    int from = openat(root_staging_fd(m->root), tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), dir = -1;
+    int r = from < 0 ? -errno : file_mkdirs(folder, 0750);
+    char *name = NULL;
+
+    if (r == 0)
+        r = dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r = r == -1 ? -errno : r < 0 ? r : -EEXIST;
+    for (int i = 1; r == -EEXIST && i < TRIES_MAX; i++) {
+        free(name);
+        name = copy_name(path_base(path), who, mtime, i);
+        r = copy_durably(from, dir, name, mode, mtime);
+        if (r == -EEXIST &&
+            has_content(openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), content))
+            r = 0;
+    }
+    if (r == 0)
+        r = file_sync_parent(folder);
+    if (r == 0)
+        *ret = xasprintf("%s%s%s/%s", m->conflicts, *parent ? "/" : "", parent, name);
+    if (dir >= 0)
+        close(dir);
+    if (from >= 0)
+        close(from);
+    free(name);
+    free(folder);
+    free(parent);
+    return r;
+}

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: MIT
+"""Both sides change the same things while they are apart: nothing is lost, nothing is asked, and what
+wants a person's eye is listed."""
+
+import json
+import os
+import re
+
+import pytest
+
+from eefs import content_name, program, read, tree, wait_for, write
+
+COPY = re.compile(r"^(.+) \(conflict (\S+) \d{4}-\d\d-\d\d \d{6}(?: \d+)?\)(\.[^.]*)?$")
+
+
+def files(top):
+    return {os.path.relpath(os.path.join(where, name), top): read(os.path.join(where, name))
+            for where, _, names in os.walk(top) for name in names}
+
+
+def copies(top):
+    return {path: data for path, data in files(top).items() if COPY.match(os.path.basename(path))}
+
+
+def away(mount):
+    wait_for(lambda: mount.status()["state"] == "ISOLATED", 30, "away")
+
+
+def back(mount):
+    wait_for(lambda: mount.status()["link"] == "up", 30, "back")
+    mount.synced()
+
+
+def listed(site, mount, *more):
+    out = site.run("eefs-status", "--conflicts", "--json", mount.point, check=False)
+    return json.loads(out.stdout)["mounts"][0]["conflicts_list"]
+
+
+def published(master, name, data):
+    """The master has looked at it."""
+    path = "uploads/" + name.replace(" ", "%20")
+    wait_for(lambda: master.listing().get(path, {}).get("hash") == (data and content_name(data)))
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    for name in ("both", "same", "gone-there", "gone-here", "gone-both", "moved-here", "moved-there",
+                 "chmod-here", "chmod-there", "chmod-gone", "moved-both"):
+        write(master.path("uploads", name + ".txt"), "original " + name)
+    write(master.path("uploads/old/a.txt"), "a in old")
+    write(master.path("uploads/old/b.txt"), "b in old")
+    return master.start()
+
+
+def change_here(mount):
+    """On the mirror, through the kernel."""
+    up = lambda *name: mount.path("uploads", *name)
+    write(up("both.txt"), "mirror's edit")
+    write(up("same.txt"), "the same edit")
+    write(up("gone-there.txt"), "edited here")
+    os.unlink(up("gone-here.txt"))
+    os.unlink(up("gone-both.txt"))
+    os.rename(up("moved-here.txt"), up("moved-to.txt"))
+    write(up("moved-there.txt"), "follows the file")
+    os.chmod(up("chmod-here.txt"), 0o600)
+    write(up("chmod-there.txt"), "edited, and chmod there")
+    os.chmod(up("chmod-gone.txt"), 0o600)
+    os.rename(up("moved-both.txt"), up("moved-one-way.txt"))
+    write(up("new.txt"), "mirror's new file")
+    write(up("new-same.txt"), "the same new file")
+    write(up("dir/here.txt"), "here")
+    os.rename(up("old"), up("renamed-here"))
+
+
+def change_there(master):
+    """On the master's disk."""
+    up = lambda *name: master.path("uploads", *name)
+    write(up("both.txt"), "master's edit")
+    write(up("same.txt"), "the same edit")
+    os.unlink(up("gone-there.txt"))
+    write(up("gone-here.txt"), "edited there")
+    os.unlink(up("gone-both.txt"))
+    write(up("moved-here.txt"), "edited there, renamed here")
+    os.rename(up("moved-there.txt"), up("moved-away.txt"))
+    write(up("chmod-here.txt"), "edited, and chmod here")
+    os.chmod(up("chmod-there.txt"), 0o604)
+    os.unlink(up("chmod-gone.txt"))
+    os.rename(up("moved-both.txt"), up("moved-other-way.txt"))
+    write(up("new.txt"), "master's new file")
+    write(up("new-same.txt"), "the same new file")
+    write(up("dir/there.txt"), "there")
+    write(up("old/b.txt"), "b edited in old")
+
+
+AFTERWARDS = {
+    "both.txt": b"master's edit", "same.txt": b"the same edit", "gone-there.txt": b"edited here",
+    "gone-here.txt": b"edited there", "moved-to.txt": b"edited there, renamed here",
+    "moved-away.txt": b"follows the file", "chmod-here.txt": b"edited, and chmod here",
+    "chmod-there.txt": b"edited, and chmod there", "moved-other-way.txt": b"original moved-both",
+    "new.txt": b"master's new file", "new-same.txt": b"the same new file", "dir/here.txt": b"here",
+    "dir/there.txt": b"there", "renamed-here/a.txt": b"a in old",
+    "renamed-here/b.txt": b"b edited in old"}
+
+
+@pytest.mark.parametrize("how", ["link", "master"])
+def test_matrix(site, master, how):
+    """Apart: the connection is cut while the master serves on, or the master is down."""
+    link = site.link(master)
+    mount = site.mount(master, url=link.url)
+    assert len(tree(mount.point)) > 10
+    if how == "link":
+        link.cut()
+    else:
+        master.stop()
+    away(mount)
+    change_here(mount)
+    change_there(master)
+    followed = False
+    if how == "link":
+        published(master, "moved-away.txt", b"original moved-there")
+        published(master, "both.txt", b"master's edit")
+        published(master, "dir/there.txt", b"there")
+        wait_for(lambda: "uploads/gone-there.txt" not in master.listing())
+        published(master, "old/b.txt", b"b edited in old")
+        followed = "moved_from" in master.listing()["uploads/moved-away.txt"]
+        link.restore()
+    else:
+        master.start()
+    back(mount)
+    want = dict(AFTERWARDS)
+    if not followed and "moved-there.txt" in files(master.path("uploads")):
+        # not recognised as a rename: the edit is kept under the old name, beside the new one
+        want["moved-there.txt"] = b"follows the file"
+        want["moved-away.txt"] = b"original moved-there"
+    got = files(master.path("uploads"))
+    kept = copies(master.path("uploads"))
+    assert {p: d for p, d in got.items() if p not in kept} == want
+    assert sorted(kept.values()) == [b"mirror's edit", b"mirror's new file"]
+    assert {COPY.match(name).groups() for name in kept} == \
+        {("both", "slave1", ".txt"), ("new", "slave1", ".txt")}
+    assert os.stat(master.path("uploads/chmod-here.txt")).st_mode & 0o777 == 0o600
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 20)
+
+    # what is listed
+    conflicts = {c["path"]: c for c in listed(site, mount)}
+    assert set(conflicts) == {"uploads/both.txt", "uploads/new.txt"}
+    both = conflicts["uploads/both.txt"]
+    assert both["ours"] == content_name(b"mirror's edit")
+    assert both["theirs"] == content_name(b"master's edit")
+    assert both["theirs_mtime"] == os.stat(master.path("uploads/both.txt")).st_mtime_ns
+    copy = [n for n, d in kept.items() if d == b"mirror's edit"][0]
+    assert both["copy"] == "uploads/" + copy.replace(" ", "%20")
+    assert both["ours_mtime"] == os.stat(master.path("uploads", copy)).st_mtime_ns
+    text = site.run("eefs-status", "--conflicts", mount.point, check=False)
+    assert text.returncode == 1 and "uploads/" + copy in text.stdout
+    assert both["ours"] in text.stdout and both["theirs"] in text.stdout
+    assert os.getxattr(mount.path("uploads", copy), "user.eefs.state") == b"conflict"
+    assert os.getxattr(mount.path("uploads/both.txt"), "user.eefs.state") == b"clean"
+    assert mount.status()["state"] == "DEGRADED"
+
+    # seen to: one copy is kept instead, the other is removed on the master
+    os.rename(mount.path("uploads", copy), mount.path("uploads/both.txt"))
+    os.unlink(master.path("uploads", [n for n in kept if n != copy][0]))
+    wait_for(lambda: listed(site, mount) == [], 20, "off the list")
+    wait_for(lambda: mount.status()["state"] == "OK", 20)
+
+
+def test_one_after_the_other_is_no_conflict(site, master):
+    """In contact: what the other side did is seen first, and the later change wins."""
+    mount = site.mount(master)
+    change_there(master)
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 20)
+    for name in ("both.txt", "same.txt", "gone-here.txt", "new.txt", "moved-away.txt"):
+        write(mount.path("uploads", name), "mirror's " + name)
+        assert read(master.path("uploads", name)) == b"mirror's " + name.encode()
+        write(master.path("uploads", name), "master's " + name)
+        wait_for(lambda: read(mount.path("uploads", name)) == b"master's " + name.encode())
+    os.rename(mount.path("uploads/old"), mount.path("uploads/new-name"))
+    mount.synced()
+    assert not copies(master.path("uploads")) and not listed(site, mount)
+    assert tree(mount.path("uploads")) == tree(master.path("uploads"))
+
+
+def test_an_edit_follows_a_rename(site, master):
+    """One mirror renames, the other has edited the old name meanwhile, twice."""
+    link = site.link(master)
+    mount = site.mount(master, url=link.url)
+    other = site.mount(master, "slave2")
+    assert read(mount.path("uploads/moved-there.txt")) == b"original moved-there"
+    link.cut()
+    away(mount)
+    write(mount.path("uploads/moved-there.txt"), "follows")
+    os.rename(other.path("uploads/moved-there.txt"), other.path("uploads/moved-away.txt"))
+    other.synced()
+    link.restore()
+    back(mount)
+    assert read(master.path("uploads/moved-away.txt")) == b"follows"
+    assert not os.path.exists(master.path("uploads/moved-there.txt"))
+    for m in (mount, other):
+        wait_for(lambda: tree(m.path("uploads")) == tree(master.path("uploads")), 20)
+    assert not copies(master.path("uploads")) and mount.status()["conflicts"] == 0
+
+
+def test_two_mirrors_and_a_copy_of_a_copy(site, master):
+    """Three versions of one file, and then of its conflict copy: all are kept, no name grows."""
+    links = [site.link(master), site.link(master)]
+    mounts = [site.mount(master, "slave%d" % (i + 1), url=links[i].url) for i in range(2)]
+    name = "both.txt"
+    expected = [[b"slave1's turn 0", b"slave2's turn 0"],
+                [b"master's turn 1", b"slave1's turn 1", b"slave2's turn 0", b"slave2's turn 1"]]
+    for turn in range(2):
+        for mount in mounts:
+            assert read(mount.path("uploads", name)) == read(master.path("uploads", name))
+        for link, mount in zip(links, mounts):
+            link.cut()
+        for mount in mounts:
+            away(mount)
+            write(mount.path("uploads", name), "%s's turn %d" % (mount.name, turn))
+        write(master.path("uploads", name), "master's turn %d" % turn)
+        published(master, name, b"master's turn %d" % turn)
+        for link, mount in zip(links, mounts):
+            link.restore()
+            back(mount)
+        for mount in mounts:
+            wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 20)
+        kept = copies(master.path("uploads"))
+        assert all(n.count("(conflict ") == 1 for n in kept), kept
+        assert sorted(kept.values()) == expected[turn]
+        name = [n for n in kept if "slave1" in n][0]
+
+
+def test_copies_outside_the_tree(site, master):
+    """--conflicts: the losers are not served."""
+    master.stop()
+    outside = os.path.join(site.base, "losers")
+    command = [program("eefs-master"), "serve", "--root", master.root, "--state", master.state,
+               "--listen", "127.0.0.1:%d" % master.port, "--rundir", site.rundir]
+    inside = site.run("eefs-master", *command[1:], "--conflicts", master.path("losers"), check=False)
+    assert inside.returncode == 1 and "--conflicts" in inside.stderr
+    os.rmdir(master.path("losers"))
+    master.process = site.spawn("master2", command + ["--conflicts", outside])
+    wait_for(master.healthy, 15)
+    link = site.link(master)
+    mount = site.mount(master, url=link.url)
+    assert read(mount.path("uploads/both.txt")) == b"original both"
+    link.cut()
+    away(mount)
+    write(mount.path("uploads/both.txt"), "mirror's edit")
+    write(mount.path("uploads/old/b.txt"), "mirror's b")
+    write(master.path("uploads/both.txt"), "master's edit")
+    write(master.path("uploads/old/b.txt"), "master's b")
+    published(master, "both.txt", b"master's edit")
+    published(master, "old/b.txt", b"master's b")
+    link.restore()
+    back(mount)
+    kept = files(outside)
+    assert sorted(kept.values()) == [b"mirror's b", b"mirror's edit"]
+    assert sorted(os.path.dirname(n) for n in kept) == ["uploads", "uploads/old"]
+    assert not copies(master.path("uploads"))
+    assert read(master.path("uploads/both.txt")) == b"master's edit"
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 20)
+    assert os.getxattr(mount.path("uploads/both.txt"), "user.eefs.state") == b"conflict"
+    places = {c["place"].replace("%20", " ") for c in listed(site, mount)}
+    assert places == {os.path.join(outside, n) for n in kept}
+    out = site.run("eefs-status", "--forget", mount.path("uploads/old"))
+    assert "1 conflict" in out.stdout
+    site.run("eefs-status", "--forget", mount.point)
+    wait_for(lambda: mount.status()["state"] == "OK", 20)
+    assert len(files(outside)) == 2
+
+
+def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
+    link = site.link(master)
+    mount = site.mount(master, url=link.url)
+    assert read(mount.path("uploads/both.txt")) == b"original both"
+    link.cut()
+    away(mount)
+    write(mount.path("uploads/both.txt"), "mirror's edit")
+    write(master.path("uploads/both.txt"), "master's edit")
+    published(master, "both.txt", b"master's edit")
+    master.stop()
+    master.start(env={"EEFS_CRASH_AT": "master.ops.applied"})  # on the disk, not in the database
+    link.restore()
+    wait_for(lambda: not master.process.running(), 30, "killed")
+    assert list(copies(master.path("uploads")).values()) == [b"mirror's edit"]
+    master.start()
+    back(mount)
+    assert list(copies(master.path("uploads")).values()) == [b"mirror's edit"]
+    assert len(listed(site, mount)) == 1

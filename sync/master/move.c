@@ -242,9 +242,7 @@ int move_op(struct apply *j)
     if (!busy && (to.e.type == ENTRY_GONE || same ||
                   (op->to_pre.kind != PRE_NONE && truth_meets(&op->to_pre, &to)))) {
         r = rename_to(j, &from, op->to, &to);
-        if (r == -ENOTEMPTY)
-            r = apply_refuse(j, "not_empty", "the folder to replace is not empty on the master");
-        busy = r == -EBUSY;
+        busy = r == -EBUSY || r == -ENOTEMPTY || r == -EEXIST; /* somebody was there meanwhile */
     } else {
         busy = true;
     }

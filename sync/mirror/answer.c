@@ -12,6 +12,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
+#include "sync/proto/cursor.h"
 
 static int note_answered(struct db *db, const struct entry *e)
 {
@@ -21,8 +22,25 @@ static int note_answered(struct db *db, const struct entry *e)
     return rc < 0 ? rc : 0;
 }
 
+/* The seq up to which the feed has told everything; -1: unknown. */
+static int64_t feed_seq(struct db *db)
+{
+    char *text = meta_get(db, "cursor");
+    struct cursor c = {.seq = -1};
+
+    if (cursor_parse(text, &c) < 0)
+        c.seq = -1;
+    free(text);
+    return c.seq;
+}
+
+/*
+ * An answer may be old: lost at first, and given again after others changed the same paths. What
+ * the feed has passed already it knew better, also where nothing is left of it in the base.
+ */
 static int apply_answered(struct change *a, const struct op_answer *ans, const struct before *b)
 {
+    int64_t told = feed_seq(a->r->db);
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < ans->n_entries; i++) {
@@ -31,7 +49,7 @@ static int apply_answered(struct change *a, const struct op_answer *ans, const s
 
         if (ans->result == RESULT_DONE)
             rc = overlay_get(a->r->db, e->path, ans->n, &like);
-        if (rc == 0)
+        if (rc == 0 && e->seq > told)
             rc = change_entry(a, e, false, before_find(b, e->path), &like);
         if (rc == 0 && like.exists && like.type != ENTRY_GONE) /* the feed was faster */
             rc = db_run(a->r->db, "UPDATE base SET ino=? WHERE dir=? AND name=? AND type=?", "ibpi",
@@ -44,18 +62,19 @@ static int apply_answered(struct change *a, const struct op_answer *ans, const s
     return rc;
 }
 
-/* Later operations on a path whose content became a conflict copy go on with the copy, up to the
- * one that takes the name away. */
+/* Later operations on a path whose content became a conflict copy go on with the copy: what was
+ * renamed over it takes the copy's place; up to the one that takes the name away. */
 static int follow_copy(struct replica *r, const char *path, const char *copy, int64_t after)
 {
     for (;;) {
         struct outbox_row o = {0};
-        sqlite3_stmt *st = db_query(r->db,
-                                    "SELECT " OUTBOX_COLS " FROM outbox WHERE path=? AND opid>?"
-                                    " AND state='q' ORDER BY opid LIMIT 1",
-                                    "pi", path, after);
+        sqlite3_stmt *st =
+            db_query(r->db,
+                     "SELECT " OUTBOX_COLS " FROM outbox WHERE (path=?1 OR to_path=?1)"
+                     " AND opid>?2 AND state='q' ORDER BY opid LIMIT 1",
+                     "pi", path, after);
         int rc = db_step(r->db, st);
-        bool last;
+        bool last, onto;
 
         if (rc == 1) {
             rc = outbox_read(st, &o);
@@ -63,15 +82,18 @@ static int follow_copy(struct replica *r, const char *path, const char *copy, in
             if (rc == 0)
                 rc = 1;
         }
+        onto = rc == 1 && o.op.kind == OP_RENAME && strcmp(o.op.to, path) == 0;
         /* A creation is a file of its own, and so is all that follows. */
         if (rc <= 0 || o.op.kind == OP_MKDIR || o.op.kind == OP_SYMLINK ||
-            (o.op.kind == OP_PUT && o.op.pre.kind == PRE_ABSENT)) {
+            (o.op.kind == OP_PUT && o.op.pre.kind == PRE_ABSENT) ||
+            (onto && o.op.to_pre.kind != PRE_HASH)) {
             outbox_row_release(&o);
             return rc < 0 ? rc : 0;
         }
         after = o.op.n;
-        last = o.op.kind == OP_UNLINK || o.op.kind == OP_RENAME;
-        rc = db_run(r->db, "UPDATE outbox SET path=? WHERE opid=?", "pi", copy, o.op.n);
+        last = !onto && (o.op.kind == OP_UNLINK || o.op.kind == OP_RENAME);
+        rc = onto ? db_run(r->db, "UPDATE outbox SET to_path=? WHERE opid=?", "pi", copy, o.op.n)
+                  : db_run(r->db, "UPDATE outbox SET path=? WHERE opid=?", "pi", copy, o.op.n);
         if (rc >= 0)
             rc = overlay_move(r->db, path, o.op.n, copy, o.op.n);
         outbox_row_release(&o);

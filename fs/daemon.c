@@ -53,7 +53,6 @@ int daemon_start(struct daemon **ret, struct err *e)
         wait_for_child(fds[0]);
     }
     close(fds[0]);
-    setsid();
     if (chdir("/") < 0)
         log_warn("cannot leave the current folder: %s", strerror(errno));
     log_to_syslog();
@@ -68,6 +67,7 @@ void daemon_ready(struct daemon *d)
 
     if (!d || d->fd < 0)
         return;
+    setsid();
     null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; null >= 0 && i < 3; i++)
         dup2(null, i);

@@ -11,8 +11,10 @@
 struct daemon; /* the way back to the waiting parent */
 
 /*
- * Forks. In the child: 0 with *ret. In the parent: waits, and exits 0 when the child called
- * daemon_ready, else prints the child's sentence and exits 32. Call before any thread starts.
+ * Forks. The child stays in the process group until daemon_ready: an automount lets nobody else
+ * reach the mountpoint before it is mounted (autofs(5)). In the child: 0 with *ret. In the parent:
+ * waits, and exits 0 when the child called daemon_ready, else prints the child's sentence and
+ * exits 32. Call before any thread starts.
  */
 int daemon_start(struct daemon **ret, struct err *e);
 

@@ -210,6 +210,7 @@ int main(int argc, char **argv)
     static struct run r;
     struct err e = {0, ""};
     char *warning = NULL;
+    int res;
 
     log_init("mount.eefs", LOG_LEVEL_INFO);
     if (options_parse(argc, argv, &r.opt, &e) < 0)
@@ -224,8 +225,9 @@ int main(int argc, char **argv)
     }
     if (make_rules(&r, &e) < 0)
         return fail(&e, EXIT_USAGE);
-    if (mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e) < 0)
-        return fail(&e, EXIT_MOUNT);
+    res = mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e);
+    if (res != 0)
+        return res < 0 ? fail(&e, EXIT_MOUNT) : 0;
     if (configure(&r, &e) < 0)
         return fail(&e, EXIT_MOUNT);
     if (warning)

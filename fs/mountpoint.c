@@ -18,7 +18,9 @@
 #include "sync/common/file.h"
 
 #define MOUNTINFO_MAX (16 << 20)
-#define PROBE_MS      5000 /* a mount that does not answer for so long is no dead one */
+#define PROBE_MS      5000  /* a mount that does not answer for so long is no dead one */
+#define AUTOMOUNT_MS  90000 /* as long as systemd gives a mount by default */
+#define EEFS_TYPE     "fuse.eefs"
 
 /* Octal escapes of mountinfo (space, tab, newline, backslash), in place. */
 static void unescape(char *s)
@@ -36,53 +38,81 @@ static void unescape(char *s)
     *to = '\0';
 }
 
-/* "36 35 98:0 /root /point opts [tags…] - type source super" */
-static char *line_type(char *line, const char *path)
+/* The line is "36 35 98:0 /root /point opts [tags…] - type source super". */
+static bool parse_line(char *line, const char *path, struct mounted *ret)
 {
-    char *save = NULL, *word = strtok_r(line, " ", &save);
+    char *save = NULL, *word = strtok_r(line, " ", &save), *super;
 
     for (int i = 0; word && i < 4; i++)
         word = strtok_r(NULL, " ", &save);
     if (!word)
-        return NULL;
+        return false;
     unescape(word);
     if (strcmp(word, path) != 0)
-        return NULL;
+        return false;
     while (word && strcmp(word, "-") != 0)
         word = strtok_r(NULL, " ", &save);
     word = word ? strtok_r(NULL, " ", &save) : NULL;
-    return word ? xstrdup(word) : NULL;
+    super = word && strtok_r(NULL, " ", &save) ? strtok_r(NULL, " ", &save) : NULL;
+    if (!word)
+        return false;
+    mounted_release(ret);
+    ret->type = xstrdup(word);
+    ret->options = xstrdup(super ? super : "");
+    return true;
 }
 
-char *mountpoint_type(const char *mountinfo, const char *path)
+bool mountpoint_find(const char *mountinfo, const char *path, struct mounted *ret)
 {
-    char *text = xstrdup(mountinfo), *save = NULL, *type = NULL;
+    char *text = xstrdup(mountinfo), *save = NULL;
+    bool found = false;
 
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *t = line_type(line, path);
-        if (t) {
-            free(type); /* later lines lie on top */
-            type = t;
-        }
-    }
+    *ret = (struct mounted){NULL, NULL};
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        found |= parse_line(line, path, ret); /* later lines lie on top */
     free(text);
-    return type;
+    return found;
 }
 
-static int mounted_type(const char *path, char **ret, struct err *e)
+void mounted_release(struct mounted *m)
+{
+    free(m->type);
+    free(m->options);
+    *m = (struct mounted){NULL, NULL};
+}
+
+static bool is_type(const struct mounted *m, const char *type)
+{
+    return m->type && strcmp(m->type, type) == 0;
+}
+
+static int look(const char *path, struct mounted *ret, struct err *e)
 {
     struct buf b = BUF_INIT;
     int r = file_slurp(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &b);
 
+    mounted_release(ret);
     if (r < 0)
         return err_sys(e, -r, "cannot read /proc/self/mountinfo");
-    *ret = b.data ? mountpoint_type(b.data, path) : NULL;
+    if (b.data)
+        mountpoint_find(b.data, path, ret);
     buf_release(&b);
     return 0;
 }
 
+/*
+ * An automount lets only the process group pass that it starts mounts in (option pgrp, autofs(5));
+ * all others wait there until something is mounted.
+ */
+static bool waits_for_us(const struct mounted *autofs)
+{
+    const char *pgrp = strstr(autofs->options, "pgrp=");
+
+    return pgrp && atoll(pgrp + strlen("pgrp=")) == getpgrp();
+}
+
 /* statvfs(3), which no cache answers, by a child, for it may hang. 0, -errno, -ETIMEDOUT. */
-static int probe(const char *path)
+static int probe(const char *path, int timeout_ms)
 {
     int fds[2], code = 0;
     struct pollfd p;
@@ -100,7 +130,7 @@ static int probe(const char *path)
     p = (struct pollfd){fds[0], POLLIN, 0};
     if (pid < 0)
         code = EAGAIN;
-    else if (poll(&p, 1, PROBE_MS) <= 0 || read(fds[0], &code, sizeof(code)) != sizeof(code))
+    else if (poll(&p, 1, timeout_ms) <= 0 || read(fds[0], &code, sizeof(code)) != sizeof(code))
         code = ETIMEDOUT;
     close(fds[0]);
     if (code == ETIMEDOUT)
@@ -113,7 +143,7 @@ static int probe(const char *path)
 /* A mount of ours lies there: cleared when its daemon is dead, else refused. */
 static int clear_dead(const char *path, bool fake, struct err *e)
 {
-    int r = probe(path);
+    int r = probe(path, PROBE_MS);
 
     if (r != -ENOTCONN)
         return err_set(e, EBUSY, "eefs is already mounted on '%s'%s", path,
@@ -182,24 +212,42 @@ static int absolute(const char *dir, char **ret, struct err *e)
     return 0;
 }
 
+/* Somebody mounts by hand what an automount is there for: let it do so. 1: it has. */
+static int by_automount(const char *path, struct err *e)
+{
+    struct mounted m = {NULL, NULL};
+    int r = probe(path, AUTOMOUNT_MS);
+
+    if (r == 0)
+        r = look(path, &m, e);
+    else
+        r = err_sys(e, -r, "the automount on '%s' cannot mount it; see its unit's log", path);
+    if (r == 0)
+        r = is_type(&m, EEFS_TYPE)
+                ? 1
+                : err_set(e, EBUSY, "the automount on '%s' mounted something else", path);
+    mounted_release(&m);
+    return r;
+}
+
 int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, struct err *e)
 {
-    char *path = NULL, *type = NULL;
+    struct mounted m = {NULL, NULL};
+    char *path = NULL;
     int r = absolute(dir, &path, e);
 
     *warning = NULL;
     do {
-        free(type);
-        type = NULL;
         if (r >= 0)
-            r = mounted_type(path, &type, e);
-        if (r == 0 && type && strcmp(type, "fuse.eefs") == 0)
+            r = look(path, &m, e);
+        if (r == 0 && is_type(&m, EEFS_TYPE))
             r = clear_dead(path, fake, e);
     } while (r == 1);
-    /* An automount waits for us: looking at it would wait for ourselves. */
-    if (r == 0 && !(type && (strcmp(type, "autofs") == 0 || strcmp(type, "fuse.eefs") == 0)))
+    if (r == 0 && is_type(&m, "autofs")) /* not to be touched: that would wait for ourselves */
+        r = fake || waits_for_us(&m) ? 0 : by_automount(path, e);
+    else if (r == 0 && !is_type(&m, EEFS_TYPE))
         r = check_bare(path, warning, e);
-    free(type);
+    mounted_release(&m);
     if (r < 0) {
         free(path);
         free(*warning);
@@ -207,5 +255,5 @@ int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, str
         return r;
     }
     *ret = path;
-    return 0;
+    return r;
 }

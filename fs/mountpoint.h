@@ -13,14 +13,22 @@
 /*
  * Checks DIR: an existing, empty folder without another eefs mount. A dead eefs mount is cleared,
  * unless `fake`. *ret: malloc'd absolute path. *warning: malloc'd sentence or NULL (the folder
- * below is not mode 0000). -errno with a sentence.
+ * below is not mode 0000). 0: mount it. 1: an automount on DIR that was not waiting for this
+ * process has mounted it now; nothing is left to do. -errno with a sentence. Call it in the process
+ * group that mount(8) started: an automount knows its own by that.
  */
 int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, struct err *e);
 
+struct mounted {
+    char *type;    /* as "ext4" or "fuse.eefs" */
+    char *options; /* of the superblock, separated by commas */
+};
+
 /*
- * The type of the topmost mount on `path` as /proc/self/mountinfo's text tells
- * (proc(5)): malloc'd, NULL when nothing is mounted there. Pure; for tests.
+ * The topmost mount on `path` as /proc/self/mountinfo's text tells (proc(5)); false: none, and
+ * *ret is empty. Pure; for tests.
  */
-char *mountpoint_type(const char *mountinfo, const char *path);
+bool mountpoint_find(const char *mountinfo, const char *path, struct mounted *ret);
+void mounted_release(struct mounted *m);
 
 #endif

@@ -131,13 +131,16 @@ static void check_type(const char *path, const char *want)
         "32 22 0:42 / /mnt/two rw - tmpfs none rw\n"
         "33 32 0:43 / /mnt/two rw shared:3 master:1 - fuse.eefs http://m/ rw\n"
         "broken\n";
-    char *type = mountpoint_type(table, path);
+    struct mounted m;
 
-    if (want)
-        assert_string_equal(type, want);
-    else
-        assert_null(type);
-    free(type);
+    assert_int_equal(mountpoint_find(table, path, &m), want != NULL);
+    if (want) {
+        assert_string_equal(m.type, want);
+        assert_non_null(strstr(m.options, "rw"));
+    } else {
+        assert_null(m.type);
+    }
+    mounted_release(&m);
 }
 
 static void test_mountinfo(void **state)

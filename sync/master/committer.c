@@ -11,6 +11,7 @@
 #include "sync/common/thread.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
+#include "sync/master/keep.h"
 #include "sync/master/ops.h"
 #include "sync/master/publish.h"
 
@@ -224,6 +225,7 @@ static void run_batch(struct committer *c, struct job *jobs)
     if (m->tree->seq > m->head) {
         m->head = m->tree->seq;
         feed_wake(m->feed);
+        keep_wake(m->keep);
     }
     finish(c, jobs, r);
 }

@@ -10,7 +10,8 @@
  *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
  *               renames ─> place.c  files into the folder, owner.c; displace.c  what is in the way,
  *               settle.c  hashed again later, conflict.c  where losers go
- *   history.c   versions of a path
+ *   history.c   versions of a path, keep.c their contents, keeper.c the thread that fills that
+ *               store, restore.c  back into the folder; versions.c  the commands
  *   routes.c    HTTP ─> feed.c pages and long polls, content.c downloads and uploads, upload.c
  * staging mirrors.c   names, tokens, scopes, reports   status.c   control socket
  */
@@ -28,7 +29,8 @@
 #include "sync/common/rundir.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/serve.h"
-#include "sync/master/tree.h"
+#include "sync/master/state.h"
+#include "sync/master/versions.h"
 
 #define EXIT_USAGE 1
 
@@ -41,9 +43,11 @@ static const char usage_main[] =
     "       eefs-master mirror set NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "       eefs-master mirror list --state DIR\n"
     "       eefs-master mirror remove NAME --state DIR\n"
+    "       eefs-master history PATH --state DIR [--json]\n"
+    "       eefs-master restore PATH@SEQ --state DIR [--rundir DIR]\n"
     "       eefs-master --version\n"
     "\n"
-    "'eefs-master serve --help' and 'eefs-master mirror --help' list the options.\n";
+    "'eefs-master serve --help' lists the options of serve; so do the other commands.\n";
 
 static int fail(const struct err *e, int code)
 {
@@ -72,6 +76,15 @@ static int cmd_serve(int argc, char **argv)
          "names or paths that are not shared; may be repeated"},
         {OPT_DURATION, "rescan", "TIME", &o.rescan_ms, "15min", 0, 0,
          "how often to compare the whole folder; 0: never"},
+        {OPT_SIZE, "keep-space", "SIZE", &o.keep.space, "2G", 0, 0,
+         "how much of earlier versions is kept, to be restored; 0: none"},
+        {OPT_DURATION, "keep-age", "TIME", &o.keep.age_ms, "30d", 0, 0,
+         "for how long a version is kept"},
+        {OPT_SIZE, "keep-file", "SIZE", &o.keep.file, "64M", 0, 0, "the largest file that is kept"},
+        {OPT_INT, "keep-versions", "N", &o.keep.versions, "20", 0, 0,
+         "how many earlier versions of one path are kept"},
+        {OPT_LIST, "keep-except", "PATTERN", &o.keep.except, NULL, 0, 0,
+         "names or paths whose versions are not kept; may be repeated"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
     };
     bool help = false;
@@ -160,31 +173,12 @@ static void print_mirror(void *arg, const struct mirror *m)
                MIRRORS_CLONED, when);
 }
 
-/* Root works as the user that serves, so that what is created here can be opened by it. */
-static void become_owner(const char *state)
-{
-    struct stat st;
-
-    if (geteuid() != 0 || stat(state, &st) < 0 || st.st_uid == 0)
-        return;
-    if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
-        log_warn("cannot work as the owner of '%s'", state);
-}
-
 static int mirror_run(const struct mirror_options *o, int nargs, char **args, struct err *e)
 {
     const char *verb = args[0];
-    char *path = xasprintf("%s/master.db", o->state);
     struct db *db = NULL;
-    int r = file_mkdirs(o->state, 0700);
+    int r = state_open(o->state, true, &db, e);
 
-    if (r < 0) {
-        err_sys(e, -r, "cannot create the state folder '%s'", o->state);
-    } else {
-        become_owner(o->state);
-        r = tree_db_open(path, 0, &db, e);
-    }
-    free(path);
     if (r < 0)
         return r;
     (void)nargs;
@@ -246,6 +240,10 @@ int main(int argc, char **argv)
         return cmd_serve(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "mirror") == 0)
         return cmd_mirror(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "history") == 0)
+        return cmd_history(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "restore") == 0)
+        return cmd_restore(argc - 1, argv + 1);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("eefs-master %s\n", EEFS_VERSION);
         return 0;

@@ -23,6 +23,7 @@ struct db_pool;
 struct settling;
 struct feed;
 struct index;
+struct keep;
 struct mirrors;
 struct uploads;
 struct watch;
@@ -39,6 +40,7 @@ struct master {
     struct mirrors *mirrors;
     struct uploads *uploads;
     struct settling *settling;
+    struct keep *keep;
     struct strlist exclude;
     char *db_path, *listen;
     const char *conflicts; /* folder for conflict copies; NULL: beside the file */

@@ -17,6 +17,7 @@
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
 #include "sync/master/conflict.h"
+#include "sync/master/keep.h"
 #include "sync/master/place.h"
 #include "sync/master/upload.h"
 
@@ -61,6 +62,8 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
     struct stat st;
     int r = place_parents(j->m, path);
 
+    if (r == 0)
+        keep_staged(j->m->keep, tmp, path, &j->op->hash, j->op->size);
     if (r == 0)
         r = place_file(j->m, tmp, path, was, (mode_t)(j->op->mode & 0777), j->op->mtime,
                        &j->op->hash, &st);

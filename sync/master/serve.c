@@ -144,6 +144,8 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     uploads_clean(m->uploads, true);
     r = feed_start(m, &m->feed, e);
     if (r == 0)
+        r = keep_start(m, &o->keep, &m->keep, e);
+    if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
         r = settling_start(m, &m->settling, e);
@@ -168,10 +170,12 @@ static void stop(struct server *s)
     watch_stop(m->watch);
     feed_stop(m->feed);
     settling_stop(m->settling);
+    keep_stop(m->keep);
     committer_stop(m->committer);
     routes_stop(s->routes);
     index_free(m->index);
     committer_free(m->committer);
+    keep_free(m->keep);
     feed_free(m->feed);
     uploads_free(m->uploads);
     root_close(m->root);

@@ -8,12 +8,14 @@
 
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
+#include "sync/master/keep.h"
 
 struct serve_options {
     char *root, *state, *listen, *rundir, *owner, *conflicts;
     struct strlist exclude;
     int64_t rescan_ms;
     bool insecure_http;
+    struct keep_rules keep;
 };
 
 /* Runs until SIGTERM or SIGINT (SIGHUP starts a scan): 0; -errno when it cannot start. */

@@ -19,6 +19,7 @@
 #include "sync/master/committer.h"
 #include "sync/master/history.h"
 #include "sync/master/conflict.h"
+#include "sync/master/keep.h"
 #include "sync/master/place.h"
 #include "sync/master/pool.h"
 #include "sync/master/publish.h"
@@ -268,12 +269,23 @@ static int settled_hash(int fd, struct hash *ret)
 }
 
 /* A rename that did not happen after all: the file has its own name still. */
-static bool is_at_path(struct master *m, const struct one *o, int fd)
+static bool is_at_path(struct master *m, const struct one *o, const struct stat *st)
 {
-    struct stat st, now;
+    struct stat now;
 
-    return o->path && fstat(fd, &st) == 0 && master_lstat(m, o->path, &now) == 0 &&
-           st.st_ino == now.st_ino && st.st_dev == now.st_dev;
+    return o->path && master_lstat(m, o->path, &now) == 0 && st->st_ino == now.st_ino &&
+           st->st_dev == now.st_dev;
+}
+
+/* Unchanged: a version to be kept, or nothing. Another name of it somewhere could change it. */
+static void let_go(struct master *m, const struct one *o, const struct hash *hash,
+                   const struct stat *st)
+{
+    if (st->st_nlink == 1 && !hash_eq(hash, &o->now) &&
+        keep_wants(m->keep, o->path ? o->path : "", st->st_size))
+        keep_adopt(m->keep, o->name, hash, st->st_size);
+    else
+        place_discard(m, o->name);
 }
 
 /* 0: nothing is left to do. */
@@ -283,17 +295,24 @@ static int settle(struct settling *s, struct one *o)
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct hash hash;
     struct db *db;
+    struct stat st;
     bool same;
     int r;
 
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
-    same = is_at_path(s->m, o, fd);
-    r = same ? 0 : settled_hash(fd, &hash);
+    r = fstat(fd, &st) < 0 ? -errno : 0;
+    if (r == 0 && is_at_path(s->m, o, &st)) {
+        close(fd);
+        place_discard(s->m, o->name);
+        return 0;
+    }
+    if (r == 0)
+        r = settled_hash(fd, &hash);
     close(fd);
     if (r < 0)
         return r;
-    same = same || hash_eq(&hash, &o->now) || hash_eq(&hash, &o->was);
+    same = hash_eq(&hash, &o->now) || hash_eq(&hash, &o->was);
     if (!same && !o->path) { /* left by an earlier run */
         db = db_pool_get(s->m->pool);
         r = db ? history_knows(db, &hash) : -EIO;
@@ -309,8 +328,8 @@ static int settle(struct settling *s, struct one *o)
     if (!same)
         log_error("'%s/%s' is of a path that is not known; it is left there", ROOT_STAGING,
                   o->name);
-    else if (unlinkat(root_staging_fd(s->m->root), o->name, 0) < 0 && errno != ENOENT)
-        return -errno;
+    else
+        let_go(s->m, o, &hash, &st);
     return 0;
 }
 

@@ -3,12 +3,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sync/common/ctl.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/master/index.h"
+#include "sync/master/keep.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/pool.h"
+#include "sync/master/restore.h"
 #include "sync/master/watch.h"
 
 struct status {
@@ -50,6 +55,28 @@ static void add_state(struct master *m, json_t *o)
     json_object_set_new(o, "action", json_string(action));
 }
 
+static void restore(struct master *m, struct ctl_conn *conn, json_t *request, uid_t uid)
+{
+    const char *text = json_string_value(json_object_get(request, "path"));
+    int64_t seq = json_integer_value(json_object_get(request, "seq")), now = 0;
+    char *path = NULL;
+    struct err e = {0};
+
+    if (uid != 0 && uid != geteuid()) {
+        ctl_reply_error(conn, "permission",
+                        "only root and the user that serves may restore a version");
+    } else if (!text || path_decode(text, &path) < 0) {
+        ctl_reply_error(conn, "bad_request", "'path' is not a path");
+    } else if (restore_version(m, path, seq, &now, &e) < 0) {
+        ctl_reply_error(conn, "refused", e.text);
+    } else {
+        log_info("restored '%s' to version %lld: change %lld", text, (long long)seq,
+                 (long long)now);
+        ctl_reply(conn, json_pack("{s:b,s:I}", "ok", 1, "seq", (json_int_t)now));
+    }
+    free(path);
+}
+
 static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
 {
     struct master *m = ((struct status *)arg)->m;
@@ -59,9 +86,12 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     int64_t n = 0;
     struct list l;
 
-    (void)uid;
+    if (cmd && strcmp(cmd, "restore") == 0) {
+        restore(m, conn, request, uid);
+        return;
+    }
     if (!cmd || strcmp(cmd, "status") != 0) {
-        ctl_reply_error(conn, "bad_request", "the only command is 'status'");
+        ctl_reply_error(conn, "bad_request", "the commands are 'status' and 'restore'");
         return;
     }
     db = db_pool_get(m->pool);
@@ -81,6 +111,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     json_object_set_new(o, "files", json_integer(n));
     db_get_int(db, 0, &n, "SELECT sum(size) FROM entry WHERE type=1", "");
     json_object_set_new(o, "bytes", json_integer(n));
+    json_object_set_new(o, "kept", keep_report(m->keep));
     l = (struct list){m, json_array()};
     mirrors_each(db, add_mirror, &l);
     json_object_set_new(o, "mirrors", l.array);

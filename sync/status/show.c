@@ -113,6 +113,22 @@ static void show_mount(json_t *m)
     json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(x);
 }
 
+/* What of the master's files can be brought back when it is overwritten or deleted. */
+static void show_kept(json_t *k)
+{
+    if (int_of(k, "space") == 0) {
+        printf("  kept     nothing: what is overwritten or deleted cannot be restored\n");
+        return;
+    }
+    printf("  kept     %.1f of %.1f MiB; %lld earlier versions, %lld of them without content\n",
+           (double)int_of(k, "bytes") / 1048576.0, (double)int_of(k, "space") / 1048576.0,
+           int_of(k, "versions"), int_of(k, "lost_versions"));
+    if (int_of(k, "unkept_files") > 0)
+        printf(
+            "  not kept %lld files with %.1f MiB: not to be restored once they are overwritten\n",
+            int_of(k, "unkept_files"), (double)int_of(k, "unkept_bytes") / 1048576.0);
+}
+
 static void show_master(json_t *m)
 {
     json_t *x;
@@ -120,6 +136,8 @@ static void show_master(json_t *m)
 
     printf("master %s\n", *text_of(m, "root") ? text_of(m, "root") : text_of(m, "socket"));
     show_state(m);
+    if (json_object_get(m, "kept"))
+        show_kept(json_object_get(m, "kept"));
     json_array_foreach(json_object_get(m, "mirrors"), i, x)
         printf("  mirror   %s %s, lag %.1f s, %lld pending %s\n", text_of(x, "name"),
                *text_of(x, "state") ? text_of(x, "state") : "(never seen)",

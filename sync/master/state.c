@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/master/tree.h"
+
+static void become_owner(const char *dir)
+{
+    struct stat st;
+
+    if (geteuid() != 0 || stat(dir, &st) < 0 || st.st_uid == 0)
+        return;
+    if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
+        log_warn("cannot work as the owner of '%s'", dir);
+}
+
+int state_open(const char *dir, bool make, struct db **ret, struct err *e)
+{
+    char *path;
+    int r = make ? file_mkdirs(dir, 0700) : 0;
+
+    if (r < 0)
+        return err_sys(e, -r, "cannot create the state folder '%s'", dir);
+    become_owner(dir);
+    path = xasprintf("%s/master.db", dir);
+    if (!make && access(path, R_OK) < 0)
+        r = err_sys(e, errno, "cannot read '%s': is '%s' the --state of 'eefs-master serve'?", path,
+                    dir);
+    if (r == 0)
+        r = tree_db_open(path, 0, ret, e);
+    free(path);
+    return r;
+}

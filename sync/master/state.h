@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* state: the state folder, for commands that run beside `serve` or without it. */
+#ifndef EEFS_MASTER_STATE_H
+#define EEFS_MASTER_STATE_H
+
+#include <stdbool.h>
+
+#include "sync/common/db.h"
+
+/*
+ * Opens the database in `dir`; with `make` both are made when they are not there. Root goes on as
+ * the folder's owner, so that what is created here can be opened by the user that serves.
+ */
+int state_open(const char *dir, bool make, struct db **ret, struct err *e);
+
+#endif

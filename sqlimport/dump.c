@@ -191,6 +191,7 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
         last_set = is_last_set(&st);
     }
     fault->offset = split_offset(s);
+    d->unreadable = split_is_unreadable(s);
     if (r == 0)
         r = check_end(s, d, last_set, e);
     for (size_t i = 0; i < d->n; i++)

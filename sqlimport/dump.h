@@ -63,8 +63,9 @@ struct dump {
     struct hash hash;   /* of all bytes */
     off_t size;
     uint64_t rows;
-    char *database; /* the one database that USE or CREATE DATABASE names, or NULL */
-    void *index;    /* tsearch(3) tree of objects by kind and name */
+    char *database;  /* the one database that USE or CREATE DATABASE names, or NULL */
+    bool unreadable; /* mysqldump says that it could not read all routines or the like */
+    void *index;     /* tsearch(3) tree of objects by kind and name */
 };
 
 /* Where and why a dump was refused. */

@@ -45,7 +45,7 @@ struct split {
     size_t rows_at, rows_end; /* from start on; rows_end: behind the last one and white space */
     bool later;               /* behind the first statement's first byte */
     bool eof;
-    bool header, completed;
+    bool header, completed, unreadable;
     char delimiter[DELIMITER_MAX + 1];
     size_t delimiter_len;
     struct token_mode mode;
@@ -85,6 +85,11 @@ bool split_has_header(const struct split *s)
 bool split_is_completed(const struct split *s)
 {
     return s->completed;
+}
+
+bool split_is_unreadable(const struct split *s)
+{
+    return s->unreadable;
 }
 
 off_t split_offset(const struct split *s)
@@ -146,6 +151,8 @@ static void end_line_comment(struct split *s, size_t end)
     if (len >= 13 && (memcmp(text, "-- MySQL dump", 13) == 0 ||
                       (len >= 15 && memcmp(text, "-- MariaDB dump", 15) == 0)))
         s->header = true;
+    if (len >= 26 && memcmp(text, "-- insufficient privileges", 26) == 0)
+        s->unreadable = true;
 }
 
 /* The client's DELIMITER command on a line of its own; false when the line is not all there. */

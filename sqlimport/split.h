@@ -47,6 +47,9 @@ void split_set_mode(struct split *s, struct token_mode mode);
 bool split_has_header(const struct split *s);
 /* "-- Dump completed" was met as a comment of its own and no statement came after it. */
 bool split_is_completed(const struct split *s);
+/* A comment says that mysqldump was not allowed to read something ("-- insufficient privileges").
+ */
+bool split_is_unreadable(const struct split *s);
 /* Bytes consumed so far. */
 off_t split_offset(const struct split *s);
 

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/mysqldump.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sqlimport/server.h"
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+
+#define MERCY_MS 5000 /* between SIGTERM and SIGKILL */
+
+static const char *const options[] = {
+    "--single-transaction",
+    "--quick",
+    "--skip-lock-tables",
+    "--skip-dump-date",
+    "--comments",
+    "--order-by-primary",
+    "--hex-blob",
+    "--triggers",
+    "--routines",
+    "--events",
+    "--opt",
+    "--max-allowed-packet=1G",
+    "--no-tablespaces",
+    "--default-character-set=utf8mb4",
+};
+
+/* Of MySQL's program only; MariaDB's under that name passes over them. */
+static const char *const of_mysql[] = {
+    "--loose-set-gtid-purged=OFF",
+    "--loose-column-statistics=0",
+};
+
+/* Adds --ignore-table for every table that a pattern matches. */
+static int add_ignored(const struct mysqldump *m, struct strlist *argv, struct err *e)
+{
+    struct server *s = NULL;
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    char *text;
+    int r;
+
+    if (m->ignore->n == 0)
+        return 0;
+    r = server_open(m->defaults_file, &s, e);
+    if (r < 0)
+        return r;
+    text = server_text(m->database);
+    r = server_query(
+        s, &res, e, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s", text);
+    while (r == 0 && (row = mysql_fetch_row(res))) {
+        for (size_t i = 0; i < m->ignore->n; i++) {
+            if (fnmatch(m->ignore->v[i], row[0], 0) == 0) {
+                char *arg = xasprintf("--ignore-table=%s.%s", m->database, row[0]);
+                strlist_add(argv, arg);
+                free(arg);
+                break;
+            }
+        }
+    }
+    if (res)
+        mysql_free_result(res);
+    free(text);
+    server_close(s);
+    return r;
+}
+
+/* NULL-terminated; the strings belong to `args`. */
+static char **arguments(const struct strlist *args, const char *program, bool mysql)
+{
+    size_t extra = sizeof(of_mysql) / sizeof(*of_mysql), n = 0;
+    char **argv = xcalloc(args->n + extra + 4, sizeof(*argv));
+
+    argv[n++] = xstrdup(program);
+    argv[n++] = args->v[0]; /* --defaults-file must come first */
+    for (size_t i = 0; mysql && i < extra; i++)
+        argv[n++] = xstrdup(of_mysql[i]);
+    for (size_t i = 1; i < args->n; i++)
+        argv[n++] = args->v[i];
+    return argv;
+}
+
+static pid_t start(const struct strlist *args, int out)
+{
+    char **mariadb = arguments(args, "mariadb-dump", false);
+    char **mysql = arguments(args, "mysqldump", true);
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent || dup2(out, STDOUT_FILENO) < 0)
+            _exit(126);
+        execvp(mariadb[0], mariadb);
+        execvp(mysql[0], mysql);
+        _exit(127);
+    }
+    free(mariadb[0]);
+    free(mariadb);
+    for (size_t i = 0; i < sizeof(of_mysql) / sizeof(*of_mysql); i++)
+        free(mysql[2 + i]);
+    free(mysql[0]);
+    free(mysql);
+    return pid;
+}
+
+/* Waits for the child's end, at most timeout_ms: true when it is there. */
+static bool wait_for(pid_t pid, int64_t timeout_ms, int *status)
+{
+    int64_t until = clock_mono_ms() + timeout_ms;
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int r = 0;
+
+    for (;;) {
+        int64_t left = until - clock_mono_ms();
+
+        r = waitpid(pid, status, WNOHANG);
+        if (r != 0 || left <= 0)
+            break;
+        if (fd >= 0)
+            (void)poll(&p, 1, left > 60000 ? 60000 : (int)left);
+        else
+            usleep(20000);
+    }
+    if (fd >= 0)
+        close(fd);
+    return r != 0;
+}
+
+static int judge(int status, struct err *e)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return err_set(e, ENOENT, "neither mariadb-dump nor mysqldump is installed");
+    if (WIFSIGNALED(status))
+        return err_set(e, EIO, "mariadb-dump was ended by signal %d", WTERMSIG(status));
+    if (status != 0)
+        return err_set(e, EIO, "mariadb-dump failed (exit code %d), see its message above",
+                       WEXITSTATUS(status));
+    return 0;
+}
+
+static int run(const struct strlist *args, int out, int64_t timeout_ms, struct err *e)
+{
+    pid_t pid = start(args, out);
+    int status = 0;
+
+    if (pid < 0)
+        return err_sys(e, errno, "cannot start mariadb-dump");
+    if (wait_for(pid, timeout_ms, &status))
+        return judge(status, e);
+    kill(pid, SIGTERM);
+    if (!wait_for(pid, MERCY_MS, &status)) {
+        kill(pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
+    return err_set(e, ETIMEDOUT, "mariadb-dump did not end within %lld s (--timeout) and was ended",
+                   (long long)(timeout_ms / 1000));
+}
+
+int mysqldump_run(const struct mysqldump *m, int out, struct err *e)
+{
+    char *defaults = xasprintf("--defaults-file=%s", m->defaults_file);
+    struct strlist args = {NULL, 0};
+    int r;
+
+    strlist_add(&args, defaults);
+    free(defaults);
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+        strlist_add(&args, options[i]);
+    r = add_ignored(m, &args, e);
+    strlist_add(&args, "--");
+    strlist_add(&args, m->database);
+    if (r == 0)
+        r = run(&args, out, m->timeout_ms, e);
+    strlist_release(&args);
+    return r;
+}

@@ -29,17 +29,6 @@
 
 #define WAIT_DEFAULT_MS 30000
 
-/* All that is left waits for what the master refused. */
-static bool all_held(struct mirror *m)
-{
-    struct op op;
-    int n = replica_outbox_take(m->replica, 0, 1, &op);
-
-    if (n == 1)
-        op_release(&op);
-    return n == 0;
-}
-
 static void answer_wait(struct ctl_conn *conn, int64_t pending, int64_t refused, bool held)
 {
     char text[128] = "not all changes are on the master yet";
@@ -74,7 +63,7 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
     for (;;) {
         replica_outbox_count_under(m->replica, path ? path : "", &pending, &refused);
         replica_outbox_count(m->replica, &everything, &all_refused);
-        held = pending > 0 && all_refused > 0 && all_held(m);
+        held = pending > 0 && all_refused > 0 && replica_outbox_all_held(m->replica);
         if (pending == 0 || held || clock_mono_ms() >= until || mirror_stopping(m) ||
             ctl_conn_closed(conn))
             break;
@@ -172,7 +161,7 @@ static void on_settle(struct mirror *m, struct ctl_conn *conn, json_t *request)
         r = replica_outbox_renew(m->replica);
     else
         list = discard(m, path, &r);
-    mirror_kick(m);
+    push_now(m->push);
     if (r < 0) {
         err_sys(&e, -r, "cannot write to the replica in '%s'", m->cfg.cache);
         ctl_reply_error(conn, "failed", e.text);

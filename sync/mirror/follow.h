@@ -107,6 +107,8 @@ int replica_conflicts_forget(struct replica *r, const char *under);
 json_t *replica_quarantine(struct replica *r);
 /* True when operation opid waits for one that was refused. */
 bool replica_outbox_held(struct replica *r, int64_t opid);
+/* True when everything that is pending waits for what was refused. */
+bool replica_outbox_all_held(struct replica *r);
 /* Sends the refused operations at or under a path once more, with what waits for them; those that
  * were refused for the scope and are within it now. Both return the number of operations or -errno.
  */

@@ -98,6 +98,8 @@ void push_free(struct push *p);
 int push_start(struct push *p);
 void push_stop(struct push *p);
 void push_kick(struct push *p);
+/* The same, and a rest after a failure ends. */
+void push_now(struct push *p);
 /* Why the first operation does not go through ("" when it does); out holds 512 bytes. */
 void push_reason(struct push *p, char *out);
 

@@ -32,7 +32,7 @@ struct push {
     bool again;           /* the last round settled nothing: sending it once more is no progress */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t more;
-    bool kicked;
+    bool kicked, now; /* now: a person has seen to it, so a rest after a failure ends too */
     char reason[512];
 };
 
@@ -61,6 +61,14 @@ void push_kick(struct push *p)
 {
     mutex_lock(&p->lock);
     p->kicked = true;
+    cond_signal(&p->more);
+    mutex_unlock(&p->lock);
+}
+
+void push_now(struct push *p)
+{
+    mutex_lock(&p->lock);
+    p->kicked = p->now = true;
     cond_signal(&p->more);
     mutex_unlock(&p->lock);
 }
@@ -308,10 +316,10 @@ static void rest(struct push *p, int64_t ms, bool kick_ends)
     int64_t until = clock_mono_ms() + ms;
 
     mutex_lock(&p->lock);
-    while (!mirror_stopping(p->m) && !(kick_ends && p->kicked) &&
+    while (!mirror_stopping(p->m) && !p->now && !(kick_ends && p->kicked) &&
            cond_wait_until(&p->more, &p->lock, until))
         ;
-    p->kicked = false;
+    p->kicked = p->now = false;
     mutex_unlock(&p->lock);
 }
 

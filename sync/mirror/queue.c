@@ -215,6 +215,16 @@ bool replica_outbox_held(struct replica *r, int64_t opid)
     return f.held;
 }
 
+bool replica_outbox_all_held(struct replica *r)
+{
+    struct op op;
+    int n = replica_outbox_take(r, 0, 1, &op);
+
+    if (n == 1)
+        op_release(&op);
+    return n == 0;
+}
+
 struct ids {
     int64_t *v;
     size_t n, cap;

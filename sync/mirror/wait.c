@@ -20,7 +20,7 @@
 #define QUIET_MS    60000 /* between two log lines that say the same */
 
 /* Why a wait ended without an answer. */
-enum early { NOT_EARLY, AWAY, SLOW, CUT, HELD, ENDING, N_EARLY };
+enum early { NOT_EARLY, AWAY, SLOW, CUT, HELD, CLONED, ENDING, N_EARLY };
 
 struct waiter {
     struct waiter *next;
@@ -171,6 +171,9 @@ static void say(struct wait *w, enum early why, int n, int failed)
         snprintf(text, sizeof(text),
                  "they depend on changes that the master refused (eefs-status --quarantine)");
         break;
+    case CLONED:
+        snprintf(text, sizeof(text), "the master refuses what this mirror sends (eefs-status)");
+        break;
     case ENDING:
         snprintf(text, sizeof(text), "the mount ends");
         break;
@@ -192,7 +195,7 @@ static void say(struct wait *w, enum early why, int n, int failed)
 }
 
 /* Why a waiter need not wait any longer. With the lock. */
-static enum early early(const struct wait *w, const struct waiter *n, int64_t now)
+static enum early early(const struct wait *w, const struct waiter *n, bool cloned, int64_t now)
 {
     int64_t from = n->began > w->moved_at ? n->began : w->moved_at;
 
@@ -204,6 +207,8 @@ static enum early early(const struct wait *w, const struct waiter *n, int64_t no
         return CUT;
     if (n->held)
         return HELD;
+    if (cloned)
+        return CLONED;
     return now >= from + PATIENCE_MS ? SLOW : NOT_EARLY;
 }
 
@@ -213,6 +218,7 @@ static void look_locked(struct wait *w)
     int64_t now = clock_mono_ms();
     struct waiter *n, *first = w->list, *over;
     int count[N_EARLY] = {0}, late = 0, r = 0;
+    bool cloned;
 
     note_progress(w, now);
     mutex_unlock(&w->lock);
@@ -223,9 +229,12 @@ static void look_locked(struct wait *w)
             n->held = replica_outbox_held(w->m->replica, n->opid);
         n->seen = true;
     }
+    mutex_lock(&w->m->lock);
+    cloned = *w->m->fault[FAULT_CLONED].text != '\0';
+    mutex_unlock(&w->m->lock);
     mutex_lock(&w->lock);
     for (n = first; n; n = n->next) {
-        if (n->over || (n->early = early(w, n, now)) == NOT_EARLY)
+        if (n->over || (n->early = early(w, n, cloned, now)) == NOT_EARLY)
             continue;
         n->over = true;
         count[n->early]++;

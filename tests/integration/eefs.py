@@ -28,7 +28,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
-BIN = os.environ.get("EEFS_BIN") or os.path.join(REPO, "build", "bin")
+BIN = os.path.abspath(os.environ.get("EEFS_BIN") or os.path.join(REPO, "build", "bin"))
 SANITIZED = "/san-" in BIN
 SLOW = 4 if SANITIZED else 1  # sanitizer builds get more time
 

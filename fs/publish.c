@@ -90,7 +90,8 @@ static int seal(struct fs *fs, struct version *v)
     return r;
 }
 
-/* Takes the draft for publishing: 1, 0: nothing to publish, -EAGAIN: busy. */
+/* Takes the draft for publishing: 1, 0: nothing to publish (draft_flush() says when), -EAGAIN:
+ * busy. */
 static int take(struct fs *fs, struct node *n, struct version *v)
 {
     struct draft *d;
@@ -101,13 +102,18 @@ static int take(struct fs *fs, struct node *n, struct version *v)
         nodes_unlock(fs->nodes);
         return -EAGAIN;
     }
-    if (!d || !d->dirty || !n->parent) {
+    if (!d || !d->dirty || !n->parent || d->rewriter) {
         nodes_unlock(fs->nodes);
         return 0;
     }
     d->busy = true;
     while (d->writing > 0)
         nodes_wait(fs->nodes);
+    if (d->rewriter) { /* that was its truncation */
+        draft_unbusy_locked(fs, n, 0);
+        nodes_unlock(fs->nodes);
+        return 0;
+    }
     v->file = file_ref_locked(d->file);
     v->stage = d->stage;
     v->held = d->held;

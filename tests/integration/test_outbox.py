@@ -151,7 +151,7 @@ def test_other_answers_are_no_progress(site, master):
         return exchange.answer((200, [("Content-Type", "application/json")], body))
 
     mount = site.mount(master, url=peer.url)
-    peer.set(later)
+    peer.set(later, keep=True)
     begin = time.monotonic()
     write(mount.path("uploads/full.txt"), "x")
     assert 4 < time.monotonic() - begin < 12 * SLOW

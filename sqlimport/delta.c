@@ -51,7 +51,8 @@ static const struct row_id *find_old(const struct table *t, size_t from, size_t 
 }
 
 /* Locks the old rows and sees that they are what they were thought to be. */
-static int check_old(const struct table *t, size_t from, size_t to, const char *keys, struct err *e)
+static int check_old(const struct table *t, size_t from, size_t to, const struct buf *keys,
+                     struct err *e)
 {
     struct live_rows *rows;
     struct row_id id;
@@ -76,17 +77,21 @@ static int check_old(const struct table *t, size_t from, size_t to, const char *
 static int delete_old(const struct table *t, struct err *e)
 {
     char *db = server_name(t->database), *name = server_name(t->st->name);
-    struct buf keys = BUF_INIT;
+    struct buf keys = BUF_INIT, sql = BUF_INIT;
     int r = 0;
 
     for (size_t i = 0; i < t->st->diff.n_old && r == 0;) {
         size_t from = i;
         buf_clear(&keys);
         put_keys(t, &keys, &i);
-        r = check_old(t, from, i, keys.data, e);
+        r = check_old(t, from, i, &keys, e);
+        buf_clear(&sql);
+        buf_printf(&sql, "DELETE FROM %s.%s WHERE ", db, name);
+        buf_append(&sql, keys.data, keys.len); /* may hold NUL bytes */
         if (r == 0)
-            r = server_runf(t->s, e, "DELETE FROM %s.%s WHERE %s", db, name, keys.data);
+            r = server_run(t->s, sql.data, sql.len, e);
     }
+    buf_release(&sql);
     buf_release(&keys);
     free(db);
     free(name);

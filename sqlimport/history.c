@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "sqlimport/history.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
@@ -14,6 +18,7 @@
 
 struct history {
     struct db *db;
+    int lock; /* file that one importer holds at a time */
 };
 
 static const char *const steps[] = {
@@ -28,14 +33,33 @@ static const char *const steps[] = {
     "ALTER TABLE object ADD COLUMN created BLOB; ALTER TABLE object ADD COLUMN shape BLOB;",
 };
 
+static int take_lock(struct history *h, const char *dir, const char *name, struct err *e)
+{
+    char *path = xasprintf("%s/import-%s.lock", dir, name);
+    int r = 0;
+
+    h->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (h->lock < 0)
+        r = err_sys(e, errno, "cannot make the lock file '%s'", path);
+    else if (flock(h->lock, LOCK_EX | LOCK_NB) < 0)
+        r = err_set(e, EBUSY,
+                    "another eefs-sqlimport holds '%s': end it, or give this one another --name",
+                    path);
+    free(path);
+    return r;
+}
+
 int history_open(const char *dir, const char *name, struct history **ret, struct err *e)
 {
     struct history *h = xcalloc(1, sizeof(*h));
     char *path = xasprintf("%s/import-%s.db", dir, name);
     int r = file_mkdirs(dir, 0700);
 
+    h->lock = -1;
     if (r < 0)
         err_sys(e, -r, "cannot create the state folder '%s'", dir);
+    if (r == 0)
+        r = take_lock(h, dir, name, e);
     if (r == 0)
         r = db_open(path, 0, &h->db, e);
     if (r == 0)
@@ -55,6 +79,8 @@ void history_close(struct history *h)
         return;
     if (h->db)
         db_close(h->db);
+    if (h->lock >= 0)
+        close(h->lock);
     free(h);
 }
 

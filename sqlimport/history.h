@@ -10,7 +10,7 @@
 
 struct history;
 
-/* Opens STATE/import-NAME.db. */
+/* Opens STATE/import-NAME.db. -EBUSY: another importer has it. */
 int history_open(const char *dir, const char *name, struct history **ret, struct err *e);
 void history_close(struct history *h);
 

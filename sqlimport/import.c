@@ -384,6 +384,8 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     if (rc == 0) /* triggers of old tables go before new ones come */
         rc = swap_clean(r->s, r->a->database, e);
     if (rc == 0)
+        crash_point("import.others");
+    if (rc == 0)
         rc = others_make(&others, r->s, &r->others, &f->where, e);
     if (rc < 0)
         return rc;

@@ -194,8 +194,8 @@ static struct row_maker *make_maker(const struct strlist *columns, const struct 
 }
 
 int live_rows_open(struct server *s, const char *schema, const char *table,
-                   const struct strlist *columns, const struct strlist *key, const char *condition,
-                   struct live_rows **ret, struct err *e)
+                   const struct strlist *columns, const struct strlist *key,
+                   const struct buf *condition, struct live_rows **ret, struct err *e)
 {
     char *db = server_name(schema), *name = server_name(table);
     struct live_rows *r = NULL;
@@ -206,9 +206,11 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
     buf_puts(&b, "SELECT ");
     put_names(&b, columns);
     buf_printf(&b, " FROM %s.%s", db, name);
-    if (condition)
-        buf_printf(&b, " WHERE %s FOR UPDATE", condition);
-    else if (key->n > 0) {
+    if (condition) {
+        buf_puts(&b, " WHERE ");
+        buf_append(&b, condition->data, condition->len);
+        buf_puts(&b, " FOR UPDATE");
+    } else if (key->n > 0) {
         buf_puts(&b, " FORCE INDEX (PRIMARY) ORDER BY ");
         put_names(&b, key);
     }

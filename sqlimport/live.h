@@ -39,14 +39,14 @@ int live_shape(struct server *s, const char *schema, const char *table, struct s
                struct err *e);
 
 /*
- * Reads all rows of a table through the connection, which can do nothing else until the end and is
- * of no use after an early close. Rows come in the order of the primary key, values in the order
- * of `columns`.
+ * Reads all rows of a table, or locks and reads those of a condition, through the connection, which
+ * can do nothing else until the end and is of no use after an early close. Rows come in the order
+ * of the primary key, values in the order of `columns`.
  */
 struct live_rows;
 int live_rows_open(struct server *s, const char *schema, const char *table,
-                   const struct strlist *columns, const struct strlist *key, const char *condition,
-                   struct live_rows **ret, struct err *e);
+                   const struct strlist *columns, const struct strlist *key,
+                   const struct buf *condition, struct live_rows **ret, struct err *e);
 /* A row_source. */
 int live_rows_next(void *rows, struct row_id *id, struct row_place *place, struct err *e);
 void live_rows_close(struct live_rows *r);

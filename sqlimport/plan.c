@@ -333,22 +333,25 @@ static int note_gone(void *arg, const char *name, const struct past *past)
 
 static int find_gone(struct planning *g, struct err *e)
 {
-    size_t tables = g->p->n;
-    int r;
+    size_t tables = g->p->n, lost = 0;
+    const char *one = NULL;
+    int r = history_each(g->a->history, "TABLE", note_gone, g, e);
 
-    r = history_each(g->a->history, "TABLE", note_gone, g, e);
     if (r == 0)
         r = history_each(g->a->history, "SEQUENCE", note_gone, g, e);
-    if (r < 0)
-        return r;
-    if ((g->p->n - tables) * 100 > (size_t)g->a->drop_limit * g->p->n)
-        return err_set(
-            e, EPERM,
-            "%zu of %zu tables, '%.64s' among them, are gone from the dump, and more "
-            "than %lld %% are not dropped at once: make a complete dump, drop the tables "
-            "by hand, or raise --drop-limit",
-            g->p->n - tables, g->p->n, g->p->steps[tables].name, (long long)g->a->drop_limit);
-    return 0;
+    for (size_t i = tables; i < g->p->n; i++) {
+        if (dump_find(g->a->dump, OBJECT_VIEW, g->p->steps[i].name))
+            continue;
+        one = g->p->steps[i].name;
+        lost++;
+    }
+    if (r == 0 && lost * 100 > (size_t)g->a->drop_limit * g->p->n)
+        r = err_set(e, EPERM,
+                    "%zu of %zu tables, '%.64s' among them, are gone from the dump, and more "
+                    "than %lld %% are not dropped at once: make a complete dump, drop the tables "
+                    "by hand, or raise --drop-limit",
+                    lost, g->p->n, one, (long long)g->a->drop_limit);
+    return r;
 }
 
 /* --- all of it --- */

@@ -4,34 +4,51 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static const char *wanted;
-static size_t wanted_len;
-static atomic_long passes_left;
+struct trap {
+    const char *wanted; /* NULL: none */
+    size_t len;
+    atomic_long passes_left;
+};
 
-static void read_environment(void)
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct trap crash, halt;
+
+static void set_trap(struct trap *t, const char *variable)
 {
     const char *colon;
 
-    wanted = getenv("EEFS_CRASH_AT");
-    if (!wanted)
+    t->wanted = getenv(variable);
+    if (!t->wanted)
         return;
-    colon = strchr(wanted, ':');
-    wanted_len = colon ? (size_t)(colon - wanted) : strlen(wanted);
-    passes_left = colon ? atol(colon + 1) : 1;
+    colon = strchr(t->wanted, ':');
+    t->len = colon ? (size_t)(colon - t->wanted) : strlen(t->wanted);
+    t->passes_left = colon ? atol(colon + 1) : 1;
+}
+
+static void read_environment(void)
+{
+    set_trap(&crash, "EEFS_CRASH_AT");
+    set_trap(&halt, "EEFS_STOP_AT");
+}
+
+static bool springs(struct trap *t, const char *name)
+{
+    return t->wanted && strlen(name) == t->len && strncmp(name, t->wanted, t->len) == 0 &&
+           atomic_fetch_sub(&t->passes_left, 1) == 1;
 }
 
 void crash_point(const char *name)
 {
     pthread_once(&once, read_environment);
-    if (!wanted || strlen(name) != wanted_len || strncmp(name, wanted, wanted_len) != 0)
-        return;
-    if (atomic_fetch_sub(&passes_left, 1) == 1) {
+    if (springs(&crash, name)) {
         kill(getpid(), SIGKILL);
         pause();
     }
+    if (springs(&halt, name))
+        kill(getpid(), SIGSTOP);
 }

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """eefs-sqlimport against a real MariaDB; what the mysql client makes of a dump is the oracle."""
-import json
 import os
 import random
 import subprocess
@@ -9,6 +8,7 @@ import time
 
 import pytest
 from mariadb import MariaDB
+from sqlmirror import SqlMirror
 
 BIN = os.environ.get("EEFS_BIN", os.path.abspath("build/bin"))
 
@@ -43,36 +43,9 @@ def db():
         yield server
 
 
-class Mirror:
-    def __init__(self, db, tmp):
-        self.db, self.tmp, self.slot = db, tmp, tmp / "slot"
-        self.slot.mkdir()
-        for name in ("live", "oracle", "live_eefs_stage", "live_eefs_old"):
-            db.sql(f"DROP DATABASE IF EXISTS `{name}`")
-        db.sql("CREATE DATABASE live; CREATE DATABASE oracle")
-
-    def args(self, *more):
-        return [BIN + "/eefs-sqlimport", "--slot", str(self.slot), "--database", "live",
-                "--defaults-file", self.db.defaults, "--state", str(self.tmp / "state"),
-                "--rundir", str(self.tmp / "run"), *more]
-
-    def put(self, data):
-        temp = self.slot / ".live.sql.tmp"
-        temp.write_bytes(data)
-        temp.rename(self.slot / "live.sql")
-
-    def run(self, data=None, *more):
-        if data is not None:
-            self.put(data)
-        return subprocess.run(self.args("--once", *more), capture_output=True, text=True)
-
-    def state(self):
-        return json.loads((self.tmp / "run" / "import-live.json").read_text())
-
-
 @pytest.fixture
 def mirror(db, tmp_path):
-    return Mirror(db, tmp_path)
+    return SqlMirror(db, tmp_path)
 
 
 @pytest.mark.parametrize("options", [[], ["--hex-blob"], ["--skip-extended-insert"],

@@ -4,7 +4,8 @@
  *
  * EEFS_CRASH_AT="push.answered" kills at the first pass of that point, "push.answered:3" at the
  * third. EEFS_STOP_AT does the same with SIGSTOP: the test changes something meanwhile and lets the
- * program go on. Without the variables a point costs one load of a flag. Reads the environment once.
+ * program go on. Without the variables a point costs one load of a flag. Reads the environment
+ * once.
  */
 #ifndef EEFS_COMMON_CRASH_H
 #define EEFS_COMMON_CRASH_H

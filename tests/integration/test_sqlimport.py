@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """eefs-sqlimport against a real MariaDB; what the mysql client makes of a dump is the oracle."""
-import os
 import random
 import subprocess
 import threading
@@ -10,7 +9,6 @@ import pytest
 from mariadb import MariaDB
 from sqlmirror import SqlMirror
 
-BIN = os.environ.get("EEFS_BIN", os.path.abspath("build/bin"))
 
 SITE = """
 CREATE TABLE p (id INT PRIMARY KEY, t TEXT, k INT) ENGINE=InnoDB;

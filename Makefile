@@ -18,7 +18,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 B       := build$(if $(SAN),/san-$(SAN))
 
-PKGS    := fuse3 libcurl sqlite3 libmicrohttpd libzstd libcrypto jansson libmariadb
+PKGS    := fuse3 libcurl sqlite3 libmicrohttpd libzstd libcrypto jansson libmariadb libutf8proc
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -59,6 +59,7 @@ ROOMS := sync/common sync/proto sync/master sync/mirror sync/status sync/dns fs 
 
 PKGS_sync/common := sqlite3 libcrypto jansson
 PKGS_sync/proto  := libcurl libmicrohttpd libzstd
+PKGS_sync/master := libutf8proc
 PKGS_sync/mirror := libzstd
 PKGS_fs          := fuse3
 PKGS_sqlimport   := libmariadb

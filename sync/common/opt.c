@@ -180,6 +180,7 @@ static int set_value(const struct opt *o, const char *value, const char *where, 
                        o->arg ? o->arg : "VALUE");
     switch (o->type) {
     case OPT_STRING:
+        free(*(char **)o->dest);
         *(char **)o->dest = xstrdup(value);
         return 0;
     case OPT_LIST:
@@ -189,6 +190,7 @@ static int set_value(const struct opt *o, const char *value, const char *where, 
         if (!in_choices(o->arg, value))
             return err_set(e, EINVAL, "%s: option '%s' is one of %s, not '%s'", where, o->name,
                            o->arg, value);
+        free(*(char **)o->dest);
         *(char **)o->dest = xstrdup(value);
         return 0;
     default:

@@ -23,7 +23,7 @@ struct strlist { /* for OPT_LIST: repeated options append */
 
 enum opt_type {
     OPT_FLAG,     /* dest bool *; "--name", or name=yes|no|true|false|1|0 */
-    OPT_STRING,   /* dest char ** */
+    OPT_STRING,   /* dest char **, NULL or malloc'd: the old value is freed */
     OPT_LIST,     /* dest struct strlist *; may be given many times */
     OPT_INT,      /* dest int64_t *; within min..max */
     OPT_SIZE,     /* dest int64_t *; bytes, suffix K M G T (powers of 1024) */

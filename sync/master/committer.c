@@ -5,17 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/brake.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
 #include "sync/master/keep.h"
 #include "sync/master/ops.h"
 #include "sync/master/publish.h"
 
-#define QUEUE_MAX 4000 /* observations; beyond it the index workers wait */
+#define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
 #define BATCH_MAX 1000
 
 struct call { /* on the caller's stack */
@@ -27,16 +29,18 @@ struct call { /* on the caller's stack */
 
 struct job {
     struct job *next;
-    struct observation *o; /* one of the four */
+    struct observation *o; /* one of these */
     struct ops_batch *ops;
     struct call *call;
-    bool scanned;
+    bool scanned, confirm;
 };
 
 struct committer {
     struct master *m;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards the rest */
+    atomic_int error;
+    _Atomic int64_t busy_since; /* clock_mono_ms(); 0: waiting for work */
+    pthread_mutex_t lock;       /* guards the rest */
     pthread_cond_t more, room, called;
     struct job *first, **last;
     size_t n;
@@ -138,6 +142,26 @@ void committer_scanned(struct committer *c)
     push(c, j, false);
 }
 
+void committer_confirm(struct committer *c)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->confirm = true;
+    push(c, j, false);
+}
+
+int committer_error(struct committer *c)
+{
+    return c->error;
+}
+
+bool committer_alive(struct committer *c, int64_t ms)
+{
+    int64_t since = c->busy_since;
+
+    return since == 0 || clock_mono_ms() - since < ms;
+}
+
 /* 0 or a database error. */
 static int observe(struct master *m, struct observation *o)
 {
@@ -151,8 +175,8 @@ static int observe(struct master *m, struct observation *o)
         return 0;
     }
     if (o->gone && r == -ENOENT) {
-        r = tree_remove(m->tree, o->path);
-        return r < 0 ? r : 0;
+        brake_add(m->brake, o->path);
+        return 0;
     }
     if (o->gone || r == -ENOENT) {
         index_push(m->index, o->path, INDEX_DEEP, 0);
@@ -165,19 +189,32 @@ static int observe(struct master *m, struct observation *o)
         index_push(m->index, o->path, S_ISDIR(now.st_mode) ? INDEX_DEEP : 0, 0);
         return 0;
     }
+    if (!S_ISDIR(now.st_mode)) {
+        r = tree_has_children(m->tree->db, o->path);
+        if (r == 1) /* a folder has become something else: what was in it is gone */
+            brake_add(m->brake, o->path);
+        if (r != 0)
+            return r < 0 ? r : 0;
+    }
     return publish(m, o->path, &o->st, &o->hash, o->target, o->seen, NULL);
 }
 
-static struct job *take(struct committer *c)
+/* False: the end. *ret may be NULL: the brake is due. */
+static bool take(struct committer *c, struct job **ret)
 {
-    struct job *first;
+    int64_t due = brake_due(c->m->brake);
     size_t n = 0;
 
+    c->busy_since = 0;
     mutex_lock(&c->lock);
-    while (!c->first && !c->stopping)
-        cond_wait(&c->more, &c->lock);
-    first = c->first;
-    if (first) {
+    while (!c->first && !c->stopping && clock_mono_ms() < due) {
+        if (due == INT64_MAX)
+            cond_wait(&c->more, &c->lock);
+        else
+            cond_wait_until(&c->more, &c->lock, due);
+    }
+    *ret = c->first;
+    if (c->first) {
         struct job **end = &c->first;
         while (*end && n < BATCH_MAX) {
             end = &(*end)->next;
@@ -191,7 +228,18 @@ static struct job *take(struct committer *c)
         cond_broadcast(&c->room);
     }
     mutex_unlock(&c->lock);
-    return first;
+    c->busy_since = clock_mono_ms();
+    return *ret || !c->stopping;
+}
+
+static void run_brake(struct master *m, int *r)
+{
+    int n = *r == 0 && clock_mono_ms() >= brake_due(m->brake) ? brake_run(m->brake) : 0;
+
+    if (n < 0)
+        *r = n;
+    else if (n > 0 && !root_check(m->root)) /* it went while we looked */
+        *r = -ESTALE;
 }
 
 static void run_batch(struct committer *c, struct job *jobs)
@@ -203,6 +251,10 @@ static void run_batch(struct committer *c, struct job *jobs)
     for (struct job *j = jobs; j && r == 0; j = j->next) {
         if (j->o && ok)
             r = observe(m, j->o);
+        if (j->confirm)
+            brake_confirm(m->brake);
+        if (j->scanned && !m->scanned) /* all that is gone is known: no burst to wait for */
+            brake_now(m->brake);
         if (j->ops) {
             any_ops = true;
             r = ops_apply(m, j->ops, ok);
@@ -212,16 +264,24 @@ static void run_batch(struct committer *c, struct job *jobs)
         else if (j->call)
             j->call->result = -ENODEV;
     }
+    if (ok)
+        run_brake(m, &r);
     crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
     if (r == 0)
         r = tree_commit(m->tree);
     else
         tree_rollback(m->tree);
+    brake_committed(m->brake, r == 0);
+    if (r < 0 || !ok)
+        brake_put_off(m->brake);
     crash_point(any_ops ? "master.ops.committed" : "master.index.committed");
     if (r == 0 && any_ops)
         r = db_sync(m->tree->db);
-    if (r < 0)
-        log_error("cannot commit to '%s': %s", m->db_path, strerror(-r));
+    if (r < 0 && r != c->error)
+        log_error("cannot commit to '%s': %s; tried again", m->db_path, strerror(-r));
+    if (r == 0 && c->error < 0)
+        log_info("'%s' can be written again", m->db_path);
+    c->error = r;
     if (m->tree->seq > m->head) {
         m->head = m->tree->seq;
         feed_wake(m->feed);
@@ -235,7 +295,7 @@ static void *run(void *arg)
     struct committer *c = arg;
     struct job *jobs;
 
-    while ((jobs = take(c)))
+    while (take(c, &jobs))
         run_batch(c, jobs);
     return NULL;
 }

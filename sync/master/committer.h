@@ -43,6 +43,12 @@ void committer_ops(struct committer *c, struct ops_batch *b);
  * root is away, -ESHUTDOWN; then fn was not called. Never called by the committer.
  */
 int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg);
+/* All deletions that wait now are meant (brake.h). Never blocks. */
+void committer_confirm(struct committer *c);
+/* What the last commit said: 0 or -errno. Any thread. */
+int committer_error(struct committer *c);
+/* False when something has been in work for longer than `ms`. Any thread. */
+bool committer_alive(struct committer *c, int64_t ms);
 /* After everything queued before has been committed the first scan counts as ended. */
 void committer_scanned(struct committer *c);
 

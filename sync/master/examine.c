@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,14 +14,21 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/master/alike.h"
 #include "sync/master/committer.h"
 #include "sync/master/index.h"
 #include "sync/master/pool.h"
+#include "sync/master/notices.h"
 #include "sync/master/watch.h"
+#include "sync/master/writers.h"
 
-#define RACY_NS       2000000000LL /* a later write may leave the same mtime */
+#define RACY_NS       2000000000LL /* a later write may leave the same times */
 #define RACY_AGAIN_MS 2200
-#define OPEN_AGAIN_MS 2000 /* closing gives an event; this is for writers that give none */
+#define OPEN_AGAIN_MS 2000         /* closing gives an event; this is for writers that give none */
+#define QUIET_NS      5000000000LL /* where writers cannot be seen */
+#define LARGE         (4 << 20)
+#define BLOCK         (1 << 20)
+#define STILL_BYTES   (64 << 20) /* a file that changes while it is read is not read to its end */
 
 static void observed(struct master *m, const char *path, const struct stat *st, bool gone,
                      const struct hash *hash, char *target, int64_t seen)
@@ -38,17 +46,19 @@ static void observed(struct master *m, const char *path, const struct stat *st, 
     committer_observe(m->committer, o);
 }
 
-/* True when nobody has the file open for writing. */
-static bool nobody_writes(int fd, const struct stat *st)
+/* True when the file may be published; else status lists it, unless it was just written. */
+static bool nobody_writes(struct master *m, const char *path, int fd, const struct stat *st)
 {
-    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
-        fcntl(fd, F_SETLEASE, F_UNLCK);
+    enum writers who = writers_of(fd);
+    int64_t age = clock_wall_ns() - file_ctime_ns(st);
+
+    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && age > QUIET_NS)) {
+        notices_clear(m->notices, NOTICE_OPEN, path);
         return true;
     }
-    if (errno == EAGAIN)
-        return false;
-    /* No leases here (filesystem, or no CAP_LEASE for another owner's file): a quiet period. */
-    return clock_wall_ns() - file_mtime_ns(st) > RACY_NS;
+    notices_set(m->notices, NOTICE_OPEN, path,
+                who == WRITERS_SOME ? "a writer has it open" : "written a moment ago");
+    return false;
 }
 
 static bool same_stat(const struct stat *a, const struct stat *b)
@@ -57,41 +67,93 @@ static bool same_stat(const struct stat *a, const struct stat *b)
            file_mtime_ns(a) == file_mtime_ns(b) && file_ctime_ns(a) == file_ctime_ns(b);
 }
 
+/* 0; -EAGAIN: it changed meanwhile; -ESHUTDOWN; -errno. */
+static int hash_still(struct master *m, int fd, const struct stat *st, struct hash *ret)
+{
+    size_t cap = st->st_size < BLOCK ? (size_t)st->st_size + 1 : BLOCK;
+    struct hash_stream *s = hash_stream_new();
+    char *block = xmalloc(cap);
+    struct stat now;
+    off_t at = 0;
+    int r = 0;
+
+    for (;;) {
+        ssize_t n = file_pread(fd, block, cap, at);
+        if (n <= 0) {
+            r = (int)n;
+            break;
+        }
+        hash_stream_add(s, block, (size_t)n);
+        at += n;
+        if (m->stopping)
+            r = -ESHUTDOWN;
+        else if (at > st->st_size ||
+                 (at % STILL_BYTES == 0 && fstat(fd, &now) == 0 && !same_stat(st, &now)))
+            r = -EAGAIN;
+        if (r < 0)
+            break;
+    }
+    if (r == 0)
+        hash_stream_end(s, ret);
+    free(block);
+    hash_stream_free(s);
+    return r;
+}
+
+static void unreadable(struct master *m, const char *path, int code)
+{
+    if (notices_set(m->notices, NOTICE_UNREADABLE, path, strerror(code))) {
+        char *text = path_encoded(path);
+        log_error("cannot read '%s': %s; it is not published", text, strerror(code));
+        free(text);
+    }
+}
+
+/* Times this near to the moment of reading may not tell a later write. */
+static bool is_near(int64_t seen, int64_t time)
+{
+    return seen - time < RACY_NS && time - seen < RACY_NS;
+}
+
 static void examine_file(struct master *m, const char *path, int flags)
 {
     struct stat before, after;
     struct hash hash;
     int64_t seen = clock_wall_ns();
-    int keep = flags & INDEX_FORCE;
+    int keep = flags & (INDEX_FORCE | INDEX_FOUND | INDEX_LARGE);
     int fd = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
     int r = fd;
 
     if (fd < 0 || fstat(fd, &before) < 0 || !S_ISREG(before.st_mode)) {
-        if (fd == -EACCES || fd == -EIO || fd == -EPERM) {
-            char *text = path_encoded(path);
-            log_error("cannot read '%s': %s; it is not published", text, strerror(-fd));
-            free(text);
-        } else {
+        if (fd == -EACCES || fd == -EIO || fd == -EPERM)
+            unreadable(m, path, -fd);
+        else
             index_push(m->index, path, keep, 100);
-        }
         goto out;
     }
-    if (!nobody_writes(fd, &before)) {
-        index_push(m->index, path, INDEX_FORCE, OPEN_AGAIN_MS);
+    if (!nobody_writes(m, path, fd, &before)) {
+        index_push(m->index, path, keep | INDEX_FORCE, OPEN_AGAIN_MS);
         goto out;
     }
-    r = hash_fd(fd, &hash, NULL);
+    if (before.st_size > LARGE && !(flags & INDEX_LARGE)) {
+        index_push(m->index, path, flags | INDEX_LARGE, 0);
+        goto out;
+    }
+    r = hash_still(m, fd, &before, &hash);
     if (r == 0 && fstat(fd, &after) < 0)
         r = -errno;
-    if (r < 0) {
-        log_error("cannot read '%s': %s; it is tried again", path, strerror(-r));
+    if (r == -ESHUTDOWN) {
+        goto out;
+    } else if (r < 0 && r != -EAGAIN) {
+        unreadable(m, path, -r);
         index_push(m->index, path, keep, 5000);
-    } else if (!same_stat(&before, &after) || !nobody_writes(fd, &after)) {
-        index_push(m->index, path, INDEX_FORCE, 100);
+    } else if (r < 0 || !same_stat(&before, &after) || !nobody_writes(m, path, fd, &after)) {
+        index_push(m->index, path, keep | INDEX_FORCE, 100);
     } else {
+        notices_clear(m->notices, NOTICE_UNREADABLE, path);
         observed(m, path, &after, false, &hash, NULL, seen);
-        if (seen - file_mtime_ns(&after) < RACY_NS && file_mtime_ns(&after) - seen < RACY_NS)
-            index_push(m->index, path, INDEX_FORCE, RACY_AGAIN_MS);
+        if (is_near(seen, file_mtime_ns(&after)) || is_near(seen, file_ctime_ns(&after)))
+            index_push(m->index, path, INDEX_FORCE | INDEX_FOUND, RACY_AGAIN_MS);
     }
 out:
     if (fd >= 0)
@@ -114,11 +176,11 @@ static void examine_link(struct master *m, const char *path, const struct stat *
     observed(m, path, st, false, NULL, xstrdup(target), clock_wall_ns());
 }
 
-/* The content was read when a write could still have left the same mtime. */
+/* The content was read when a write could still have left the same times. */
 static bool racy(const struct row *row)
 {
-    return row->e.type == ENTRY_FILE && row->seen - row->e.mtime < RACY_NS &&
-           row->e.mtime - row->seen < RACY_NS;
+    return row->e.type == ENTRY_FILE &&
+           (is_near(row->seen, row->e.mtime) || is_near(row->seen, row->ctime));
 }
 
 static int by_name(const void *a, const void *b)
@@ -150,66 +212,140 @@ static int list_dir(int fd, struct strlist *ret)
     return 0;
 }
 
-/* One name found on disk: pushed unless it is as its row says. */
-static void examine_child(struct master *m, struct db *db, int dirfd, const char *path,
-                          const char *name, int flags)
+static void skipped(struct master *m, const char *path, const char *text)
 {
-    struct row row = {0};
+    if (notices_set(m->notices, NOTICE_SKIPPED, path, text)) {
+        char *enc = path_encoded(path);
+        log_warn("'%.300s' is not served: it is %s", enc, text);
+        free(enc);
+    }
+}
+
+static const char *type_name(mode_t mode)
+{
+    return S_ISFIFO(mode)                   ? "a named pipe"
+           : S_ISSOCK(mode)                 ? "a socket"
+           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
+                                            : "neither a file, a folder nor a symbolic link";
+}
+
+static bool is_served(mode_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
+}
+
+struct names_alike {
+    struct master *m;
+    const char *dir;
+};
+
+static void found_alike(void *arg, const char *a, const char *b)
+{
+    const struct names_alike *n = arg;
+    char *path = path_join(n->dir, b), *first = path_encoded(a);
+    char *text = xasprintf("differs from '%s' only by case or normalisation", first);
+
+    notices_set(n->m->notices, NOTICE_ALIKE, path, text);
+    free(text);
+    free(first);
+    free(path);
+}
+
+/* A folder's names on disk beside its rows, both in byte order. */
+struct listing {
+    struct master *m;
+    const char *dir;
+    int fd, flags;
+    char path[EEFS_PATH_MAX + EEFS_NAME_MAX + 3];
+    size_t prefix; /* bytes of path that are the folder's */
+};
+
+static const char *child_path(struct listing *l, const char *name)
+{
+    snprintf(l->path + l->prefix, sizeof(l->path) - l->prefix, "%s", name);
+    return l->path;
+}
+
+/* One name found on disk: pushed unless it is as its row (NULL: none) says. */
+static void examine_child(struct listing *l, const char *name, const struct row *row)
+{
+    const char *path = child_path(l, name);
+    struct master *m = l->m;
     struct stat st;
     bool clean = false;
 
-    if (master_hides(m, path))
+    if (master_hides(m, path)) {
+        if (row)
+            index_push(m->index, path, INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
         return;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode)) {
-        if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-            clean = tree_get(db, path, &row) == 0;
-        else if (tree_get(db, path, &row) == 1)
-            clean = row_matches(&row, &st) && !racy(&row);
-        row_release(&row);
+    }
+    if (strlen(path) > EEFS_PATH_MAX) {
+        skipped(m, path, "a path that is too long");
+        return;
+    }
+    if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode)) {
+        if (!is_served(st.st_mode))
+            skipped(m, path, type_name(st.st_mode));
+        clean = is_served(st.st_mode) ? row && row_matches(row, &st) && !racy(row) : !row;
     }
     if (!clean)
-        index_push(m->index, path, INDEX_DEEP | (flags & INDEX_SCAN), 0);
+        index_push(m->index, path, INDEX_DEEP | INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+}
+
+/* Returns 0 or a database error. */
+static int merge(struct listing *l, struct db *db, const struct strlist *disk)
+{
+    sqlite3_stmt *st = tree_children(db, l->dir);
+    struct row row = {0};
+    const char *name = NULL;
+    size_t i = 0;
+    int r = db_step(db, st);
+
+    while (r >= 0 && (r == 1 || i < disk->n)) {
+        int c;
+
+        if (r == 1)
+            tree_child(st, &row, &name);
+        c = r == 0 ? -1 : i >= disk->n ? 1 : strcmp(disk->v[i], name);
+        if (c > 0)
+            index_push(l->m->index, child_path(l, name), INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+        else
+            examine_child(l, disk->v[i], c == 0 ? &row : NULL);
+        i += c <= 0;
+        if (c >= 0)
+            r = db_step(db, st);
+    }
+    return r;
 }
 
 static void examine_children(struct master *m, struct db *db, const char *dir, int flags)
 {
-    struct strlist disk = {0}, rows = {0};
-    size_t i = 0, j = 0;
-    int fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int listfd = fd < 0 ? -1 : openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = fd < 0 ? fd : listfd < 0 ? -errno : 0;
+    struct listing *l = xcalloc(1, sizeof(*l));
+    struct names_alike alike = {m, dir};
+    struct strlist disk = {0};
+    int listfd, r;
 
-    if (r == 0)
-        r = tree_names(db, dir, &rows);
-    if (r == 0)
-        r = list_dir(listfd, &disk);
-    else if (listfd >= 0)
-        close(listfd);
-    if (r < 0) {
-        char *text = path_encoded(dir);
-        if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
-            log_error("cannot list '%s': %s; nothing in it is published", text, strerror(-r));
-        free(text);
+    l->m = m;
+    l->dir = dir;
+    l->flags = flags;
+    l->prefix = (size_t)snprintf(l->path, sizeof(l->path), *dir ? "%s/" : "%s", dir);
+    l->fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    listfd = l->fd < 0 ? -1 : openat(l->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r = l->fd < 0 ? l->fd : listfd < 0 ? -errno : list_dir(listfd, &disk);
+    if (r == 0) {
+        notices_clear(m->notices, NOTICE_UNREADABLE, dir);
+        notices_clear_alike(m->notices, dir);
+        alike_find(disk.v, disk.n, found_alike, &alike);
+        r = merge(l, db, &disk);
+    } else if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP) {
+        unreadable(m, dir, -r);
     }
-    while (r == 0 && (i < disk.n || j < rows.n)) {
-        int c = i >= disk.n ? 1 : j >= rows.n ? -1 : strcmp(disk.v[i], rows.v[j]);
-        char *path = path_join(dir, c <= 0 ? disk.v[i] : rows.v[j]);
-
-        if (strlen(path) > EEFS_PATH_MAX)
-            log_warn("a path below '%.200s…' is longer than %d bytes; it is not served", path,
-                     EEFS_PATH_MAX);
-        else if (c > 0)
-            index_push(m->index, path, flags & INDEX_SCAN, 0);
-        else
-            examine_child(m, db, fd, path, disk.v[i], flags);
-        free(path);
-        i += c <= 0;
-        j += c >= 0;
-    }
+    if (r < 0)
+        index_push(m->index, dir, INDEX_DEEP | INDEX_FOUND, r == -EACCES ? 60000 : 5000);
     strlist_release(&disk);
-    strlist_release(&rows);
-    if (fd >= 0)
-        close(fd);
+    if (l->fd >= 0)
+        close(l->fd);
+    free(l);
 }
 
 static void examine_dir(struct master *m, struct db *db, const char *path, const struct stat *st,
@@ -217,6 +353,7 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
 {
     bool live = row->e.type == ENTRY_DIR;
 
+    notices_clear_path(m->notices, path, false);
     if (*path && (!live || row->e.mode != (st->st_mode & 07777)))
         observed(m, path, st, false, NULL, NULL, clock_wall_ns());
     if (!live || (flags & INDEX_DEEP)) {
@@ -225,11 +362,35 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
     }
 }
 
+static bool push_link(void *arg, const struct row *row)
+{
+    index_push(((struct master *)arg)->index, row->e.path, INDEX_FOUND, 0);
+    return false;
+}
+
+/* A file with several names has changed: only the folder of the name that was used had an event. */
+static void push_links(struct master *m, struct db *db, int64_t ino)
+{
+    struct row row = {0};
+
+    tree_find_inode(db, ino, push_link, m, &row);
+}
+
+static void examine_gone(struct master *m, const char *path, bool live, mode_t other)
+{
+    if (other && !is_served(other) && !master_hides(m, path))
+        skipped(m, path, type_name(other));
+    else
+        notices_clear_path(m->notices, path, true);
+    if (live && *path)
+        observed(m, path, NULL, true, NULL, NULL, 0);
+}
+
 void examine(struct master *m, const char *path, int flags)
 {
     struct db *db = db_pool_get(m->pool);
     struct row row = {0};
-    struct stat st;
+    struct stat st = {0};
     bool live, fresh;
     int r;
 
@@ -240,14 +401,16 @@ void examine(struct master *m, const char *path, int flags)
     live = row.e.type != ENTRY_GONE;
     r = master_lstat(m, path, &st);
     if (r == -ENOENT) {
-        if (live && *path)
-            observed(m, path, NULL, true, NULL, NULL, 0);
+        examine_gone(m, path, live, st.st_mode);
     } else if (r < 0) {
         index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
     } else if (S_ISDIR(st.st_mode)) {
         examine_dir(m, db, path, &st, &row, flags);
     } else {
+        notices_clear(m->notices, NOTICE_SKIPPED, path);
         fresh = row_matches(&row, &st);
+        if (!fresh && st.st_nlink > 1)
+            push_links(m, db, (int64_t)st.st_ino);
         if (S_ISLNK(st.st_mode) && !fresh)
             examine_link(m, path, &st);
         else if (S_ISREG(st.st_mode) && (!fresh || (flags & INDEX_FORCE) || racy(&row)))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two places hold a path that waits: a FIFO of those that are due, and a binary heap of delayed
+ * Two places hold a path that waits: the lanes of those that are due, and a binary heap of delayed
  * ones. A hash table keyed by the path finds it in either, so that a path that is asked for twice
- * is looked at once. While a worker looks at a path, the same path may be asked for and even be
- * looked at by another: the committer checks every observation against the file, so the stale one
- * is dropped.
+ * is looked at once. What listings found is taken last in, first out: a scan goes down before it
+ * goes on, so that not the whole tree waits at once. While a worker looks at a path, the same path
+ * may be asked for and even be looked at by another: the committer checks every observation against
+ * the file, so the stale one is dropped.
  */
 #include "sync/master/index.h"
 
@@ -18,33 +19,54 @@
 #include "sync/common/thread.h"
 #include "sync/master/committer.h"
 #include "sync/master/examine.h"
+#include "sync/master/watch.h"
 
-#define WORKERS_MAX 8
+#define EVENT_WORKERS 2 /* they take nothing else */
+#define WORKERS_MAX   (EVENT_WORKERS + 16)
+
+enum { LANE_EVENT, LANE_FOUND, LANE_LARGE, LANES };
 
 struct item {
-    struct item *next;   /* in the FIFO */
-    struct item *bucket; /* in the table */
-    int64_t due;         /* 0: in the FIFO, not in the heap */
-    size_t at;           /* place in the heap */
+    struct item *next, *prev; /* in its lane */
+    struct item *bucket;      /* in the table */
+    int64_t due;              /* 0: in a lane, not in the heap */
+    size_t at;                /* place in the heap */
     uint32_t key;
-    int flags;
+    int flags, lane;
     char path[];
+};
+
+struct lane {
+    struct item *first, *last;
+};
+
+struct worker {
+    struct index *x;
+    pthread_t thread;
+    int lanes; /* takes from the first so many */
 };
 
 struct index {
     struct master *m;
-    pthread_t threads[WORKERS_MAX];
-    int n_threads;
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t more;
+    struct worker workers[WORKERS_MAX];
+    int n_workers;
+    pthread_mutex_t lock;       /* guards the rest */
+    pthread_cond_t more, event; /* for those who take all lanes; for those who take events */
     struct item **table;
     size_t buckets, n; /* power of two; items in the table */
-    struct item *first, **last;
+    struct lane lanes[LANES];
     struct item **heap; /* earliest first */
     size_t heap_n, heap_cap;
-    int64_t scan_left;
+    int64_t scan_left, scan_began, scan_ms;
     bool stopping;
 };
+
+static int lane_of(int flags)
+{
+    return flags & INDEX_LARGE                  ? LANE_LARGE
+           : flags & (INDEX_SCAN | INDEX_FOUND) ? LANE_FOUND
+                                                : LANE_EVENT;
+}
 
 /* FNV-1a */
 static uint32_t key_of(const char *path)
@@ -84,11 +106,29 @@ static void grow_locked(struct index *x)
 
 static void append_locked(struct index *x, struct item *it)
 {
+    struct lane *lane = &x->lanes[it->lane];
+
     it->due = 0;
-    it->next = NULL;
-    *x->last = it;
-    x->last = &it->next;
+    if (it->lane == LANE_FOUND) {
+        it->prev = NULL;
+        it->next = lane->first;
+    } else {
+        it->prev = lane->last;
+        it->next = NULL;
+    }
+    *(it->prev ? &it->prev->next : &lane->first) = it;
+    *(it->next ? &it->next->prev : &lane->last) = it;
+    if (it->lane == LANE_EVENT)
+        cond_signal(&x->event);
     cond_signal(&x->more);
+}
+
+static void unlink_locked(struct index *x, struct item *it)
+{
+    struct lane *lane = &x->lanes[it->lane];
+
+    *(it->prev ? &it->prev->next : &lane->first) = it->next;
+    *(it->next ? &it->next->prev : &lane->last) = it->prev;
 }
 
 static void heap_put(struct index *x, size_t at, struct item *it)
@@ -127,7 +167,10 @@ static void delay_locked(struct index *x, struct item *it, int64_t due)
     it->due = due;
     heap_put(x, x->heap_n++, it);
     heap_settle(x, it->at);
-    cond_signal(&x->more);
+    if (it->at == 0) { /* due before what they wait for */
+        cond_signal(&x->event);
+        cond_signal(&x->more);
+    }
 }
 
 static void undelay_locked(struct index *x, struct item *it)
@@ -141,6 +184,23 @@ static void undelay_locked(struct index *x, struct item *it)
     }
 }
 
+static void put_locked(struct index *x, struct item *it, int64_t due)
+{
+    if (due)
+        delay_locked(x, it, due);
+    else
+        append_locked(x, it);
+}
+
+/* An item of the scan more; the first one begins it. */
+static void count_scan_locked(struct index *x)
+{
+    if (x->scan_left++ == 0) {
+        x->scan_began = clock_mono_ms();
+        watch_scan_begins(x->m->watch);
+    }
+}
+
 void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
 {
     int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
@@ -151,28 +211,32 @@ void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
     slot = slot_locked(x, path, key);
     it = *slot;
     if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
-        x->scan_left++;
+        count_scan_locked(x);
     if (!it) {
         size_t len = strlen(path) + 1;
         it = *slot = xcalloc(1, sizeof(*it) + len);
         memcpy(it->path, path, len);
         it->key = key;
         it->flags = flags;
-        if (due)
-            delay_locked(x, it, due);
-        else
-            append_locked(x, it);
+        it->lane = lane_of(flags);
+        put_locked(x, it, due);
         if (++x->n > x->buckets)
             grow_locked(x);
     } else {
-        it->flags |= flags;
-        if (it->due > 0 && due < it->due) {
+        int lane = lane_of(flags);
+
+        if (it->due > 0) {
             undelay_locked(x, it);
-            if (due)
-                delay_locked(x, it, due);
-            else
-                append_locked(x, it);
+            due = due < it->due ? due : it->due;
+        } else {
+            unlink_locked(x, it);
+            due = 0;
         }
+        it->lane = lane < it->lane ? lane : it->lane;
+        it->flags |= flags;
+        if (it->lane != LANE_LARGE)
+            it->flags &= ~INDEX_LARGE;
+        put_locked(x, it, due);
     }
     mutex_unlock(&x->lock);
 }
@@ -193,8 +257,38 @@ bool index_scanning(struct index *x)
     return yes;
 }
 
-static struct item *take(struct index *x)
+int64_t index_scan_ms(struct index *x)
 {
+    int64_t ms;
+
+    mutex_lock(&x->lock);
+    ms = x->scan_ms;
+    mutex_unlock(&x->lock);
+    return ms;
+}
+
+int64_t index_waiting(struct index *x)
+{
+    int64_t n;
+
+    mutex_lock(&x->lock);
+    n = (int64_t)x->n;
+    mutex_unlock(&x->lock);
+    return n;
+}
+
+static struct item *first_locked(struct index *x, int lanes)
+{
+    struct item *it = NULL;
+
+    for (int i = 0; i < lanes && !it; i++)
+        it = x->lanes[i].first;
+    return it;
+}
+
+static struct item *take(struct index *x, int lanes)
+{
+    pthread_cond_t *cond = lanes == LANES ? &x->more : &x->event;
     struct item *it = NULL, **slot;
 
     mutex_lock(&x->lock);
@@ -206,20 +300,18 @@ static struct item *take(struct index *x)
             undelay_locked(x, it);
             append_locked(x, it);
         }
-        it = x->first;
+        it = first_locked(x, lanes);
         if (it)
             break;
         if (x->heap_n > 0)
-            cond_wait_until(&x->more, &x->lock, x->heap[0]->due);
+            cond_wait_until(cond, &x->lock, x->heap[0]->due);
         else
-            cond_wait(&x->more, &x->lock);
+            cond_wait(cond, &x->lock);
     }
     if (x->stopping) {
         it = NULL;
     } else {
-        x->first = it->next;
-        if (!x->first)
-            x->last = &x->first;
+        unlink_locked(x, it);
         slot = slot_locked(x, it->path, it->key);
         *slot = it->bucket;
         x->n--;
@@ -230,16 +322,20 @@ static struct item *take(struct index *x)
 
 static void *run(void *arg)
 {
-    struct index *x = arg;
+    struct worker *w = arg;
+    struct index *x = w->x;
     struct item *it;
 
-    while ((it = take(x))) {
+    while ((it = take(x, w->lanes))) {
         bool ended = false;
 
         examine(x->m, it->path, it->flags);
         mutex_lock(&x->lock);
-        if (it->flags & INDEX_SCAN)
-            ended = --x->scan_left == 0;
+        if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
+            ended = true;
+            x->scan_ms = clock_mono_ms() - x->scan_began + 1;
+            watch_scan_ended(x->m->watch);
+        }
         mutex_unlock(&x->lock);
         if (ended)
             committer_scanned(x->m->committer);
@@ -252,18 +348,25 @@ int index_start(struct master *m, struct index **ret, struct err *e)
 {
     struct index *x = xcalloc(1, sizeof(*x));
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    int want = cpus < 2 ? 2 : cpus > WORKERS_MAX ? WORKERS_MAX : (int)cpus;
+    int want = EVENT_WORKERS + (cpus < 2 ? 2 : (int)cpus);
 
+    if (want > WORKERS_MAX)
+        want = WORKERS_MAX;
     x->m = m;
-    x->last = &x->first;
     x->buckets = 1024;
     x->table = xcalloc(x->buckets, sizeof(struct item *));
     mutex_init(&x->lock);
     cond_init(&x->more);
+    cond_init(&x->event);
     m->index = x;
     *ret = x;
-    for (; x->n_threads < want; x->n_threads++) {
-        int r = thread_start(&x->threads[x->n_threads], "index", run, x);
+    for (; x->n_workers < want; x->n_workers++) {
+        struct worker *w = &x->workers[x->n_workers];
+        int r;
+
+        w->x = x;
+        w->lanes = x->n_workers < EVENT_WORKERS ? LANE_EVENT + 1 : LANES;
+        r = thread_start(&w->thread, "index", run, w);
         if (r < 0)
             return err_sys(e, -r, "cannot start the index workers");
     }
@@ -277,9 +380,10 @@ void index_stop(struct index *x)
     mutex_lock(&x->lock);
     x->stopping = true;
     cond_broadcast(&x->more);
+    cond_broadcast(&x->event);
     mutex_unlock(&x->lock);
-    for (int i = 0; i < x->n_threads; i++)
-        thread_join(x->threads[i]);
+    for (int i = 0; i < x->n_workers; i++)
+        thread_join(x->workers[i].thread);
 }
 
 void index_free(struct index *x)
@@ -295,6 +399,7 @@ void index_free(struct index *x)
     free(x->table);
     free(x->heap);
     cond_destroy(&x->more);
+    cond_destroy(&x->event);
     mutex_destroy(&x->lock);
     free(x);
 }

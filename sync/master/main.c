@@ -2,11 +2,13 @@
 /*
  * eefs-master: serves a folder to its mirrors.
  *
- *   main.c      subcommands and options          serve.c    start, signals, stop
+ *   main.c      subcommands; options.c           serve.c    start, signals, reload, stop
  *   root.c      the folder and its marker        tree.c     the index in SQLite, timelines
  *   watch.c     inotify  ─┐                      pool.c     read connections
- *   index.c     what to look at, workers ─> examine.c  one look ─┐
- *   committer.c the one writer: observations <───────────────────┘ and operations; publish.c
+ *   index.c     what to look at, workers ─> examine.c  one look (writers.c, alike.c) ─┐
+ *   committer.c the one writer: observations <───────────────────────────────────────┘ and
+ *               operations; brake.c holds deletions back, publish.c makes rows
+ *   space.c     room on the disks                notices.c  what status lists
  *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
  *               renames ─> place.c  files into the folder, owner.c; displace.c  what is in the way,
  *               settle.c  hashed again later, conflict.c  where losers go
@@ -24,10 +26,12 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/ctl.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/rundir.h"
 #include "sync/master/mirrors.h"
+#include "sync/master/options.h"
 #include "sync/master/serve.h"
 #include "sync/master/state.h"
 #include "sync/master/versions.h"
@@ -36,8 +40,9 @@
 
 static const char usage_main[] =
     "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
-    "           [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]... [--rescan TIME]\n"
-    "           [--conflicts DIR]\n"
+    "           [--config FILE] [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]...\n"
+    "           [--rescan TIME] [--max-delete N] [--reserve SIZE] [--conflicts DIR]\n"
+    "       eefs-master confirm --state DIR [--rundir DIR]\n"
     "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "           [--url URL] [--token-only]\n"
     "       eefs-master mirror set NAME --state DIR [--read PATH]... [--write PATH]...\n"
@@ -57,60 +62,57 @@ static int fail(const struct err *e, int code)
 
 static int cmd_serve(int argc, char **argv)
 {
-    static struct serve_options o; /* option texts live until exit */
+    struct serve_options o;
+    struct err e = {0};
+    bool help = false;
+
+    if (options_parse(argc, argv, &o, &help, &e) < 0)
+        return fail(&e, EXIT_USAGE);
+    if (help) {
+        options_help();
+        options_release(&o);
+        return 0;
+    }
+    return serve(&o, argc, argv, &e) < 0 ? fail(&e, 1) : 0;
+}
+
+static int cmd_confirm(int argc, char **argv)
+{
+    char *state = NULL, *rundir = NULL, *socket = NULL;
     struct err e = {0};
     const struct opt table[] = {
-        {OPT_STRING, "root", "DIR", &o.root, NULL, 0, 0, "the folder to serve"},
-        {OPT_STRING, "state", "DIR", &o.state, NULL, 0, 0, "where the database is kept"},
-        {OPT_STRING, "listen", "HOST:PORT", &o.listen, NULL, 0, 0, "where to listen"},
-        {OPT_FLAG, "insecure-http", NULL, &o.insecure_http, NULL, 0, 0,
-         "listen without TLS on an address that is not loopback"},
-        {OPT_STRING, "rundir", "DIR", &o.rundir, NULL, 0, 0,
+        {OPT_STRING, "state", "DIR", &state, NULL, 0, 0, "the master's state folder"},
+        {OPT_STRING, "rundir", "DIR", &rundir, NULL, 0, 0,
          "folder of the control socket (default $EEFS_RUNDIR or /run/eefs)"},
-        {OPT_STRING, "owner", "USER[:GROUP]", &o.owner, NULL, 0, 0,
-         "who owns what mirrors write (default: as what it replaces or the folder it is put into, "
-         "as far as the user that serves may)"},
-        {OPT_STRING, "conflicts", "DIR", &o.conflicts, NULL, 0, 0,
-         "keep the losers of conflicts there instead of beside the file"},
-        {OPT_LIST, "exclude", "PATTERN", &o.exclude, NULL, 0, 0,
-         "names or paths that are not shared; may be repeated"},
-        {OPT_DURATION, "rescan", "TIME", &o.rescan_ms, "15min", 0, 0,
-         "how often to compare the whole folder; 0: never"},
-        {OPT_SIZE, "keep-space", "SIZE", &o.keep.space, "2G", 0, 0,
-         "how much of earlier versions is kept, to be restored; 0: none"},
-        {OPT_DURATION, "keep-age", "TIME", &o.keep.age_ms, "30d", 0, 0,
-         "for how long a version is kept"},
-        {OPT_SIZE, "keep-file", "SIZE", &o.keep.file, "64M", 0, 0, "the largest file that is kept"},
-        {OPT_INT, "keep-versions", "N", &o.keep.versions, "20", 0, 0,
-         "how many earlier versions of one path are kept"},
-        {OPT_LIST, "keep-except", "PATTERN", &o.keep.except, NULL, 0, 0,
-         "names or paths whose versions are not kept; may be repeated"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
     };
     bool help = false;
-    int nargs = 0;
+    int nargs = 0, r;
+    json_t *o = NULL;
 
-    opt_defaults(table);
-    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
-        return fail(&e, EXIT_USAGE);
-    if (help) {
-        opt_help(table, "eefs-master serve --root DIR --state DIR --listen HOST:PORT [options]");
+    r = opt_argv(table, argc, argv, &nargs, &help, &e);
+    if (r == 0 && help) {
+        opt_help(table, "eefs-master confirm --state DIR: deletions that are held are meant");
         return 0;
     }
-    if (nargs > 0) {
-        err_set(&e, EINVAL, "serve: unexpected argument '%s'", argv[0]);
+    if (r == 0 && (nargs > 0 || !state))
+        r = err_set(&e, EINVAL, "confirm: takes --state, the folder given to 'eefs-master serve'");
+    if (r < 0)
         return fail(&e, EXIT_USAGE);
+    r = state_socket(state, rundir, &socket, &e);
+    if (r == 0) {
+        json_t *ask = json_pack("{s:s}", "cmd", "confirm");
+        r = ctl_call(socket, ask, 10000, &o, &e);
+        json_decref(ask);
     }
-    if (!o.root || !o.state || !o.listen) {
-        err_set(&e, EINVAL, "serve: --%s is missing",
-                !o.root    ? "root"
-                : !o.state ? "state"
-                           : "listen");
-        return fail(&e, EXIT_USAGE);
-    }
-    if (serve(&o, &e) < 0)
-        return fail(&e, 1);
-    return 0;
+    if (r == 0)
+        printf("%lld deletions are confirmed\n",
+               (long long)json_integer_value(json_object_get(o, "confirmed")));
+    json_decref(o);
+    free(socket);
+    free(state);
+    free(rundir);
+    return r < 0 ? fail(&e, 1) : 0;
 }
 
 struct mirror_options {
@@ -238,6 +240,8 @@ int main(int argc, char **argv)
     log_init("eefs-master", LOG_LEVEL_INFO);
     if (argc >= 2 && strcmp(argv[1], "serve") == 0)
         return cmd_serve(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "confirm") == 0)
+        return cmd_confirm(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "mirror") == 0)
         return cmd_mirror(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "history") == 0)

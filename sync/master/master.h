@@ -18,6 +18,7 @@
 #include "sync/master/root.h"
 #include "sync/master/tree.h"
 
+struct brake;
 struct committer;
 struct db_pool;
 struct settling;
@@ -25,8 +26,15 @@ struct feed;
 struct index;
 struct keep;
 struct mirrors;
+struct notices;
 struct uploads;
 struct watch;
+
+/* Patterns of what is not shared. Immutable; an older list is kept, for somebody may read it. */
+struct excludes {
+    struct strlist list;
+    struct excludes *older;
+};
 
 struct master {
     /* constant while threads run */
@@ -34,18 +42,23 @@ struct master {
     struct tree *tree; /* the committer's */
     struct db_pool *pool;
     struct committer *committer;
+    struct brake *brake; /* the committer's */
     struct index *index;
     struct watch *watch;
     struct feed *feed;
     struct mirrors *mirrors;
+    struct notices *notices;
     struct uploads *uploads;
     struct settling *settling;
     struct keep *keep;
-    struct strlist exclude;
     char *db_path, *listen;
-    const char *conflicts; /* folder for conflict copies; NULL: beside the file */
+    char *conflicts; /* folder for conflict copies; NULL: beside the file */
     char id[33], timeline[17];
-    int64_t owner_uid, owner_gid; /* of what mirrors write; -1: as they are */
+
+    /* settings that SIGHUP changes */
+    struct excludes *_Atomic exclude;
+    _Atomic int64_t owner_uid, owner_gid; /* of what mirrors write; -1: as they are */
+    _Atomic int64_t max_delete, reserve;  /* brake.h, space.h */
 
     _Atomic int64_t head; /* seq of the last commit */
     atomic_bool scanned;  /* the first scan has ended */
@@ -57,7 +70,8 @@ bool master_hides(const struct master *m, const char *path);
 
 /*
  * lstat beneath the root. -ENOENT: authoritatively absent, hidden, or of a type that is not served
- * (a symlink or a file in the way of the path counts as absent). Other errors: unknown.
+ * (a symlink or a file in the way of the path counts as absent); then ret->st_mode is that other
+ * type, else 0. Other errors: unknown.
  */
 int master_lstat(const struct master *m, const char *path, struct stat *ret);
 

@@ -232,6 +232,30 @@ int mirrors_remove(struct db *db, const char *name, struct err *e)
     return 0;
 }
 
+int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e)
+{
+    char *text = list_text(patterns);
+    int64_t same = 0;
+    int r = db_begin(db);
+
+    if (r == 0)
+        r = db_get_int(db, 0, &same, "SELECT value=? FROM meta WHERE key='exclude'", "s", text);
+    if (r == 0 && !same)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('exclude',?)", "s", text);
+    if (r >= 0 && !same)
+        r = db_run(db, "UPDATE mirror SET scopegen=scopegen+1", "");
+    if (r >= 0 && !same)
+        r = db_run(db, "UPDATE meta SET value=value+1 WHERE key='scopegen'", "");
+    if (r >= 0)
+        r = db_commit(db);
+    if (r < 0) {
+        db_error(db, e, "cannot remember the exclude patterns");
+        db_rollback(db);
+    }
+    free(text);
+    return r < 0 ? r : 0;
+}
+
 static void fill(sqlite3_stmt *st, struct mirror *ret)
 {
     memset(ret, 0, sizeof(*ret));

@@ -39,6 +39,9 @@ int mirrors_set(struct db *db, const char *name, const struct strlist *read,
  * was last, ns since the epoch, 0: never. */
 int mirrors_cloned(struct db *db, const char *name);
 int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret);
+/* Remembers the exclude patterns. When they are others than before every scopegen is raised: so
+ * each mirror asks for them and lists again. */
+int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e);
 /* By token: 1, 0 (unknown) or -errno. */
 int mirrors_find(struct db *db, const char *token, struct mirror *ret);
 /* Calls fn for each. */

@@ -10,6 +10,7 @@
 #include "sync/common/log.h"
 #include "sync/master/apply.h"
 #include "sync/master/mirrors.h"
+#include "sync/master/space.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
@@ -142,6 +143,11 @@ static int commit_one(struct tree *t)
     return r < 0 ? r : tree_begin(t);
 }
 
+static bool takes_room(const struct op *op)
+{
+    return op->kind == OP_PUT || op->kind == OP_MKDIR || op->kind == OP_SYMLINK;
+}
+
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
@@ -149,6 +155,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
     for (size_t i = 0; i < b->n; i++) {
         struct op_answer a = {.n = b->ops[i].n};
         struct hash digest;
+        char why[512];
         json_t *o;
         bool later, stop;
         int r;
@@ -159,7 +166,11 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
             return r < 0 ? r : 0;
         if (r == 1)
             continue;
-        if (fit) {
+        if (fit && takes_room(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
+            a.result = RESULT_LATER;
+            a.code = xstrdup(WIRE_E_NO_SPACE);
+            a.error = xstrdup(why);
+        } else if (fit) {
             r = apply_op(m, &b->who, &b->ops[i], &a);
         } else {
             a.result = RESULT_LATER;

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,13 +16,16 @@
 #include "sync/common/thread.h"
 
 #define MARKER ".eefs/marker"
+#define LOCK   ".eefs/lock"
 
 struct root {
     char *path;
     char id[33];
     int fd, staging;
+    atomic_int generation;
     pthread_mutex_t lock; /* guards the rest */
-    bool ok;
+    int lock_fd;          /* -1: not held */
+    bool ok, busy;        /* busy: another master serves it */
     char why[384];
 };
 
@@ -35,6 +40,18 @@ static int read_marker(int fd, char *id, size_t cap)
     }
     buf_release(&b);
     return r;
+}
+
+void root_owner(const char *path, char *id)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    id[0] = '\0';
+    if (fd < 0)
+        return;
+    if (read_marker(fd, id, 33) < 0 || strlen(id) != 32 || strspn(id, "0123456789abcdef") != 32)
+        id[0] = '\0';
+    close(fd);
 }
 
 static int make_marker(struct root *r, int fd, struct err *e)
@@ -53,19 +70,48 @@ static int make_marker(struct root *r, int fd, struct err *e)
 }
 
 /* Puts the folder behind the descriptors that everybody holds. */
-static int adopt(struct root *r, int fd)
+static int adopt_locked(struct root *r, int fd)
 {
-    int staging;
+    int staging = -1, lock = -1, res = 0;
 
     if (mkdirat(fd, ROOT_STAGING, 0700) < 0 && errno != EEXIST)
         return -errno;
     staging = openat(fd, ROOT_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (staging < 0)
-        return -errno;
+    lock = openat(fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (staging < 0 || lock < 0)
+        res = -errno;
+    else if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+        res = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (res < 0) {
+        if (lock >= 0)
+            close(lock);
+        if (staging >= 0)
+            close(staging);
+        return res;
+    }
     dup3(fd, r->fd, O_CLOEXEC);
     dup3(staging, r->staging, O_CLOEXEC);
     close(staging);
+    if (r->lock_fd >= 0)
+        close(r->lock_fd);
+    r->lock_fd = lock;
+    r->generation++;
     return 0;
+}
+
+/* Lets go of the folder: its filesystem can be unmounted. */
+static void release_locked(struct root *r)
+{
+    int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (none < 0)
+        return;
+    dup3(none, r->fd, O_CLOEXEC);
+    dup3(none, r->staging, O_CLOEXEC);
+    close(none);
+    if (r->lock_fd >= 0)
+        close(r->lock_fd);
+    r->lock_fd = -1;
 }
 
 int root_open(const char *path, const char *id, bool known, struct root **ret, struct err *e)
@@ -77,6 +123,7 @@ int root_open(const char *path, const char *id, bool known, struct root **ret, s
     r->path = xstrdup(path);
     snprintf(r->id, sizeof(r->id), "%s", id);
     mutex_init(&r->lock);
+    r->lock_fd = -1;
     r->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     r->staging = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (r->fd < 0 || r->staging < 0) {
@@ -94,7 +141,8 @@ int root_open(const char *path, const char *id, bool known, struct root **ret, s
         if (res < 0)
             goto out;
     }
-    root_check(r);
+    if (!root_check(r) && r->busy)
+        res = err_set(e, EBUSY, "%s", r->why);
 out:
     if (fd >= 0)
         close(fd);
@@ -113,6 +161,8 @@ void root_close(struct root *r)
         close(r->fd);
     if (r->staging >= 0)
         close(r->staging);
+    if (r->lock_fd >= 0)
+        close(r->lock_fd);
     mutex_destroy(&r->lock);
     free(r->path);
     free(r);
@@ -161,10 +211,17 @@ static bool look_locked(struct root *r)
     }
     if (fstat(fd, &now) == 0 && fstat(r->fd, &held) == 0 &&
         (now.st_dev != held.st_dev || now.st_ino != held.st_ino)) {
-        res = adopt(r, fd);
-        if (res < 0) {
-            snprintf(r->why, sizeof(r->why), "cannot use '%.200s/%s': %s", r->path, ROOT_STAGING,
+        res = adopt_locked(r, fd);
+        r->busy = res == -EBUSY;
+        if (r->busy)
+            snprintf(r->why, sizeof(r->why),
+                     "another 'eefs-master serve' serves the folder '%.200s'; one folder has one "
+                     "master",
+                     r->path);
+        else if (res < 0)
+            snprintf(r->why, sizeof(r->why), "cannot use '%.200s/%s': %s", r->path, ROOT_HIDDEN,
                      strerror(-res));
+        if (res < 0) {
             close(fd);
             return false;
         }
@@ -179,9 +236,24 @@ bool root_check(struct root *r)
     bool ok;
 
     mutex_lock(&r->lock);
-    ok = r->ok = look_locked(r);
+    ok = look_locked(r);
+    if (!ok && r->ok)
+        release_locked(r);
+    r->ok = ok;
     mutex_unlock(&r->lock);
     return ok;
+}
+
+int root_generation(const struct root *r)
+{
+    return r->generation;
+}
+
+bool root_is_there(const struct root *r)
+{
+    struct stat st;
+
+    return fstat(r->fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool root_ok(struct root *r, char *out, size_t cap)

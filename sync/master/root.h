@@ -2,8 +2,9 @@
 /*
  * root: the served folder as an open descriptor, with its marker. `.eefs/` in it (0700) holds the
  * file `marker` (the id of the master that owns the folder) and `staging/`, on the same filesystem
- * as what it becomes. A folder that vanished, was emptied, mounted over or replaced has no such
- * marker behind the same path: then nothing is published until it is back.
+ * as what it becomes, and `lock`, held while it is served. A folder that vanished, was emptied,
+ * mounted over or replaced has no such marker behind the same path: then nothing is published until
+ * it is back.
  */
 #ifndef EEFS_MASTER_ROOT_H
 #define EEFS_MASTER_ROOT_H
@@ -18,19 +19,27 @@ struct root;
 #define ROOT_HIDDEN  ".eefs"
 #define ROOT_STAGING ".eefs/staging"
 
+/* The id of the master that the folder belongs to, into `id` (33 bytes); "" when it has none. */
+void root_owner(const char *path, char *id);
 /*
  * Opens `path` for the master `id`. With `known` (the database has a tree already) a folder that is
  * missing or has no marker is no error: root_check() then says what is wrong until it is back.
  */
 int root_open(const char *path, const char *id, bool known, struct root **ret, struct err *e);
 void root_close(struct root *r);
-/* Stays the same number for life; a folder that came back is put behind it. */
+/* Stays the same number for life; a folder that came back is put behind it, and while it is away
+ * something that is no folder. */
 int root_fd(const struct root *r);
-/* Folder for staging; -1 while the root is away. Same life. */
+/* Folder for staging. Same life. */
 int root_staging_fd(const struct root *r);
 const char *root_path(const struct root *r);
 /* Looks at the folder now: true when it is ours and there. Any thread. */
 bool root_check(struct root *r);
+/* Counts the folders that were put behind root_fd(): another number, another folder (or again the
+ * same). */
+int root_generation(const struct root *r);
+/* True when root_fd() is a folder now: what was not found beneath it is not there. */
+bool root_is_there(const struct root *r);
 /* The result of the last look, and its reason (a sentence, copied into out). */
 bool root_ok(struct root *r, char *out, size_t cap);
 

@@ -96,6 +96,7 @@ static enum MHD_Result run_hello(struct request *q)
 {
     struct master *m = q->m;
     json_t *o = json_object(), *exclude = json_array();
+    const struct strlist *patterns = &m->exclude->list;
 
     json_object_set_new(o, "protocol", json_integer(WIRE_PROTOCOL));
     json_object_set_new(o, "version", json_string(EEFS_VERSION));
@@ -105,8 +106,8 @@ static enum MHD_Result run_hello(struct request *q)
     json_object_set_new(o, "name", json_string(q->who.name));
     json_object_set_new(o, "scopegen", json_integer(q->who.scopegen));
     scope_to_json(&q->who.scope, o);
-    for (size_t i = 0; i < m->exclude.n; i++)
-        json_array_append_new(exclude, json_string(m->exclude.v[i]));
+    for (size_t i = 0; i < patterns->n; i++)
+        json_array_append_new(exclude, json_string(patterns->v[i]));
     json_object_set_new(o, "exclude", exclude);
     json_object_set_new(o, "max_inline", json_integer(WIRE_INLINE_MAX));
     json_object_set_new(o, "max_ops", json_integer(WIRE_OPS_MAX));

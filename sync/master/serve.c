@@ -21,12 +21,15 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
+#include "sync/common/systemd.h"
+#include "sync/master/brake.h"
 #include "sync/master/committer.h"
 #include "sync/master/conflict.h"
 #include "sync/master/settle.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
 #include "sync/master/mirrors.h"
+#include "sync/master/notices.h"
 #include "sync/master/owner.h"
 #include "sync/master/pool.h"
 #include "sync/master/routes.h"
@@ -34,22 +37,27 @@
 #include "sync/master/upload.h"
 #include "sync/master/watch.h"
 
-#define LOOK_MS 500 /* at the root */
+#define LOOK_MS      500   /* at the root */
+#define UNWATCHED_MS 10000 /* between scans when not all folders are watched, at least */
 
 struct server {
     struct master m;
     struct tree tree;
     int lock_fd;
+    struct stat db_file;       /* as it was opened */
+    struct excludes *excludes; /* newest first; the old ones may still be read */
     struct routes *routes;
     struct status *status;
 };
 
 bool master_hides(const struct master *m, const char *path)
 {
+    const struct strlist *exclude = &m->exclude->list;
+
     if (path_is_under(path, ROOT_HIDDEN))
         return true;
-    for (size_t i = 0; i < m->exclude.n; i++)
-        if (path_matches(m->exclude.v[i], path))
+    for (size_t i = 0; i < exclude->n; i++)
+        if (path_matches(exclude->v[i], path))
             return true;
     return false;
 }
@@ -59,18 +67,21 @@ int master_lstat(const struct master *m, const char *path, struct stat *ret)
     struct stat st;
     int r = 0, fd;
 
+    ret->st_mode = 0;
     if (*path && master_hides(m, path))
         return -ENOENT;
     fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
     if (fd == -ELOOP || fd == -ENOTDIR)
-        return -ENOENT;
+        fd = -ENOENT;
     if (fd < 0)
-        return fd;
+        return fd == -ENOENT && !root_is_there(m->root) ? -EIO : fd;
     if (fstat(fd, &st) < 0)
         r = -errno;
     close(fd);
-    if (r == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
+    if (r == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) {
+        ret->st_mode = st.st_mode;
         r = -ENOENT;
+    }
     if (r == 0)
         *ret = st;
     return r;
@@ -78,7 +89,7 @@ int master_lstat(const struct master *m, const char *path, struct stat *ret)
 
 const char *master_unfit(struct master *m, char *out, size_t cap)
 {
-    if (!root_ok(m->root, out, cap))
+    if (!root_ok(m->root, out, cap) || brake_emptied(m->brake, out, cap))
         return out;
     if (m->stopping)
         snprintf(out, cap, "the master is stopping");
@@ -87,6 +98,31 @@ const char *master_unfit(struct master *m, char *out, size_t cap)
     else
         return NULL;
     return out;
+}
+
+/* The settings that change while serving. */
+static int configure(struct server *s, const struct serve_options *o, struct err *e)
+{
+    struct master *m = &s->m;
+    struct excludes *x;
+    int64_t uid, gid;
+    int r = owner_find(o->owner, &uid, &gid, e);
+
+    if (r == 0)
+        r = owner_check(o->owner, uid, gid, o->state, e);
+    if (r < 0)
+        return r;
+    m->owner_uid = uid;
+    m->owner_gid = gid;
+    m->max_delete = o->max_delete;
+    m->reserve = o->reserve;
+    x = xcalloc(1, sizeof(*x));
+    for (size_t i = 0; i < o->exclude.n; i++)
+        strlist_add(&x->list, o->exclude.v[i]);
+    x->older = s->excludes;
+    s->excludes = x;
+    m->exclude = x;
+    return 0;
 }
 
 static int lock_state(struct server *s, const char *state, struct err *e)
@@ -109,37 +145,54 @@ static int lock_state(struct server *s, const char *state, struct err *e)
     return 0;
 }
 
-static int start(struct server *s, const struct serve_options *o, struct err *e)
+static int open_tree(struct server *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
     bool known = false;
-    int r = owner_find(o->owner, &m->owner_uid, &m->owner_gid, e);
+    int r;
 
-    for (size_t i = 0; i < o->exclude.n; i++)
-        strlist_add(&m->exclude, o->exclude.v[i]);
-    m->listen = xstrdup(o->listen);
-    if (r == 0)
-        r = lock_state(s, o->state, e);
-    if (r == 0)
-        r = owner_check(o->owner, m->owner_uid, m->owner_gid, o->state, e);
-    if (r == 0 && o->conflicts)
+    if (o->conflicts) {
         r = conflict_folder(o->conflicts, o->root, e);
-    if (r < 0)
-        return r;
-    m->conflicts = o->conflicts;
+        if (r < 0)
+            return r;
+        m->conflicts = xstrdup(o->conflicts);
+    }
     m->db_path = xasprintf("%s/master.db", o->state);
     m->tree = &s->tree;
     r = tree_db_open(m->db_path, 0, &s->tree.db, e);
-    if (r == 0)
-        r = tree_start(&s->tree, m->timeline, m->id, &known, e);
+    if (r == 0 && stat(m->db_path, &s->db_file) < 0)
+        r = err_sys(e, errno, "cannot look at '%s'", m->db_path);
     if (r < 0)
         return r;
+    root_owner(o->root, m->id); /* a lost database: the folder knows whose it is */
+    r = tree_start(&s->tree, m->timeline, m->id, &known, e);
+    if (r < 0)
+        return r;
+    if (!known)
+        log_info("'%s' has no tree yet: every file is hashed first", m->db_path);
     m->head = s->tree.seq;
-    m->pool = db_pool_new(m->db_path);
-    m->mirrors = mirrors_new();
-    r = root_open(o->root, m->id, known, &m->root, e);
+    r = mirrors_exclude(s->tree.db, &s->excludes->list, e);
     if (r < 0)
         return r;
+    return root_open(o->root, m->id, known, &m->root, e);
+}
+
+static int start(struct server *s, const struct serve_options *o, struct err *e)
+{
+    struct master *m = &s->m;
+    int r = lock_state(s, o->state, e);
+
+    m->listen = xstrdup(o->listen);
+    m->brake = brake_new(m);
+    m->notices = notices_new();
+    m->mirrors = mirrors_new();
+    if (r == 0)
+        r = configure(s, o, e);
+    if (r == 0)
+        r = open_tree(s, o, e);
+    if (r < 0)
+        return r;
+    m->pool = db_pool_new(m->db_path);
     m->uploads = uploads_new(m);
     uploads_clean(m->uploads, true);
     r = feed_start(m, &m->feed, e);
@@ -180,9 +233,16 @@ static void stop(struct server *s)
     uploads_free(m->uploads);
     root_close(m->root);
     mirrors_free(m->mirrors);
+    notices_free(m->notices);
     db_pool_free(m->pool);
     db_close(s->tree.db);
-    strlist_release(&m->exclude);
+    brake_free(m->brake);
+    for (struct excludes *older; s->excludes; s->excludes = older) {
+        older = s->excludes->older;
+        strlist_release(&s->excludes->list);
+        free(s->excludes);
+    }
+    free(m->conflicts);
     free(m->db_path);
     free(m->listen);
     if (s->lock_fd >= 0)
@@ -198,40 +258,149 @@ static int64_t jittered(int64_t ms)
     return ms * 8 / 10 + ms * 4 / 10 * n / 65536;
 }
 
-static void loop(struct server *s, const struct serve_options *o, const sigset_t *signals)
+static void push_again(void *arg, const char *path)
 {
-    const struct timespec look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000000};
-    struct master *m = &s->m;
-    int64_t next = clock_mono_ms() + jittered(o->rescan_ms);
-    bool was = root_ok(m->root, (char[1]){0}, 1);
+    index_push(arg, path, INDEX_FOUND, 0);
+}
+
+static void begin_scan(struct master *m)
+{
+    uploads_clean(m->uploads, false);
+    index_scan(m->index);
+    notices_each(m->notices, push_again, m->index);
+}
+
+/* When the next scan begins. Where folders are not watched it is all that finds changes: then it
+ * follows at ten times its own length. */
+static int64_t next_scan(struct server *s, const struct serve_options *o)
+{
+    int64_t ms = o->rescan_ms, soon = 10 * index_scan_ms(s->m.index);
+
+    if (soon < UNWATCHED_MS)
+        soon = UNWATCHED_MS;
+    if (watch_limited(s->m.watch, NULL, 0, NULL, 0) && (ms == 0 || soon < ms))
+        ms = soon;
+    return ms ? clock_mono_ms() + jittered(ms) : INT64_MAX;
+}
+
+static bool differs(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+/* Over a connection of its own: s->tree is the committer's. */
+static int tell_exclude(struct server *s, struct err *e)
+{
+    struct db *db = NULL;
+    int r = tree_db_open(s->m.db_path, 0, &db, e);
+
+    if (r == 0)
+        r = mirrors_exclude(db, &s->excludes->list, e);
+    db_close(db);
+    return r;
+}
+
+static void reload(struct server *s, struct serve_options *o, int argc, char **argv)
+{
+    struct serve_options now = {0};
+    struct timespec ts;
+    bool help = false;
+    struct err e;
+    int r;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    systemd_notify("RELOADING=1\nMONOTONIC_USEC=%lld",
+                   (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+    r = options_parse(argc, argv, &now, &help, &e);
+    if (r == 0)
+        r = configure(s, &now, &e);
+    if (r == 0)
+        r = tell_exclude(s, &e);
+    if (r < 0) {
+        log_error("options are not read again: %s; what was set before goes on", e.text);
+        options_release(&now);
+    } else {
+        if (differs(o->root, now.root) || differs(o->state, now.state) ||
+            differs(o->listen, now.listen) || differs(o->rundir, now.rundir) ||
+            differs(o->conflicts, now.conflicts) || o->insecure_http != now.insecure_http)
+            log_warn("root, state, listen, rundir, conflicts and insecure-http change with a "
+                     "restart only");
+        strlist_release(&now.keep.except); /* keep.h holds the rules it began with */
+        now.keep = o->keep;
+        memset(&o->keep, 0, sizeof(o->keep));
+        options_release(o);
+        *o = now;
+        log_info("options are read again; scanning '%s'", root_path(s->m.root));
+    }
+    systemd_notify("READY=1");
+}
+
+/* Somebody put another file in the database's place: what is written from now on would be lost. */
+static bool database_is_ours(struct server *s)
+{
+    struct stat st;
+
+    return stat(s->m.db_path, &st) == 0 && st.st_ino == s->db_file.st_ino &&
+           st.st_dev == s->db_file.st_dev;
+}
+
+static void tell_systemd(struct server *s, int64_t watchdog_ms, int64_t *next)
+{
     char why[512];
 
-    if (was)
-        index_scan(m->index);
-    else if (!root_ok(m->root, why, sizeof(why)))
-        log_error("%s; nothing is served or published until it is back", why);
-    for (;;) {
-        int sig = sigtimedwait(signals, NULL, &look);
-        bool ok = root_check(m->root);
+    if (clock_mono_ms() < *next)
+        return;
+    *next = clock_mono_ms() + (watchdog_ms && watchdog_ms < 4000 ? watchdog_ms / 4 : 1000);
+    systemd_notify("STATUS=%s", master_unfit(&s->m, why, sizeof(why)) ? why : "serving");
+    if (watchdog_ms && committer_alive(s->m.committer, watchdog_ms))
+        systemd_notify("WATCHDOG=1");
+}
+
+static int loop(struct server *s, struct serve_options *o, int argc, char **argv,
+                const sigset_t *signals, struct err *e)
+{
+    const struct timespec look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000000};
+    int64_t watchdog_ms = systemd_watchdog_ms(), tell = 0, next = 0;
+    struct master *m = &s->m;
+    bool was = true, limited = false;
+    int generation = root_generation(m->root);
+    char why[512];
+
+    systemd_notify("READY=1");
+    for (int sig = 0;; sig = sigtimedwait(signals, NULL, &look)) {
+        bool ok = root_check(m->root), now_limited = watch_limited(m->watch, NULL, 0, NULL, 0) > 0;
 
         if (sig == SIGTERM || sig == SIGINT)
-            return;
+            return 0;
+        if (!database_is_ours(s))
+            return err_set(e, ESTALE,
+                           "the database '%s' was replaced or removed while it was in use; start "
+                           "again",
+                           m->db_path);
         if (!ok && was && !root_ok(m->root, why, sizeof(why)))
             log_error("%s; nothing is served or published until it is back", why);
         if (ok && !was)
             log_info("the folder '%s' is back", root_path(m->root));
         if (sig == SIGHUP)
-            log_info("scanning '%s'", root_path(m->root));
-        if (ok && (!was || sig == SIGHUP || (o->rescan_ms && clock_mono_ms() > next))) {
-            uploads_clean(m->uploads, false);
-            index_scan(m->index);
-            next = clock_mono_ms() + jittered(o->rescan_ms);
+            reload(s, o, argc, argv);
+        if (generation != root_generation(m->root)) {
+            generation = root_generation(m->root);
+            watch_reset(m->watch);
+            next = 0;
+        }
+        if (now_limited != limited && next > 0)
+            next = next_scan(s, o);
+        limited = now_limited;
+        if (ok && (!was || sig == SIGHUP || clock_mono_ms() >= next) && !index_scanning(m->index)) {
+            begin_scan(m);
+            next = next_scan(s, o);
         }
         was = ok;
+        tell_systemd(s, watchdog_ms, &tell);
     }
 }
 
-int serve(const struct serve_options *o, struct err *e)
+int serve(struct serve_options *o, int argc, char **argv, struct err *e)
 {
     struct server *s = xcalloc(1, sizeof(*s));
     sigset_t signals;
@@ -248,10 +417,12 @@ int serve(const struct serve_options *o, struct err *e)
     r = start(s, o, e);
     if (r == 0) {
         log_info("serving %s on http://%s/ as master %s", o->root, o->listen, s->m.id);
-        loop(s, o, &signals);
+        r = loop(s, o, argc, argv, &signals, e);
+        systemd_notify("STOPPING=1");
         log_info("stopping");
     }
     stop(s);
     free(s);
+    options_release(o);
     return r;
 }

@@ -3,22 +3,13 @@
 #ifndef EEFS_MASTER_SERVE_H
 #define EEFS_MASTER_SERVE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "sync/master/options.h"
 
-#include "sync/common/err.h"
-#include "sync/common/opt.h"
-#include "sync/master/keep.h"
-
-struct serve_options {
-    char *root, *state, *listen, *rundir, *owner, *conflicts;
-    struct strlist exclude;
-    int64_t rescan_ms;
-    bool insecure_http;
-    struct keep_rules keep;
-};
-
-/* Runs until SIGTERM or SIGINT (SIGHUP starts a scan): 0; -errno when it cannot start. */
-int serve(const struct serve_options *o, struct err *e);
+/*
+ * Runs until SIGTERM or SIGINT: 0; -errno when it cannot start, or when its database is replaced.
+ * SIGHUP: `argv` (serve's arguments) is parsed again, what can change does, and a scan starts. `o`
+ * is released.
+ */
+int serve(struct serve_options *o, int argc, char **argv, struct err *e);
 
 #endif

@@ -2,6 +2,7 @@
 #include "sync/master/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/rundir.h"
 #include "sync/master/tree.h"
 
 static void become_owner(const char *dir)
@@ -37,4 +39,23 @@ int state_open(const char *dir, bool make, struct db **ret, struct err *e)
         r = tree_db_open(path, 0, ret, e);
     free(path);
     return r;
+}
+
+int state_socket(const char *state, const char *rundir, char **ret, struct err *e)
+{
+    struct db *db = NULL;
+    sqlite3_stmt *st;
+    char id[9] = "";
+    int r = state_open(state, false, &db, e);
+
+    if (r < 0)
+        return r;
+    st = db_query(db, "SELECT value FROM meta WHERE key='id'", "");
+    if (db_step(db, st) == 1) {
+        snprintf(id, sizeof(id), "%.8s", db_col_text(st, 0));
+        db_done(st);
+    }
+    db_close(db);
+    *ret = rundir_file(rundir_path(rundir), "master", id, "sock");
+    return 0;
 }

@@ -12,5 +12,7 @@
  * the folder's owner, so that what is created here can be opened by the user that serves.
  */
 int state_open(const char *dir, bool make, struct db **ret, struct err *e);
+/* The control socket of the serve that uses `dir`; malloc'd. */
+int state_socket(const char *dir, const char *rundir, char **ret, struct err *e);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/master/status.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,12 +10,19 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
+#include "sync/master/brake.h"
+#include "sync/master/committer.h"
 #include "sync/master/index.h"
 #include "sync/master/keep.h"
 #include "sync/master/mirrors.h"
+#include "sync/master/notices.h"
 #include "sync/master/pool.h"
 #include "sync/master/restore.h"
+#include "sync/master/space.h"
 #include "sync/master/watch.h"
+
+#define OPEN_LONG_MS  (10 * 60000)
+#define NOTICES_SHOWN 50 /* of a kind */
 
 struct status {
     struct master *m;
@@ -33,26 +41,109 @@ static void add_mirror(void *arg, const struct mirror *who)
     json_array_append_new(l->array, mirrors_report(l->m->mirrors, who->name, l->m->head));
 }
 
+/* What is not as it should be, worst first. */
+struct problems {
+    json_t *array;
+    const char *state;
+};
+
+static void problem(struct problems *p, const char *state, const char *reason, const char *action)
+{
+    if (json_array_size(p->array) == 0)
+        p->state = state;
+    json_array_append_new(p->array, json_pack("{s:s,s:s}", "reason", reason, "action", action));
+}
+
+static void find_problems(struct master *m, struct problems *p)
+{
+    char why[512], action[256];
+    int64_t n, oldest;
+
+    if (!root_ok(m->root, why, sizeof(why)))
+        problem(p, "FAILED", why,
+                "mount or restore the folder; nothing is published until it is back");
+    if (brake_emptied(m->brake, why, sizeof(why)))
+        problem(p, "FAILED", why,
+                "bring the files back; if they are meant to be deleted: eefs-master confirm");
+    else if (brake_held(m->brake, why, sizeof(why)) > 0)
+        problem(p, "DEGRADED", why,
+                "bring the files back; if they are meant to be deleted: eefs-master confirm");
+    if (!m->scanned && root_ok(m->root, why, sizeof(why)))
+        problem(p, "SYNCING", "the first scan is running", "");
+    if (committer_error(m->committer) < 0) {
+        snprintf(why, sizeof(why), "the database '%.300s' cannot be written: %s", m->db_path,
+                 strerror(-committer_error(m->committer)));
+        problem(p, "DEGRADED", why, "make room on its disk, or see to the disk; it is tried again");
+    }
+    if (space_short(m, 0, why, sizeof(why)))
+        problem(p, "DEGRADED", why, "make room: what mirrors send is refused until then");
+    if (watch_limited(m->watch, why, sizeof(why), action, sizeof(action)))
+        problem(p, "DEGRADED", why, action);
+    n = notices_count(m->notices, NOTICE_UNREADABLE, NULL);
+    if (n) {
+        snprintf(why, sizeof(why), "%lld files or folders cannot be read and are not published",
+                 (long long)n);
+        problem(p, "DEGRADED", why,
+                "let the user that serves read them (listed under 'unreadable')");
+    }
+    n = notices_count(m->notices, NOTICE_OPEN, &oldest);
+    if (oldest > OPEN_LONG_MS) {
+        snprintf(why, sizeof(why),
+                 "%lld files are held open by writers and not published, one for %lld minutes",
+                 (long long)n, (long long)(oldest / 60000));
+        problem(p, "DEGRADED", why, "end the writer, or exclude the file (listed under 'open')");
+    }
+}
+
 static void add_state(struct master *m, json_t *o)
 {
+    struct problems p = {json_array(), "OK"};
+    const char *reason = "", *action = "";
+    json_t *first;
     char why[512];
-    const char *state = "OK", *reason = "", *action = "";
 
-    if (!root_ok(m->root, why, sizeof(why))) {
-        state = "FAILED";
-        reason = why;
-        action = "mount or restore the folder; nothing is published until it is back";
-    } else if (!m->scanned) {
-        state = "SYNCING";
-        reason = "the first scan is running";
-    } else if (watch_limited(m->watch)) {
-        state = "DEGRADED";
-        reason = "the watch limit is reached: some changes are only found by the periodic scan";
-        action = "raise it: sysctl fs.inotify.max_user_watches=1048576, then restart";
+    find_problems(m, &p);
+    first = json_array_get(p.array, 0);
+    if (first) {
+        reason = json_string_value(json_object_get(first, "reason"));
+        action = json_string_value(json_object_get(first, "action"));
     }
-    json_object_set_new(o, "state", json_string(state));
+    json_object_set_new(o, "state", json_string(p.state));
     json_object_set_new(o, "reason", json_string(reason));
     json_object_set_new(o, "action", json_string(action));
+    json_object_set_new(o, "problems", p.array);
+    json_object_set_new(o, "held_deletions", json_integer(brake_held(m->brake, why, sizeof(why))));
+    json_object_set_new(o, "watched", json_integer(watch_folders(m->watch)));
+    json_object_set_new(o, "unwatched", json_integer(watch_limited(m->watch, NULL, 0, NULL, 0)));
+    json_object_set_new(o, "scan_ms", json_integer(index_scan_ms(m->index)));
+    json_object_set_new(o, "waiting", json_integer(index_waiting(m->index)));
+    json_object_set_new(o, "notices", notices_report(m->notices, NOTICES_SHOWN));
+}
+
+static void confirm(struct master *m, struct ctl_conn *conn, uid_t uid)
+{
+    char why[512];
+    int64_t n = brake_held(m->brake, why, sizeof(why));
+
+    if (uid != 0 && uid != geteuid()) {
+        ctl_reply_error(conn, "permission", "only root or the user that serves may confirm");
+        return;
+    }
+    if (n > 0)
+        committer_confirm(m->committer);
+    ctl_reply(conn, json_pack("{s:b,s:I}", "ok", 1, "confirmed", (json_int_t)n));
+}
+
+static void add_counts(struct db *db, json_t *o)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT count(*), sum(type=1), sum(size) FROM entry WHERE type!=0", "");
+    static const char *const names[] = {"entries", "files", "bytes"};
+
+    if (db_step(db, st) == 1)
+        for (int i = 0; i < 3; i++)
+            json_object_set_new(o, names[i], json_integer(sqlite3_column_int64(st, i)));
+    db_done(st);
 }
 
 static void restore(struct master *m, struct ctl_conn *conn, json_t *request, uid_t uid)
@@ -83,15 +174,18 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     struct db *db;
     json_t *o;
-    int64_t n = 0;
     struct list l;
 
     if (cmd && strcmp(cmd, "restore") == 0) {
         restore(m, conn, request, uid);
         return;
     }
+    if (cmd && strcmp(cmd, "confirm") == 0) {
+        confirm(m, conn, uid);
+        return;
+    }
     if (!cmd || strcmp(cmd, "status") != 0) {
-        ctl_reply_error(conn, "bad_request", "the commands are 'status' and 'restore'");
+        ctl_reply_error(conn, "bad_request", "the commands are 'status', 'confirm' and 'restore'");
         return;
     }
     db = db_pool_get(m->pool);
@@ -105,12 +199,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     if (!o) /* a root path that is not UTF-8 */
         o = json_pack("{s:b,s:s}", "ok", 1, "kind", "master");
     add_state(m, o);
-    db_get_int(db, 0, &n, "SELECT count(*) FROM entry WHERE type!=0", "");
-    json_object_set_new(o, "entries", json_integer(n));
-    db_get_int(db, 0, &n, "SELECT count(*) FROM entry WHERE type=1", "");
-    json_object_set_new(o, "files", json_integer(n));
-    db_get_int(db, 0, &n, "SELECT sum(size) FROM entry WHERE type=1", "");
-    json_object_set_new(o, "bytes", json_integer(n));
+    add_counts(db, o);
     json_object_set_new(o, "kept", keep_report(m->keep));
     l = (struct list){m, json_array()};
     mirrors_each(db, add_mirror, &l);

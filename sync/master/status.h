@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* status: the control socket RUNDIR/master-<first 8 digits of the id>.sock with {"cmd":"status"}.
+/*
+ * status: the control socket RUNDIR/master-<first 8 digits of the id>.sock:
+ *   {"cmd":"status"}   how the master stands, its counts, its mirrors, and the paths of notices.h
+ *   {"cmd":"confirm"}  deletions that are held are meant (root and the serving user only)
  */
 #ifndef EEFS_MASTER_STATUS_H
 #define EEFS_MASTER_STATUS_H

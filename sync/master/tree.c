@@ -101,14 +101,43 @@ int tree_get(struct db *db, const char *path, struct row *ret)
     return r;
 }
 
-int tree_names(struct db *db, const char *dir, struct strlist *ret)
+sqlite3_stmt *tree_children(struct db *db, const char *dir)
 {
-    sqlite3_stmt *st =
-        db_query(db, "SELECT name FROM entry WHERE dir=? AND type!=0 ORDER BY name", "p", dir);
-    int r;
+    return db_query(db,
+                    "SELECT name,type,size,mtime,mode,ino,ctime,seen FROM entry "
+                    "WHERE dir=? AND type!=0 ORDER BY name",
+                    "p", dir);
+}
 
-    while ((r = db_step(db, st)) == 1)
-        strlist_add(ret, db_col_text(st, 0));
+void tree_child(sqlite3_stmt *st, struct row *ret, const char **name)
+{
+    memset(ret, 0, sizeof(*ret));
+    *name = db_col_text(st, 0);
+    ret->e.type = (enum entry_type)sqlite3_column_int(st, 1);
+    ret->e.size = sqlite3_column_int64(st, 2);
+    ret->e.mtime = sqlite3_column_int64(st, 3);
+    ret->e.mode = (uint32_t)sqlite3_column_int(st, 4);
+    ret->ino = sqlite3_column_int64(st, 5);
+    ret->ctime = sqlite3_column_int64(st, 6);
+    ret->seen = sqlite3_column_int64(st, 7);
+}
+
+int tree_count_lost(struct db *db, const char *path, int64_t *ret)
+{
+#define LOST                                                                                       \
+    "type=1 AND NOT EXISTS (SELECT 1 FROM entry o WHERE o.ino=e.ino AND o.ino>0 AND o.type=1 "     \
+    "AND o.hash=e.hash AND (o.dir!=e.dir OR o.name!=e.name))"
+    char *parent = path_parent(path), *from = xasprintf("%s/", path), *to = xasprintf("%s0", path);
+    int r = db_get_int(db, 0, ret,
+                       "SELECT (SELECT count(*) FROM entry e WHERE dir=? AND name=? AND " LOST
+                       ") + (SELECT count(*) FROM entry e WHERE dir=? AND " LOST
+                       ") + (SELECT count(*) FROM entry e WHERE dir>? AND dir<? AND " LOST ")",
+                       "ppppp", parent, path_base(path), path, from, to);
+
+#undef LOST
+    free(parent);
+    free(from);
+    free(to);
     return r;
 }
 
@@ -226,7 +255,8 @@ static int load_id(struct db *db, char *id, bool *known)
     if (r == 0) {
         file_random(raw, sizeof(raw));
         hex_encode(&hex, raw, sizeof(raw));
-        snprintf(id, 33, "%s", hex.data);
+        if (!*id)
+            snprintf(id, 33, "%s", hex.data);
         r = db_run(db, "INSERT INTO meta(key,value) VALUES('id',?)", "s", id);
     }
     if (r >= 0)

@@ -29,10 +29,16 @@ int tree_db_open(const char *path, int flags, struct db **ret, struct err *e);
 
 /* The row of a path, tombstones too: 1, 0 (none) or -errno. */
 int tree_get(struct db *db, const char *path, struct row *ret);
-/* Names of the live children of `dir`, in byte order. */
-int tree_names(struct db *db, const char *dir, struct strlist *ret);
+/* A query of the live children of `dir` in byte order of their names, for db_step(). */
+sqlite3_stmt *tree_children(struct db *db, const char *dir);
+/* Its present row, of which only what a look at the file compares is filled in; owns nothing. *name
+ * is valid until the next step. */
+void tree_child(sqlite3_stmt *st, struct row *ret, const char **name);
 /* 1 when `dir` has a live child, 0, -errno. */
 int tree_has_children(struct db *db, const char *dir);
+/* Live files at and below `path` that have no other name in the tree (as after a rename). 0 or
+ * -errno. */
+int tree_count_lost(struct db *db, const char *path, int64_t *ret);
 /* Fills *ret from a row of a query with TREE_COLUMNS. */
 #define TREE_COLUMNS "dir,name,type,size,mtime,mode,hash,target,seq,moved_from,ino,dev,ctime,seen"
 void tree_row(sqlite3_stmt *st, struct row *ret);
@@ -63,7 +69,8 @@ int tree_commit(struct tree *t);
 void tree_rollback(struct tree *t);
 
 /* Reads the last seq, closes the previous timeline there and opens a new one (into `timeline`, 17
- * bytes). `id` (33 bytes): the master's id, made at the first start. *known: it has a tree. */
+ * bytes). `id` (33 bytes): the master's id; a new database takes the one that is in `id`, or makes
+ * one when that is "". *known: it has a tree. */
 int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err *e);
 
 /* Writes the row with a new seq (also into r->e.seq); a content that it replaces becomes a version

@@ -7,16 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "sync/common/crash.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
+#include "sync/master/space.h"
 
 #define OLD_NS     (2LL * 86400 * 1000000000) /* an upload that nobody resumed */
-#define RESERVE    (16LL << 20)               /* bytes left free on the master's disk */
 #define FLUSH_STEP (8 << 20)
 
 struct uploads {
@@ -118,7 +117,6 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
 {
     struct upload *up = xcalloc(1, sizeof(*up));
     char part[128];
-    struct statvfs fs;
     int r;
 
     names(mirror, h, up->name, part, sizeof(part));
@@ -127,8 +125,7 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
     up->at = up->flushed = at;
     up->total = total;
     up->fd = -1;
-    if (total > at && fstatvfs(root_staging_fd(u->m->root), &fs) == 0 &&
-        (int64_t)(fs.f_bavail * fs.f_frsize) - RESERVE < total - at) {
+    if (space_short(u->m, total > at ? total - at : 0, NULL, 0)) {
         free(up);
         return -ENOSPC;
     }

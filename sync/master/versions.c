@@ -218,25 +218,6 @@ static int parse_version(const char *text, char **path, int64_t *seq, struct err
     return r;
 }
 
-static int find_socket(const char *state, const char *rundir, char **ret, struct err *e)
-{
-    struct db *db = NULL;
-    sqlite3_stmt *st;
-    char id[9] = "";
-    int r = state_open(state, false, &db, e);
-
-    if (r < 0)
-        return r;
-    st = db_query(db, "SELECT value FROM meta WHERE key='id'", "");
-    if (db_step(db, st) == 1) {
-        snprintf(id, sizeof(id), "%.8s", db_col_text(st, 0));
-        db_done(st);
-    }
-    db_close(db);
-    *ret = rundir_file(rundir_path(rundir), "master", id, "sock");
-    return 0;
-}
-
 static int ask(const char *socket, const char *path, int64_t seq, struct err *e)
 {
     char *text = path_encoded(path);
@@ -288,7 +269,7 @@ int cmd_restore(int argc, char **argv)
     }
     r = parse_version(argv[0], &path, &seq, &e);
     if (r == 0)
-        r = find_socket(state, rundir, &socket, &e);
+        r = state_socket(state, rundir, &socket, &e);
     if (r == 0)
         r = ask(socket, path, seq, &e);
     free(path);

@@ -25,47 +25,179 @@
 struct watch {
     struct master *m;
     pthread_t thread;
-    int fd, wake;
-    atomic_bool limited;
-    pthread_mutex_t lock; /* guards paths; held across inotify_add_watch */
+    int fd, wake; /* fd -1: no inotify instance, nothing can be watched */
+    _Atomic int64_t failing, scan_failing;
+    atomic_int code; /* errno of the last failure */
+    atomic_bool said;
+    pthread_mutex_t lock; /* guards the rest; held across inotify calls */
     char **paths;         /* by watch descriptor; NULL: not watched any more */
     size_t n;
+    int64_t watched;
 };
+
+static void failed(struct watch *w, const char *path, int code)
+{
+    char why[512], action[256];
+
+    w->code = code;
+    w->failing++;
+    w->scan_failing++;
+    if (atomic_exchange(&w->said, true))
+        return;
+    watch_limited(w, why, sizeof(why), action, sizeof(action));
+    log_warn("cannot watch '%s/%s': %s; %s", root_path(w->m->root), path, why, action);
+}
+
+static void remember_locked(struct watch *w, int wd, const char *path)
+{
+    if ((size_t)wd >= w->n) {
+        size_t n = (size_t)wd * 2 + 64;
+        w->paths = xrealloc(w->paths, n * sizeof(*w->paths));
+        memset(w->paths + w->n, 0, (n - w->n) * sizeof(*w->paths));
+        w->n = n;
+    }
+    w->watched += !w->paths[wd];
+    free(w->paths[wd]);
+    w->paths[wd] = xstrdup(path);
+}
+
+static void forget_locked(struct watch *w, size_t wd)
+{
+    w->watched--;
+    free(w->paths[wd]);
+    w->paths[wd] = NULL;
+}
+
+static int open_dir(struct watch *w, const char *path)
+{
+    return path_open_beneath(root_fd(w->m->root), path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+/* True when `path` still leads to the folder behind fd. */
+static bool still_there(struct watch *w, const char *path, int fd)
+{
+    struct stat a, b;
+    int now = open_dir(w, path);
+    bool yes = now >= 0 && fstat(fd, &a) == 0 && fstat(now, &b) == 0 && a.st_dev == b.st_dev &&
+               a.st_ino == b.st_ino;
+
+    if (now >= 0)
+        close(now);
+    return yes;
+}
 
 void watch_add(struct watch *w, const char *path)
 {
     char proc[64];
-    int dirfd = path_open_beneath(root_fd(w->m->root), path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-    int wd, code;
+    int wd = -1, code = EMFILE, dirfd = open_dir(w, path);
 
     if (dirfd < 0)
         return;
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", dirfd);
     mutex_lock(&w->lock);
-    wd = inotify_add_watch(w->fd, proc, EVENTS);
-    code = errno;
-    if (wd >= 0) {
-        if ((size_t)wd >= w->n) {
-            size_t n = (size_t)wd * 2 + 64;
-            w->paths = xrealloc(w->paths, n * sizeof(*w->paths));
-            memset(w->paths + w->n, 0, (n - w->n) * sizeof(*w->paths));
-            w->n = n;
-        }
-        free(w->paths[wd]);
-        w->paths[wd] = xstrdup(path);
+    if (w->fd >= 0) {
+        wd = inotify_add_watch(w->fd, proc, EVENTS);
+        code = errno;
+    }
+    /*
+     * Between opening and watching the folder may have been renamed, and its event been handled:
+     * then the path would stay wrong. After this look a rename gives an event that is handled
+     * later, for we hold the lock; its new path is looked at by that event.
+     */
+    if (wd >= 0 && still_there(w, path, dirfd)) {
+        remember_locked(w, wd, path);
+    } else if (wd >= 0 && ((size_t)wd >= w->n || !w->paths[wd])) {
+        inotify_rm_watch(w->fd, wd);
     }
     mutex_unlock(&w->lock);
     close(dirfd);
-    if (wd < 0 && code != ENOENT && !atomic_exchange(&w->limited, true))
-        log_warn(
-            "cannot watch '%s/%s': %s; changes in folders beyond the limit are only found by the "
-            "periodic scan; raise it with sysctl fs.inotify.max_user_watches",
-            root_path(w->m->root), path, code == ENOSPC ? "watch limit reached" : strerror(code));
+    if (wd < 0 && code != ENOENT)
+        failed(w, path, code);
 }
 
-bool watch_limited(struct watch *w)
+void watch_reset(struct watch *w)
 {
-    return w->limited;
+    mutex_lock(&w->lock);
+    for (size_t wd = 0; wd < w->n; wd++) {
+        if (w->paths[wd]) {
+            inotify_rm_watch(w->fd, (int)wd);
+            forget_locked(w, wd);
+        }
+    }
+    mutex_unlock(&w->lock);
+}
+
+void watch_scan_begins(struct watch *w)
+{
+    w->scan_failing = 0;
+}
+
+void watch_scan_ended(struct watch *w)
+{
+    int64_t was = w->failing, is = w->scan_failing;
+
+    w->failing = is;
+    if (was && !is) {
+        w->said = false;
+        log_info("every folder below '%s' is watched now", root_path(w->m->root));
+    }
+}
+
+int64_t watch_folders(struct watch *w)
+{
+    int64_t n;
+
+    mutex_lock(&w->lock);
+    n = w->watched;
+    mutex_unlock(&w->lock);
+    return n;
+}
+
+/* A number in /proc/sys, -1 when it cannot be read. */
+static long setting(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    long n = -1;
+
+    if (f && fscanf(f, "%ld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+int64_t watch_limited(struct watch *w, char *why, size_t why_cap, char *action, size_t action_cap)
+{
+    int64_t n = w->failing;
+
+    if (n == 0 || !why)
+        return n;
+    if (w->code == ENOSPC) {
+        long limit = setting("/proc/sys/fs/inotify/max_user_watches");
+        snprintf(why, why_cap,
+                 "the watch limit is reached (fs.inotify.max_user_watches=%ld): changes in %lld "
+                 "folders are only found by the periodic scan",
+                 limit, (long long)n);
+        snprintf(action, action_cap, "raise it: sysctl fs.inotify.max_user_watches=%ld",
+                 limit < 262144 ? 524288 : limit * 2);
+    } else if (w->code == EMFILE) {
+        long limit = setting("/proc/sys/fs/inotify/max_user_instances");
+        snprintf(why, why_cap,
+                 "no watch queue could be created (fs.inotify.max_user_instances=%ld): changes are "
+                 "only found by the periodic scan",
+                 limit);
+        snprintf(action, action_cap,
+                 "raise it: sysctl fs.inotify.max_user_instances=%ld; then restart eefs-master",
+                 limit < 512 ? 1024 : limit * 2);
+    } else {
+        snprintf(
+            why, why_cap,
+            "%lld folders cannot be watched (%s): changes there are only found by the periodic "
+            "scan",
+            (long long)n, strerror(w->code));
+        snprintf(action, action_cap, "let the user that serves read them");
+    }
+    return n;
 }
 
 /* A folder went elsewhere: its watches know it by the old path. */
@@ -75,8 +207,7 @@ static void forget_below(struct watch *w, const char *path)
     for (size_t wd = 0; wd < w->n; wd++) {
         if (w->paths[wd] && path_is_under(w->paths[wd], path)) {
             inotify_rm_watch(w->fd, (int)wd);
-            free(w->paths[wd]);
-            w->paths[wd] = NULL;
+            forget_locked(w, wd);
         }
     }
     mutex_unlock(&w->lock);
@@ -97,10 +228,8 @@ static void event(struct watch *w, const struct inotify_event *ev)
     mutex_lock(&w->lock);
     if (ev->wd >= 0 && (size_t)ev->wd < w->n && w->paths[ev->wd]) {
         dir = xstrdup(w->paths[ev->wd]);
-        if (ev->mask & IN_IGNORED) {
-            free(w->paths[ev->wd]);
-            w->paths[ev->wd] = NULL;
-        }
+        if (ev->mask & IN_IGNORED)
+            forget_locked(w, (size_t)ev->wd);
     }
     mutex_unlock(&w->lock);
     if (!dir || (ev->mask & IN_IGNORED) || ev->len == 0) {
@@ -162,10 +291,9 @@ int watch_start(struct master *m, struct watch **ret, struct err *e)
     mutex_init(&w->lock);
     w->wake = eventfd(0, EFD_CLOEXEC);
     w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (w->fd < 0 || w->wake < 0) {
-        r = err_sys(e, errno,
-                    "cannot create a watch queue (fs.inotify.max_user_instances may be too small)");
-    } else {
+    if (w->wake < 0)
+        r = err_sys(e, errno, "cannot create an event descriptor");
+    if (r == 0) {
         r = thread_start(&w->thread, "watch", run, w);
         if (r < 0)
             err_sys(e, -r, "cannot start the watcher");
@@ -188,7 +316,8 @@ void watch_stop(struct watch *w)
         return;
     eventfd_write(w->wake, 1);
     thread_join(w->thread);
-    close(w->fd);
+    if (w->fd >= 0)
+        close(w->fd);
     close(w->wake);
     for (size_t i = 0; i < w->n; i++)
         free(w->paths[i]);

@@ -86,7 +86,8 @@ def write(path, data, mode="wb"):
 
 
 def tree(top, skip=(b".eefs",)):
-    """{path: (type, mode, mtime_ns, content or target)} of a folder, paths as bytes."""
+    """{path: (type, mode, mtime_ns, content or target)} of a folder, paths as bytes; devices,
+    sockets and named pipes are left out."""
     top = os.fsencode(top)
     found = {}
 
@@ -101,7 +102,7 @@ def tree(top, skip=(b".eefs",)):
             elif entry.is_dir():
                 found[path] = ("dir", st.st_mode & 0o7777, None, None)
                 walk(path)
-            else:
+            elif entry.is_file():
                 found[path] = ("file", st.st_mode & 0o7777, st.st_mtime_ns, read(entry.path))
 
     walk(b"")
@@ -194,6 +195,8 @@ class Master:
         self.port = free_port()
         self.process = None
         self.tokens = {}
+        self.options = []  # more options of `serve`
+        self.wrapper = []  # a command that runs it
         os.makedirs(self.root, exist_ok=True)
 
     @property
@@ -201,8 +204,9 @@ class Master:
         return "http://127.0.0.1:%d/" % self.port
 
     def start(self, env=None, wait=True):
-        argv = [program("eefs-master"), "serve", "--root", self.root, "--state", self.state,
-                "--listen", "127.0.0.1:%d" % self.port, "--rundir", self.site.rundir]
+        argv = [*self.wrapper, program("eefs-master"), "serve", "--root", self.root, "--state",
+                self.state, "--listen", "127.0.0.1:%d" % self.port, "--rundir", self.site.rundir,
+                *self.options]
         self.process = self.site.spawn(self.name, argv, env)
         if wait:
             wait_for(self.healthy, 15, "master healthy; its log:\n" + self.process.log())
@@ -234,6 +238,15 @@ class Master:
 
     def path(self, *parts):
         return os.path.join(self.root, *parts)
+
+    def control(self, cmd="status"):
+        """What the control socket answers."""
+        name = next(n for n in os.listdir(self.site.rundir) if n.startswith("master-"))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10 * SLOW)
+            s.connect(os.path.join(self.site.rundir, name))
+            s.sendall(json.dumps({"cmd": cmd}).encode() + b"\n")
+            return json.loads(s.makefile().readline())
 
     # --- raw requests ---
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * writers: has somebody the file open for writing (a shared writable mapping counts)? Asked by a
+ * read lease (fcntl(2), F_SETLEASE): refused with EAGAIN while one has. A filesystem without
+ * leases, one whose leases do not know of other machines' writers, or a file of another owner
+ * without CAP_LEASE cannot tell.
+ */
+#ifndef EEFS_MASTER_WRITERS_H
+#define EEFS_MASTER_WRITERS_H
+
+enum writers { WRITERS_NONE, WRITERS_SOME, WRITERS_UNKNOWN };
+
+/* fd is opened for reading. */
+enum writers writers_of(int fd);
+
+#endif

@@ -62,9 +62,8 @@ static int check(int fd, struct hash *ret, struct err *e)
 
     if (r == 0 && d->unreadable)
         r = err_set(e, EACCES,
-                    "the account may not read all routines, triggers or events: mysqldump left "
-                    "them out; grant it SELECT on mysql.proc (MariaDB), or SHOW_ROUTINE (MySQL), "
-                    "TRIGGER and EVENT");
+                    "the account may not read all routines or events, and mysqldump left "
+                    "them out: see the README for what it needs");
     else if (r < 0 && *fault.excerpt)
         err_prefix(e, "mirrors would refuse the new dump ('%.60s…')", fault.excerpt);
     else if (r < 0)

@@ -41,23 +41,58 @@ static const char *const of_mysql[] = {
     "--loose-column-statistics=0",
 };
 
-/* Adds --ignore-table for every table that a pattern matches. */
-static int add_ignored(const struct mysqldump *m, struct strlist *argv, struct err *e)
+/* Reads the account's grants: may it see triggers, and MySQL 8's routines? Roles may hold anything.
+ */
+static int read_grants(struct server *s, bool *triggers, bool *routines, struct err *e)
 {
-    struct server *s = NULL;
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    char *text;
-    int r;
+    int r = server_query(s, &res, e, "SHOW GRANTS");
 
-    if (m->ignore->n == 0)
-        return 0;
-    r = server_open(m->defaults_file, &s, e);
+    while (r == 0 && (row = mysql_fetch_row(res))) {
+        bool all = strstr(row[0], "ALL PRIVILEGES") || !strstr(row[0], " ON ");
+        *triggers |= all || strstr(row[0], "TRIGGER");
+        *routines |= all || strstr(row[0], "SHOW_ROUTINE") ||
+                     (strstr(row[0], "SELECT") && strstr(row[0], " ON *.*"));
+    }
+    if (res)
+        mysql_free_result(res);
+    return r;
+}
+
+/* mysqldump leaves out in silence what the account may not see. */
+static int check_privileges(struct server *s, struct err *e)
+{
+    bool mysql8 = mysql_get_server_version(s->my) >= 80000 &&
+                  !strstr(mysql_get_server_info(s->my), "MariaDB");
+    bool triggers = false, routines = false;
+    int r = read_grants(s, &triggers, &routines, e);
+
     if (r < 0)
         return r;
-    text = server_text(m->database);
-    r = server_query(
+    if (!mysql8)
+        routines = server_runf(s, NULL, "SELECT 1 FROM mysql.proc LIMIT 0") != -EACCES;
+    if (!triggers || !routines)
+        return err_set(e, EACCES,
+                       "the account cannot see all %s, and mysqldump would leave them out: GRANT "
+                       "%s to it",
+                       triggers ? "stored routines" : "triggers",
+                       !triggers ? "TRIGGER on the database"
+                       : mysql8  ? "SHOW_ROUTINE ON *.*"
+                                 : "SELECT ON mysql.proc");
+    return 0;
+}
+
+/* Adds --ignore-table for every table that a pattern matches. */
+static int add_ignored(const struct mysqldump *m, struct server *s, struct strlist *argv,
+                       struct err *e)
+{
+    char *text = server_text(m->database);
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    int r = server_query(
         s, &res, e, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s", text);
+
     while (r == 0 && (row = mysql_fetch_row(res))) {
         for (size_t i = 0; i < m->ignore->n; i++) {
             if (fnmatch(m->ignore->v[i], row[0], 0) == 0) {
@@ -71,6 +106,19 @@ static int add_ignored(const struct mysqldump *m, struct strlist *argv, struct e
     if (res)
         mysql_free_result(res);
     free(text);
+    return r;
+}
+
+/* What has to be asked of the server first. */
+static int prepare(const struct mysqldump *m, struct strlist *argv, struct err *e)
+{
+    struct server *s = NULL;
+    int r = server_open(m->defaults_file, &s, e);
+
+    if (r == 0)
+        r = check_privileges(s, e);
+    if (r == 0 && m->ignore->n > 0)
+        r = add_ignored(m, s, argv, e);
     server_close(s);
     return r;
 }
@@ -178,7 +226,7 @@ int mysqldump_run(const struct mysqldump *m, int out, struct err *e)
     free(defaults);
     for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
         strlist_add(&args, options[i]);
-    r = add_ignored(m, &args, e);
+    r = prepare(m, &args, e);
     strlist_add(&args, "--");
     strlist_add(&args, m->database);
     if (r == 0)

@@ -21,8 +21,8 @@ struct mysqldump {
 };
 
 /*
- * Writes the dump to `out`. -ETIMEDOUT; -ENOENT: no such program; -EIO: it failed; others when the
- * server cannot be asked for the tables that `ignore` means. An answer of 0 does not promise that
+ * Writes the dump to `out`. -ETIMEDOUT; -ENOENT: no such program; -EIO: it failed; -EACCES: the account
+ * cannot see all that belongs to a dump; others when the server cannot be asked. An answer of 0 does not promise that
  * the dump is whole: parse it.
  */
 int mysqldump_run(const struct mysqldump *m, int out, struct err *e);

@@ -21,9 +21,9 @@ struct mysqldump {
 };
 
 /*
- * Writes the dump to `out`. -ETIMEDOUT; -ENOENT: no such program; -EIO: it failed; -EACCES: the account
- * cannot see all that belongs to a dump; others when the server cannot be asked. An answer of 0 does not promise that
- * the dump is whole: parse it.
+ * Writes the dump to `out`. -ETIMEDOUT; -ENOENT: no such program; -EIO: it failed; -EACCES: the
+ * account cannot see all that belongs to a dump; others when the server cannot be asked. An answer
+ * of 0 does not promise that the dump is whole: parse it.
  */
 int mysqldump_run(const struct mysqldump *m, int out, struct err *e);
 

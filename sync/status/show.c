@@ -129,6 +129,20 @@ static void show_kept(json_t *k)
             int_of(k, "unkept_files"), (double)int_of(k, "unkept_bytes") / 1048576.0);
 }
 
+/* Paths that are not published as they are, or look alike. */
+static void show_notices(json_t *lists)
+{
+    const char *kind;
+    json_t *list, *x;
+    size_t i;
+
+    json_object_foreach(lists, kind, list)
+    {
+        json_array_foreach(list, i, x) printf("  %-8s %s: %s, since %s\n", kind, text_of(x, "path"),
+                                              text_of(x, "text"), text_of(x, "since"));
+    }
+}
+
 static void show_master(json_t *m)
 {
     json_t *x;
@@ -136,6 +150,12 @@ static void show_master(json_t *m)
 
     printf("master %s\n", *text_of(m, "root") ? text_of(m, "root") : text_of(m, "socket"));
     show_state(m);
+    json_array_foreach(json_object_get(m, "problems"), i, x)
+    {
+        if (i > 0) /* the first one is shown above */
+            printf("  reason   %s\n  action   %s\n", text_of(x, "reason"), text_of(x, "action"));
+    }
+    show_notices(json_object_get(m, "notices"));
     if (json_object_get(m, "kept"))
         show_kept(json_object_get(m, "kept"));
     json_array_foreach(json_object_get(m, "mirrors"), i, x)

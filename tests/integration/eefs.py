@@ -241,10 +241,12 @@ class Master:
 
     def control(self, cmd="status"):
         """What the control socket answers."""
-        name = next(n for n in os.listdir(self.site.rundir) if n.startswith("master-"))
+        names = [n for n in os.listdir(self.site.rundir) if n.startswith("master-")]
+        if not names:
+            raise FileNotFoundError("no master's control socket yet")
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10 * SLOW)
-            s.connect(os.path.join(self.site.rundir, name))
+            s.connect(os.path.join(self.site.rundir, names[0]))
             s.sendall(json.dumps({"cmd": cmd}).encode() + b"\n")
             return json.loads(s.makefile().readline())
 

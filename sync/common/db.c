@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
@@ -385,4 +386,18 @@ void db_rollback(struct db *db)
 int db_sync(struct db *db)
 {
     return fsync(db->wal_fd) < 0 ? -errno : 0;
+}
+
+int64_t db_reserve(struct db *db, int64_t min, int64_t max)
+{
+    struct statvfs v;
+    int64_t want;
+
+    if (fstatvfs(db->wal_fd, &v) < 0)
+        return min;
+    want = (int64_t)v.f_blocks * (int64_t)v.f_frsize / 32;
+    want = want < min ? min : want > max ? max : want;
+    /* KEEP_SIZE: the file's length is SQLite's; the log is reused from its start. */
+    (void)!fallocate(db->wal_fd, FALLOC_FL_KEEP_SIZE, 0, want);
+    return want;
 }

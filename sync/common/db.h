@@ -77,6 +77,10 @@ void db_rollback(struct db *db);
 /* Makes all commits so far durable (fsync of the WAL). May run beside other use of `db`. */
 int db_sync(struct db *db);
 
+/* Allocates disk space for the log, so that commits go on for a while when the filesystem is full:
+ * 1/32 of it, within min..max bytes, which is returned. What cannot be had is done without. */
+int64_t db_reserve(struct db *db, int64_t min, int64_t max);
+
 /* SQLite's last error on this connection as -errno (ENOSPC, EIO, EBUSY, EUCLEAN for corruption). */
 int db_errno(struct db *db);
 /* Fills e with "<what>: <sqlite's message>"; returns db_errno(). */

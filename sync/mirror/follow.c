@@ -26,7 +26,7 @@ static int stage_one(struct db *db, const struct entry *e)
 
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n)
 {
-    int rc = tx_begin(r);
+    int rc = tx_begin_spare(r);
 
     if (rc < 0)
         return rc;
@@ -157,7 +157,7 @@ static int feed_commit_locked(struct change *a, const char *cursor, bool full)
 int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct strlist *changed)
 {
     struct change a = {.r = r, .changed = changed, .feed = true};
-    int rc = tx_begin(r), rc2;
+    int rc = tx_begin_spare(r), rc2;
 
     if (rc < 0)
         return rc;

@@ -4,6 +4,7 @@
 #include "sync/mirror/replica_db.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,24 +67,37 @@ char *replica_cursor(struct replica *r)
 
 /* --- remote --- */
 
-static int save_remote(struct db *db, const struct remote *remote, json_t *scope)
+static bool list_same(const struct strlist *a, const struct strlist *b)
+{
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (strcmp(a->v[i], b->v[i]) != 0)
+            return false;
+    return a->n == b->n;
+}
+
+/* Writes only what is new: hello comes with each contact, and also on a full disk. */
+static int save_remote(struct replica *r, const struct remote *remote, json_t *scope)
 {
     char *text = json_dumps(scope, JSON_COMPACT);
-    int rc = text ? meta_set(db, "scope", text) : -ENOMEM;
+    int rc = text ? meta_keep(r->db, "scope", text) : -ENOMEM;
+    char gen[24];
 
     free(text);
+    snprintf(gen, sizeof(gen), "%lld", (long long)remote->scopegen);
     if (rc == 0)
-        rc = meta_set(db, "master_id", remote->master_id);
+        rc = meta_keep(r->db, "master_id", remote->master_id);
     if (rc == 0)
-        rc = meta_set(db, "url", remote->url);
+        rc = meta_keep(r->db, "url", remote->url);
     if (rc == 0)
-        rc = meta_set(db, "name", remote->name);
+        rc = meta_keep(r->db, "name", remote->name);
     if (rc == 0)
-        rc = meta_set_int(db, "scopegen", remote->scopegen);
-    if (rc == 0)
-        rc = db_run(db, "DELETE FROM exclude", "");
+        rc = meta_keep(r->db, "scopegen", gen);
+    /* changed under `lock` only, as master_id */
+    if (rc < 0 || list_same(&r->exclude, &remote->exclude))
+        return rc;
+    rc = db_run(r->db, "DELETE FROM exclude", "");
     for (size_t i = 0; rc >= 0 && i < remote->exclude.n; i++)
-        rc = db_run(db, "INSERT INTO exclude(pattern) VALUES(?)", "p", remote->exclude.v[i]);
+        rc = db_run(r->db, "INSERT INTO exclude(pattern) VALUES(?)", "p", remote->exclude.v[i]);
     return rc < 0 ? rc : 0;
 }
 
@@ -108,7 +122,7 @@ int replica_set_remote(struct replica *r, const struct remote *remote)
     if (*r->master_id && strcmp(r->master_id, remote->master_id) != 0)
         rc = -EXDEV;
     else
-        rc = save_remote(r->db, remote, scope);
+        rc = save_remote(r, remote, scope);
     rc = tx_end(r, rc, "replica.remote.committed");
     json_decref(scope);
     if (rc < 0)

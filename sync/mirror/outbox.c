@@ -156,7 +156,7 @@ static int create(struct replica *r, struct row *row, struct op *op, char state,
                   struct node_attr *ret, int64_t *opid, const char *point)
 {
     int64_t n = 0;
-    int rc = tx_begin(r);
+    int rc = tx_begin_spare(r);
 
     if (rc < 0)
         return rc;
@@ -316,7 +316,7 @@ int replica_publish(struct replica *r, const char *path, const struct hash *hash
                        .mode = mode & 07777,
                        .hash = *hash};
     int64_t n = 0;
-    int rc = tx_begin(r);
+    int rc = tx_begin_spare(r);
 
     if (rc < 0)
         return rc;
@@ -395,7 +395,7 @@ int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t m
 {
     struct node_attr attr;
     int64_t n = 0;
-    int rc = tx_begin(r);
+    int rc = tx_begin_spare(r);
 
     if (rc < 0)
         return rc;

@@ -297,6 +297,8 @@ static int push_round(struct push *p, struct err *e)
         wait_wake(p->m->wait);
     } else if (n > 0) {
         r = replica_outbox_sent(p->m->replica, p->ops, n);
+        if (r == -ENOSPC)
+            store_make_room(p->m->store, ROOM);
         if (r < 0)
             err_sys(e, -r, "cannot write to the queue of changes");
         else if (r == 0)

@@ -463,7 +463,7 @@ int replica_rename(struct replica *r, const char *from, const char *to, bool nor
                    int64_t *opid)
 {
     int64_t n = 0;
-    int rc = tx_begin(r);
+    int rc = tx_begin_spare(r);
 
     if (rc < 0)
         return rc;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
@@ -13,7 +14,12 @@
 #include "sync/common/thread.h"
 
 #define APP_ID           0x65656672 /* "eefr" */
-#define CHECKPOINT_PAGES 1000       /* 4 MiB of log */
+#define PAGE             4096
+#define CHECKPOINT_PAGES 1000 /* 4 MiB of log … */
+#define CHECKPOINT_PART  2    /* … or this part of what is reserved for it, if less */
+#define FULL             ((int64_t)1 << 20) /* free bytes below which the disk counts as full */
+#define RESERVE_MIN      (1 << 20)
+#define RESERVE_MAX      (8 << 20) /* two logs between checkpoints */
 #define OUTBOX_ID_BYTES  16
 
 static const char *const SCHEMA[] = {
@@ -86,6 +92,15 @@ int meta_set_int(struct db *db, const char *key, int64_t value)
     return meta_set(db, key, text);
 }
 
+int meta_keep(struct db *db, const char *key, const char *value)
+{
+    char *old = meta_get(db, key);
+    int r = strcmp(old, value) == 0 ? 0 : meta_set(db, key, value);
+
+    free(old);
+    return r;
+}
+
 /* --- transactions --- */
 
 static void publish_counters(struct replica *r)
@@ -107,6 +122,22 @@ int tx_begin(struct replica *r)
     }
     r->saved = r->now;
     return 0;
+}
+
+static bool is_full(const struct replica *r)
+{
+    struct statvfs v;
+
+    return statvfs(r->path, &v) == 0 && (int64_t)v.f_bavail * (int64_t)v.f_frsize < FULL;
+}
+
+int tx_begin_spare(struct replica *r)
+{
+    int rc = tx_begin(r);
+
+    if (rc == 0 && r->wal_pages > r->reserve_pages / 4 * 3 && is_full(r))
+        return tx_end(r, -ENOSPC, "replica.full");
+    return rc;
 }
 
 static int save_counters(struct replica *r)
@@ -151,12 +182,12 @@ int tx_end(struct replica *r, int rc, const char *point)
         r->now = r->saved;
     }
     publish_counters(r);
-    pages = r->wal_pages;
-    r->wal_pages = 0;
+    pages = rc >= 0 ? r->wal_pages : 0;
     mutex_unlock(&r->lock);
     if (rc >= 0)
         crash_point(point);
-    if (pages >= CHECKPOINT_PAGES)
+    if (pages >= CHECKPOINT_PAGES || pages >= r->reserve_pages / CHECKPOINT_PART ||
+        rc == -ENOSPC) /* then the log begins anew */
         checkpoint(r);
     return rc;
 }
@@ -343,6 +374,8 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
                      e);
     if (rc == 0)
         rc = db_open(r->path, 0, &r->checkpoint_db, e);
+    if (rc == 0)
+        r->reserve_pages = (int)(db_reserve(r->db, RESERVE_MIN, RESERVE_MAX) / PAGE);
     if (rc == 0) {
         sqlite3_wal_hook(db_handle(r->db), note_wal_pages, r);
         r->now.next_opid = meta_get_int(r->db, "next_opid", 1);

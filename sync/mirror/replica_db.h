@@ -37,7 +37,8 @@ struct replica {
     pthread_mutex_t lock; /* the writer's connection and the counters */
     struct db *db;
     struct counters now, saved;
-    int wal_pages; /* after the last commit */
+    int wal_pages;     /* of the log, after the last commit */
+    int reserve_pages; /* that are allocated for it; constant */
 
     pthread_mutex_t checkpoint_lock;
     struct db *checkpoint_db;
@@ -61,6 +62,9 @@ struct replica {
 
 /* Takes the lock and begins. 0 or -errno (then the lock is not held). */
 int tx_begin(struct replica *r);
+/* The same for what may be refused or can wait: -ENOSPC already when the disk is full and the log's
+ * reserve nearly used, so that the outbox can still be emptied, which makes room. */
+int tx_begin_spare(struct replica *r);
 /*
  * Commits when rc >= 0, else rolls back; releases the lock. `point` is the crash point after the
  * commit. Returns rc or the commit's -errno.
@@ -75,6 +79,8 @@ void reader_put(struct replica *r, struct db *db);
 char *meta_get(struct db *db, const char *key);
 int meta_set(struct db *db, const char *key, const char *value);
 int meta_set_int(struct db *db, const char *key, int64_t value);
+/* meta_set, unless it has that value. */
+int meta_keep(struct db *db, const char *key, const char *value);
 
 /* --- rows (overlay.c) --- */
 

@@ -14,8 +14,8 @@
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
 #include "sync/master/keep.h"
+#include "sync/master/move.h"
 #include "sync/master/ops.h"
-#include "sync/master/publish.h"
 
 #define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
 #define BATCH_MAX 1000
@@ -196,7 +196,7 @@ static int observe(struct master *m, struct observation *o)
         if (r != 0)
             return r < 0 ? r : 0;
     }
-    return publish(m, o->path, &o->st, &o->hash, o->target, o->seen, NULL);
+    return move_publish(m, o);
 }
 
 /* False: the end. *ret may be NULL: the brake is due. */

@@ -23,6 +23,7 @@ struct observation {
     struct hash hash; /* files */
     char *target;     /* owned; links */
     int64_t seen;     /* wall ns before the content was read */
+    bool unverified;  /* the hash is taken from another row (move.h); the content is read later */
 };
 
 /* A batch of operations, filled in by the committer; defined in ops.h. */

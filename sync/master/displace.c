@@ -62,7 +62,7 @@ static int swap_link(int staging, char *tmp, int dir, const char *base, const st
 }
 
 /* Undoes an exchange: -EBUSY, and `name` is our file `ino` again. -EAGAIN when a local file had
- * replaced ours meanwhile: it keeps the path, and what it had replaced before is in `name`. */
+ * replaced ours meanwhile: it keeps the path, and what was there before it is in `name`. */
 static int exchange_back(int staging, const char *name, int dir, const char *base, int64_t ino)
 {
     int r = place_exchange(staging, name, dir, base);
@@ -78,6 +78,7 @@ static int exchange_back(int staging, const char *name, int dir, const char *bas
 int displace_swap(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
                   const struct hash *now)
 {
+    static const struct row unknown;
     int staging = root_staging_fd(m->root), fd, r;
     const char *base = path_base(path);
     char name[PLACE_NAME_CAP];
@@ -102,12 +103,14 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
     crash_point("master.put.exchanged");
     if (swapped && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
         r = exchange_back(staging, name, dir, base, (int64_t)ours.st_ino);
-        swapped = r != -EBUSY && r != -EAGAIN; /* it could not: settled later */
+        swapped = r != -EBUSY;
+        was = &unknown; /* what is in staging is a local file: settled as such */
     }
     close(fd); /* and with it the lease */
     if (swapped) {
         settle_later(m->settling, name, path, was, now);
-        return 0;
+        *tmp = '\0';
+        return r == -EAGAIN ? r : 0;
     }
     return r == -ENOENT ? -EBUSY : r;
 }
@@ -139,8 +142,38 @@ int displace_remove(struct master *m, int dir, const char *path, const struct ro
     return r;
 }
 
-int displace_link(struct master *m, int dir, const char *path, const struct row *was,
-                  const struct hash *now, int *ret_lease)
+/* Where names cannot be exchanged nothing is at `path` for a moment. */
+static int rename_in_two(struct master *m, int a, const char *from, int dir, const char *path,
+                         const struct row *was)
+{
+    int r = displace_remove(m, dir, path, was);
+
+    if (r == 0 && renameat2(a, from, dir, path_base(path), RENAME_NOREPLACE) < 0)
+        r = errno == EEXIST ? -EBUSY : -errno;
+    return r;
+}
+
+/*
+ * What has the name `from` after the exchange goes to staging: the old file (1), or a local file
+ * that came to either name at that moment and is settled as such (0).
+ */
+static int take_exchanged(struct master *m, int a, const char *from, const char *path,
+                          const struct row *was, const struct hash *now)
+{
+    static const struct row unknown;
+    int staging = root_staging_fd(m->root), old;
+    char name[PLACE_NAME_CAP];
+
+    settle_name(path, now, name);
+    if (renameat2(a, from, staging, name, RENAME_NOREPLACE) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    old = is_inode(staging, name, was->ino);
+    settle_later(m->settling, name, path, old ? was : &unknown, now);
+    return old;
+}
+
+int displace_rename(struct master *m, int a, const char *from, int dir, const char *path,
+                    const struct row *was, const struct hash *now)
 {
     int staging = root_staging_fd(m->root), r;
     char name[PLACE_NAME_CAP];
@@ -151,17 +184,23 @@ int displace_link(struct master *m, int dir, const char *path, const struct row 
         return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
     settle_name(path, now, name);
     r = linkat(dir, path_base(path), staging, name, 0) < 0 ? -errno : 0;
-    if (r == 0 && !is_inode(staging, name, was->ino)) {
-        unlinkat(staging, name, 0);
+    if (r == 0 && !is_inode(staging, name, was->ino))
         r = -EBUSY;
+    if (r == 0 && renameat2(a, from, dir, path_base(path), RENAME_EXCHANGE) < 0)
+        r = -errno;
+    crash_point("master.rename.exchanged");
+    if (r == 0) {
+        r = take_exchanged(m, a, from, path, was, now);
+        if (r <= 0)
+            settle_later(m->settling, name, path, was, now);
+        else
+            place_discard(m, name);
+        r = r < 0 ? r : 0;
+    } else {
+        place_discard(m, name);
     }
-    if (r == -EPERM || r == -EOPNOTSUPP || r == -EMLINK)
-        r = 0; /* no second names here */
-    else if (r == 0)
-        settle_later(m->settling, name, path, was, now);
-    if (r < 0)
-        close(fd);
-    else
-        *ret_lease = fd;
-    return r;
+    close(fd);
+    if (r == -EINVAL || r == -ENOSYS || r == -EPERM || r == -EOPNOTSUPP || r == -EMLINK)
+        return rename_in_two(m, a, from, dir, path, was);
+    return r == -ENOENT ? -EBUSY : r;
 }

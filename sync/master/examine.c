@@ -17,6 +17,7 @@
 #include "sync/master/alike.h"
 #include "sync/master/committer.h"
 #include "sync/master/index.h"
+#include "sync/master/move.h"
 #include "sync/master/pool.h"
 #include "sync/master/notices.h"
 #include "sync/master/watch.h"
@@ -405,6 +406,8 @@ void examine(struct master *m, const char *path, int flags)
     } else if (r < 0) {
         index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
     } else if (S_ISDIR(st.st_mode)) {
+        if (!live && *path)
+            move_folder(m, db, path, &st);
         examine_dir(m, db, path, &st, &row, flags);
     } else {
         notices_clear(m->notices, NOTICE_SKIPPED, path);
@@ -413,6 +416,8 @@ void examine(struct master *m, const char *path, int flags)
             push_links(m, db, (int64_t)st.st_ino);
         if (S_ISLNK(st.st_mode) && !fresh)
             examine_link(m, path, &st);
+        else if (S_ISREG(st.st_mode) && !fresh && move_file(m, db, path, &st, flags & INDEX_MOVED))
+            ;
         else if (S_ISREG(st.st_mode) && (!fresh || (flags & INDEX_FORCE) || racy(&row)))
             examine_file(m, path, flags);
     }

@@ -18,6 +18,7 @@ enum {
     INDEX_SCAN = 4,   /* part of a full scan; index_scanning() counts these */
     INDEX_FOUND = 8,  /* found by a listing: after events */
     INDEX_LARGE = 16, /* a large file to read: after all else */
+    INDEX_MOVED = 32, /* the kernel said that it was renamed to this path */
 };
 
 int index_start(struct master *m, struct index **ret, struct err *e);

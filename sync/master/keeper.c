@@ -25,12 +25,13 @@
 #include "sync/master/place.h"
 #include "sync/master/pool.h"
 
-#define PAGE     200   /* rows at a time */
-#define TIDY_MS  60000 /* between prunings */
-#define AWAY_MS  1000
-#define VICTIMS  500
-#define FULL(x)  ((x) / 10 * 9) /* emptied down to this, so that it is not done for each file */
-#define IDLE_CPU 3              /* ioprio_set(2): class 3, only when nobody else wants the disk */
+#define PAGE      200   /* rows at a time */
+#define TIDY_MS   60000 /* between prunings */
+#define AWAY_MS   1000
+#define ORPHAN_NS 60000000000LL
+#define VICTIMS   500
+#define FULL(x)   ((x) / 10 * 9) /* emptied down to this, so that it is not done for each file */
+#define IDLE_CPU  3              /* ioprio_set(2): class 3, only when nobody else wants the disk */
 
 static const int64_t fill_sizes[] = {64 << 10, 1 << 20, INT64_MAX};
 
@@ -320,7 +321,7 @@ static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_
     sqlite3_stmt *st = db_query(
         db,
         "SELECT hash,size,EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) AS live,"
-        "(SELECT max(ended) FROM version v WHERE v.hash=k.hash) AS old FROM kept k "
+        "(SELECT max(ended) FROM version v WHERE v.hash=k.hash) AS old,at FROM kept k "
         "ORDER BY live, old IS NOT NULL, coalesce(old,at) LIMIT ?",
         "i", (int64_t)VICTIMS);
     struct hash v[VICTIMS];

@@ -19,6 +19,8 @@
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
 
+#define RACY_NS 2000000000LL
+
 /* --- rows --- */
 
 /* The row of `from` for its new path; looked at again when the file is not as the row says. */
@@ -134,27 +136,23 @@ static int move_rows(struct master *m, const char *from, const char *to, struct 
 static int rename_file(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
-    int a = place_open_parent(j->m, from->e.path), b = -1, lease = -1, r = a < 0 ? a : 0;
+    int a = place_open_parent(j->m, from->e.path), b = -1, r = a < 0 ? a : 0;
     bool gone = !over || over->e.type == ENTRY_GONE;
+    const char *base = path_base(from->e.path);
 
     if (r == 0)
         r = place_parents(j->m, to);
     if (r == 0)
         r = b = place_open_parent(j->m, to);
-    if (r >= 0)
-        r = gone || over->e.type != ENTRY_FILE
-                ? 0
-                : displace_link(j->m, b, to, over, &from->e.hash, &lease);
-    if (r == 0 &&
-        renameat2(a, path_base(from->e.path), b, path_base(to), gone ? RENAME_NOREPLACE : 0) < 0)
-        r = -errno;
+    if (r >= 0 && !gone && over->e.type == ENTRY_FILE)
+        r = displace_rename(j->m, a, base, b, to, over, &from->e.hash);
+    else if (r >= 0)
+        r = renameat2(a, base, b, path_base(to), gone ? RENAME_NOREPLACE : 0) < 0 ? -errno : 0;
     crash_point("master.rename.renamed");
     if (r == 0)
         r = file_sync_dir(b);
     if (r == 0)
         r = file_sync_dir(a);
-    if (lease >= 0)
-        close(lease);
     if (a >= 0)
         close(a);
     if (b >= 0)
@@ -214,6 +212,32 @@ static int rename_to_copy(struct apply *j, const struct row *from)
     return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
 }
 
+/* Killed between the exchange and the end of a rename over a file: each has the other's place. What
+ * was to be replaced is taken out. */
+static int finish_exchanged(struct apply *j, const struct row *from)
+{
+    int dir = place_open_parent(j->m, from->e.path), r = dir < 0 ? dir : 0;
+
+    if (r == 0)
+        r = displace_remove(j->m, dir, from->e.path, from);
+    if (r == 0)
+        r = file_sync_dir(dir);
+    if (dir >= 0)
+        close(dir);
+    if (r == 0)
+        r = apply_db(j, tree_remove(j->m->tree, from->e.path));
+    if (r == 0)
+        r = apply_tell(j, j->op->path);
+    return r < 0 ? r : apply_tell(j, j->op->to);
+}
+
+static bool is_exchanged(const struct op *op, const struct row *from, const struct row *to)
+{
+    return op->pre.kind == PRE_HASH && op->to_pre.kind == PRE_HASH &&
+           !hash_eq(&op->pre.hash, &op->to_pre.hash) && truth_meets(&op->to_pre, from) &&
+           truth_meets(&op->pre, to);
+}
+
 int move_op(struct apply *j)
 {
     const struct op *op = j->op;
@@ -235,6 +259,10 @@ int move_op(struct apply *j)
                                          : from.e.type == ENTRY_FILE;
     if (from.e.type == ENTRY_GONE || !kind_ok) {
         r = rename_nothing(j, &from, &to);
+        goto out;
+    }
+    if (!busy && is_exchanged(op, &from, &to)) {
+        r = finish_exchanged(j, &from);
         goto out;
     }
     same =
@@ -322,4 +350,46 @@ void move_folder(struct master *m, struct db *db, const char *path, const struct
         committer_call(m->committer, commit_folder, &f);
     }
     row_release(&from);
+}
+
+bool move_file(struct master *m, struct db *db, const char *path, const struct stat *st, bool told)
+{
+    struct row from = {0};
+    struct observation *o;
+    bool same, known = move_origin(m, db, path, st, &from) == 1;
+
+    same = known && from.ctime == file_ctime_ns(st) && from.e.mode == (st->st_mode & 07777);
+    /* A write near the time of reading may have left all times as they were. */
+    known = known && (same || told) && from.seen - from.e.mtime > RACY_NS &&
+            from.seen - from.ctime > RACY_NS;
+    if (known) {
+        o = xcalloc(1, sizeof(*o));
+        o->path = xstrdup(path);
+        o->st = *st;
+        o->hash = from.e.hash;
+        o->seen = from.seen;
+        o->unverified = !same;
+        committer_observe(m->committer, o);
+        if (!same)
+            index_push(m->index, path, INDEX_FORCE, 0);
+    }
+    row_release(&from);
+    return known;
+}
+
+int move_publish(struct master *m, const struct observation *o)
+{
+    struct row from = {0};
+    struct stat st = o->st, old;
+    int r = S_ISREG(st.st_mode) ? move_origin(m, m->tree->db, o->path, &st, &from) : 0;
+    bool moved = r == 1 && hash_eq(&from.e.hash, &o->hash);
+
+    if (o->unverified) /* no look at the file finds that it is as its row says */
+        memset(&st.st_ctim, 0, sizeof(st.st_ctim));
+    if (r >= 0)
+        r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);
+    if (r == 0 && moved && master_lstat(m, from.e.path, &old) == -ENOENT)
+        r = tree_remove(m->tree, from.e.path);
+    row_release(&from);
+    return r < 0 ? r : 0;
 }

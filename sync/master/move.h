@@ -9,7 +9,7 @@
 #ifndef EEFS_MASTER_MOVE_H
 #define EEFS_MASTER_MOVE_H
 
-#include "sync/master/master.h"
+#include "sync/master/committer.h"
 
 /*
  * Looks for the live row of the file or folder `st` (at `path` now) under another path that is not
@@ -23,5 +23,15 @@ int move_origin(struct master *m, struct db *db, const char *path, const struct 
  * at). Index workers; returns after the commit.
  */
 void move_folder(struct master *m, struct db *db, const char *path, const struct stat *st);
+/*
+ * A file that is not as the row of `path` says (if there is one): when it had another name before
+ * and nothing speaks for a change since, it is observed without reading it. `told`: the kernel
+ * said that it was renamed; then a ctime that differs is no obstacle, and the file is read
+ * afterwards. False: it must be read. Index workers.
+ */
+bool move_file(struct master *m, struct db *db, const char *path, const struct stat *st, bool told);
+/* Publishes an observation that still holds, as a rename when it is one. Committer's thread. 0 or
+ * -errno of the database. */
+int move_publish(struct master *m, const struct observation *o);
 
 #endif

@@ -23,6 +23,7 @@
 #include "sync/master/place.h"
 #include "sync/master/pool.h"
 #include "sync/master/publish.h"
+#include "sync/master/writers.h"
 
 /* Between looking a name up and opening it a process that runs needs microseconds. */
 #define GRACE_MS 1000
@@ -108,15 +109,6 @@ void settle_later(struct settling *s, const char *name, const char *path, const 
     mutex_unlock(&s->lock);
 }
 
-static int writers(int fd)
-{
-    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
-        fcntl(fd, F_SETLEASE, F_UNLCK);
-        return 1;
-    }
-    return errno == EAGAIN ? 0 : -ENOTSUP;
-}
-
 /* --- settling --- */
 
 static void one_free(struct one *o)
@@ -184,6 +176,13 @@ static int take_path(struct master *m, struct put_back *b, int dir)
         master_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
         b->error = place_exchange(staging, b->o->name, dir, base);
         b->swapped = b->error == 0;
+        if (b->swapped && (fstatat(staging, b->o->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                           (int64_t)st.st_ino != row.ino)) { /* a newer local file */
+            b->error = place_exchange(staging, b->o->name, dir, base);
+            b->swapped = false;
+            if (b->error == 0)
+                b->error = -EEXIST;
+        }
     } else if (renameat2(staging, b->o->name, dir, base, RENAME_NOREPLACE) < 0) {
         b->error = -errno;
     }
@@ -251,30 +250,20 @@ static int local_edit(struct settling *s, struct one *o, const struct hash *hash
 }
 
 /* The hash of a file that nobody writes; -EBUSY. */
-static int settled_hash(int fd, struct hash *ret)
+static int settled_hash(int fd, const struct stat *st, struct hash *ret)
 {
-    struct stat before, after;
-    int r = writers(fd);
+    enum writers who = writers_of(fd);
+    struct stat after;
+    int r;
 
-    if (r == 0 || fstat(fd, &before) < 0)
-        return -EBUSY;
-    if (r < 0 && clock_wall_ns() - file_mtime_ns(&before) < QUIET_NS &&
-        file_mtime_ns(&before) <= clock_wall_ns())
+    if (who == WRITERS_SOME ||
+        (who == WRITERS_UNKNOWN && clock_wall_ns() - file_ctime_ns(st) < QUIET_NS))
         return -EBUSY;
     r = hash_fd(fd, ret, NULL);
-    if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != before.st_size ||
-                   file_mtime_ns(&after) != file_mtime_ns(&before) || writers(fd) == 0))
+    if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||
+                   file_mtime_ns(&after) != file_mtime_ns(st) || writers_of(fd) == WRITERS_SOME))
         r = -EBUSY;
     return r;
-}
-
-/* A rename that did not happen after all: the file has its own name still. */
-static bool is_at_path(struct master *m, const struct one *o, const struct stat *st)
-{
-    struct stat now;
-
-    return o->path && master_lstat(m, o->path, &now) == 0 && st->st_ino == now.st_ino &&
-           st->st_dev == now.st_dev;
 }
 
 /* Unchanged: a version to be kept, or nothing. Another name of it somewhere could change it. */
@@ -302,13 +291,8 @@ static int settle(struct settling *s, struct one *o)
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
-    if (r == 0 && is_at_path(s->m, o, &st)) {
-        close(fd);
-        place_discard(s->m, o->name);
-        return 0;
-    }
     if (r == 0)
-        r = settled_hash(fd, &hash);
+        r = settled_hash(fd, &st, &hash);
     close(fd);
     if (r < 0)
         return r;

@@ -12,6 +12,7 @@
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
 #include "sync/master/index.h"
+#include "sync/master/writers.h"
 
 #define READ_MAX (8 << 20) /* bytes read in the committer's thread; it holds up everybody */
 
@@ -25,7 +26,7 @@ static int read_file(struct apply *j, const char *path, struct row *row)
     if (fd < 0)
         return fd;
     r = fstat(fd, &before) < 0 ? -errno : 0;
-    if (r == 0 && fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN)
+    if (r == 0 && writers_of(fd) == WRITERS_SOME)
         r = -EBUSY;
     if (r == 0 && before.st_size > READ_MAX) {
         index_push(j->m->index, path, INDEX_FORCE, 0);
@@ -35,10 +36,11 @@ static int read_file(struct apply *j, const char *path, struct row *row)
         r = hash_fd(fd, &hash, NULL);
     if (r == 0 && fstat(fd, &after) < 0)
         r = -errno;
-    close(fd); /* and with it the lease, if there was one */
+    if (r == 0 && writers_of(fd) == WRITERS_SOME)
+        r = -EBUSY;
+    close(fd);
     if (r < 0)
         return r;
-    /* Who wants to write waits for the lease; this is for filesystems without. */
     if (file_mtime_ns(&before) != file_mtime_ns(&after) || before.st_size != after.st_size)
         return -EBUSY;
     r = apply_publish(j, path, &after, &hash, NULL, seen, NULL);

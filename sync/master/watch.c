@@ -243,6 +243,8 @@ static void event(struct watch *w, const struct inotify_event *ev)
             forget_below(w, path);
         if (ev->mask & (IN_CREATE | IN_MOVED_TO))
             flags |= INDEX_DEEP;
+        if (ev->mask & IN_MOVED_TO)
+            flags |= INDEX_MOVED;
         if (ev->mask & IN_CLOSE_WRITE)
             flags |= INDEX_FORCE;
         if (ev->mask & IN_MOVED_FROM)

@@ -24,6 +24,8 @@ static void fuzz_line(const char *line, size_t size)
         entry_encode_line(&b, &e);
         r = page_parse_line(b.data, b.len - 1, &again, &unused, NULL);
         assert(r == PAGE_ENTRY && strcmp(e.path, again.path) == 0);
+        assert(!e.moved_from == !again.moved_from &&
+               (!e.moved_from || strcmp(e.moved_from, again.moved_from) == 0));
         (void)r;
     }
     free(cursor);

@@ -304,7 +304,7 @@ def test_killed_at_each_step_of_a_replacing_put(master, point):
 
 
 @pytest.mark.parametrize("point", [
-    "master.remove.unlinked", "master.rename.renamed", "master.ops.applied", "master.ops.committed",
+    "master.remove.unlinked", "master.rename.exchanged", "master.rename.renamed", "master.ops.applied", "master.ops.committed",
     "master.op.applied:1", "master.op.applied:2", "master.op.applied:3", "master.op.committed:2"])
 def test_killed_at_each_step_of_a_removal_and_a_rename_over(master, point):
     master.stop()

@@ -186,9 +186,9 @@ def test_what_cannot_be_restored_is_said(site, master):
     write(master.path("css"), "a file")
     wait_for(lambda: master.listing()["css"]["type"] == "file")
     assert "a file where one of its folders was" in refused("css/a.css@%d" % version)
-    kept_now = wait_for(lambda: (lambda k: k["lost_versions"] == 2 and not k["unkept_files"] and k)(
-        control(master)["kept"]))
-    assert kept_now["versions"] >= 3 and kept_now["unkept_files"] == 0
+    wait_for(lambda: control(master)["kept"]["lost_versions"] == 2
+             and control(master)["kept"]["unkept_files"] == 0)
+    assert control(master)["kept"]["versions"] >= 3
     master.stop()
     assert "nobody serves" in refused("css/a.css@%d" % version)
     # without a store: told as such

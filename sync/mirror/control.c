@@ -73,32 +73,13 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
     free(path);
 }
 
-/* remove PATH if its content is still HASH: 0 or -errno with the code of the answer. */
-static int remove_if(struct mirror *m, const char *path, const struct hash *h, const char **code)
-{
-    struct node_attr a;
-    int64_t opid = 0;
-    int r = replica_lookup(m->replica, path, &a);
-
-    *code = "changed";
-    if (r == 0 && (a.type != NODE_FILE || !hash_eq(&a.hash, h)))
-        return -EBUSY;
-    if (r == 0)
-        r = replica_unlink(m->replica, path, &opid);
-    if (r == -EROFS)
-        *code = "read_only";
-    else if (r < 0 && r != -ENOENT)
-        *code = "failed";
-    return r;
-}
-
 static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     struct strlist changed = {NULL, 0};
     struct err e = {0};
     struct hash h;
-    const char *code = NULL;
     char *path = NULL;
+    int64_t opid = 0;
     int r;
 
     if (json_get_path(request, "path", false, &path, &e) < 0 ||
@@ -107,17 +88,17 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
         free(path);
         return;
     }
-    r = remove_if(m, path, &h, &code);
+    r = replica_unlink_if(m->replica, path, &h, &opid);
     if (r == 0) {
         strlist_add(&changed, path);
         tell_changed(m->tell, &changed);
         mirror_kick(m);
         ctl_reply(conn, json_pack("{s:b}", "ok", 1));
     } else if (r == -ENOENT || r == -EBUSY) {
-        ctl_reply_error(conn, code, "the file is gone or has other content now");
+        ctl_reply_error(conn, "changed", "the file is gone or has other content now");
     } else {
         err_sys(&e, -r, "cannot remove the file");
-        ctl_reply_error(conn, code, e.text);
+        ctl_reply_error(conn, r == -EROFS ? "read_only" : "failed", e.text);
     }
     free(path);
 }

@@ -439,12 +439,16 @@ int outbox_unmake(struct replica *r, const char *path, const struct row *v, stru
     return rc;
 }
 
-static int unlink_locked(struct replica *r, const char *path, int64_t *opid)
+/* `only`: with this content, or NULL. */
+static int unlink_locked(struct replica *r, const char *path, const struct hash *only,
+                         int64_t *opid)
 {
     struct op op = {.kind = OP_UNLINK, .mtime = -1, .mode = -1};
     struct row v;
     int rc = view_need(r, r->db, path, &v);
 
+    if (rc == 0 && only && (v.type != ENTRY_FILE || !hash_eq(&v.hash, only)))
+        rc = -EBUSY;
     if (rc == 0 && v.type == ENTRY_DIR)
         rc = -EISDIR;
     if (rc == 0 && !replica_writable(r, path))
@@ -473,12 +477,17 @@ out:
 
 int replica_unlink(struct replica *r, const char *path, int64_t *opid)
 {
+    return replica_unlink_if(r, path, NULL, opid);
+}
+
+int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid)
+{
     int64_t n = 0;
     int rc = tx_begin(r);
 
     if (rc < 0)
         return rc;
-    rc = unlink_locked(r, path, &n);
+    rc = unlink_locked(r, path, only, &n);
     rc = tx_end(r, rc, "replica.unlink.committed");
     if (rc == 0 && opid)
         *opid = n;

@@ -83,6 +83,8 @@ int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct nod
 int replica_symlink(struct replica *r, const char *path, const char *target, struct node_attr *ret,
                     int64_t *opid);
 int replica_unlink(struct replica *r, const char *path, int64_t *opid);
+/* The same when it is a file with this content at that moment, else -EBUSY; `only` NULL: any. */
+int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid);
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
 /* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. */
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,

@@ -89,6 +89,7 @@ static void keep_ddl(struct reading *r, struct object *o)
     free(o->ddl);
     o->ddl_len = b.len;
     o->ddl = buf_detach(&b);
+    o->offset = r->st->offset;
     o->line = r->st->line;
     o->env = env_current(r->d->env);
 }

@@ -43,7 +43,8 @@ struct object {
     char *table; /* of a trigger: the table it belongs to */
     char *ddl;   /* the CREATE statement, DEFINERs replaced by CURRENT_USER */
     size_t ddl_len;
-    uint64_t line; /* of ddl */
+    off_t offset;  /* of ddl in the dump */
+    uint64_t line; /* the same */
     int env;       /* of ddl */
     struct range *ranges;
     size_t n_ranges;

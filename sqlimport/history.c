@@ -31,6 +31,7 @@ static const char *const steps[] = {
     " WITHOUT ROWID;",
     "CREATE TABLE secret(id INTEGER PRIMARY KEY CHECK(id = 1), value BLOB);",
     "ALTER TABLE object ADD COLUMN created BLOB; ALTER TABLE object ADD COLUMN shape BLOB;",
+    "CREATE TABLE untold(name TEXT PRIMARY KEY) WITHOUT ROWID;",
 };
 
 static int take_lock(struct history *h, const char *dir, const char *name, struct err *e)
@@ -144,6 +145,29 @@ int history_fail(struct history *h, const struct failure *f, struct err *e)
                clock_wall_ns()) < 0)
         return db_error(h->db, e, "cannot write the import history");
     return 0;
+}
+
+int history_add_untold(struct history *h, const char *table)
+{
+    return db_run(h->db, "INSERT OR IGNORE INTO untold VALUES(?)", "s", table);
+}
+
+int history_untold(struct history *h, struct strlist *ret, struct err *e)
+{
+    sqlite3_stmt *q = db_query(h->db, "SELECT name FROM untold ORDER BY name", "");
+    int r = q ? 1 : -EIO;
+
+    while (r == 1 && (r = db_step(h->db, q)) == 1)
+        strlist_add(ret, db_col_text(q, 0));
+    db_done(q);
+    return r < 0 ? db_error(h->db, e, "cannot read the import history") : 0;
+}
+
+int history_told(struct history *h, struct err *e)
+{
+    int r = db_run(h->db, "DELETE FROM untold", "");
+
+    return r < 0 ? db_error(h->db, e, "cannot write the import history") : 0;
 }
 
 int history_secret(struct history *h, struct hash *ret, struct err *e)

@@ -19,6 +19,12 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
 int history_add(struct history *h, const struct last_import *last, struct err *e);
 int history_fail(struct history *h, const struct failure *f, struct err *e);
 
+/* Tables whose change the command of --after is still to be told (see hook.h): added in the
+ * transaction that records their import. */
+int history_add_untold(struct history *h, const char *table);
+int history_untold(struct history *h, struct strlist *ret, struct err *e);
+int history_told(struct history *h, struct err *e); /* all of them */
+
 /* This machine's secret for rowhash, made at the first call. */
 int history_secret(struct history *h, struct hash *ret, struct err *e);
 

@@ -98,11 +98,26 @@ static int patiently(struct run *r, try_fn *try, struct err *e)
     return rc;
 }
 
+/* Before the commit: a table that is told in vain does no harm, one that is forgotten does. */
+static int note_untold(struct run *r, struct err *e)
+{
+    int rc = history_begin(r->a->history);
+
+    for (size_t i = 0; i < r->plan->n && rc >= 0; i++)
+        if (r->plan->steps[i].action != ACTION_KEEP && r->plan->steps[i].action != ACTION_UNCHANGED)
+            rc = history_add_untold(r->a->history, r->plan->steps[i].name);
+    if (rc >= 0)
+        rc = history_commit(r->a->history);
+    return rc < 0 ? err_sys(e, -rc, "cannot write the import history") : 0;
+}
+
 static int commit_by(struct run *r, try_fn *try, struct err *e)
 {
-    int rc = patiently(r, try, e);
+    int rc = note_untold(r, e);
     struct err e2 = {0};
 
+    if (rc == 0)
+        rc = patiently(r, try, e);
     if (rc != -ENOTCONN)
         return rc;
     if (connect_server(r, &e2) < 0) /* the outcome is unknown: ask */

@@ -6,7 +6,7 @@
  *     ^                     |        plan.c   (what changed, against history.c and the server)
  *     |                     |        stage.c  (fill the staging schema on several connections)
  *     |                     v        swap.c   (one RENAME, then views, triggers, routines, events)
- *     └─ remove the dump ── state.c (what eefs-status shows), history.c
+ *     └─ remove the dump ── state.c (what eefs-status shows), history.c, hook.c (--after)
  *
  * Threads: main (the loop here), one that writes the state file, and the stage's while it runs.
  */
@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "sqlimport/hook.h"
 #include "sqlimport/import.h"
 #include "sqlimport/slot.h"
 #include "sync/common/buf.h"
@@ -27,11 +29,17 @@
 #define BACKOFF_MAX_MS 30000
 
 static volatile int stop;
+static int stop_fd = -1; /* an eventfd: becomes readable with it */
 
 static void on_signal(int sig)
 {
+    const uint64_t one = 1;
+    int saved = errno;
+
     (void)sig;
     stop = 1;
+    (void)!write(stop_fd, &one, sizeof(one));
+    errno = saved;
 }
 
 /* ExpressionEngine's tables that belong to one server: sessions, throttles, caches. */
@@ -42,10 +50,10 @@ static const char *const keep_default[] = {
 };
 
 struct program {
-    char *slot_dir, *database, *defaults_file, *state_dir, *rundir, *name;
+    char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
     bool once, dry_run, keep_dump, no_keep, drop_missing;
     struct strlist keep;
-    int64_t poll_ms, connections, drop_limit;
+    int64_t poll_ms, connections, drop_limit, after_timeout_ms;
     char *rowset_dir;
 
     struct state *state;
@@ -54,7 +62,7 @@ struct program {
     struct last_import last;
     struct failure failure;
     struct stat seen; /* the dump that failed, or that was kept after success */
-    bool has_seen, seen_failed;
+    bool has_seen;
     int64_t backoff_ms;
     char complaint[768]; /* logged last */
 };
@@ -77,27 +85,35 @@ static void show_failed(struct program *p)
 {
     state_set_failure(p->state, &p->failure);
     state_set(p->state, "failed", p->failure.error,
-              "make a new dump on the master; this one stays and is not tried again until it "
-              "changes");
+              "make a new dump on the master; this one is not tried again until it changes "
+              "(eefs-sqlimport --once tries it)");
 }
 
-static void failed(struct program *p, const char *name, const struct failure *f,
-                   const struct err *e)
+/* Told once: what, where, and what to do. */
+static void report(const struct program *p, const struct failure *f)
+{
+    char place[700] = "";
+
+    if (f->where.line)
+        snprintf(place, sizeof(place), "; %s%s%sline %llu, offset %lld: %s",
+                 *f->where.table ? "'" : "", f->where.table, *f->where.table ? "', " : "",
+                 (unsigned long long)f->where.line, (long long)f->where.offset, f->where.excerpt);
+    log_error(
+        "cannot import '%s/%s': %s%s; the dump stays and is tried again when it changes: make "
+        "a new one on the master",
+        p->slot_dir, p->file, f->error, place);
+}
+
+static void failed(struct program *p, const struct failure *f, const struct err *e)
 {
     struct err e2 = {0};
     int64_t count = p->failure.count + 1;
 
     p->failure = *f;
     p->failure.count = count;
-    snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", name);
+    snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", p->file);
     snprintf(p->failure.error, sizeof(p->failure.error), "%s", e->text);
-    log_error(
-        "cannot import '%s/%s': %s%s%s%s%s; the dump stays and is tried again when it changes",
-        p->slot_dir, name, e->text, *f->where.table ? "; object '" : "", f->where.table,
-        *f->where.table ? "'" : "", "");
-    if (*f->where.excerpt)
-        log_error("the statement at line %llu begins: %s", (unsigned long long)f->where.line,
-                  f->where.excerpt);
+    report(p, &p->failure);
     if (history_fail(p->history, &p->failure, &e2) < 0)
         log_warn("%s", e2.text);
     show_failed(p);
@@ -133,7 +149,7 @@ static void later(struct program *p, int r, const struct err *e)
         p->backoff_ms = BACKOFF_MAX_MS;
 }
 
-static void succeeded(struct program *p, const char *name, int fd, const struct stat *st)
+static void succeeded(struct program *p, int fd, const struct stat *st)
 {
     struct err e = {0};
     int r;
@@ -141,21 +157,35 @@ static void succeeded(struct program *p, const char *name, int fd, const struct 
     p->backoff_ms = 0;
     p->complaint[0] = '\0';
     memset(&p->failure, 0, sizeof(p->failure));
-    log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir, name,
+    log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir, p->file,
              p->last.seconds, (long long)p->last.tables_changed, (long long)p->last.rows);
     state_set_last(p->state, &p->last);
     state_set_failure(p->state, &p->failure);
     state_set(p->state, "idle", NULL, NULL);
     p->seen = *st;
     p->has_seen = p->keep_dump;
-    p->seen_failed = false;
     if (p->keep_dump)
         return;
-    r = slot_remove(p->slot, name, fd, &p->last.hash, &e);
+    r = slot_remove(p->slot, fd, &p->last.hash, &e);
     if (r < 0 && r != -ESTALE) {
         log_warn("imported, but %s", e.text);
         p->backoff_ms = BACKOFF_MAX_MS; /* then it is found unchanged, and removed */
     }
+}
+
+/* A dump that is to be left alone: it failed, or it was imported and is kept. */
+static bool is_seen(struct program *p, int fd, const struct stat *st)
+{
+    struct hash now;
+
+    if (p->once)
+        return false;
+    if (!p->has_seen && p->keep_dump && !hash_is_none(&p->last.hash) &&
+        hash_fd(fd, &now, NULL) == 0 && hash_eq(&now, &p->last.hash)) {
+        p->seen = *st; /* imported before this start */
+        p->has_seen = true;
+    }
+    return p->has_seen && same_file(st, &p->seen);
 }
 
 /* Looks into the slot once. 0: nothing to do or done, -errno as from import_run. */
@@ -178,9 +208,8 @@ static int look(struct program *p)
     struct failure f;
     struct err e = {0};
     struct stat st;
-    char *name = NULL;
     int fd = -1;
-    int r = slot_find(p->slot, &fd, &name, &st, &e);
+    int r = slot_find(p->slot, &fd, &st, &e);
 
     if (r <= 0) {
         if (r < 0) {
@@ -192,12 +221,12 @@ static int look(struct program *p)
         return r;
     }
     r = 0;
-    if (!p->once && p->has_seen && same_file(&st, &p->seen))
+    if (is_seen(p, fd, &st))
         goto out;
     state_set(p->state, "importing", NULL, NULL);
     r = import_run(&a, fd, &p->last, &f, &e);
     if (r == 0 && !p->dry_run) {
-        succeeded(p, name, fd, &st);
+        succeeded(p, fd, &st);
     } else if (r == -EALREADY) {
         show_failed(p);
     } else if (r == -EINTR) {
@@ -205,7 +234,7 @@ static int look(struct program *p)
     } else if (not_now(r)) {
         later(p, r, &e);
     } else if (r < 0) {
-        failed(p, name, &f, &e);
+        failed(p, &f, &e);
     }
     if (r < 0 && r != -EINTR && !not_now(r)) {
         p->seen = st;
@@ -214,7 +243,6 @@ static int look(struct program *p)
     }
 out:
     close(fd);
-    free(name);
     return r;
 }
 
@@ -226,6 +254,9 @@ static int set_up(struct program *p, struct err *e)
 
     for (size_t i = 0; !p->no_keep && i < sizeof(keep_default) / sizeof(*keep_default); i++)
         strlist_add(&p->keep, keep_default[i]);
+    stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_fd < 0)
+        return err_sys(e, errno, "cannot make an eventfd");
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -237,10 +268,24 @@ static int set_up(struct program *p, struct err *e)
         r = state_open(rundir, p->name, p->database, p->slot_dir, &p->state, e);
     if (r < 0)
         return r;
-    p->slot = slot_new(p->slot_dir, rundir, p->database);
+    p->slot = slot_new(p->slot_dir, p->file, rundir);
     state_set_last(p->state, &p->last);
     state_set_failure(p->state, &p->failure);
     return 0;
+}
+
+/* Tells the command of --after what changed. */
+static void tell(struct program *p)
+{
+    const struct hook k = {.command = p->after,
+                           .database = p->database,
+                           .timeout_ms = p->after_timeout_ms,
+                           .stop = &stop};
+    struct err e = {0};
+    int r = hook_run(&k, p->history, &e);
+
+    if (r < 0 && r != -EINTR)
+        log_warn("imported, but %s", e.text);
 }
 
 static int run(struct program *p)
@@ -249,9 +294,11 @@ static int run(struct program *p)
 
     for (;;) {
         r = look(p);
+        if (r == 0 && !p->dry_run)
+            tell(p);
         if (p->once || stop)
             break;
-        slot_wait(p->slot, p->backoff_ms ? p->backoff_ms : p->poll_ms);
+        slot_wait(p->slot, p->backoff_ms ? p->backoff_ms : p->poll_ms, stop_fd);
         if (stop)
             break;
     }
@@ -268,6 +315,7 @@ int main(int argc, char **argv)
     struct program p = {0};
     const struct opt table[] = {
         {OPT_STRING, "slot", "DIR", &p.slot_dir, NULL, 0, 0, "folder that dumps arrive in"},
+        {OPT_STRING, "file", "NAME", &p.file, NULL, 0, 0, "name of the dump (default: DB.sql)"},
         {OPT_STRING, "database", "DB", &p.database, NULL, 0, 0, "database to fill"},
         {OPT_STRING, "defaults-file", "FILE", &p.defaults_file, NULL, 0, 0,
          "client options with user, password, host or socket ([client])"},
@@ -286,6 +334,10 @@ int main(int argc, char **argv)
          "drop what was imported earlier and is gone from the dump"},
         {OPT_INT, "drop-limit", "PERCENT", &p.drop_limit, "20", 0, 100,
          "with --drop-missing, refuse a dump that lacks more of the tables"},
+        {OPT_STRING, "after", "COMMAND", &p.after, NULL, 0, 0,
+         "run by /bin/sh after an import; EEFS_TABLES names the changed tables, one a line"},
+        {OPT_DURATION, "after-timeout", "TIME", &p.after_timeout_ms, "1min", 10, 86400000,
+         "end that command when it takes longer"},
         {OPT_DURATION, "poll", "TIME", &p.poll_ms, "5s", 10, 86400000, "time between looks"},
         {OPT_INT, "connections", "N", &p.connections, "2", 1, 16, "connections that fill tables"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
@@ -314,6 +366,8 @@ int main(int argc, char **argv)
     }
     if (!p.name)
         p.name = xstrdup(p.database);
+    if (!p.file)
+        p.file = xasprintf("%s.sql", p.database);
     p.once = p.once || p.dry_run;
     if (set_up(&p, &e) < 0) {
         log_error("%s", e.text);

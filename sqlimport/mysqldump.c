@@ -3,20 +3,16 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sqlimport/child.h"
 #include "sqlimport/server.h"
 #include "sync/common/buf.h"
-#include "sync/common/clock.h"
-
-#define MERCY_MS 5000 /* between SIGTERM and SIGKILL */
 
 static const char *const options[] = {
     "--single-transaction",
@@ -161,30 +157,6 @@ static pid_t start(const struct strlist *args, int out)
     return pid;
 }
 
-/* Waits for the child's end, at most timeout_ms: true when it is there. */
-static bool wait_for(pid_t pid, int64_t timeout_ms, int *status)
-{
-    int64_t until = clock_mono_ms() + timeout_ms;
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int r = 0;
-
-    for (;;) {
-        int64_t left = until - clock_mono_ms();
-
-        r = waitpid(pid, status, WNOHANG);
-        if (r != 0 || left <= 0)
-            break;
-        if (fd >= 0)
-            (void)poll(&p, 1, left > 60000 ? 60000 : (int)left);
-        else
-            usleep(20000);
-    }
-    if (fd >= 0)
-        close(fd);
-    return r != 0;
-}
-
 static int judge(int status, struct err *e)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
@@ -204,14 +176,8 @@ static int run(const struct strlist *args, int out, int64_t timeout_ms, struct e
 
     if (pid < 0)
         return err_sys(e, errno, "cannot start mariadb-dump");
-    if (wait_for(pid, timeout_ms, &status))
+    if (child_wait(pid, timeout_ms, false, NULL, &status) == 0)
         return judge(status, e);
-    kill(pid, SIGTERM);
-    if (!wait_for(pid, MERCY_MS, &status)) {
-        kill(pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            ;
-    }
     return err_set(e, ETIMEDOUT, "mariadb-dump did not end within %lld s (--timeout) and was ended",
                    (long long)(timeout_ms / 1000));
 }

@@ -169,6 +169,7 @@ static size_t choose(const struct others *w, struct server *s, struct object **t
 static void set_fault(struct dump_fault *fault, const struct object *o)
 {
     snprintf(fault->table, sizeof(fault->table), "%s", o->name);
+    fault->offset = o->offset;
     fault->line = o->line;
     dump_excerpt(fault->excerpt, sizeof(fault->excerpt), o->ddl, o->ddl_len);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sqlimport/slot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/crash.h"
 #include "sync/common/ctl.h"
 #include "sync/common/path.h"
 
@@ -20,93 +20,83 @@
 #define REMOVE_TIMEOUT_MS 30000
 
 struct slot {
-    char *dir, *rundir, *database;
+    char *dir, *file, *rundir;
+    char *aside;       /* name under which a plain folder's dump is looked at before it goes */
     struct ctl *watch; /* change stream of the mount, or NULL */
     int inotify;       /* of a plain folder, or -1 */
+    dev_t dev;         /* the folder that is watched */
+    ino_t ino;
 };
 
-struct slot *slot_new(const char *dir, const char *rundir, const char *database)
+struct slot *slot_new(const char *dir, const char *file, const char *rundir)
 {
     struct slot *s = xcalloc(1, sizeof(*s));
 
     s->dir = xstrdup(dir);
+    s->file = xstrdup(file);
     s->rundir = xstrdup(rundir);
-    s->database = xstrdup(database);
+    s->aside = xasprintf(".eefs-sqlimport.%s.removing", file);
     s->inotify = -1;
     return s;
+}
+
+static void end_watch(struct slot *s)
+{
+    ctl_close(s->watch);
+    s->watch = NULL;
+    if (s->inotify >= 0)
+        close(s->inotify);
+    s->inotify = -1;
 }
 
 void slot_free(struct slot *s)
 {
     if (!s)
         return;
-    ctl_close(s->watch);
-    if (s->inotify >= 0)
-        close(s->inotify);
+    end_watch(s);
     free(s->dir);
+    free(s->file);
     free(s->rundir);
-    free(s->database);
+    free(s->aside);
     free(s);
 }
 
-static bool is_dump_name(const char *name)
+/* Gives the file its name back unless a newer one has it: then the newer one counts. On a failure
+ * it stays where it is, and slot_find() tries again. */
+static int put_back(int dir, const char *aside, const char *name)
 {
-    size_t n = strlen(name);
+    int r = renameat2(dir, aside, dir, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
 
-    return name[0] != '.' && n > 4 && strcmp(name + n - 4, ".sql") == 0;
-}
-
-/* The name of the dump, malloc'd, or NULL. Its own name comes first, else the first by name. */
-static char *choose(DIR *d, const char *own)
-{
-    char *best = NULL;
-    struct dirent *de;
-
-    while ((de = readdir(d))) {
-        if (!is_dump_name(de->d_name))
-            continue;
-        if (strcmp(de->d_name, own) == 0 || !best ||
-            (strcmp(best, own) != 0 && strcmp(de->d_name, best) < 0)) {
-            free(best);
-            best = xstrdup(de->d_name);
-        }
+    if (r == -EINVAL || r == -ENOSYS) { /* a filesystem without RENAME_NOREPLACE */
+        r = linkat(dir, aside, dir, name, 0) < 0 ? -errno : 0;
+        if (r == 0)
+            r = unlinkat(dir, aside, 0) < 0 ? -errno : 0;
     }
-    return best;
+    if (r == -EEXIST)
+        r = unlinkat(dir, aside, 0) < 0 ? -errno : 0;
+    return r;
 }
 
-int slot_find(struct slot *s, int *ret_fd, char **ret_name, struct stat *st, struct err *e)
+int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
 {
-    DIR *d = opendir(s->dir);
-    char *own, *name;
-    int fd;
+    int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, code;
 
-    if (!d)
+    if (dir < 0)
         return err_sys(e, errno, "cannot open the slot '%s'", s->dir);
-    own = xasprintf("%s.sql", s->database);
-    name = choose(d, own);
-    free(own);
-    if (!name) {
-        closedir(d);
-        return 0;
+    if (faccessat(dir, s->aside, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)put_back(dir, s->aside, s->file); /* of a run that was killed */
+    fd = openat(dir, s->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    code = fd < 0 ? errno : fstat(fd, st) < 0 ? errno : S_ISREG(st->st_mode) ? 0 : EINVAL;
+    close(dir);
+    if (code == 0) {
+        *ret_fd = fd;
+        return 1;
     }
-    fd = openat(dirfd(d), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    closedir(d);
-    if (fd < 0 || fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
-        int code = fd < 0 ? errno : EINVAL;
-        if (fd >= 0)
-            close(fd);
-        if (code == ENOENT) {
-            free(name);
-            return 0;
-        }
-        err_set(e, code, "cannot open the dump '%s/%s': %s", s->dir, name,
-                code == EINVAL ? "it is no regular file" : strerror(code));
-        free(name);
-        return -code;
-    }
-    *ret_fd = fd;
-    *ret_name = name;
-    return 1;
+    if (fd >= 0)
+        close(fd);
+    return code == ENOENT ? 0
+                          : err_set(e, code, "cannot open the dump '%s/%s': %s", s->dir, s->file,
+                                    code == EINVAL ? "it is no regular file" : strerror(code));
 }
 
 /* Undoes mountinfo's \ooo escapes in place. */
@@ -221,10 +211,10 @@ static int locate(const struct slot *s, char **ret_socket, char **ret_path, stru
     return r;
 }
 
-static int remove_on_mount(const char *sock, const char *dir, const char *name,
+static int remove_on_mount(const struct slot *s, const char *sock, const char *dir,
                            const struct hash *hash, struct err *e)
 {
-    char *path = path_join(dir, name), *encoded = path_encoded(path);
+    char *path = path_join(dir, s->file), *encoded = path_encoded(path);
     char text[HASH_TEXT_CAP];
     json_t *request = json_pack("{s:s, s:s, s:s}", "cmd", "remove", "path", encoded, "hash",
                                 hash_text(hash, text));
@@ -234,7 +224,7 @@ static int remove_on_mount(const char *sock, const char *dir, const char *name,
     const char *code = json_string_value(json_object_get(answer, "code"));
 
     /* gone, or other content under that name: another dump came meanwhile */
-    if (r == -EREMOTEIO && code && (strcmp(code, "changed") == 0 || strcmp(code, "not_found") == 0))
+    if (r == -EREMOTEIO && code && strcmp(code, "changed") == 0)
         r = -ESTALE;
     json_decref(answer);
     json_decref(request);
@@ -243,74 +233,103 @@ static int remove_on_mount(const char *sock, const char *dir, const char *name,
     return r;
 }
 
-/* Rename aside, look at what was caught, unlink or put it back without replacing a newer one. */
-static int remove_plain(const char *dir, const char *name, int fd, const struct hash *hash,
-                        struct err *e)
+/* The file that was caught is the one that was imported, with the same bytes still. */
+static bool is_imported(int dir, const char *caught, int fd, const struct hash *hash)
 {
-    char *aside = xasprintf(".%s.%ld.tmp", name, (long)getpid());
-    int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-    struct stat mine, caught;
+    struct stat mine, there;
     struct hash now;
 
-    if (d < 0 || fstat(fd, &mine) < 0 || renameat(d, name, d, aside) < 0) {
-        r = errno == ENOENT ? -ESTALE
-                            : err_sys(e, errno, "cannot remove the dump '%s/%s'", dir, name);
-    } else if (fstatat(d, aside, &caught, AT_SYMLINK_NOFOLLOW) == 0 &&
-               caught.st_ino == mine.st_ino && caught.st_dev == mine.st_dev &&
-               hash_fd(fd, &now, NULL) == 0 && hash_eq(&now, hash)) {
-        if (unlinkat(d, aside, 0) < 0)
-            r = err_sys(e, errno, "cannot remove the dump '%s/%s'", dir, name);
-    } else {
-        r = -ESTALE;
-        if (renameat2(d, aside, d, name, RENAME_NOREPLACE) < 0)
-            (void)unlinkat(d, aside, 0); /* a newer one came meanwhile */
-    }
-    if (d >= 0)
-        close(d);
-    free(aside);
-    return r;
+    return fstat(fd, &mine) == 0 && fstatat(dir, caught, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           there.st_ino == mine.st_ino && there.st_dev == mine.st_dev &&
+           hash_fd(fd, &now, NULL) == 0 && hash_eq(&now, hash);
 }
 
-int slot_remove(struct slot *s, const char *name, int fd, const struct hash *hash, struct err *e)
+/* Rename aside, look at what was caught, unlink or put it back without replacing a newer one. */
+static int remove_plain(const struct slot *s, int fd, const struct hash *hash, struct err *e)
+{
+    int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+
+    if (dir < 0 || renameat(dir, s->file, dir, s->aside) < 0)
+        r = -errno;
+    crash_point("slot.aside");
+    if (r == 0 && is_imported(dir, s->aside, fd, hash))
+        r = unlinkat(dir, s->aside, 0) < 0 ? -errno : 0;
+    else if (r == 0)
+        r = put_back(dir, s->aside, s->file) < 0 ? -errno : -ESTALE;
+    if (dir >= 0)
+        close(dir);
+    if (r == -ENOENT)
+        r = -ESTALE;
+    return r == 0 || r == -ESTALE
+               ? r
+               : err_sys(e, -r, "cannot remove the dump '%s/%s'", s->dir, s->file);
+}
+
+int slot_remove(struct slot *s, int fd, const struct hash *hash, struct err *e)
 {
     char *sock = NULL, *dir = NULL;
     int r = locate(s, &sock, &dir, e);
 
     if (r == 1)
-        r = remove_on_mount(sock, dir, name, hash, e);
+        r = remove_on_mount(s, sock, dir, hash, e);
     else if (r == 0)
-        r = remove_plain(s->dir, name, fd, hash, e);
+        r = remove_plain(s, fd, hash, e);
     free(sock);
     free(dir);
     return r;
 }
 
+static void watch_mount(struct slot *s, const char *sock, const char *dir)
+{
+    char *encoded = path_encoded(dir);
+    json_t *request = json_pack("{s:s, s:s}", "cmd", "watch", "path", encoded), *answer = NULL;
+
+    if (ctl_connect(sock, CTL_TIMEOUT_MS, &s->watch, NULL) == 0 &&
+        (ctl_send(s->watch, request, CTL_TIMEOUT_MS, NULL) < 0 ||
+         ctl_recv(s->watch, CTL_TIMEOUT_MS, &answer, NULL) < 0 ||
+         !json_is_true(json_object_get(answer, "ok")))) {
+        ctl_close(s->watch);
+        s->watch = NULL;
+    }
+    json_decref(answer);
+    json_decref(request);
+    free(encoded);
+}
+
 static void begin_watch(struct slot *s)
 {
-    char *sock = NULL, *dir = NULL, *encoded;
+    char *sock = NULL, *dir = NULL;
+    struct stat st;
     int r = locate(s, &sock, &dir, NULL);
-    json_t *request, *answer = NULL;
 
     if (r == 0) {
         s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        if (s->inotify >= 0)
-            (void)inotify_add_watch(s->inotify, s->dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
+        if (s->inotify >= 0 &&
+            inotify_add_watch(s->inotify, s->dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0)
+            end_watch(s);
     } else if (r == 1) {
-        encoded = path_encoded(dir);
-        request = json_pack("{s:s, s:s}", "cmd", "watch", "path", encoded);
-        if (ctl_connect(sock, CTL_TIMEOUT_MS, &s->watch, NULL) == 0 &&
-            (ctl_send(s->watch, request, CTL_TIMEOUT_MS, NULL) < 0 ||
-             ctl_recv(s->watch, CTL_TIMEOUT_MS, &answer, NULL) < 0 ||
-             !json_is_true(json_object_get(answer, "ok")))) {
-            ctl_close(s->watch);
-            s->watch = NULL;
-        }
-        json_decref(answer);
-        json_decref(request);
-        free(encoded);
+        watch_mount(s, sock, dir);
+    }
+    if (stat(s->dir, &st) == 0) {
+        s->dev = st.st_dev;
+        s->ino = st.st_ino;
     }
     free(sock);
     free(dir);
+}
+
+/* The folder may be made anew, or a mount may come over it or go: the watch is of another one then.
+ */
+static bool watches(struct slot *s)
+{
+    struct stat st;
+
+    if (!s->watch && s->inotify < 0)
+        return false;
+    if (stat(s->dir, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+        return true;
+    end_watch(s);
+    return false;
 }
 
 /* Takes what the stream has; false when nothing was there. */
@@ -335,18 +354,18 @@ static bool drain(struct slot *s)
     return any;
 }
 
-void slot_wait(struct slot *s, int64_t timeout_ms)
+void slot_wait(struct slot *s, int64_t timeout_ms, int wake_fd)
 {
-    struct pollfd p = {.events = POLLIN};
+    struct pollfd p[2] = {{.fd = wake_fd, .events = POLLIN}, {.events = POLLIN}};
 
-    if (!s->watch && s->inotify < 0) {
+    if (!watches(s)) {
         begin_watch(s);
         /* What came before the watch stood is seen by this look. */
         timeout_ms = s->watch || s->inotify >= 0 ? 0 : timeout_ms;
     }
     if (drain(s))
         return;
-    p.fd = s->watch ? ctl_fd(s->watch) : s->inotify;
-    (void)poll(&p, p.fd >= 0 ? 1 : 0, (int)timeout_ms);
+    p[1].fd = s->watch ? ctl_fd(s->watch) : s->inotify;
+    (void)poll(p, p[1].fd >= 0 ? 2 : 1, (int)timeout_ms);
     (void)drain(s);
 }

@@ -17,21 +17,18 @@
 
 struct slot;
 
-/* Does not need the folder to exist yet. */
-struct slot *slot_new(const char *dir, const char *rundir, const char *database);
+/* file: the dump's name in the folder. Does not need the folder to exist yet. */
+struct slot *slot_new(const char *dir, const char *file, const char *rundir);
 void slot_free(struct slot *s);
 
-/*
- * Opens the dump in the slot: DATABASE.sql, else the only other *.sql. 1: *ret_fd, *ret_name
- * (caller frees) and *st are filled; 0: there is none; -errno.
- */
-int slot_find(struct slot *s, int *ret_fd, char **ret_name, struct stat *st, struct err *e);
+/* Opens the dump. 1: *ret_fd and *st are filled; 0: there is none; -errno. */
+int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e);
 
 /* Removes the dump if it still has these bytes (hash) and, in a plain folder, is the file of fd.
  * 0: gone; -ESTALE: another one lies there now, which stays. */
-int slot_remove(struct slot *s, const char *name, int fd, const struct hash *hash, struct err *e);
+int slot_remove(struct slot *s, int fd, const struct hash *hash, struct err *e);
 
-/* Waits for a change in the slot, at most timeout_ms; ends early on a signal. */
-void slot_wait(struct slot *s, int64_t timeout_ms);
+/* Waits for a change in the slot, at most timeout_ms; ends early when wake_fd becomes readable. */
+void slot_wait(struct slot *s, int64_t timeout_ms, int wake_fd);
 
 #endif

@@ -167,7 +167,7 @@ static int fill_table(struct filling *f)
     if (r == 0)
         r = server_run(f->s, o->ddl, o->ddl_len, &f->e);
     if (r < 0)
-        set_fault(&f->fault, o, 0, o->line, o->ddl, o->ddl_len);
+        set_fault(&f->fault, o, o->offset, o->line, o->ddl, o->ddl_len);
     for (size_t i = 0; i < o->n_ranges && r == 0; i++) {
         r = *a->stop ? err_set(&f->e, EINTR, "stopped") : fill_range(f, i);
         if (i == 0)

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""How eefs-sqlimport wakes, acknowledges and tells: on plain folders and on a real mount."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from eefs import program, wait_for
+from mariadb import MariaDB
+
+
+@pytest.fixture(scope="module")
+def db():
+    with MariaDB() as server:
+        server.sql("CREATE DATABASE site; CREATE DATABASE live")
+        server.sql("CREATE TABLE t (id INT PRIMARY KEY, x TEXT); INSERT INTO t VALUES (1,'a');"
+                   "CREATE TABLE `two words` (id INT PRIMARY KEY)", "site")
+        yield server
+
+
+class Importer:
+    """The service; what it says goes to a file."""
+
+    def __init__(self, db, tmp, slot, rundir=None):
+        self.db, self.tmp, self.slot = db, tmp, slot
+        self.rundir, self.process = rundir or tmp / "run", None
+        self.log_path = tmp / "log"
+        for name in ("live", "live_eefs_stage", "live_eefs_old"):
+            db.sql(f"DROP DATABASE IF EXISTS `{name}`")
+        db.sql("CREATE DATABASE live")
+
+    def argv(self, *more):
+        return [program("eefs-sqlimport"), "--slot", str(self.slot), "--database", "live",
+                "--defaults-file", self.db.defaults, "--state", str(self.tmp / "state"),
+                "--rundir", str(self.rundir), *more]
+
+    def start(self, *more, env=None):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.argv(*more), stderr=log,
+                                            env={**os.environ, **(env or {})})
+        wait_for(lambda: self.state()["pid"] == self.process.pid and self.state()["state"] != "stopped")
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            begin = time.monotonic()
+            code = self.process.wait(30)
+            self.process = None
+            assert code in (0, -9) and time.monotonic() - begin < 10, code
+
+    def log(self):
+        return self.log_path.read_text()
+
+    def state(self):
+        try:
+            return json.loads((self.rundir / "import-live.json").read_text())
+        except FileNotFoundError:
+            return {"pid": 0, "state": ""}
+
+    def rows(self):
+        try:
+            return int(self.db.sql("SELECT COUNT(*) FROM t", "live")[0][0])
+        except RuntimeError:
+            return -1
+
+    def gone(self):
+        return not os.path.exists(self.slot / "live.sql")
+
+
+def dump(db, rows):
+    """A dump whose table t has that many rows."""
+    db.sql("TRUNCATE t; INSERT INTO t SELECT seq, 'x' FROM seq_1_to_%d" % rows, "site")
+    return db.dump("site")
+
+
+def put(folder, data, name="live.sql"):
+    """As eefs-sqldump does; returns the time of the rename."""
+    with open(os.path.join(folder, ".put.tmp"), "wb") as f:
+        f.write(data)
+    at = time.monotonic()
+    os.rename(os.path.join(folder, ".put.tmp"), os.path.join(folder, name))
+    return at
+
+
+@pytest.fixture
+def plain(db, tmp_path):
+    slot = tmp_path / "slot"
+    slot.mkdir()
+    importer = Importer(db, tmp_path, slot)
+    yield importer
+    importer.stop()
+
+
+def begun(importer, n):
+    """The importer has begun its nth import (it says so when it is through)."""
+    return len(re.findall(r"imported '", importer.log())) >= n
+
+
+def test_wakes_at_once_in_a_plain_folder(db, plain):
+    plain.start("--poll", "1h")
+    took = []
+    for n in (1, 2, 3):
+        data = dump(db, n)
+        at = put(plain.slot, data)
+        wait_for(plain.gone)
+        took.append(time.monotonic() - at)
+        assert plain.rows() == n
+    data = dump(db, 3)
+    at = put(plain.slot, data)  # unchanged: what is measured is waking, reading and removing
+    wait_for(plain.gone)
+    print("plain folder: unchanged dump gone after %.0f ms" % ((time.monotonic() - at) * 1000))
+    # the folder is made anew: what lies in it is found, and what comes into it wakes again
+    shutil.rmtree(plain.slot)
+    plain.stop()
+    plain.start("--poll", "200ms")
+    plain.slot.mkdir()
+    put(plain.slot, dump(db, 4))
+    wait_for(plain.gone)
+    assert plain.rows() == 4
+    put(plain.slot, dump(db, 5), "other.sql")  # not its dump
+    put(plain.slot, dump(db, 6))
+    wait_for(plain.gone)
+    assert plain.rows() == 6 and (plain.slot / "other.sql").exists()
+
+
+def test_a_newer_dump_stays(db, plain):
+    """A dump that comes while the former one is imported is not taken for it."""
+    plain.start("--poll", "1h")
+    put(plain.slot, dump(db, 1))
+    wait_for(plain.gone)
+    first, second = dump(db, 2), dump(db, 3)
+    lock = subprocess.Popen(["mariadb", f"--defaults-file={db.defaults}", "--unbuffered", "live"],
+                            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    lock.stdin.write("LOCK TABLES t WRITE; SELECT 1;\n")
+    lock.stdin.flush()
+    lock.stdout.readline()
+    put(plain.slot, first)
+    wait_for(lambda: plain.state()["state"] == "importing")
+    wait_for(lambda: db.sql("SELECT COUNT(*) FROM information_schema.processlist WHERE state "
+                            "LIKE 'Waiting for%'")[0][0] != "0")
+    put(plain.slot, second)
+    lock.communicate("UNLOCK TABLES;\n")
+    wait_for(plain.gone)
+    assert plain.rows() == 3 and begun(plain, 3)
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_killed_while_it_removes(db, plain, newer):
+    put(plain.slot, dump(db, 1))
+    done = subprocess.run(plain.argv("--once"), env={**os.environ, "EEFS_CRASH_AT": "slot.aside"})
+    assert done.returncode == -signal.SIGKILL and plain.gone() and plain.rows() == 1
+    if newer:
+        put(plain.slot, dump(db, 2))
+    plain.start("--poll", "1h")
+    wait_for(lambda: begun(plain, 1) and plain.gone())
+    assert plain.rows() == (2 if newer else 1)
+    assert list(plain.slot.iterdir()) == []
+
+
+def test_a_failed_dump_is_told_once(db, plain):
+    bad = dump(db, 2).replace(b"PRIMARY KEY (`id`)", b"PRIMARY KEY (`nothing`)")
+    plain.start("--poll", "100ms")
+    put(plain.slot, bad)
+    wait_for(lambda: plain.state()["state"] == "failed")
+    said = plain.log()
+    for part in ("error 1072", "'t', line", "offset", "CREATE TABLE `t`", "make a new one"):
+        assert part in said, said
+    offset = int(re.search(r"offset (\d+)", said)[1])
+    assert bad[offset:].startswith(b"CREATE TABLE")
+    failed = plain.state()["failed"]
+    assert failed["errno"] == 1072 and failed["table"] == "t"
+    begin = plain.state()["updated_ms"]
+    plain.stop()  # nor again by another start
+    plain.start("--poll", "20ms")
+    wait_for(lambda: plain.state()["state"] == "failed" and plain.state()["updated_ms"] > begin)
+    assert plain.log().count("cannot import") == 1 and plain.state()["failed"]["count"] == 1
+    assert (plain.slot / "live.sql").read_bytes() == bad
+    put(plain.slot, dump(db, 3))
+    wait_for(plain.gone)
+    assert plain.rows() == 3 and not plain.state().get("failed", {}).get("count")
+
+
+def test_keep_dump(db, plain):
+    plain.start("--poll", "20ms", "--keep-dump")
+    put(plain.slot, dump(db, 2))
+    wait_for(lambda: begun(plain, 1))
+    db.sql("INSERT INTO t VALUES (77,'local')", "live")
+    plain.stop()
+    plain.start("--poll", "20ms", "--keep-dump")  # not again, by another start neither
+    before = plain.state()["updated_ms"]
+    wait_for(lambda: plain.state()["updated_ms"] > before, 20)
+    assert plain.rows() == 3 and plain.log().count("imported '") == 1
+    put(plain.slot, dump(db, 4))
+    wait_for(lambda: begun(plain, 2))
+    assert plain.rows() == 4 and not plain.gone()
+
+
+def test_after(db, plain):
+    """The command is told what changed; whatever becomes of it, the import counts."""
+    told = plain.tmp / "told"
+    command = f'printf "%s:%s|" "$EEFS_DATABASE" "$EEFS_TABLES" >> {told}; exit 3'
+    plain.start("--poll", "1h", "--after", command)
+    put(plain.slot, dump(db, 1))
+    wait_for(lambda: told.exists() and "exit code 3" in plain.log())
+    assert told.read_text() == "live:t\ntwo words|" and plain.gone() and plain.rows() == 1
+    put(plain.slot, dump(db, 2))
+    wait_for(lambda: told.read_text().count("|") == 2)
+    assert told.read_text().endswith("|live:t|")
+    put(plain.slot, db.dump("site"))  # nothing changed: nothing to tell
+    wait_for(lambda: begun(plain, 3) and plain.gone())
+    assert told.read_text().count("|") == 2
+    plain.stop()
+    # killed between the commit and the command: it is told at the next start
+    put(plain.slot, dump(db, 3))
+    done = subprocess.run(plain.argv("--once", "--after", command),
+                          env={**os.environ, "EEFS_CRASH_AT": "import.done"})
+    assert done.returncode == -signal.SIGKILL
+    plain.start("--poll", "1h", "--after", command)
+    wait_for(lambda: told.read_text().count("|") == 3)
+    assert told.read_text().endswith("|live:t|")
+    plain.stop()
+    # a command that does not end is ended, with all that it started
+    put(plain.slot, dump(db, 4))
+    begin = time.monotonic()
+    done = subprocess.run(plain.argv("--once", "--after", "sleep 300 & sleep 300", "--after-timeout",
+                                     "300ms"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "did not end within" in done.stderr
+    assert time.monotonic() - begin < 60 and plain.rows() == 4 and plain.gone()
+
+
+@pytest.mark.san
+def test_on_a_mount(db, site, tmp_path):
+    """Woken by the mount's change stream; the removal reaches the master."""
+    master = site.master()
+    os.makedirs(master.path("sql", "slave1"))
+    mount = site.mount(master, "slave1")
+    slot = tmp_path / "slot"
+    slot.symlink_to(mount.path("sql", "slave1"))
+    wait_for(lambda: os.path.isdir(slot))
+    importer = Importer(db, tmp_path, slot, rundir=type(tmp_path)(site.rundir))
+    arrived = master.path("sql", "slave1", "live.sql")
+    try:
+        importer.start("--poll", "1h")
+        for n in (1, 2):
+            put(os.path.dirname(arrived), dump(db, n))
+            wait_for(lambda: not os.path.exists(arrived), 20)
+            assert importer.rows() == n
+        at = put(os.path.dirname(arrived), db.dump("site"))
+        wait_for(lambda: not os.path.exists(arrived), 20)
+        print("mount: unchanged dump from the master's rename to its removal there %.0f ms"
+              % ((time.monotonic() - at) * 1000))
+        # the mount goes and comes again under the service: polling finds it, then the stream
+        importer.stop()
+        importer.start("--poll", "200ms")
+        mount.stop()
+        wait_for(lambda: importer.state()["state"] == "waiting_database")
+        put(os.path.dirname(arrived), dump(db, 3))
+        mount.start()
+        wait_for(lambda: not os.path.exists(arrived), 20)
+        assert importer.rows() == 3
+        # by polling alone, where the control socket is not found: imported, and it says why it stays
+        importer.stop()
+        importer.rundir = tmp_path / "elsewhere"
+        importer.start("--poll", "100ms")
+        put(os.path.dirname(arrived), dump(db, 5))
+        wait_for(lambda: importer.rows() == 5)
+        wait_for(lambda: "does not answer on its control socket" in importer.log())
+        assert os.path.exists(arrived)
+    finally:
+        importer.stop()
+
+
+def test_a_newer_dump_on_a_mount_stays(db, site, tmp_path):
+    master = site.master()
+    os.makedirs(master.path("sql", "slave1"))
+    mount = site.mount(master, "slave1")
+    slot = type(tmp_path)(mount.path("sql", "slave1"))
+    importer = Importer(db, tmp_path, slot, rundir=type(tmp_path)(site.rundir))
+    folder = master.path("sql", "slave1")
+    try:
+        put(folder, dump(db, 1))
+        wait_for(lambda: os.path.exists(slot / "live.sql"))
+        first, second = open(slot / "live.sql", "rb").read(), dump(db, 2)
+        put(folder, second)
+        wait_for(lambda: open(slot / "live.sql", "rb").read() == second)
+        import hashlib
+        import socket
+        with socket.socket(socket.AF_UNIX) as s:  # what the importer asks when it is done with first
+            s.connect(os.path.join(site.rundir, "mount-slave1.sock"))
+            s.sendall(json.dumps({"cmd": "remove", "path": "sql/slave1/live.sql", "hash": "s2-" +
+                                  hashlib.sha256(first).hexdigest()}).encode() + b"\n")
+            answer = json.loads(s.makefile().readline())
+        assert not answer["ok"] and answer["code"] == "changed"
+        assert open(slot / "live.sql", "rb").read() == second
+        importer.start("--poll", "1h")
+        wait_for(lambda: not os.path.exists(os.path.join(folder, "live.sql")))
+        assert importer.rows() == 2
+    finally:
+        importer.stop()

@@ -282,6 +282,16 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
     return rc;
 }
 
+/* A file that was local only until the exclude list changed: what is written to it now is for all,
+ * as a new file or in place of the master's. */
+static int adopt_local(struct replica *r, const char *path, struct row *v)
+{
+    int rc = overlay_delete(r->db, path, REPLICA_LOCAL);
+
+    row_release(v);
+    return rc < 0 ? rc : view_get(r->db, path, v);
+}
+
 static int publish_locked(struct replica *r, const char *path, struct row *want,
                           const struct hash *replaces, int64_t *opid)
 {
@@ -294,13 +304,17 @@ static int publish_locked(struct replica *r, const char *path, struct row *want,
         goto out;
     want->ino = v.ino;
     *opid = 0;
+    count(r, 0, want->size - v.size);
+    if (!replica_is_local(r, path) && v.opid == REPLICA_LOCAL)
+        rc = adopt_local(r, path, &v);
+    if (rc < 0)
+        goto out;
     if (replica_is_local(r, path))
         rc = overlay_put(r->db, path, REPLICA_LOCAL, want);
     else if (hash_eq(&v.hash, &want->hash) && v.mode == want->mode && v.mtime == want->mtime)
         *opid = v.opid == REPLICA_LOCAL ? 0 : v.opid; /* nothing new: wait for what is under way */
     else
         rc = publish_op(r, path, &v, want, replaces, opid);
-    count(r, 0, want->size - v.size);
 out:
     row_release(&v);
     return rc;
@@ -459,6 +473,8 @@ static int unlink_locked(struct replica *r, const char *path, const struct hash 
     op.path = xstrdup(path);
     if (replica_is_local(r, path)) {
         rc = drop_local(r, path);
+    } else if (v.opid == REPLICA_LOCAL) { /* was local once: the master's comes to light again */
+        rc = overlay_delete(r->db, path, REPLICA_LOCAL);
     } else {
         rc = outbox_unmake(r, path, &v, &op.pre);
         if (rc == 0) {

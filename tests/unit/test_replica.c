@@ -22,15 +22,20 @@ struct fix {
     struct replica *r;
 };
 
-static void set_remote(struct fix *f, const char *write)
+static void set_remote_excluding(struct fix *f, const char *write, const char *exclude)
 {
     struct remote m = {.master_id = "m1", .url = "http://m1/", .name = "slave1", .scopegen = 1};
 
     strlist_add(&m.scope.write, write);
-    strlist_add(&m.exclude, "*.tmp");
+    strlist_add(&m.exclude, exclude);
     assert_int_equal(replica_set_remote(f->r, &m), 0);
     scope_release(&m.scope);
     strlist_release(&m.exclude);
+}
+
+static void set_remote(struct fix *f, const char *write)
+{
+    set_remote_excluding(f, write, "*.tmp");
 }
 
 static struct hash H(char c) {
@@ -707,6 +712,31 @@ static void test_local(void **state)
     assert_list(f, "up/e", "x ");
 }
 
+/* A pattern was taken off the exclude list: what is written from then on is sent, and seen. */
+static void test_no_longer_local(void **state)
+{
+    struct fix *f = *state;
+    struct entry e;
+    int64_t n, o = 0;
+
+    assert_int_equal(make(f, "up/x.tmp", 'L'), 0);
+    assert_int_equal(make(f, "up/y.tmp", 'L'), 0);
+    set_remote_excluding(f, "up", "*.bak");
+    assert_int_equal(look(f, "up/x.tmp").hash.b[0], 'L');
+    n = publish(f, "up/x.tmp", 'N', 'L');
+    assert_int_equal(look(f, "up/x.tmp").hash.b[0], 'N');
+    assert_take(f, "put up/x.tmp=N pre=absent;");
+    e = E("up/x.tmp", 6, ENTRY_FILE, 'N');
+    answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    assert_int_equal(look(f, "up/x.tmp").hash.b[0], 'N');
+    stage(f, E("up/y.tmp", 7, ENTRY_FILE, 'M'));
+    commit(f, CUR(7), false, "");
+    assert_int_equal(look(f, "up/y.tmp").hash.b[0], 'L');
+    assert_int_equal(replica_unlink(f->r, "up/y.tmp", &o), 0);
+    assert_int_equal(o, 0);
+    assert_int_equal(look(f, "up/y.tmp").hash.b[0], 'M');
+}
+
 static void test_reopen(void **state)
 {
     struct fix *f = *state;
@@ -771,17 +801,29 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_view),           T(test_errors),
-        T(test_coalesce),       T(test_replace_by_rename),
-        T(test_replace_unsent), T(test_move_unsent_folder),
-        T(test_open_files),     T(test_rename_folder),
-        T(test_feed),           T(test_folder_kept),
-        T(test_answers),        T(test_full_listing_keeps_confirmed),
-        T(test_conflict),       T(test_quarantine),
-        T(test_retry),          T(test_retry_in_scope),
-        T(test_discard),        T(test_rewritten_while_taken),
-        T(test_renew),          T(test_local),
-        T(test_reopen),         T(test_mtime_and_content),
+        T(test_view),
+        T(test_errors),
+        T(test_coalesce),
+        T(test_replace_by_rename),
+        T(test_replace_unsent),
+        T(test_move_unsent_folder),
+        T(test_open_files),
+        T(test_rename_folder),
+        T(test_feed),
+        T(test_folder_kept),
+        T(test_answers),
+        T(test_full_listing_keeps_confirmed),
+        T(test_conflict),
+        T(test_quarantine),
+        T(test_retry),
+        T(test_retry_in_scope),
+        T(test_discard),
+        T(test_rewritten_while_taken),
+        T(test_renew),
+        T(test_local),
+        T(test_no_longer_local),
+        T(test_reopen),
+        T(test_mtime_and_content),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,13 +7,17 @@
 """
 
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model import Run
+import model
 
 SHORT = 10
 LONG = 2000
+PART = 20  # seeds of one process
 
 
 def seeds():
@@ -25,20 +29,21 @@ def seeds():
 
 @pytest.mark.parametrize("seed", seeds())
 def test_model(seed):
-    Run(seed).go()
+    model.Run(seed).go()
 
 
 @pytest.mark.long
 def test_model_long():
-    """Many seeds; goes on after a failure, so that one run tells all."""
-    failed, excused = [], 0
-    for seed in range(SHORT + 1, int(os.environ.get("MODEL_SEEDS", LONG)) + 1):
-        run = Run(seed)
-        try:
-            run.go()
-        except Exception as error:  # pylint: disable=broad-except
-            failed.append(seed)
-            print("seed %d: %s: %s" % (seed, type(error).__name__, error))
-        excused += run.model.excused
-    print("excused by a race: %d" % excused)
-    assert not failed, "seeds that failed: %s" % failed
+    """Many seeds, several at a time; goes on after a failure, so that one run tells all."""
+    last = int(os.environ.get("MODEL_SEEDS", LONG))
+    parts = ["%d-%d" % (first, min(first + PART - 1, last))
+             for first in range(SHORT + 1, last + 1, PART)]
+
+    def run(part):
+        return subprocess.run([sys.executable, model.__file__, part], capture_output=True, text=True)
+
+    with ThreadPoolExecutor(2 * os.cpu_count()) as pool:
+        runs = list(pool.map(run, parts))
+    print("".join(r.stdout for r in runs))
+    failed = [r.stdout + r.stderr for r in runs if r.returncode]
+    assert not failed, "\n".join(failed)

@@ -11,6 +11,7 @@
 #include "sqlimport/others.h"
 #include "sqlimport/patience.h"
 #include "sqlimport/plan.h"
+#include "sqlimport/privileges.h"
 #include "sqlimport/rowset.h"
 #include "sqlimport/stage.h"
 #include "sqlimport/swap.h"
@@ -332,6 +333,8 @@ static int judge(struct run *r, struct failure *f, struct err *e)
         rc = connect_server(r, e);
     if (rc == 0)
         rc = collation_adapt(r->dump, r->s, e);
+    if (rc == 0)
+        rc = privileges_check(r->s, r->a->database, r->stage, r->old, r->dump, e);
     if (rc == 0 && !r->a->dry_run)
         rc = swap_recover(r->stage, r->s, e);
     if (rc == 1)

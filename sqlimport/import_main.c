@@ -19,10 +19,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "sqlimport/confirm.h"
 #include "sqlimport/hook.h"
 #include "sqlimport/import.h"
 #include "sqlimport/slot.h"
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/rundir.h"
 
@@ -64,6 +66,7 @@ struct program {
     struct stat seen; /* the dump that failed, or that was kept after success */
     bool has_seen;
     int64_t backoff_ms;
+    int64_t confirm_ms;  /* clock_mono_ms() from which tables without a mark are looked at, or 0 */
     char complaint[768]; /* logged last */
 };
 
@@ -155,6 +158,7 @@ static void succeeded(struct program *p, int fd, const struct stat *st)
     int r;
 
     p->backoff_ms = 0;
+    p->confirm_ms = clock_mono_ms() + CONFIRM_AFTER_MS;
     p->complaint[0] = '\0';
     memset(&p->failure, 0, sizeof(p->failure));
     log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir, p->file,
@@ -288,6 +292,29 @@ static void tell(struct program *p)
         log_warn("imported, but %s", e.text);
 }
 
+/* With time to spare: one table at a time, so that a dump that arrives does not wait. */
+static void confirm(struct program *p)
+{
+    struct err e = {0};
+    int r;
+
+    if (!p->confirm_ms || clock_mono_ms() < p->confirm_ms)
+        return;
+    r = confirm_one(p->history, p->defaults_file, p->database, p->rowset_dir, &e);
+    if (r < 0)
+        log_debug("%s", e.text);
+    if (r <= 0)
+        p->confirm_ms = 0;
+}
+
+static int64_t pause_ms(const struct program *p)
+{
+    int64_t pause = p->backoff_ms ? p->backoff_ms : p->poll_ms;
+    int64_t until = p->confirm_ms ? p->confirm_ms - clock_mono_ms() : pause;
+
+    return until < 0 ? 0 : until < pause ? until : pause;
+}
+
 static int run(struct program *p)
 {
     int r;
@@ -298,7 +325,9 @@ static int run(struct program *p)
             tell(p);
         if (p->once || stop)
             break;
-        slot_wait(p->slot, p->backoff_ms ? p->backoff_ms : p->poll_ms, stop_fd);
+        if (r == 0)
+            confirm(p);
+        slot_wait(p->slot, pause_ms(p), stop_fd);
         if (stop)
             break;
     }

@@ -177,6 +177,14 @@ static int rowset_source(void *reader, struct row_id *id, struct row_place *plac
     return r < 0 ? err_set(e, EPROTO, "the notes of the last import are damaged") : r;
 }
 
+static bool strlist_same(const struct strlist *a, const struct strlist *b)
+{
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (strcasecmp(a->v[i], b->v[i]) != 0)
+            return false;
+    return a->n == b->n;
+}
+
 /* The old rows are those of the last dump when nobody touched them since, else the live ones. */
 static int diff_sections(struct planning *g, struct step *st, struct section *sec, size_t max,
                          struct err *e)
@@ -190,6 +198,10 @@ static int diff_sections(struct planning *g, struct step *st, struct section *se
         return -EPROTO;
     if (untouched(g, st))
         old = rowset_open(g->a->rowset_dir, &st->past.hash);
+    if (old && !strlist_same(rowset_columns(old), columns)) {
+        rowset_close(old);
+        old = NULL;
+    }
     if (!old) {
         r = open_scan(g, st, e);
         if (r == 0)

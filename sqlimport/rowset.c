@@ -25,6 +25,8 @@ struct rowset_writer {
 
 struct rowset_reader {
     FILE *f;
+    char *settings;
+    struct strlist columns;
     unsigned char key[65536];
     uint64_t rows;
 };
@@ -47,7 +49,35 @@ static FILE *open_file(const char *path, const char *how)
     return f;
 }
 
-struct rowset_writer *rowset_create(const char *dir, const struct hash *hash)
+static void put_text(FILE *f, const char *text)
+{
+    size_t len = strlen(text) < UINT16_MAX ? strlen(text) : UINT16_MAX;
+    unsigned char head[2] = {(unsigned char)(len >> 8), (unsigned char)len};
+
+    fwrite(head, sizeof(head), 1, f);
+    fwrite(text, len, 1, f);
+}
+
+/* malloc'd, or NULL. */
+static char *get_text(FILE *f)
+{
+    unsigned char head[2];
+    size_t len;
+    char *text;
+
+    if (fread(head, sizeof(head), 1, f) != 1)
+        return NULL;
+    len = (size_t)head[0] << 8 | head[1];
+    text = xcalloc(len + 1, 1);
+    if (len > 0 && fread(text, len, 1, f) != 1) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, const char *settings,
+                                    const struct strlist *columns)
 {
     struct rowset_writer *w = xcalloc(1, sizeof(*w));
 
@@ -62,6 +92,10 @@ struct rowset_writer *rowset_create(const char *dir, const struct hash *hash)
         return NULL;
     }
     fwrite(MAGIC, MAGIC_LEN, 1, w->f);
+    put_text(w->f, settings);
+    for (size_t i = 0; i < columns->n; i++)
+        put_text(w->f, columns->v[i]);
+    put_text(w->f, "");
     return w;
 }
 
@@ -95,18 +129,44 @@ void rowset_end(struct rowset_writer *w, bool keep)
     free(w);
 }
 
+static bool read_head(struct rowset_reader *r)
+{
+    char magic[MAGIC_LEN], *name;
+    bool more = true;
+
+    if (fread(magic, MAGIC_LEN, 1, r->f) != 1 || memcmp(magic, MAGIC, MAGIC_LEN) != 0 ||
+        !(r->settings = get_text(r->f)))
+        return false;
+    while (more && (name = get_text(r->f))) {
+        more = *name != '\0';
+        if (more)
+            strlist_add(&r->columns, name);
+        free(name);
+    }
+    return !more;
+}
+
 struct rowset_reader *rowset_open(const char *dir, const struct hash *hash)
 {
     struct rowset_reader *r = xcalloc(1, sizeof(*r));
     char *path = path_of(dir, hash);
-    char magic[MAGIC_LEN];
 
     r->f = open_file(path, "re");
     free(path);
-    if (r->f && fread(magic, MAGIC_LEN, 1, r->f) == 1 && memcmp(magic, MAGIC, MAGIC_LEN) == 0)
+    if (r->f && read_head(r))
         return r;
     rowset_close(r);
     return NULL;
+}
+
+const char *rowset_settings(const struct rowset_reader *r)
+{
+    return r->settings;
+}
+
+const struct strlist *rowset_columns(const struct rowset_reader *r)
+{
+    return &r->columns;
 }
 
 int rowset_next(struct rowset_reader *r, struct row_id *ret)
@@ -139,16 +199,9 @@ void rowset_close(struct rowset_reader *r)
         return;
     if (r->f)
         fclose(r->f);
+    free(r->settings);
+    strlist_release(&r->columns);
     free(r);
-}
-
-bool rowset_exists(const char *dir, const struct hash *hash)
-{
-    char *path = path_of(dir, hash);
-    bool there = access(path, R_OK) == 0;
-
-    free(path);
-    return there;
 }
 
 void rowset_sweep(const char *dir, rowset_wanted *wanted, void *arg)

@@ -6,8 +6,11 @@
  * dump is never taken for it, and a crash leaves at worst one that nobody asks for. It is a cache:
  * without it the live table is read instead.
  *
- *   "eefsrow1", then per row: number of key columns (8 bits), length of the key (16 bits, big
- *   endian), the key, the hash; at the end 255 and the number of rows (64 bits, big endian)
+ *   "eefsrow1"; the SET statement under which the rows are to be read; the names of their values,
+ *   and an empty one (texts with their length before them); per row the number of key columns
+ *   (8 bits), the key (with its length), the hash; at the end 255 and the number of rows (64 bits)
+ *
+ * Lengths have 16 bits; all numbers are big endian.
  */
 #ifndef EEFS_SQLIMPORT_ROWSET_H
 #define EEFS_SQLIMPORT_ROWSET_H
@@ -18,7 +21,8 @@
 struct rowset_writer;
 
 /* Begins a file for `hash` in folder `dir` (made when missing). NULL when it cannot be made. */
-struct rowset_writer *rowset_create(const char *dir, const struct hash *hash);
+struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, const char *settings,
+                                    const struct strlist *columns);
 void rowset_add(struct rowset_writer *w, const struct row_id *id);
 /* Ends it; only a whole one (keep) that was written without error stays. NULL is fine. */
 void rowset_end(struct rowset_writer *w, bool keep);
@@ -27,11 +31,12 @@ struct rowset_reader;
 
 /* NULL: not there or not whole. */
 struct rowset_reader *rowset_open(const char *dir, const struct hash *hash);
+const char *rowset_settings(const struct rowset_reader *r);
+const struct strlist *rowset_columns(const struct rowset_reader *r);
 /* 1: *ret is filled, valid until the next call; 0: end; -EIO: damaged. */
 int rowset_next(struct rowset_reader *r, struct row_id *ret);
 void rowset_close(struct rowset_reader *r);
 
-bool rowset_exists(const char *dir, const struct hash *hash);
 /* Removes every file whose hash `wanted` does not want, and what a crash left. */
 typedef bool rowset_wanted(void *arg, const struct hash *hash);
 void rowset_sweep(const char *dir, rowset_wanted *wanted, void *arg);

@@ -100,8 +100,11 @@ static void learn_columns(struct section *s, const struct values *r)
             s->bad = true;
     }
     s->maker = row_maker_new(positions, n);
-    if (n > 0 && s->rowset_dir && !s->bad && strcasecmp(s->shape->engine, "InnoDB") == 0)
-        s->rowset = rowset_create(s->rowset_dir, &s->o->hash);
+    if (n > 0 && s->rowset_dir && !s->bad && strcasecmp(s->shape->engine, "InnoDB") == 0) {
+        char *settings = env_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
+        s->rowset = rowset_create(s->rowset_dir, &s->o->hash, settings, columns);
+        free(settings);
+    }
 }
 
 static bool same_list(const struct section *s, const struct values *r)

@@ -251,7 +251,8 @@ def test_the_first_scan_copies_slowly_and_at_most_half(site, master):
     assert {b"first", b"one"} <= kept(master)  # the smallest first
 
 
-@pytest.mark.parametrize("point", ["master.keep.adopted", "master.keep.dropped"])
+@pytest.mark.parametrize("point", ["master.keep.adopted",
+                                   pytest.param("master.keep.dropped", marks=pytest.mark.long)])
 def test_killed_while_keeping(site, master, point):
     """Files and rows of the store agree after the next start."""
     serve(site, master, "--keep-space", "100K")

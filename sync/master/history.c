@@ -119,16 +119,38 @@ int history_knows(struct db *db, const struct hash *h)
     return r < 0 ? r : (int)yes;
 }
 
-int history_prune(struct db *db, int64_t before, int64_t per_path)
+int history_outdated(struct db *db, int64_t before, int64_t per_path,
+                     bool (*fn)(void *arg, const char *path, int64_t seq), void *arg)
 {
-    int old = db_run(db, "DELETE FROM version WHERE ended<?", "i", before), many;
+    sqlite3_stmt *st =
+        db_query(db,
+                 "SELECT dir,name,seq FROM (SELECT dir,name,seq,ended,row_number() "
+                 "OVER (PARTITION BY dir,name ORDER BY seq DESC) AS nth FROM version) "
+                 "WHERE nth>? OR ended<?",
+                 "ii", per_path, before);
+    int r;
 
-    if (old < 0)
-        return old;
-    many = db_run(db,
-                  "DELETE FROM version WHERE (dir,name,seq) IN (SELECT dir,name,seq FROM "
-                  "(SELECT dir,name,seq,row_number() OVER (PARTITION BY dir,name "
-                  "ORDER BY seq DESC) AS nth FROM version) WHERE nth>?)",
-                  "i", per_path);
-    return many < 0 ? many : old + many;
+    while ((r = db_step(db, st)) == 1) {
+        char *dir = xstrdup(db_col_text(st, 0)), *path = path_join(dir, db_col_text(st, 1));
+        bool more = fn(arg, path, sqlite3_column_int64(st, 2));
+
+        free(dir);
+        free(path);
+        if (!more) {
+            db_done(st);
+            r = 0;
+            break;
+        }
+    }
+    return r;
+}
+
+int history_forget(struct db *db, const char *path, int64_t seq)
+{
+    char *dir = path_parent(path);
+    int r = db_run(db, "DELETE FROM version WHERE dir=? AND name=? AND seq=?", "ppi", dir,
+                   path_base(path), seq);
+
+    free(dir);
+    return r < 0 ? r : 0;
 }

@@ -40,8 +40,14 @@ int history_deleted(struct db *db, const char *dir, bool (*fn)(void *arg, const 
 /* True (1) when some path has or had that content. */
 int history_knows(struct db *db, const struct hash *h);
 
-/* Forgets versions that ended before `before` (wall ns), and of each path all but the newest
- * `per_path`. Number of versions or -errno. */
-int history_prune(struct db *db, int64_t before, int64_t per_path);
+/*
+ * Calls fn for versions that ended before `before` (wall ns), and of each path for all but the
+ * newest `per_path`; stops when it returns false. Reads the whole table: for a connection that
+ * nobody waits for. 0 or -errno.
+ */
+int history_outdated(struct db *db, int64_t before, int64_t per_path,
+                     bool (*fn)(void *arg, const char *path, int64_t seq), void *arg);
+/* 0 or -errno. */
+int history_forget(struct db *db, const char *path, int64_t seq);
 
 #endif

@@ -16,7 +16,6 @@
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
-#include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/committer.h"
@@ -31,7 +30,8 @@
 #define ORPHAN_NS 60000000000LL
 #define VICTIMS   500
 #define FULL(x)   ((x) / 10 * 9) /* emptied down to this, so that it is not done for each file */
-#define IDLE_CPU  3              /* ioprio_set(2): class 3, only when nobody else wants the disk */
+#define LATER_IO                                                                                   \
+    (2 << 13 | 7) /* ioprio_set(2): best effort, last; idle could hold up the journal */
 
 static const int64_t fill_sizes[] = {64 << 10, 1 << 20, INT64_MAX};
 
@@ -80,12 +80,22 @@ static int commit_drop(struct master *m, void *arg)
     return r < 0 ? r : 0;
 }
 
+#define PRUNE_MAX 1000 /* versions in one transaction */
+
+struct outdated {
+    char *paths[PRUNE_MAX];
+    int64_t seqs[PRUNE_MAX];
+    size_t n;
+};
+
 static int commit_prune(struct master *m, void *arg)
 {
-    const struct keep_rules *rules = arg;
-    int r = history_prune(m->tree->db, clock_wall_ns() - rules->age_ms * 1000000, rules->versions);
+    const struct outdated *o = arg;
+    int r = 0;
 
-    return r < 0 ? r : 0;
+    for (size_t i = 0; i < o->n && r == 0; i++)
+        r = history_forget(m->tree->db, o->paths[i], o->seqs[i]);
+    return r;
 }
 
 /* --- rows and files --- */
@@ -315,6 +325,33 @@ static bool fill(struct keeper *t, struct db *db)
 
 /* --- letting go --- */
 
+static bool add_outdated(void *arg, const char *path, int64_t seq)
+{
+    struct outdated *o = arg;
+
+    o->paths[o->n] = xstrdup(path);
+    o->seqs[o->n++] = seq;
+    return o->n < PRUNE_MAX;
+}
+
+static void prune(struct keeper *t, struct db *db)
+{
+    const struct keep_rules *rules = &t->k->rules;
+    struct outdated *o = xcalloc(1, sizeof(*o));
+    bool more = true;
+
+    while (more && !stopping(t)) {
+        o->n = 0;
+        history_outdated(db, clock_wall_ns() - rules->age_ms * 1000000, rules->versions,
+                         add_outdated, o);
+        more = o->n > 0 && committer_call(t->k->m->committer, commit_prune, o) == 0 &&
+               o->n == PRUNE_MAX;
+        for (size_t i = 0; i < o->n; i++)
+            free(o->paths[i]);
+    }
+    free(o);
+}
+
 /* One round; the number of contents dropped. `orphans`: only those of no path. */
 static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_to)
 {
@@ -377,7 +414,7 @@ static void tidy(struct keeper *t, struct db *db)
     struct keep *k = t->k;
 
     if (clock_mono_ms() >= t->next_tidy) {
-        committer_call(k->m->committer, commit_prune, &k->rules);
+        prune(t, db);
         while (!stopping(t) && evict(t, db, true, 0) == VICTIMS)
             ;
         t->next_tidy = clock_mono_ms() + TIDY_MS;
@@ -431,7 +468,7 @@ void *keeper_run(void *arg)
     struct keeper t = {.k = k, .seq = -1, .counted_seq = -1};
     bool more = false;
 
-    syscall(SYS_ioprio_set, 1, 0, IDLE_CPU << 13); /* this thread */
+    syscall(SYS_ioprio_set, 1, 0, LATER_IO); /* 1, 0: this thread */
     mutex_lock(&k->lock);
     while (!k->stopping) {
         bool fit;

@@ -129,6 +129,34 @@ static void test_dumps_have_none(void **state)
     assert_int_equal(versions(&f->t, "sqlite/x").n, 1);
 }
 
+struct outdated {
+    char *paths[16];
+    int64_t seqs[16];
+    size_t n;
+};
+
+static bool add_outdated(void *arg, const char *path, int64_t seq)
+{
+    struct outdated *o = arg;
+
+    o->paths[o->n] = xstrdup(path);
+    o->seqs[o->n++] = seq;
+    return o->n < 16;
+}
+
+/* Forgets them; how many there were. */
+static size_t prune(struct tree *t, int64_t before, int64_t per_path)
+{
+    struct outdated o = {0};
+
+    assert_int_equal(history_outdated(t->db, before, per_path, add_outdated, &o), 0);
+    for (size_t i = 0; i < o.n; i++) {
+        assert_int_equal(history_forget(t->db, o.paths[i], o.seqs[i]), 0);
+        free(o.paths[i]);
+    }
+    return o.n;
+}
+
 static void test_prune(void **state)
 {
     struct fixture *f = *state;
@@ -141,12 +169,13 @@ static void test_prune(void **state)
         put(t, "a", text, 1);
         put(t, "b", text, 2);
     }
-    assert_int_equal(history_prune(t->db, 0, 3), 8);
+    assert_int_equal(prune(t, 0, 3), 8);
     l = versions(t, "a");
     assert_int_equal(l.n, 3);
     assert_int_equal(l.v[0].size, 1);
     assert_true(l.v[0].seq > l.v[2].seq && l.v[0].seq == t->seq - 3);
-    assert_int_equal(history_prune(t->db, clock_wall_ns() + 1, 100), 6);
+    assert_int_equal(prune(t, 0, 3), 0);
+    assert_int_equal(prune(t, clock_wall_ns() + 1, 100), 6);
     assert_int_equal(versions(t, "b").n, 0);
 }
 

@@ -487,7 +487,8 @@ int pull_start(struct pull *p)
 
     p->running = true;
     r = thread_start(&p->thread, "pull", pull_main, p);
-    p->running = r == 0;
+    if (r < 0)
+        p->running = false;
     return r;
 }
 

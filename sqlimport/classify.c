@@ -360,6 +360,8 @@ static int one(struct reading *r)
         return 0; /* a versioned comment with nothing in it */
     if (token_is(&r->t, "INSERT") || token_is(&r->t, "REPLACE"))
         return insert(r);
+    if (token_is_twofold(r->st->text, r->st->len, r->l.mode))
+        return refuse(r, "the dump holds a comment that servers read in different ways");
     if (token_is(&r->t, "SET"))
         return env_set(r->d->env, &r->l, r->e);
     if (token_is(&r->t, "CREATE"))

@@ -14,7 +14,8 @@ void lexer_init(struct lexer *l, const char *text, size_t len, struct token_mode
     l->p = text;
     l->end = text + len;
     l->mode = mode;
-    l->versioned = false;
+    l->versioned = l->twofold = false;
+    l->close = NULL;
 }
 
 bool token_escapes(char quote, struct token_mode mode)
@@ -97,6 +98,16 @@ static size_t versioned_opener(const char *p, const char *end)
     return (size_t)(p - start);
 }
 
+/* Every server reads numbers up to MySQL 5.6; MySQL skips MariaDB's, MariaDB skips later ones. */
+static bool is_skipped_by_some(const char *opener, size_t len)
+{
+    int number = 0;
+
+    for (size_t i = 3; i < len; i++)
+        number = number * 10 + (opener[i] - '0');
+    return opener[2] == 'M' || number >= 50700;
+}
+
 /* Skips white space and comments. */
 static void skip_blank(struct lexer *l)
 {
@@ -107,9 +118,15 @@ static void skip_blank(struct lexer *l)
         if (isspace((unsigned char)*l->p)) {
             l->p++;
         } else if ((opener = versioned_opener(l->p, l->end))) {
+            l->twofold |= l->close != NULL; /* one within another */
+            l->close = is_skipped_by_some(l->p, opener)
+                           ? memmem(l->p + opener, left - opener, "*/", 2)
+                           : NULL;
             l->p += opener;
             l->versioned = true;
         } else if (l->versioned && left >= 2 && memcmp(l->p, "*/", 2) == 0) {
+            l->twofold |= l->close && l->close != l->p;
+            l->close = NULL;
             l->p += 2;
             l->versioned = false;
         } else if (left >= 2 && memcmp(l->p, "/*", 2) == 0) {
@@ -177,6 +194,18 @@ void lexer_next(struct lexer *l, struct token *ret)
     }
     ret->len = (size_t)(p - ret->p);
     l->p = p;
+}
+
+bool token_is_twofold(const char *text, size_t len, struct token_mode mode)
+{
+    struct lexer l;
+    struct token t;
+
+    lexer_init(&l, text, len, mode);
+    do
+        lexer_next(&l, &t);
+    while (t.type != TOKEN_END);
+    return l.twofold || l.close;
 }
 
 bool token_is(const struct token *t, const char *word)

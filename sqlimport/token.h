@@ -40,11 +40,20 @@ struct lexer {
     const char *p, *end;
     struct token_mode mode;
     bool versioned;
+    const char *close; /* where the versioned comment ends for a server that skips it, or NULL */
+    bool twofold;      /* see token_is_twofold; of what was read so far */
 };
 
 void lexer_init(struct lexer *l, const char *text, size_t len, struct token_mode mode);
 /* The next token; TOKEN_END at the end, and again whenever asked after it. */
 void lexer_next(struct lexer *l, struct token *ret);
+
+/*
+ * True when a versioned comment that some servers skip (MySQL 5.7's and later numbers, MariaDB's)
+ * ends elsewhere for them than for those that read it, for "*" "/" stands in a string or comment
+ * within: what this text does depends on the server, and cannot be judged.
+ */
+bool token_is_twofold(const char *text, size_t len, struct token_mode mode);
 
 /* Case-insensitive comparison of a TOKEN_WORD with an upper-case word. */
 bool token_is(const struct token *t, const char *word);

@@ -235,6 +235,9 @@ static void test_refused(void **state)
         "INSTALL PLUGIN x SONAME 'x.so';",
         "FLUSH PRIVILEGES;",
         "SHUTDOWN;",
+        "CREATE TABLE u (a int) /*!99999 ' */ SELECT 1 /* ' */;",
+        "CREATE TABLE u (a int) /*!80016 -- */ SELECT 1\n*/;",
+        "CREATE TABLE u (a int) /*M!100100 /* */ SELECT 1 */;",
         "XA START 'x';",
         "HANDLER t OPEN;",
     };
@@ -267,6 +270,7 @@ static void test_allowed(void **state)
         "INSERT INTO t VALUES ('\xff\xfe\\0raw');",
         "CREATE TABLE `u` (`a` int DEFAULT 1 COMMENT 'SELECT; DATA DIRECTORY') ENGINE=InnoDB "
         "UNION_NAME=1;",
+        "/*!50003 CREATE PROCEDURE p() SELECT '*/', 1 /* c */ # it's\n */;",
         "STOP ALL SLAVES; CHANGE MASTER TO MASTER_LOG_FILE='x', MASTER_LOG_POS=1; START ALL "
         "SLAVES;",
     };

@@ -110,7 +110,8 @@ UNIT_SRCS  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRCS  := $(wildcard tests/fuzz/fuzz_*.c)
 UNIT_BINS  := $(UNIT_SRCS:%.c=$(B)/%)
 FUZZ_BINS  := $(FUZZ_SRCS:%.c=$(B)/%)
-HELPERS    := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c tests/integration/*.c))
+HELP_SRCS  := $(wildcard tests/bench/*.c tests/integration/*.c)
+HELPERS    := $(HELP_SRCS:%.c=$(B)/%)
 
 test_rooms = $(or $(sort $(foreach d,$(filter $(ROOMS),$(patsubst %/,%,$(dir $(shell \
   sed -n 's/^ *\#include "\(.*\)".*/\1/p' $(1))))),$(NEED_$(d)))),sync/common)
@@ -125,9 +126,7 @@ $(foreach t,$(UNIT_SRCS),$(eval $(call test_program,$(t),,-lcmocka)))
 $(foreach t,$(FUZZ_SRCS),$(eval $(call test_program,$(t),$(if $(filter fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o),\
   $(if $(filter fuzzer,$(SAN)),-fsanitize=fuzzer))))
 
-$(HELPERS): $(B)/%: %.c
-	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+$(foreach t,$(HELP_SRCS),$(eval $(call test_program,$(t))))
 
 .PHONY: unit-bins fuzz-bins helpers
 unit-bins: $(UNIT_BINS)

@@ -203,22 +203,9 @@ static int check_usage(struct program *p, char **argv, int nargs, struct err *e)
     return r;
 }
 
-static void release(struct program *p)
-{
-    for (int i = 0; i < p->n_args; i++) {
-        free(p->args[i].name);
-        strlist_release(&p->args[i].databases);
-    }
-    free(p->args);
-    strlist_release(&p->databases);
-    strlist_release(&p->ignore);
-    free(p->defaults_file);
-    free(p->slots);
-}
-
 int main(int argc, char **argv)
 {
-    struct program p = {0};
+    static struct program p; /* what options point to lives until the end */
     const struct opt table[] = {
         {OPT_LIST, "database", "DB", &p.databases, NULL, 0, 0,
          "database to dump; several: repeat it, or separate them by commas"},
@@ -236,7 +223,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
     bool help = false;
-    int nargs = 0, rc;
+    int nargs = 0;
 
     log_init("eefs-sqldump", LOG_LEVEL_WARN);
     opt_defaults(table);
@@ -254,7 +241,5 @@ int main(int argc, char **argv)
         log_error("%s", e.text);
         return EXIT_USAGE;
     }
-    rc = run(&p);
-    release(&p);
-    return rc;
+    return run(&p);
 }

@@ -341,7 +341,7 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-    struct program p = {0};
+    static struct program p; /* what options point to lives until the end */
     const struct opt table[] = {
         {OPT_STRING, "slot", "DIR", &p.slot_dir, NULL, 0, 0, "folder that dumps arrive in"},
         {OPT_STRING, "file", "NAME", &p.file, NULL, 0, 0, "name of the dump (default: DB.sql)"},

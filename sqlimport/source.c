@@ -84,7 +84,7 @@ static struct block *wait_for_block(struct source *s)
     while (s->threaded && s->filled == s->taken)
         cond_wait(&s->change, &s->lock);
     mutex_unlock(&s->lock);
-    if (s->filled == s->taken)
+    if (!s->threaded && s->filled == s->taken)
         fill_next(s);
     return &s->blocks[s->taken % BLOCKS];
 }

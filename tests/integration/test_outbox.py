@@ -181,6 +181,49 @@ def test_interrupted_close_keeps_the_change(site, master, link, mount):
     assert read(master.path("uploads/cut.txt")) == b"kept"
 
 
+def test_offline_fail_tells_the_writer_and_keeps_the_change(site, master):
+    """The outcome may be unknown, so the change stays, visible and queued."""
+    link = site.link(master)
+    mount = site.mount(master, url=link.url, offline="fail")
+    link.cut()
+    away(mount)
+    for name in ("a.txt", "b.txt"):
+        with pytest.raises(OSError) as error:
+            write(mount.path("uploads", name), "told " + name)
+        assert error.value.errno == 5  # EIO
+    assert read(mount.path("uploads/a.txt")) == b"told a.txt"
+    assert "their writers got an error" in mount.process.log()
+    os.unlink(mount.path("uploads/b.txt"))  # who does not want it takes it back
+    link.restore()
+    back(mount)
+    assert read(master.path("uploads/a.txt")) == b"told a.txt"
+    assert not os.path.exists(master.path("uploads/b.txt"))
+
+
+def test_states_of_files(site, master, link):
+    mount = site.mount(master, url=link.url, prefetch="none")
+
+    def state(name):
+        return os.getxattr(mount.path(name), "user.eefs.state")
+
+    assert state("css/a.css") == b"uncached" and state("css") == b"clean"
+    assert read(mount.path("css/a.css")) == b"body{}"
+    assert state("css/a.css") == b"clean"
+    fd = os.open(mount.path("uploads/new.txt"), os.O_CREAT | os.O_WRONLY)
+    os.write(fd, b"new")
+    assert state("uploads/new.txt") == b"pending"
+    os.close(fd)
+    assert state("uploads/new.txt") == b"clean"
+    link.cut()
+    away(mount)
+    write(mount.path("uploads/new.txt"), "newer")
+    assert state("uploads/new.txt") == b"pending"
+    link.restore()
+    back(mount)
+    assert state("uploads/new.txt") == b"clean"
+    assert os.listxattr(mount.path("uploads/new.txt")) == []  # nothing copies it
+
+
 def test_a_damaged_queued_content_holds_up_nobody(site, master, link, mount):
     """What can no longer be sent is listed, not thrown away; the rest goes on."""
     link.cut()

@@ -49,7 +49,7 @@ bool row_is_open(const struct row *v)
     return v->exists && v->type == ENTRY_FILE && v->opid > 0 && hash_is_none(&v->hash);
 }
 
-static void count(struct replica *r, int64_t entries, int64_t bytes)
+void view_count(struct replica *r, int64_t entries, int64_t bytes)
 {
     r->now.entries += entries;
     r->now.bytes += bytes;
@@ -86,18 +86,7 @@ static int get_writable(struct replica *r, const char *path, struct row *v)
     return rc;
 }
 
-static bool is_write_root(struct replica *r, const char *path)
-{
-    bool yes;
-
-    mutex_lock(&r->scope_lock);
-    yes = scope_is_write_root(&r->scope, path);
-    mutex_unlock(&r->scope_lock);
-    return yes;
-}
-
-/* Logs op (its n is filled in) and lays `row` (NULL: gone) over its path. */
-static int log_op(struct replica *r, struct op *op, char state, const struct row *row)
+int outbox_log(struct replica *r, struct op *op, char state, const struct row *row)
 {
     int rc;
 
@@ -106,19 +95,6 @@ static int log_op(struct replica *r, struct op *op, char state, const struct row
     if (rc == 0)
         rc = row ? overlay_put(r->db, op->path, op->n, row)
                  : overlay_put_gone(r->db, op->path, op->n);
-    return rc;
-}
-
-/* Takes a local path's row out; what the base has there stays hidden. */
-static int drop_local(struct replica *r, const char *path)
-{
-    struct row base;
-    int rc = base_get(r->db, path, &base);
-
-    if (rc == 0)
-        rc = base.exists && base.type != ENTRY_GONE ? overlay_put_gone(r->db, path, REPLICA_LOCAL)
-                                                    : overlay_delete(r->db, path, REPLICA_LOCAL);
-    row_release(&base);
     return rc;
 }
 
@@ -141,14 +117,14 @@ static int create_locked(struct replica *r, const char *path, struct row *row, s
     } else {
         op->mtime = row->mtime;
         op->mode = row->mode;
-        rc = log_op(r, op, state, row);
+        rc = outbox_log(r, op, state, row);
         row->opid = op->n;
         if (state == STATE_QUEUED)
             *opid = op->n;
     }
     if (rc == 0)
         rc = touch_parent(r, path);
-    count(r, 1, 0);
+    view_count(r, 1, 0);
     return rc;
 }
 
@@ -261,7 +237,7 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
         if (rc >= 0)
             rc = overlay_delete(r->db, path, v->opid);
         if (rc >= 0)
-            rc = log_op(r, &op, STATE_QUEUED, want);
+            rc = outbox_log(r, &op, STATE_QUEUED, want);
     } else {
         rc = outbox_rewritable(r->db, path, v, &old);
         if (rc == 1 && old.op.kind == OP_PUT) {
@@ -273,7 +249,7 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
         } else if (rc >= 0) {
             rc = put_pre(r->db, path, v, replaces, &op.pre);
             if (rc == 0)
-                rc = log_op(r, &op, STATE_QUEUED, want);
+                rc = outbox_log(r, &op, STATE_QUEUED, want);
         }
     }
     *opid = op.n;
@@ -304,7 +280,7 @@ static int publish_locked(struct replica *r, const char *path, struct row *want,
         goto out;
     want->ino = v.ino;
     *opid = 0;
-    count(r, 0, want->size - v.size);
+    view_count(r, 0, want->size - v.size);
     if (!replica_is_local(r, path) && v.opid == REPLICA_LOCAL)
         rc = adopt_local(r, path, &v);
     if (rc < 0)
@@ -367,7 +343,7 @@ static int setattr_op(struct replica *r, const char *path, const struct row *v,
         if (rc == 0)
             rc = overlay_put(r->db, path, old.op.n, want);
     } else if (rc == 0) {
-        rc = log_op(r, &op, STATE_QUEUED, want);
+        rc = outbox_log(r, &op, STATE_QUEUED, want);
         *opid = op.n;
     }
 out:
@@ -422,165 +398,4 @@ int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t m
     if (opid)
         *opid = n;
     return 0;
-}
-
-/* --- removing --- */
-
-/* Takes operation `o` on `path` out of the log as if it had never been. */
-static int take_back(struct replica *r, const char *path, int64_t opid)
-{
-    int rc = outbox_delete(r->db, opid);
-
-    return rc < 0 ? rc : overlay_delete(r->db, path, opid);
-}
-
-int outbox_unmake(struct replica *r, const char *path, const struct row *v, struct pre *pre)
-{
-    struct outbox_row o = {0};
-    int rc;
-
-    *pre = row_pre(v);
-    rc = row_is_open(v) ? outbox_get(r->db, v->opid, &o) : outbox_rewritable(r->db, path, v, &o);
-    if (rc == 1 && (o.op.kind == OP_PUT || o.op.kind == OP_SYMLINK)) {
-        *pre = o.op.pre;
-        rc = take_back(r, path, v->opid);
-        if (rc == 0)
-            rc = pre->kind == PRE_ABSENT;
-    } else if (rc > 0) {
-        rc = 0;
-    }
-    outbox_row_release(&o);
-    return rc;
-}
-
-/* `only`: with this content, or NULL. */
-static int unlink_locked(struct replica *r, const char *path, const struct hash *only,
-                         int64_t *opid)
-{
-    struct op op = {.kind = OP_UNLINK, .mtime = -1, .mode = -1};
-    struct row v;
-    int rc = view_need(r, r->db, path, &v);
-
-    if (rc == 0 && only && (v.type != ENTRY_FILE || !hash_eq(&v.hash, only)))
-        rc = -EBUSY;
-    if (rc == 0 && v.type == ENTRY_DIR)
-        rc = -EISDIR;
-    if (rc == 0 && !replica_writable(r, path))
-        rc = -EROFS;
-    if (rc < 0)
-        goto out;
-    *opid = 0;
-    op.path = xstrdup(path);
-    if (replica_is_local(r, path)) {
-        rc = drop_local(r, path);
-    } else if (v.opid == REPLICA_LOCAL) { /* was local once: the master's comes to light again */
-        rc = overlay_delete(r->db, path, REPLICA_LOCAL);
-    } else {
-        rc = outbox_unmake(r, path, &v, &op.pre);
-        if (rc == 0) {
-            rc = log_op(r, &op, STATE_QUEUED, NULL);
-            *opid = op.n;
-        }
-    }
-    if (rc >= 0)
-        rc = touch_parent(r, path);
-    count(r, -1, -row_bytes(&v));
-out:
-    op_release(&op);
-    row_release(&v);
-    return rc;
-}
-
-int replica_unlink(struct replica *r, const char *path, int64_t *opid)
-{
-    return replica_unlink_if(r, path, NULL, opid);
-}
-
-int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid)
-{
-    int64_t n = 0;
-    int rc = tx_begin(r);
-
-    if (rc < 0)
-        return rc;
-    rc = unlink_locked(r, path, only, &n);
-    rc = tx_end(r, rc, "replica.unlink.committed");
-    if (rc == 0 && opid)
-        *opid = n;
-    return rc;
-}
-
-/* 1: the log has an operation strictly below `path`. */
-static int log_below(struct db *db, const char *path)
-{
-    struct subtree s;
-    int64_t found = 0;
-    int rc;
-
-    subtree_init(&s, path);
-    rc = db_get_int(db, 0, &found,
-                    "SELECT EXISTS(SELECT 1 FROM outbox WHERE path>=?1 AND path<?2) OR"
-                    " EXISTS(SELECT 1 FROM outbox WHERE to_path>=?1 AND to_path<?2)",
-                    "pp", s.from, s.to);
-    subtree_release(&s);
-    return rc < 0 ? rc : (int)found;
-}
-
-static int rmdir_op(struct replica *r, const char *path, const struct row *v, int64_t *opid)
-{
-    struct op op = {.kind = OP_RMDIR, .mtime = -1, .mode = -1};
-    struct outbox_row o = {0};
-    int rc = outbox_rewritable(r->db, path, v, &o);
-    bool made_here = rc == 1 && o.op.kind == OP_MKDIR;
-
-    if (rc >= 0)
-        rc = made_here ? log_below(r->db, path) : 1;
-    if (rc == 0) {
-        rc = take_back(r, path, v->opid);
-    } else if (rc == 1) {
-        op.path = xstrdup(path);
-        rc = log_op(r, &op, STATE_QUEUED, NULL);
-        *opid = op.n;
-    }
-    outbox_row_release(&o);
-    op_release(&op);
-    return rc;
-}
-
-static int rmdir_locked(struct replica *r, const char *path, int64_t *opid)
-{
-    struct row v;
-    int rc = view_need(r, r->db, path, &v);
-
-    if (rc == 0 && v.type != ENTRY_DIR)
-        rc = -ENOTDIR;
-    if (rc == 0 && !*path)
-        rc = -EBUSY;
-    if (rc == 0 && (!replica_writable(r, path) || is_write_root(r, path)))
-        rc = -EROFS;
-    if (rc == 0)
-        rc = view_has_children(r->db, path);
-    if (rc == 1)
-        rc = -ENOTEMPTY;
-    if (rc == 0)
-        rc = replica_is_local(r, path) ? drop_local(r, path) : rmdir_op(r, path, &v, opid);
-    if (rc == 0)
-        rc = touch_parent(r, path);
-    count(r, -1, 0);
-    row_release(&v);
-    return rc;
-}
-
-int replica_rmdir(struct replica *r, const char *path, int64_t *opid)
-{
-    int64_t n = 0;
-    int rc = tx_begin(r);
-
-    if (rc < 0)
-        return rc;
-    rc = rmdir_locked(r, path, &n);
-    rc = tx_end(r, rc, "replica.rmdir.committed");
-    if (rc == 0 && opid)
-        *opid = n;
-    return rc;
 }

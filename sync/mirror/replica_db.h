@@ -173,7 +173,12 @@ int outbox_renumbered(struct db *db, int64_t from, int64_t to);
  * 1: yes, 0: no. */
 int outbox_rewritable(struct db *db, const char *path, const struct row *v, struct outbox_row *ret);
 
-/* --- outbox.c --- */
+/* --- outbox.c, remove.c --- */
+
+/* Logs op (its n is filled in) and lays `row` (NULL: gone) over its path. */
+int outbox_log(struct replica *r, struct op *op, char state, const struct row *row);
+/* The view has so many entries and bytes more. */
+void view_count(struct replica *r, int64_t entries, int64_t bytes);
 
 /*
  * Takes back what makes v and was never sent, as far as the log allows, so that *pre is what the

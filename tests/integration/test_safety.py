@@ -2,6 +2,7 @@
 """The master never takes an accident for a wish: a folder that is away or emptied, a mass delete, a
 database that was restored, lost or replaced, full disks, a second master, kill -9, reload."""
 
+import base64
 import os
 import shutil
 import signal
@@ -228,23 +229,44 @@ def test_killed_while_it_scans_and_commits(master, point):
     assert told(master) == names_of(master)
 
 
-@ROOT
-def test_full_disk(master, site):
-    """What mirrors send is refused with 507 before the reserve is touched; local changes are still
-    followed; all goes on when there is room again. The same with a full disk of the database."""
+def full(master, site):
     tmpfs(site, master.root, "24m")
     master.options = ["--reserve", "8M", "--keep-space", "0"]
     write(master.path("uploads/a.txt"), "a")
     master.start()
-    mount = site.mount(master)
     write(master.path("ballast.bin"), os.urandom(17 << 20))
     state = wait_for(lambda: (lambda s: s["state"] == "DEGRADED" and s)(master.control()))
     assert "nearly full" in state["reason"] and "make room" in state["action"]
+
+
+@ROOT
+def test_full_disk(master, site):
+    """What mirrors send is refused before the reserve is touched, with a sentence; local changes are
+    still followed, and what makes room is taken; all goes on when there is room again."""
+    full(master, site)
     data = os.urandom(100_000)
     answer = master.request("PUT", "/v1/o/" + content_name(data), body=data)
-    assert answer.status == 507 and answer.code == "no_space"
+    assert answer.status == 507 and answer.code == "no_space" and "full" in answer.json()["error"]
+    op = {"n": 1, "op": "put", "path": "uploads/b.txt", "hash": content_name(b"b"), "size": 1,
+          "mtime": 1, "mode": 0o644, "pre": "absent", "data": base64.b64encode(b"b").decode()}
+    later = master.ops("0123456789abcdef", op).json()["answers"][0]
+    assert later["result"] == "later" and later["code"] == "no_space" and "full" in later["error"]
     write(master.path("local.txt"), "local")
     wait_for(lambda: told(master).get("local.txt") == content_name(b"local"))
+    unlink = {"n": 1, "op": "unlink", "path": "uploads/a.txt", "pre": content_name(b"a")}
+    done = master.ops("fedcba9876543210", unlink).json()["answers"][0]
+    assert done["result"] == "done"
+    os.unlink(master.path("ballast.bin"))
+    assert master.ops("0123456789abcdef", op).json()["answers"][0]["result"] == "done"
+    wait_for(lambda: master.control()["state"] == "OK")
+
+
+@ROOT
+@pytest.mark.long
+def test_mirror_of_a_full_disk(master, site):
+    full(master, site)
+    mount = site.mount(master)
+    data = os.urandom(100_000)
     writer = threading.Thread(target=write, args=(mount.path("uploads/waits.bin"), data))
     writer.start()
     writer.join(30)  # close() returns: kept in the outbox
@@ -252,7 +274,6 @@ def test_full_disk(master, site):
     os.unlink(master.path("ballast.bin"))
     wait_for(lambda: os.path.exists(master.path("uploads/waits.bin")), 60)
     assert read(master.path("uploads/waits.bin")) == data
-    wait_for(lambda: master.control()["state"] == "OK")
 
 
 @ROOT

@@ -257,7 +257,7 @@ def test_full_disk(master, site):
     done = master.ops("fedcba9876543210", unlink).json()["answers"][0]
     assert done["result"] == "done"
     os.unlink(master.path("ballast.bin"))
-    assert master.ops("0123456789abcdef", op).json()["answers"][0]["result"] == "done"
+    wait_for(lambda: master.ops("0123456789abcdef", op).json()["answers"][0]["result"] == "done")
     wait_for(lambda: master.control()["state"] == "OK")
 
 

@@ -65,8 +65,16 @@ def name(where, i):
     return where.path("css", "%02d" % (i % 50), "%d.css" % i)
 
 
+errors = []
+
+
 def version_at(mount, i):
-    return int(read(name(mount, i)).split(b"\n", 1)[0])
+    """-1: it could not be read; that counts as missing."""
+    try:
+        return int(read(name(mount, i)).split(b"\n", 1)[0])
+    except OSError as error:
+        errors.append(error)
+        return -1
 
 
 def changes(site):
@@ -92,15 +100,16 @@ def changes(site):
             now = time.perf_counter()
             seen, log = version_at(mount, i), writer.log[i]
             stale += 1
-            missing += len(log) > seen and now - log[seen] > 1
+            missing += len(log) > max(seen, 0) and now - log[max(seen, 0)] > 1
     writer.join()
     ended = time.perf_counter()
     wait_for(lambda: all(version_at(mount, i) == len(writer.log[i]) for i in range(FILES)), 60)
     lags.sort()
     print("%d changes in %.1f s: lag of %d of them median %.0f ms, p99 %.0f ms, worst %.0f ms; %d of %d "
-          "looks missed a change older than 1 s; the last version of each of %d files was there %.1f s "
+          "looks missed a change older than 1 s, %d reads failed; the last version of each of %d files was there %.1f s "
           "after the end" % (RATE * SECONDS, writer.took, len(lags), lags[len(lags) // 2],
-                             lags[len(lags) * 99 // 100], lags[-1], missing, stale, FILES,
+                             lags[len(lags) * 99 // 100], lags[-1], missing, stale,
+             len(errors), FILES,
                              time.perf_counter() - ended), flush=True)
     mount.stop()
     master.stop()

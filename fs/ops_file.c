@@ -15,6 +15,7 @@
 #define CHASE_MS      5000 /* how long OPEN runs after versions that the master has replaced already */
 #define CHASE_STEP_MS 10
 #define GRACE_MS      100 /* see just_superseded() */
+#define BURST_MS      30
 
 /*
  * One OPEN or CREATE on its way. An O_TRUNC may have to wait for a draft that is busy, and an OPEN
@@ -217,7 +218,11 @@ static void open_node(struct open *o, struct node *n)
         o->target = n->attr;
         nodes_unlock(fs->nodes);
         o->later = later_new(fs, o->req, LATER_EINTR);
-        open_chase(o, 0);
+        /* A reader has just_superseded(); a writer lets a burst of versions pass first. */
+        if (o->handle->writable)
+            pool_add_later(fs->pool, BURST_MS, open_chase, o);
+        else
+            open_chase(o, 0);
         return;
     }
     if (o->handle->writable && (o->fi.flags & O_TRUNC)) {

@@ -9,6 +9,7 @@
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/master/apply.h"
+#include "sync/master/index.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/space.h"
 #include "sync/proto/json.h"
@@ -148,6 +149,18 @@ static bool takes_room(const struct op *op)
     return op->kind == OP_PUT || op->kind == OP_MKDIR || op->kind == OP_SYMLINK;
 }
 
+/*
+ * A folder that was moved took its rows along unseen. Who works in it has events that were under
+ * way to the old path and are of no use there: look once more, now that the rows can be seen.
+ */
+static char *moved_folder(const struct op *op, const struct op_answer *a)
+{
+    if (op->kind != OP_RENAME || op->pre.kind != PRE_DIR ||
+        (a->result != RESULT_DONE && a->result != RESULT_CONFLICT))
+        return NULL;
+    return xstrdup(a->copy ? a->copy : op->to);
+}
+
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
@@ -155,7 +168,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
     for (size_t i = 0; i < b->n; i++) {
         struct op_answer a = {.n = b->ops[i].n};
         struct hash digest;
-        char why[512];
+        char why[512], *moved;
         json_t *o;
         bool later, stop;
         int r;
@@ -180,12 +193,16 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
         stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */
+        moved = moved_folder(&b->ops[i], &a);
         op_answer_release(&a);
         if (r == 0 && !later)
             r = remember(db, b, &b->ops[i], &digest, o);
         json_array_append_new(b->answers, o);
         if (r == 0)
             r = commit_one(m->tree);
+        if (moved)
+            index_push(m->index, moved, INDEX_DEEP, 0);
+        free(moved);
         if (r < 0 || stop)
             return r;
     }

@@ -17,6 +17,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
+#include "sync/common/crash.h"
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
@@ -294,6 +295,7 @@ int store_publish(struct store *s, const char *name, const struct hash *h, bool 
         return -errno;
     if (durable && (r = sync_path(s->staging, name)) < 0)
         return r;
+    crash_point("store.publish");
     r = install(s, name, h, path);
     if (r == -ENOENT) {
         snprintf(folder, sizeof(folder), "%.10s", path);

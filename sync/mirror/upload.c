@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sync/common/clock.h"
+#include "sync/common/crash.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
 #include "sync/proto/wire.h"
@@ -198,6 +199,7 @@ static int upload_one(struct upload *u, const struct hash *h, int64_t size, stru
         link_fail(&u->m->link, e);
         r = -EIO;
     }
+    crash_point("upload.sent");
     free(path);
     close(fd);
     return r;

@@ -90,7 +90,7 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
     fd = hold(dir, path, was, &leased);
     if (fd < 0)
         return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
-    settle_name(path, now, name);
+    settle_name(path, &was->e.hash, now, name);
     r = fstatat(staging, tmp, &ours, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     if (r == 0)
         r = renameat(staging, tmp, staging, name) < 0 ? -errno : 0;
@@ -128,7 +128,7 @@ int displace_remove(struct master *m, int dir, const char *path, const struct ro
     fd = hold(dir, path, was, &leased);
     if (fd < 0)
         return fd == -ELOOP ? -EBUSY : fd;
-    settle_name(path, &none, name);
+    settle_name(path, &was->e.hash, &none, name);
     r = renameat2(dir, base, staging, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
     crash_point("master.remove.unlinked");
     if (r == 0 && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
@@ -182,7 +182,7 @@ int displace_rename(struct master *m, int a, const char *from, int dir, const ch
 
     if (fd < 0)
         return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
-    settle_name(path, now, name);
+    settle_name(path, &was->e.hash, now, name);
     r = linkat(dir, path_base(path), staging, name, 0) < 0 ? -errno : 0;
     if (r == 0 && !is_inode(staging, name, was->ino))
         r = -EBUSY;

@@ -108,17 +108,6 @@ int history_deleted(struct db *db, const char *dir, bool (*fn)(void *arg, const 
     return r;
 }
 
-int history_knows(struct db *db, const struct hash *h)
-{
-    int64_t yes = 0;
-    int r = db_get_int(db, 0, &yes,
-                       "SELECT EXISTS(SELECT 1 FROM entry WHERE hash=? AND type=1) OR "
-                       "EXISTS(SELECT 1 FROM version WHERE hash=?)",
-                       "hh", h, h);
-
-    return r < 0 ? r : (int)yes;
-}
-
 int history_outdated(struct db *db, int64_t before, int64_t per_path,
                      bool (*fn)(void *arg, const char *path, int64_t seq), void *arg)
 {

@@ -37,8 +37,6 @@ int history_get(struct db *db, const char *path, int64_t seq, struct version *re
 /* Paths below the folder `dir` that are gone and have versions, in byte order. 0 or -errno. */
 int history_deleted(struct db *db, const char *dir, bool (*fn)(void *arg, const char *path),
                     void *arg);
-/* True (1) when some path has or had that content. */
-int history_knows(struct db *db, const struct hash *h);
 
 /*
  * Calls fn for versions that ended before `before` (wall ns), and of each path for all but the

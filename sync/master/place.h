@@ -9,7 +9,7 @@
 
 #include "sync/master/master.h"
 
-#define PLACE_NAME_CAP 104 /* "over-…" of displace.c is the longest */
+#define PLACE_NAME_CAP 168 /* "over-…" of displace.c is the longest */
 
 /* An unused name in staging. */
 void place_name(char *out);

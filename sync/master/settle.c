@@ -17,7 +17,6 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/committer.h"
-#include "sync/master/history.h"
 #include "sync/master/conflict.h"
 #include "sync/master/keep.h"
 #include "sync/master/place.h"
@@ -29,13 +28,13 @@
 #define GRACE_MS 1000
 #define QUIET_NS 2000000000LL
 
-/* One file in staging. Its name says what a restart must know:
- * "over-<16 hex: digest of the path>-<64 hex: content now at the path>-<8 hex>". */
+/* One file in staging. Its name says what a restart must know: "over-<16 hex: digest of the path>-
+ * <64 hex: its content then>-<64 hex: content now at the path>-<8 hex>". */
 struct one {
     struct one *next;
     char name[PLACE_NAME_CAP];
-    char *path;           /* NULL after a restart: found by the digest */
-    struct hash was, now; /* was: none after a restart */
+    char *path; /* NULL after a restart: found by the digest */
+    struct hash was, now;
     int64_t due;
 };
 
@@ -62,23 +61,27 @@ static void digest_text(const char *path, char *out)
     buf_release(&b);
 }
 
-void settle_name(const char *path, const struct hash *now, char *out)
+void settle_name(const char *path, const struct hash *was, const struct hash *now, char *out)
 {
-    char digest[17], text[HASH_TEXT_CAP];
+    char digest[17], before[HASH_TEXT_CAP], after[HASH_TEXT_CAP];
     uint32_t n;
 
     digest_text(path, digest);
     file_random(&n, sizeof(n));
-    snprintf(out, PLACE_NAME_CAP, "over-%s-%s-%08x", digest, hash_text(now, text) + 3, n);
+    snprintf(out, PLACE_NAME_CAP, "over-%s-%s-%s-%08x", digest, hash_text(was, before) + 3,
+             hash_text(now, after) + 3, n);
 }
 
 static bool over_parse(const char *name, struct one *o)
 {
     char text[HASH_TEXT_CAP];
 
-    if (strncmp(name, "over-", 5) != 0 || strlen(name) != 5 + 16 + 1 + 64 + 1 + 8)
+    if (strncmp(name, "over-", 5) != 0 || strlen(name) != 5 + 16 + 1 + 64 + 1 + 64 + 1 + 8)
         return false;
     snprintf(text, sizeof(text), "s2-%.64s", name + 22);
+    if (hash_parse(text, &o->was) < 0)
+        return false;
+    snprintf(text, sizeof(text), "s2-%.64s", name + 87);
     if (hash_parse(text, &o->now) < 0)
         return false;
     snprintf(o->name, sizeof(o->name), "%s", name);
@@ -299,10 +302,7 @@ static int settle(struct settling *s, struct one *o)
     same = hash_eq(&hash, &o->now) || hash_eq(&hash, &o->was);
     if (!same && !o->path) { /* left by an earlier run */
         db = db_pool_get(s->m->pool);
-        r = db ? history_knows(db, &hash) : -EIO;
-        same = r == 1;
-        if (r == 0)
-            r = find_path(db, o);
+        r = db ? find_path(db, o) : -EIO;
         db_pool_put(s->m->pool, db);
         if (r < 0)
             return r;

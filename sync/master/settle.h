@@ -5,7 +5,7 @@
  * writing, then its hash. Unchanged, it becomes a kept version (keep.h) or goes. Changed, the local
  * edit gets its path back and the mirror's version becomes a conflict copy; when the path has
  * changed since, the local edit becomes the copy. What is left in staging by an earlier run is
- * settled like that, too: then a content that some path had is taken for unchanged. Thread safe.
+ * settled like that, too: its name says what it was. Thread safe.
  */
 #ifndef EEFS_MASTER_SETTLE_H
 #define EEFS_MASTER_SETTLE_H
@@ -20,9 +20,9 @@ void settling_stop(struct settling *s);
 /* Files that wait. */
 size_t settling_count(struct settling *s);
 
-/* A name in staging for what is taken from `path` when `now` (none: nothing) is put there. `out`
- * holds PLACE_NAME_CAP bytes. */
-void settle_name(const char *path, const struct hash *now, char *out);
+/* A name in staging for what is taken from `path`, `was`, when `now` (none: nothing) is put there.
+ * `out` holds PLACE_NAME_CAP bytes. */
+void settle_name(const char *path, const struct hash *was, const struct hash *now, char *out);
 /* The file `was` is in staging under that name. */
 void settle_later(struct settling *s, const char *name, const char *path, const struct row *was,
                   const struct hash *now);

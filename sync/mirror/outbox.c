@@ -192,17 +192,17 @@ int replica_symlink(struct replica *r, const char *path, const char *target, str
 
 /* --- publishing --- */
 
-/* What a put must find on the master: our own last content that is under way, else what the
- * writer began from. */
+/* What a put must find on the master: our own last content that is under way, written or renamed to
+ * here, else what the writer began from. */
 static int put_pre(struct db *db, const char *path, const struct row *v,
                    const struct hash *replaces, struct pre *ret)
 {
-    sqlite3_stmt *st =
-        db_query(db,
-                 "SELECT o.hash FROM overlay o JOIN outbox b ON b.opid=o.opid"
-                 " WHERE o.dir=? AND o.name=? AND b.kind=? AND o.type=1"
-                 " ORDER BY o.opid DESC LIMIT 1",
-                 "bpi", path, path_parent_len(path), path_base(path), (int64_t)OP_PUT);
+    sqlite3_stmt *st = db_query(db,
+                                "SELECT o.hash FROM overlay o JOIN outbox b ON b.opid=o.opid"
+                                " WHERE o.dir=? AND o.name=? AND b.kind IN (?,?) AND o.type=1"
+                                " ORDER BY o.opid DESC LIMIT 1",
+                                "bpii", path, path_parent_len(path), path_base(path),
+                                (int64_t)OP_PUT, (int64_t)OP_RENAME);
     int rc = db_step(db, st);
 
     *ret = row_pre(v);

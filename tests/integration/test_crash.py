@@ -98,7 +98,7 @@ class Round:
         self.log = []
         self.unknown = None  # the step during which the mount died
         self.edits = 0
-        self.crash = {"EEFS_CRASH_AT": "%s:%d" % (self.point, rng.choice([1, 1, 1, 2, 3, 4]))}
+        self.crash = {"EEFS_CRASH_AT": "%s:%d" % (self.point, rng.choice([1, 1, 1, 1, 2, 3]))}
 
     @property
     def top(self):
@@ -199,7 +199,7 @@ class Round:
         for _ in range(n):
             if self.rng.random() < 0.3:
                 self.edit()
-            if not self.step(steps) or (self.dead() and self.who == "mount"):
+            if (self.who == "mount" and self.dead()) or not self.step(steps):
                 return
 
     def run(self):
@@ -271,7 +271,7 @@ def test_crash(site, part):
     numbers = range(part, rounds, 3)
     reached = run_rounds(site, numbers)
     print("%d of %d rounds reached their point" % (len(reached), len(numbers)))
-    assert len(reached) >= len(numbers) // 2
+    assert len(reached) >= len(numbers) // 4
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@
  *   draft.c       a file that is being written      publish.c     … and its way into the outbox
  *   later.c       answers given later, interrupts   pool.c        threads for what takes long
  *   attr.c        owners and modes                  fs.c          what all of them share
+ *   guard.c       a process that lets the kernel go when this one was killed
  *
  * Everything about the master, the cache and the outbox is the mirror's (sync/mirror/mirror.h).
  */
@@ -25,6 +26,7 @@
 
 #include "fs/daemon.h"
 #include "fs/fs.h"
+#include "fs/guard.h"
 #include "fs/mountpoint.h"
 #include "fs/notify.h"
 #include "fs/options.h"
@@ -178,6 +180,8 @@ static int run(struct run *r)
 
     raise_limits();
     res = rundir_ensure(r->config.rundir, &e);
+    if (res == 0)
+        res = guard_start(r->point, &e);
     if (res == 0)
         res = mirror_open(&r->config, &r->fs.mirror, &e);
     if (res == 0) {

@@ -42,9 +42,13 @@ static void unescape(char *s)
 static bool parse_line(char *line, const char *path, struct mounted *ret)
 {
     char *save = NULL, *word = strtok_r(line, " ", &save), *super;
+    unsigned device = 0;
 
-    for (int i = 0; word && i < 4; i++)
+    for (int i = 0; word && i < 4; i++) {
         word = strtok_r(NULL, " ", &save);
+        if (i == 1 && word && strchr(word, ':'))
+            device = (unsigned)strtoul(strchr(word, ':') + 1, NULL, 10);
+    }
     if (!word)
         return false;
     unescape(word);
@@ -59,6 +63,7 @@ static bool parse_line(char *line, const char *path, struct mounted *ret)
     mounted_release(ret);
     ret->type = xstrdup(word);
     ret->options = xstrdup(super ? super : "");
+    ret->device = device;
     return true;
 }
 
@@ -67,7 +72,7 @@ bool mountpoint_find(const char *mountinfo, const char *path, struct mounted *re
     char *text = xstrdup(mountinfo), *save = NULL;
     bool found = false;
 
-    *ret = (struct mounted){NULL, NULL};
+    *ret = (struct mounted){NULL, NULL, 0};
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         found |= parse_line(line, path, ret); /* later lines lie on top */
     free(text);
@@ -78,7 +83,7 @@ void mounted_release(struct mounted *m)
 {
     free(m->type);
     free(m->options);
-    *m = (struct mounted){NULL, NULL};
+    *m = (struct mounted){NULL, NULL, 0};
 }
 
 static bool is_type(const struct mounted *m, const char *type)
@@ -98,6 +103,17 @@ static int look(const char *path, struct mounted *ret, struct err *e)
         mountpoint_find(b.data, path, ret);
     buf_release(&b);
     return 0;
+}
+
+bool mountpoint_device(const char *path, unsigned *ret)
+{
+    struct mounted m = {NULL, NULL, 0};
+    struct err e = {0};
+    bool found = look(path, &m, &e) == 0 && is_type(&m, "fuse.eefs");
+
+    *ret = m.device;
+    mounted_release(&m);
+    return found;
 }
 
 /*
@@ -215,7 +231,7 @@ static int absolute(const char *dir, char **ret, struct err *e)
 /* Somebody mounts by hand what an automount is there for: let it do so. 1: it has. */
 static int by_automount(const char *path, struct err *e)
 {
-    struct mounted m = {NULL, NULL};
+    struct mounted m = {NULL, NULL, 0};
     int r = probe(path, AUTOMOUNT_MS);
 
     if (r == 0)
@@ -232,7 +248,7 @@ static int by_automount(const char *path, struct err *e)
 
 int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, struct err *e)
 {
-    struct mounted m = {NULL, NULL};
+    struct mounted m = {NULL, NULL, 0};
     char *path = NULL;
     int r = absolute(dir, &path, e);
 

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "fs/guard.h"
 #include "fs/ops.h"
 #include "sync/common/buf.h"
 #include "sync/common/log.h"
@@ -189,6 +190,8 @@ int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), voi
     r = thread_start(&greeter, "fs-greeter", greet, &g);
     if (r == 0) {
         r = fuse_session_loop_mt(fs->se, config);
+        if (r != 0) /* by a signal: what the kernel waits for would keep our threads */
+            guard_abort(point);
         session_unmount(fs); /* or the greeter could wait for ever */
         thread_join(greeter);
     }

@@ -5,6 +5,7 @@ with an older database; kill -9 on either side."""
 import errno
 import os
 import shutil
+import signal
 import threading
 import time
 
@@ -428,3 +429,52 @@ def test_status_does_not_touch_the_mount(site, master):
         assert time.monotonic() - begin < 15
     finally:
         mount.process.signal(18)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_hangs_after_a_kill(site, master, number):
+    """A daemon that is killed while it tells the kernel to drop names of a folder, in which others
+    make names at that moment: the one waits for the folder's lock, the others for an answer."""
+    mount = fresh(site, master)
+    stop = threading.Event()
+
+    def visitor(k):
+        n = 0
+        while not stop.is_set():
+            n += 1
+            try:
+                os.symlink("x", mount.path("uploads/v%d-%d" % (k, n)))
+                os.unlink(mount.path("uploads/v%d-%d" % (k, n)))
+            except OSError:
+                time.sleep(0.001)  # dead, or not mounted
+
+    def editor():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            write(master.path("uploads/e%d" % (n % 20)), "%d" % n)
+            os.unlink(master.path("uploads/e%d" % (n % 20)))
+
+    threads = [threading.Thread(target=visitor, args=(k,), daemon=True) for k in range(3)]
+    threads.append(threading.Thread(target=editor, daemon=True))
+    # Killed within a request that holds the folder's lock.
+    env = {"EEFS_CRASH_AT": "replica.symlink.committed:30"} if number == signal.SIGKILL else None
+    mount.start(env=env)
+    for t in threads:
+        t.start()
+    try:
+        for i in range(6):
+            if number == signal.SIGTERM:
+                time.sleep(0.1 + 0.02 * i)
+                mount.process.signal(number)
+            begin = time.monotonic()
+            mount.process.popen.wait(30 * SLOW)
+            while mount.mounted():
+                unmount(mount.point, lazy=True)
+            assert time.monotonic() - begin < 20 * SLOW
+            mount.start(env=env)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join(20 * SLOW)
+    assert not any(t.is_alive() for t in threads), "somebody hangs"

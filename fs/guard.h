@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guard: a small process beside the daemon that lets the kernel go when the daemon was killed.
+ *
+ * A killed process closes /dev/fuse only when its last thread has ended. A thread that is telling
+ * the kernel to drop a name (FUSE_NOTIFY_INVAL_ENTRY) waits, unkillable, for the folder's lock; who
+ * holds that lock may be waiting, unkillable, for an answer from the same daemon. Only aborting the
+ * connection from outside ends that: without it every access to the mount would hang for ever after
+ * a kill -9 (or the out-of-memory killer) at such a moment.
+ */
+#ifndef EEFS_FS_GUARD_H
+#define EEFS_FS_GUARD_H
+
+#include "sync/common/err.h"
+
+/* Forks the guard of the mount that will be on `point`. From the main thread, which must live as
+ * long as the process, while it is the only one. The guard keeps no descriptor, and ends by itself
+ * after the daemon did. */
+int guard_start(const char *point, struct err *e);
+
+/* Aborts the connection of the eefs mount on `point`, if there is one: all that waits ends with an
+ * error. Does not touch the mount. */
+void guard_abort(const char *point);
+
+#endif

@@ -20,9 +20,12 @@
 #define ROOM_MAX     ((int64_t)64 << 20) /* what ENOSPC frees at least … */
 #define ROOM_PART    20 /* … or this part of the limit, if less: a walk is long */
 
+#define BLOCK 4096 /* what a file takes on disk is a multiple of it */
+
 struct candidate {
     struct hash hash;
     int64_t atime, size;
+    uint64_t held;
 };
 
 struct candidates {
@@ -39,7 +42,7 @@ static void add_candidate(void *arg, const struct hash *h, const struct stat *st
         c->v = xrealloc(c->v, c->cap * sizeof(*c->v));
     }
     c->v[c->n++] = (struct candidate){
-        *h, (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec, st->st_size};
+        *h, (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec, st->st_size, 0};
 }
 
 static int by_atime(const void *a, const void *b)
@@ -62,46 +65,69 @@ int64_t store_free_bytes(struct store *s, int64_t *reserve)
     return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
 
-static bool evict_one(struct store *s, const struct hash *h)
+/* Nobody needs it. *ret_held: what evict_one() compares. */
+static bool evictable(struct store *s, const struct hash *h, uint64_t *ret_held)
 {
     struct known *k;
-    uint64_t held;
-    bool free_before, done;
+    bool idle;
 
     mutex_lock(&s->lock);
     k = *store_slot(s, h);
-    held = k ? k->held : 0;
-    free_before = !k || k->holds == 0;
+    *ret_held = k ? k->held : 0;
+    idle = !k || k->holds == 0;
     mutex_unlock(&s->lock);
-    if (!free_before || (s->pinned && s->pinned(s->arg, h)))
-        return false;
-    mutex_lock(&s->lock);
-    k = *store_slot(s, h);
-    done = (!k || (k->holds == 0 && k->held == held)) && store_unlink_locked(s, h, 0);
-    mutex_unlock(&s->lock);
-    return done;
+    return idle && !(s->pinned && s->pinned(s->arg, h));
 }
 
-/* Evicts until at most `keep` bytes are used and `need` bytes are free. */
-static void evict(struct store *s, int64_t keep, int64_t need)
+static void evict_one(struct store *s, const struct candidate *c)
+{
+    struct known *k;
+
+    mutex_lock(&s->lock);
+    k = *store_slot(s, &c->hash);
+    if (!k || (k->holds == 0 && k->held == c->held))
+        store_unlink_locked(s, &c->hash, 0);
+    mutex_unlock(&s->lock);
+}
+
+/*
+ * Evicts until at most `keep` bytes are used and `wish` bytes are free on the filesystem. Where all
+ * that could go does not make `need` bytes free, others fill the disk and nothing goes for its
+ * sake: the writer is refused in either case, but what is here can still be read.
+ */
+static void evict(struct store *s, int64_t keep, int64_t need, int64_t wish)
 {
     struct candidates c = {0};
-    int64_t reserve, used;
+    int64_t reserve, used, room, freed = 0;
+    size_t n = 0, n_keep = 0;
 
     mutex_lock(&s->evict_lock);
     store_each(s, add_candidate, &c);
     if (c.n > 0)
         qsort(c.v, c.n, sizeof(*c.v), by_atime);
-    for (size_t i = 0; i < c.n; i++) {
-        mutex_lock(&s->lock);
-        used = s->used;
-        mutex_unlock(&s->lock);
-        if (used <= keep && store_free_bytes(s, &reserve) >= need)
-            break;
-        evict_one(s, &c.v[i].hash);
+    mutex_lock(&s->lock);
+    used = s->used;
+    mutex_unlock(&s->lock);
+    room = store_free_bytes(s, &reserve);
+    for (size_t i = 0; i < c.n && (used - freed > keep || room + freed < wish); i++) {
+        if (!evictable(s, &c.v[i].hash, &c.v[i].held))
+            continue;
+        c.v[n] = c.v[i];
+        if (used - freed > keep)
+            n_keep = n + 1;
+        freed += (c.v[n++].size + BLOCK - 1) / BLOCK * BLOCK;
     }
+    if (room + freed < need)
+        n = n_keep;
+    for (size_t i = 0; i < n; i++)
+        evict_one(s, &c.v[i]);
     free(c.v);
     mutex_unlock(&s->evict_lock);
+}
+
+static int64_t sum(int64_t a, int64_t b)
+{
+    return a < INT64_MAX - b ? a + b : INT64_MAX;
 }
 
 void store_make_room(struct store *s, int64_t need)
@@ -109,8 +135,7 @@ void store_make_room(struct store *s, int64_t need)
     int64_t least = s->limit / ROOM_PART < ROOM_MAX ? s->limit / ROOM_PART : ROOM_MAX;
     int64_t reserve, now = store_free_bytes(s, &reserve);
 
-    need = need > least ? need : least;
-    evict(s, INT64_MAX, need < INT64_MAX - now ? now + need : INT64_MAX);
+    evict(s, INT64_MAX, sum(now, need), sum(now, need > least ? need : least));
 }
 
 void store_evict(struct store *s)
@@ -121,9 +146,9 @@ void store_evict(struct store *s)
     used = s->used;
     mutex_unlock(&s->lock);
     if (used > s->limit)
-        evict(s, s->limit / 10 * 9, reserve);
+        evict(s, s->limit / 10 * 9, reserve, reserve);
     else if (now < reserve)
-        evict(s, INT64_MAX, reserve);
+        evict(s, INT64_MAX, reserve, reserve);
 }
 
 int64_t store_room(struct store *s)

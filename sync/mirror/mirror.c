@@ -16,6 +16,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
+#include "sync/mirror/reserve.h"
 
 #define FIRST_MS      30000
 #define PENDING_SHOWN 5
@@ -92,6 +93,17 @@ static int first_contact(struct mirror *m, struct err *e)
     return r;
 }
 
+static int open_replica(struct mirror *m, struct err *e)
+{
+    int r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
+
+    if (r == -ENOSPC && reserve_release(m->cfg.cache)) {
+        *e = (struct err){0};
+        r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
+    }
+    return r;
+}
+
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
 {
     struct mirror *m = xcalloc(1, sizeof(*m));
@@ -105,7 +117,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     copy_config(m, cfg);
     r = lock_cache(m, e);
     if (r == 0)
-        r = replica_open(m->cfg.cache, cfg->read_only, &m->replica, e);
+        r = open_replica(m, e);
     if (r == 0)
         r = store_new(m->cfg.cache, cfg->cache_size, is_pinned, m, &m->store, e);
     if (r == 0)

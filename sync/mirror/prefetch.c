@@ -10,6 +10,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
+#include "sync/mirror/reserve.h"
 
 #define LOOK_MS   5000
 #define SYNC_MS   30000
@@ -112,6 +113,7 @@ static void *prefetch_main(void *arg)
                 replica_each_content(p->m->replica, want_one, p);
         }
         store_evict(p->m->store);
+        reserve_keep(p->m->cfg.cache);
         dirty = fetch_came_in(p->m->fetch) || dirty;
         if (dirty && clock_mono_ms() >= synced + SYNC_MS) {
             store_sync(p->m->store);

@@ -16,6 +16,7 @@
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
+#include "sync/mirror/reserve.h"
 #include "sync/proto/cursor.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
@@ -449,8 +450,10 @@ static int session(struct pull *p, struct err *e)
 static void mend_here(struct pull *p, const struct err *e)
 {
     mirror_fault(p->m, FAULT_DISK, e->text, "free space on the filesystem of the cache folder");
-    if (e->code == ENOSPC)
+    if (e->code == ENOSPC) {
         store_make_room(p->m->store, ROOM);
+        reserve_release(p->m->cfg.cache);
+    }
 }
 
 static void *pull_main(void *arg)

@@ -20,7 +20,7 @@
 #include "sync/proto/wire.h"
 
 #define BATCH_BYTES (4 * 1024 * 1024)
-#define BACKOFF_MAX 30000
+#define BACKOFF_MAX 10000
 #define BATCH_OPS   WIRE_OPS_MAX
 #define ROOM        (1024 * 1024)
 

@@ -60,8 +60,8 @@ void store_discard(struct store *s, const char *name);
 /* Bytes used by objects and staging, cache_size, free bytes of the filesystem. */
 void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free);
 
-/* Asks for room: evicts clean content until `need` more bytes are free on the filesystem or nothing
- * is left to evict. Called after ENOSPC, before the one retry. */
+/* Asks for room: evicts clean content until `need` more bytes are free on the filesystem; nothing,
+ * when that cannot be had. Called after ENOSPC, before the one retry. */
 void store_make_room(struct store *s, int64_t need);
 
 #endif

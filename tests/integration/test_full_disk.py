@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""Full disks under the cache, under the outbox database and under the master: the writer is told or the
+change waits, the rest goes on, and all recovers by itself. Small tmpfs in the test's folder."""
+
+import errno
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from eefs import mounts, read, tree, wait_for, write
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts a tmpfs")
+
+
+def small_disk(site, point, megabytes):
+    os.makedirs(point, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm,mode=0755" % megabytes, "eefs-test", point],
+                   check=True, timeout=30)
+    site.cleanups.append(lambda: point in mounts()
+                         and subprocess.run(["umount", "-l", point], check=True, timeout=30))
+
+
+def free(point):
+    v = os.statvfs(point)
+    return v.f_bavail * v.f_frsize
+
+
+def fill(path, leave=0):
+    """Takes the room of the disk, but for `leave` bytes."""
+    n = free(os.path.dirname(path)) - leave
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while n > 0:
+                n -= f.write(b"\1" * min(n, 65536))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    write(master.path("css/a.css"), "body{}")
+    write(master.path("uploads/old.txt"), "old")
+    master.add_mirror("slave1")
+    return master
+
+
+def settled(mount, master):
+    mount.synced()
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 30)
+    status = mount.status()
+    assert (status["conflicts"], status["quarantined"]) == (0, 0), status
+
+
+def test_cache_full_of_clean_content(site, master):
+    """What can be fetched again makes room for what is written here."""
+    for i in range(6):
+        write(master.path("img/%d" % i), os.urandom(2_000_000))
+    master.start()
+    mount = site.mount(master, start=False, prefetch="none", private="none")
+    small_disk(site, mount.cache, 24)
+    mount.start()
+    for i in range(6):
+        assert len(read(mount.path("img/%d" % i))) == 2_000_000
+    new = os.urandom(9_000_000)
+    write(mount.path("uploads/new.bin"), new)
+    settled(mount, master)
+    assert read(master.path("uploads/new.bin")) == new
+    assert len(read(mount.path("img/0"))) == 2_000_000
+
+
+def test_cache_really_full(site, master):
+    """The writer gets ENOSPC; what is here can still be read, and with room again all is well."""
+    master.start()
+    mount = site.mount(master, start=False, private="none")
+    small_disk(site, mount.cache, 16)
+    mount.start()
+    assert read(mount.path("css/a.css")) == b"body{}"
+    fill(os.path.join(mount.cache, "ballast"), 200_000)
+    with pytest.raises(OSError) as refused:
+        write(mount.path("uploads/big.bin"), b"\2" * 4_000_000)
+    assert refused.value.errno == errno.ENOSPC
+    assert read(mount.path("css/a.css")) == b"body{}"
+    assert "old.txt" in os.listdir(mount.path("uploads"))
+    write(master.path("css/b.css"), "b")
+    os.unlink(os.path.join(mount.cache, "ballast"))
+    wait_for(lambda: read(mount.path("css/b.css")) == b"b", 20)
+    write(mount.path("uploads/big.bin"), b"\3" * 4_000_000)
+    settled(mount, master)
+    assert read(master.path("uploads/big.bin")) == b"\3" * 4_000_000
+
+
+def test_outbox_without_room(site, master):
+    """Offline, until the disk takes no more: what returned is kept, over a kill -9 too, and sent."""
+    master.start()
+    link = site.link(master)
+    mount = site.mount(master, start=False, url=link.url, private="none")
+    small_disk(site, mount.cache, 12)
+    mount.start()
+    link.cut()
+    wait_for(lambda: mount.status()["state"] == "ISOLATED", 30)
+    kept, refused = {}, 0
+    for i in range(400):
+        name, data = "uploads/f%03d" % i, b"%d" % i * 20_000
+        try:
+            write(mount.path(name), data)
+            kept[name] = data
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+            refused += 1
+            if refused > 5:
+                break
+    assert refused and len(kept) > 20
+    for i in range(300):  # names and attributes too, until the database itself has no room
+        try:
+            os.mkdir(mount.path("uploads/d%03d" % i))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+            break
+    for name, data in kept.items():
+        assert read(mount.path(name)) == data
+    before = set(os.listdir(mount.path("uploads")))
+    mount.kill()
+    mount.cleanup()
+    mount.start()
+    for name, data in kept.items():
+        assert read(mount.path(name)) == data
+    now = set(os.listdir(mount.path("uploads")))
+    # A creation that was refused its content is a file that was never closed.
+    assert now <= before and all(n.startswith("f") for n in before - now), before ^ now
+    link.restore()
+    settled(mount, master)
+    for name, data in kept.items():
+        assert read(master.path(name)) == data
+
+
+def test_master_full(site, master):
+    """A mirror's upload waits in the outbox until the master has room."""
+    disk = os.path.join(site.base, "disk")
+    small_disk(site, disk, 40)  # more than the master keeps free
+    shutil.move(master.root, os.path.join(disk, "root"))
+    master.root = os.path.join(disk, "root")
+    master.start()
+    mount = site.mount(master, private="none")
+    fill(os.path.join(disk, "ballast"), 100_000)
+    data = os.urandom(1_000_000)
+    write(mount.path("uploads/late.bin"), data)
+    assert read(mount.path("uploads/late.bin")) == data
+    assert not os.path.exists(master.path("uploads/late.bin"))
+    status = wait_for(lambda: mount.status() if mount.status()["pending"] else None, 10)
+    assert status["quarantined"] == 0
+    write(mount.path("uploads/small.txt"), "small")
+    assert os.listdir(mount.path("css")) == ["a.css"]
+    assert master.healthy()
+    os.unlink(os.path.join(disk, "ballast"))
+    settled(mount, master)
+    assert read(master.path("uploads/late.bin")) == data
+    assert read(master.path("uploads/small.txt")) == b"small"
+
+
+def test_master_database_full(site, master):
+    """No room for the master's database: nothing is published or accepted half."""
+    small_disk(site, master.state, 8)
+    master.add_mirror("slave1")
+    master.start()
+    mount = site.mount(master, private="none")
+    fill(os.path.join(master.state, "ballast"))
+    for i in range(60):
+        write(mount.path("uploads/f%d" % i), b"%d" % i * 3000)
+        if mount.status()["pending"]:
+            break
+    write(master.path("css/late.css"), "late")
+    assert read(mount.path("uploads/old.txt")) == b"old"
+    os.unlink(os.path.join(master.state, "ballast"))
+    settled(mount, master)
+    wait_for(lambda: os.path.exists(mount.path("css/late.css")), 30)
+    assert tree(mount.point) == tree(master.root)

@@ -164,7 +164,7 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
     int staging = root_staging_fd(m->root), old;
     char name[PLACE_NAME_CAP];
 
-    settle_name(path, now, name);
+    settle_name(path, &was->e.hash, now, name);
     if (renameat2(a, from, staging, name, RENAME_NOREPLACE) < 0)
         return errno == ENOENT ? 0 : -errno;
     old = is_inode(staging, name, was->ino);

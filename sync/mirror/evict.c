@@ -91,14 +91,14 @@ static void evict_one(struct store *s, const struct candidate *c)
 }
 
 /*
- * Evicts until at most `keep` bytes are used and `wish` bytes are free on the filesystem. Where all
- * that could go does not make `need` bytes free, others fill the disk and nothing goes for its
- * sake: the writer is refused in either case, but what is here can still be read.
+ * Evicts until at most `keep` bytes are used and `wish` bytes of the disk were freed. Where all
+ * that could go frees less than `must`, others fill the disk and nothing goes for its sake: the
+ * writer is refused in either case, but what is here can still be read.
  */
-static void evict(struct store *s, int64_t keep, int64_t need, int64_t wish)
+static void evict(struct store *s, int64_t keep, int64_t must, int64_t wish)
 {
     struct candidates c = {0};
-    int64_t reserve, used, room, freed = 0;
+    int64_t used, freed = 0;
     size_t n = 0, n_keep = 0;
 
     mutex_lock(&s->evict_lock);
@@ -108,16 +108,16 @@ static void evict(struct store *s, int64_t keep, int64_t need, int64_t wish)
     mutex_lock(&s->lock);
     used = s->used;
     mutex_unlock(&s->lock);
-    room = store_free_bytes(s, &reserve);
-    for (size_t i = 0; i < c.n && (used - freed > keep || room + freed < wish); i++) {
+    for (size_t i = 0; i < c.n && (used > keep || freed < wish); i++) {
         if (!evictable(s, &c.v[i].hash, &c.v[i].held))
             continue;
         c.v[n] = c.v[i];
-        if (used - freed > keep)
+        if (used > keep)
             n_keep = n + 1;
+        used -= c.v[n].size;
         freed += (c.v[n++].size + BLOCK - 1) / BLOCK * BLOCK;
     }
-    if (room + freed < need)
+    if (freed < must)
         n = n_keep;
     for (size_t i = 0; i < n; i++)
         evict_one(s, &c.v[i]);
@@ -125,17 +125,11 @@ static void evict(struct store *s, int64_t keep, int64_t need, int64_t wish)
     mutex_unlock(&s->evict_lock);
 }
 
-static int64_t sum(int64_t a, int64_t b)
-{
-    return a < INT64_MAX - b ? a + b : INT64_MAX;
-}
-
 void store_make_room(struct store *s, int64_t need)
 {
     int64_t least = s->limit / ROOM_PART < ROOM_MAX ? s->limit / ROOM_PART : ROOM_MAX;
-    int64_t reserve, now = store_free_bytes(s, &reserve);
 
-    evict(s, INT64_MAX, sum(now, need), sum(now, need > least ? need : least));
+    evict(s, INT64_MAX, need, need > least ? need : least);
 }
 
 void store_evict(struct store *s)
@@ -146,9 +140,9 @@ void store_evict(struct store *s)
     used = s->used;
     mutex_unlock(&s->lock);
     if (used > s->limit)
-        evict(s, s->limit / 10 * 9, reserve, reserve);
+        evict(s, s->limit / 10 * 9, reserve - now, reserve - now);
     else if (now < reserve)
-        evict(s, INT64_MAX, reserve, reserve);
+        evict(s, INT64_MAX, reserve - now, reserve - now);
 }
 
 int64_t store_room(struct store *s)

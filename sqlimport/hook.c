@@ -27,8 +27,28 @@ static char *join(const struct strlist *tables)
     return buf_detach(&b);
 }
 
+/* Ours and the two variables; made before the fork, for other threads may hold locks then. */
+static char **environment(const char *database, const char *tables)
+{
+    size_t n = 0, kept = 2;
+    char **env;
+
+    while (environ[n])
+        n++;
+    env = xcalloc(n + 3, sizeof(*env));
+    env[0] = xasprintf("EEFS_DATABASE=%s", database);
+    env[1] = xasprintf("EEFS_TABLES=%s", tables);
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(environ[i], "EEFS_DATABASE=", 14) != 0 &&
+            strncmp(environ[i], "EEFS_TABLES=", 12) != 0)
+            env[kept++] = environ[i];
+    return env;
+}
+
 static pid_t start(const struct hook *k, const char *tables)
 {
+    char *argv[] = {xstrdup("sh"), xstrdup("-c"), xstrdup(k->command), NULL};
+    char **env = environment(k->database, tables);
     pid_t pid = fork();
 
     if (pid == 0) {
@@ -38,11 +58,14 @@ static pid_t start(const struct hook *k, const char *tables)
         signal(SIGPIPE, SIG_DFL);
         dup2(null, STDIN_FILENO);
         dup2(STDERR_FILENO, STDOUT_FILENO);
-        setenv("EEFS_DATABASE", k->database, 1);
-        setenv("EEFS_TABLES", tables, 1);
-        execl("/bin/sh", "sh", "-c", k->command, (char *)NULL);
+        execve("/bin/sh", argv, env);
         _exit(127);
     }
+    for (int i = 0; argv[i]; i++)
+        free(argv[i]);
+    free(env[0]);
+    free(env[1]);
+    free(env);
     if (pid > 0)
         setpgid(pid, pid); /* here too: it may be ended before it comes to that */
     return pid;

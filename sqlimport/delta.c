@@ -10,8 +10,9 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 
-#define KEYS_AT_ONCE 200
-#define TEXT_AT_ONCE ((size_t)512 * 1024)
+#define KEYS_AT_ONCE   200
+#define TEXT_AT_ONCE   ((size_t)512 * 1024)
+#define PACKET_RESERVE 1024 /* what the protocol adds to a statement, with room to spare */
 
 /* One table of a try. */
 struct table {
@@ -151,14 +152,22 @@ static int insert_new(const struct table *t, struct err *e)
     put_head(t, &b);
     head = b.len;
     for (size_t i = 0; i < d->n_new && r == 0; i++) {
-        if (b.len > head)
-            buf_putc(&b, ',');
-        r = put_row(t, &d->new_rows[i], maker, &b, e);
-        if (r == 0 && (b.len >= limit || i + 1 == d->n_new)) {
+        if (b.len > head && b.len + d->new_rows[i].place.len > limit) {
             r = server_run(t->s, b.data, b.len, e);
             b.len = head;
         }
+        if (b.len > head)
+            buf_putc(&b, ',');
+        if (r == 0)
+            r = put_row(t, &d->new_rows[i], maker, &b, e);
+        if (r == 0 && b.len + PACKET_RESERVE > t->s->packet_max)
+            r = err_set(e, EREMOTEIO,
+                        "a row of %u bytes is larger than the server takes: set "
+                        "max_allowed_packet to at least %zu on the server",
+                        d->new_rows[i].place.len, b.len + PACKET_RESERVE);
     }
+    if (r == 0 && b.len > head)
+        r = server_run(t->s, b.data, b.len, e);
     buf_release(&b);
     row_maker_free(maker);
     return r;

@@ -81,9 +81,10 @@ static void set_fault(struct dump_fault *f, const struct object *o, off_t offset
     dump_excerpt(f->excerpt, sizeof(f->excerpt), text, len);
 }
 
-/* Sends an INSERT that is larger than the server takes in parts, cut between rows. */
+/* Sends an INSERT that is larger than the server takes in parts, cut between rows; n rows of the
+ * table came before. */
 static int run_split(struct server *s, const char *text, size_t len, struct token_mode mode,
-                     struct err *e)
+                     uint64_t n, struct err *e)
 {
     size_t max = (size_t)s->packet_max - PACKET_RESERVE, head;
     const char *p, *end = text + len;
@@ -103,15 +104,16 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
     head = (size_t)(p - text);
     buf_append(&part, text, head);
     while (r == 0 && rows_next(&p, end, mode, row.p == NULL, true, &row) == ROWS_ROW) {
+        n++;
         if (part.len > head && part.len + row.len + 1 > max) {
             r = server_run(s, part.data, part.len, e);
             part.len = head;
         }
         if (head + row.len > max)
             r = err_set(e, EREMOTEIO,
-                        "a single row of %zu bytes is larger than the server takes: "
-                        "set max_allowed_packet to at least %zu",
-                        row.len, row.len + head + PACKET_RESERVE);
+                        "its row %llu of %zu bytes is larger than the server takes: "
+                        "set max_allowed_packet to at least %zu on the server",
+                        (unsigned long long)n, row.len, row.len + head + PACKET_RESERVE);
         if (part.len > head)
             buf_putc(&part, ',');
         buf_append(&part, row.p, row.len);
@@ -128,6 +130,7 @@ struct filling {
     struct server *s;
     const struct step *st;
     struct section *section;
+    uint64_t rows; /* of the table, sent */
     struct dump_fault fault;
     struct err e;
 };
@@ -146,12 +149,13 @@ static int fill_range(struct filling *f, size_t i)
     r = server_env(f->s, env, g->env, &f->e);
     if (r == 0)
         r = len + PACKET_RESERVE > f->s->packet_max
-                ? run_split(f->s, text, len, env_mode_of(env, g->env), &f->e)
+                ? run_split(f->s, text, len, env_mode_of(env, g->env), f->rows, &f->e)
                 : server_run(f->s, text, len, &f->e);
     if (r < 0) {
         set_fault(&f->fault, o, g->offset, g->line, text, len);
     } else {
         section_note(f->section);
+        f->rows += g->rows;
         state_progress_add(f->w->a->state, g->rows, len);
     }
     return r;
@@ -163,6 +167,7 @@ static int fill_table(struct filling *f)
     const struct stage_args *a = f->w->a;
     int r = server_env(f->s, a->plan->dump->env, o->env, &f->e);
 
+    f->rows = 0;
     f->section = section_open(a->fd, a->plan->dump, o, &f->st->shape, a->rowset_dir);
     if (r == 0)
         r = server_run(f->s, o->ddl, o->ddl_len, &f->e);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,8 @@ struct state {
     struct failure failure;
     bool progressing;
     uint64_t rows, bytes, bytes_total;
+    int64_t begin_ms; /* of the progress, clock_mono_ms() */
+    bool on_terminal; /* stderr shows the progress too */
 };
 
 static json_t *text(const char *s)
@@ -82,6 +85,30 @@ static json_t *failure_json(const struct failure *f)
     return j;
 }
 
+/* From what was done so far; -1: too early to tell. */
+static int64_t seconds_left_locked(const struct state *s)
+{
+    int64_t ms = clock_mono_ms() - s->begin_ms;
+
+    if (ms < 500 || s->bytes == 0 || s->bytes > s->bytes_total)
+        return -1;
+    return (int64_t)((double)(s->bytes_total - s->bytes) / (double)s->bytes * (double)ms / 1000.0 +
+                     0.5);
+}
+
+static void draw_locked(const struct state *s)
+{
+    int64_t left = seconds_left_locked(s);
+
+    dprintf(STDERR_FILENO, "\r%3llu %%  %llu of %llu MB, %llu rows",
+            (unsigned long long)(s->bytes_total ? s->bytes * 100 / s->bytes_total : 100),
+            (unsigned long long)(s->bytes / 1000000),
+            (unsigned long long)(s->bytes_total / 1000000), (unsigned long long)s->rows);
+    if (left >= 0)
+        dprintf(STDERR_FILENO, ", %lld s left", (long long)left);
+    dprintf(STDERR_FILENO, "\033[K"); /* to the end of the line */
+}
+
 static json_t *snapshot_locked(struct state *s)
 {
     json_t *j = json_object(), *p;
@@ -105,6 +132,8 @@ static json_t *snapshot_locked(struct state *s)
         json_object_set_new(p, "rows", json_integer((json_int_t)s->rows));
         json_object_set_new(p, "bytes", json_integer((json_int_t)s->bytes));
         json_object_set_new(p, "bytes_total", json_integer((json_int_t)s->bytes_total));
+        if (seconds_left_locked(s) >= 0)
+            json_object_set_new(p, "seconds_left", json_integer(seconds_left_locked(s)));
         json_object_set_new(j, "progress", p);
     }
     return j;
@@ -119,6 +148,8 @@ static void publish(struct state *s)
     mutex_lock(&s->lock);
     s->dirty = false;
     j = snapshot_locked(s);
+    if (s->progressing && s->on_terminal)
+        draw_locked(s);
     mutex_unlock(&s->lock);
     body = json_dumps(j, JSON_COMPACT);
     json_decref(j);
@@ -161,6 +192,7 @@ int state_open(const char *rundir, const char *name, const char *database, const
     s->database = xstrdup(database);
     s->slot = xstrdup(slot);
     s->state = "idle";
+    s->on_terminal = isatty(STDERR_FILENO);
     mutex_init(&s->lock);
     cond_init(&s->changed);
     publish(s);
@@ -236,6 +268,7 @@ void state_progress_begin(struct state *s, uint64_t bytes_total)
     s->progressing = true;
     s->rows = s->bytes = 0;
     s->bytes_total = bytes_total;
+    s->begin_ms = clock_mono_ms();
     changed_locked(s);
     mutex_unlock(&s->lock);
 }
@@ -252,6 +285,8 @@ void state_progress_end(struct state *s)
 {
     mutex_lock(&s->lock);
     s->progressing = false;
+    if (s->on_terminal)
+        dprintf(STDERR_FILENO, "\r\033[K");
     changed_locked(s);
     mutex_unlock(&s->lock);
 }

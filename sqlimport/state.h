@@ -40,7 +40,8 @@ void state_close(struct state *s);
 void state_set(struct state *s, const char *state, const char *reason, const char *action);
 void state_set_last(struct state *s, const struct last_import *last);
 void state_set_failure(struct state *s, const struct failure *f);
-/* Progress of the running import; total 0 ends it. Cheap. */
+/* Progress of the running import, with an estimate of the time left; shown on stderr too when it is
+ * a terminal. Cheap. */
 void state_progress_begin(struct state *s, uint64_t bytes_total);
 void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes);
 void state_progress_end(struct state *s);

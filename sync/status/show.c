@@ -166,11 +166,20 @@ static void show_master(json_t *m)
 
 static void show_import(json_t *o)
 {
+    json_t *p = json_object_get(o, "progress");
+
     printf("import %s\n", text_of(o, "name"));
     show_state(o);
     if (*text_of(o, "database"))
         printf("  database %s from %s, %s\n", text_of(o, "database"), text_of(o, "slot"),
                text_of(o, "activity"));
+    if (p) {
+        printf("  staged   %lld of %lld MB, %lld rows", int_of(p, "bytes") / 1000000,
+               int_of(p, "bytes_total") / 1000000, int_of(p, "rows"));
+        if (json_object_get(p, "seconds_left"))
+            printf(", about %lld s left", int_of(p, "seconds_left"));
+        printf("\n");
+    }
 }
 
 void show(json_t *all)

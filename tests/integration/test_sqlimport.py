@@ -73,15 +73,19 @@ def test_unchanged_and_local_changes(mirror, db):
     assert db.sql("SELECT COUNT(*) FROM exp_sessions", "live") == [["1"]]
 
 
-def test_cut_off_dumps_change_nothing(mirror, db):
+def cut_off(mirror, db, times):
     data = db.dump("site")
     assert mirror.run(data).returncode == 0
     before = db.checksums("live")
-    for cut in random.Random(5).sample(range(len(data) - 20), 30):
+    for cut in random.Random(5).sample(range(len(data) - 20), times):
         assert mirror.run(data[:cut]).returncode == 1
         assert (mirror.slot / "live.sql").exists()
     assert db.checksums("live") == before
-    assert mirror.state()["failed"]["count"] == 30
+    assert mirror.state()["failed"]["count"] == times
+
+
+def test_cut_off_dumps_change_nothing(mirror, db):
+    cut_off(mirror, db, 30)
 
 
 @pytest.mark.parametrize("evil", ["GRANT ALL ON *.* TO x;", "LOAD DATA INFILE '/etc/passwd' INTO TABLE p;",
@@ -95,28 +99,144 @@ def test_dangerous_dumps_are_refused(mirror, db, evil):
     assert db.checksums("live") == {}
 
 
-def test_readers_see_no_error(mirror, db):
-    first = db.dump("site")
-    assert mirror.run(first).returncode == 0
-    second = first.replace(b",1),", b",2),").replace(b",1);", b",2);")
-    stop, bad = threading.Event(), []
+def read_while(db, imports):
+    """Reader loops with joins beside the imports; all that they saw but one whole generation."""
+    stop, bad, seen = threading.Event(), [], set()
+    query = ("SELECT COUNT(*), MIN(x.k), MAX(x.k), MIN(y.k), MAX(y.k) FROM gen_a x JOIN gen_b y ON "
+             "y.id=x.id; ") * 20
 
     def reader():
-        query = "SELECT COUNT(*), COUNT(DISTINCT k) FROM p JOIN c ON c.pid=p.id; " * 20
         while not stop.is_set():
             try:
-                bad.extend(r for r in db.sql(query, "live") if r != ["500", "1"])
+                rows = db.sql(query, "live")
+                bad.extend(r for r in rows if r[0] != "300" or len(set(r[1:])) != 1)
+                seen.update(r[1] for r in rows)
             except RuntimeError as e:
                 bad.append(str(e))
 
     threads = [threading.Thread(target=reader) for _ in range(3)]
     for t in threads:
         t.start()
-    codes = [mirror.run(data).returncode for data in (second, first, second, first, second)]
-    stop.set()
-    for t in threads:
-        t.join()
-    assert codes == [0] * 5 and bad == []
+    try:
+        imports()
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    assert bad == [] and len(seen) > 1
+
+
+def see_generations(mirror, db, n):
+    db.sql("DROP DATABASE IF EXISTS gen; CREATE DATABASE gen")
+    db.sql("CREATE TABLE gen_a (id INT PRIMARY KEY, k INT); CREATE TABLE gen_b LIKE gen_a; "
+           "INSERT INTO gen_a SELECT seq, 0 FROM seq_1_to_300; INSERT INTO gen_b SELECT * FROM gen_a; "
+           "CREATE TABLE big (id INT PRIMARY KEY, k INT, t TEXT); "
+           "INSERT INTO big SELECT seq, 0, MD5(seq) FROM seq_1_to_9000", "gen")
+    mirror.imported(db.dump("gen"))
+
+    def imports():
+        for i in range(1, n + 1):
+            db.sql(f"UPDATE gen_a SET k={i}; UPDATE gen_b SET k={i}", "gen")
+            if i % 2 == 0:
+                db.sql(f"UPDATE big SET k={i}", "gen")
+            data = db.dump("gen")
+            assert mirror.imported(data)["tables_changed"] == (2 if i % 2 else 3)
+            assert db.checksums("live") == db.checksums("gen")
+
+    read_while(db, imports)
+
+
+def test_readers_see_no_error(mirror, db):
+    """Deltas and swaps in turn."""
+    see_generations(mirror, db, 5)
+
+
+@pytest.mark.long
+def test_readers_see_no_error_in_twenty_imports(mirror, db):
+    see_generations(mirror, db, 20)
+
+
+@pytest.mark.long
+def test_cut_off_two_hundred_times(mirror, db):
+    cut_off(mirror, db, 200)
+
+
+HARD = """
+SET foreign_key_checks=0;
+CREATE TABLE ring_a (id INT PRIMARY KEY, b INT, FOREIGN KEY (b) REFERENCES ring_b(id));
+CREATE TABLE ring_b (id INT PRIMARY KEY, c INT, FOREIGN KEY (c) REFERENCES ring_c(id));
+CREATE TABLE ring_c (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES ring_a(id));
+CREATE TABLE self (id INT PRIMARY KEY, up INT, FOREIGN KEY (up) REFERENCES self(id));
+INSERT INTO ring_a VALUES (1,2); INSERT INTO ring_b VALUES (2,3); INSERT INTO ring_c VALUES (3,1);
+INSERT INTO self VALUES (1,2),(2,1);
+CREATE TABLE heap (a INT, b VARCHAR(40), KEY(a));
+INSERT INTO heap SELECT seq%1000, MD5(seq) FROM seq_1_to_300000;
+CREATE TABLE ft (id INT PRIMARY KEY, t TEXT, FULLTEXT(t)); INSERT INTO ft VALUES (1,'some words');
+CREATE VIEW z1 AS SELECT * FROM ft; CREATE VIEW y2 AS SELECT * FROM z1; CREATE VIEW x3 AS SELECT * FROM y2;
+"""
+
+
+def test_hard_tables(mirror, db):
+    """Rings of foreign keys, a large table without a key, full text, chains of views."""
+    db.sql("DROP DATABASE IF EXISTS hard; CREATE DATABASE hard")
+    db.sql(HARD, "hard")
+    for change in ("", "UPDATE ring_a SET b=NULL; UPDATE heap SET b='x' WHERE a=5", "UPDATE self SET up=1",
+                   "ALTER TABLE ring_c ADD x INT; ALTER TABLE ft ADD y INT; "
+                   "CREATE OR REPLACE VIEW z1 AS SELECT id, 7 AS t FROM ft"):
+        db.sql(change or "SELECT 1", "hard")
+        data = db.dump("hard")
+        mirror.imported(data)
+        assert db.checksums("live") == db.checksums("hard")
+        assert db.dump("live", "--skip-comments", "--no-data") == db.dump("hard", "--skip-comments",
+                                                                          "--no-data")
+    assert mirror.imported(data)["tables_changed"] == 0 and mirror.clean()
+
+
+def test_rows_and_packets(mirror, db):
+    """Statements are cut to what the server takes; a single row that is too large is named."""
+    db.sql("DROP DATABASE IF EXISTS pack; CREATE DATABASE pack")
+    db.sql("CREATE TABLE t (id INT PRIMARY KEY, b MEDIUMTEXT); INSERT INTO t SELECT seq, "
+           "REPEAT('x', 400000) FROM seq_1_to_5", "pack")
+    data = db.dump("pack")
+    db.sql("SET GLOBAL max_allowed_packet=1048576")
+    try:
+        mirror.imported(data)
+        assert db.checksums("live") == db.checksums("pack")
+        db.sql("SET GLOBAL max_allowed_packet=16777216")
+        db.sql("UPDATE t SET b=REPEAT('y', 2000000) WHERE id=3", "pack")
+        data = db.dump("pack")
+        db.sql("SET GLOBAL max_allowed_packet=1048576")
+        done = mirror.run(data)
+        assert done.returncode == 1 and "rows of 't'" in done.stderr
+        assert "a row of 20000" in done.stderr and "max_allowed_packet to at least 20" in done.stderr
+        done = mirror.run(data.replace(b"mediumtext", b"longtext"))
+        assert done.returncode == 1 and "fill table 't'" in done.stderr
+        assert "its row 3 of 20000" in done.stderr and "max_allowed_packet to at least 20" in done.stderr
+        assert db.sql("SELECT SUM(LENGTH(b)) FROM t", "live") == [["2000000"]]
+    finally:
+        db.sql("SET GLOBAL max_allowed_packet=16777216")
+
+
+def test_tables_in_use_are_waited_for(mirror, db):
+    """A transaction of a visitor holds a table: the import waits, says for whom, and takes its turn."""
+    data = db.dump("site")
+    mirror.imported(data)
+    holder = subprocess.Popen(["mariadb", f"--defaults-file={db.defaults}", "live"],
+                              stdin=subprocess.PIPE, text=True)
+    holder.stdin.write("START TRANSACTION; SELECT COUNT(*) FROM m, p;\n")
+    holder.stdin.flush()
+    mirror.put(data.replace(b"'DELIMITER ;;'", b"'other'"))
+    importer = subprocess.Popen(mirror.args("--once"), stderr=subprocess.PIPE, text=True)
+    try:
+        line = importer.stderr.readline()
+        assert "are in use" in line and "connection" in line and "root@localhost" in line
+        assert db.sql("SELECT COUNT(*) FROM p", "live") == [["2000"]]  # others are served meanwhile
+        holder.communicate("COMMIT;\n", timeout=30)
+        assert importer.wait(60) == 0
+    finally:
+        holder.kill()
+        importer.kill()
+    assert db.sql("SELECT tt FROM m", "live") == [["other"]]
 
 
 def test_service_wakes_and_survives_a_dead_server(mirror, db):

@@ -69,11 +69,14 @@ class Bench:
         self.put()
         begin = time.perf_counter()
         process = subprocess.Popen(self.args("--once", *more), stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        peak = 0
+        while process.poll() is None:  # wait4's figure would be this program's own
+            with open(f"/proc/{process.pid}/status") as f:
+                peak = max([peak] + [int(line.split()[1]) for line in f if line.startswith("VmHWM")])
+            time.sleep(0.01)
         if process.returncode:
             raise SystemExit("bench: the import failed")
-        return time.perf_counter() - begin, usage.ru_maxrss / 1024
+        return time.perf_counter() - begin, peak / 1024
 
     def last(self):
         with open(self.base + "/run/import-live.json") as f:

@@ -18,7 +18,7 @@ int fs_init(struct fs *fs)
 
     pthread_rwlockattr_init(&a);
     pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    if (pthread_rwlock_init(&fs->tree, &a) != 0)
+    if (pthread_rwlock_init(&fs->tree, &a) != 0 || pthread_rwlock_init(&fs->device, NULL) != 0)
         abort();
     pthread_rwlockattr_destroy(&a);
     fs->nodes = nodes_new();
@@ -35,6 +35,7 @@ void fs_release(struct fs *fs)
     nodes_free(fs->nodes);
     attr_rules_release(&fs->rules);
     pthread_rwlock_destroy(&fs->tree);
+    pthread_rwlock_destroy(&fs->device);
 }
 
 void fs_tree_read(struct fs *fs)

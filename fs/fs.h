@@ -40,6 +40,10 @@ struct fs {
     struct pool *pool;
     struct notify *notify;
     pthread_rwlock_t tree;
+    /* The session's descriptor: for reading while a notification is written to it, for writing
+     * while it is closed, or the notification could go into what is opened under its number next.
+     * Nothing but the kernel is waited for under it. */
+    pthread_rwlock_t device;
     atomic_bool live;      /* the kernel has sent FUSE_INIT and was not told goodbye */
     atomic_bool forgetful; /* "not found" may be cached for long: the kernel drops it when told */
     atomic_uint probes;    /* LOOKUPs of FS_PROBE */

@@ -75,10 +75,36 @@ out:
     return v;
 }
 
+static bool device_take(struct fs *fs)
+{
+    if (pthread_rwlock_rdlock(&fs->device) != 0)
+        abort();
+    if (atomic_load(&fs->live))
+        return true;
+    pthread_rwlock_unlock(&fs->device);
+    return false;
+}
+
+void notify_inode(struct fs *fs, uint64_t ino, off_t off)
+{
+    if (!device_take(fs))
+        return;
+    fuse_lowlevel_notify_inval_inode(fs->se, ino, off, 0);
+    pthread_rwlock_unlock(&fs->device);
+}
+
+void notify_entry(struct fs *fs, uint64_t dir, const char *name)
+{
+    if (!device_take(fs))
+        return;
+    fuse_lowlevel_notify_inval_entry(fs->se, dir, name, strlen(name));
+    pthread_rwlock_unlock(&fs->device);
+}
+
 static void listing_changed(struct fs *fs, fuse_ino_t dir)
 {
     if (dir)
-        fuse_lowlevel_notify_inval_inode(fs->se, dir, 0, 0);
+        notify_inode(fs, dir, 0);
 }
 
 void notify_changed(void *arg, const char *const *paths, size_t n)
@@ -93,15 +119,14 @@ void notify_changed(void *arg, const char *const *paths, size_t n)
         struct verdict v = judge(fs, paths[i]);
 
         if (v.attr_of)
-            fuse_lowlevel_notify_inval_inode(fs->se, v.attr_of, -1, 0);
+            notify_inode(fs, v.attr_of, -1);
         if (!v.entry_in)
             continue;
         if (listing != v.entry_in) {
             listing_changed(fs, listing);
             listing = 0;
         }
-        fuse_lowlevel_notify_inval_entry(fs->se, v.entry_in, path_base(paths[i]),
-                                         strlen(path_base(paths[i])));
+        notify_entry(fs, v.entry_in, path_base(paths[i]));
         if (v.listing)
             listing = v.entry_in;
     }

@@ -10,6 +10,9 @@
 #ifndef EEFS_FS_NOTIFY_H
 #define EEFS_FS_NOTIFY_H
 
+#include <stdint.h>
+#include <sys/types.h>
+
 #include <stddef.h>
 
 struct fs;
@@ -23,5 +26,10 @@ void notify_changed(void *arg, const char *const *paths, size_t n);
 
 /* Has the own thread look at one path. Never blocks. */
 void notify_path(struct notify *n, const char *path);
+
+/* The two words to the kernel; nothing once the session has ended (fs.h, `device`). off -1: only
+ * attributes. */
+void notify_inode(struct fs *fs, uint64_t ino, off_t off);
+void notify_entry(struct fs *fs, uint64_t dir, const char *name);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs/guard.h"
+#include "fs/notify.h"
 #include "fs/ops.h"
 #include "sync/common/buf.h"
 #include "sync/common/log.h"
@@ -149,7 +150,7 @@ static void probe_not_found(struct fs *fs, const char *point)
 
     atomic_store(&fs->forgetful, true);
     if (lstat(path, &st) < 0 && errno == ENOENT) {
-        fuse_lowlevel_notify_inval_entry(fs->se, FUSE_ROOT_ID, FS_PROBE, strlen(FS_PROBE));
+        notify_entry(fs, FUSE_ROOT_ID, FS_PROBE);
         seen = atomic_load(&fs->probes);
         if (seen == 0 || lstat(path, &st) == 0 || atomic_load(&fs->probes) == seen) {
             atomic_store(&fs->forgetful, false);
@@ -202,7 +203,10 @@ int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), voi
 void session_unmount(struct fs *fs)
 {
     atomic_store(&fs->live, false);
+    if (pthread_rwlock_wrlock(&fs->device) != 0)
+        abort();
     fuse_session_unmount(fs->se);
+    pthread_rwlock_unlock(&fs->device);
 }
 
 void session_free(struct fs *fs)

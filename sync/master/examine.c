@@ -116,6 +116,14 @@ static bool is_near(int64_t seen, int64_t time)
     return seen - time < RACY_NS && time - seen < RACY_NS;
 }
 
+/* The kernel tells of a close a moment before the file counts as closed: soon at first. */
+static int64_t open_again_ms(struct master *m, const char *path)
+{
+    int64_t age = notices_age(m->notices, NOTICE_OPEN, path);
+
+    return age < 200 ? 20 : age < OPEN_AGAIN_MS ? 200 : OPEN_AGAIN_MS;
+}
+
 static void examine_file(struct master *m, const char *path, int flags)
 {
     struct stat before, after;
@@ -133,7 +141,7 @@ static void examine_file(struct master *m, const char *path, int flags)
         goto out;
     }
     if (!nobody_writes(m, path, fd, &before)) {
-        index_push(m->index, path, keep | INDEX_FORCE, OPEN_AGAIN_MS);
+        index_push(m->index, path, keep | INDEX_FORCE, open_again_ms(m, path));
         goto out;
     }
     if (before.st_size > LARGE && !(flags & INDEX_LARGE)) {

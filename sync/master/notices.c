@@ -94,6 +94,18 @@ bool notices_set(struct notices *n, enum notice kind, const char *path, const ch
     return added;
 }
 
+int64_t notices_age(struct notices *n, enum notice kind, const char *path)
+{
+    struct one *o;
+    int64_t ms;
+
+    mutex_lock(&n->lock);
+    o = *find_locked(n, kind, path);
+    ms = o ? clock_mono_ms() - o->mono_ms : 0;
+    mutex_unlock(&n->lock);
+    return ms;
+}
+
 void notices_clear(struct notices *n, enum notice kind, const char *path)
 {
     struct one **at;

@@ -27,6 +27,8 @@ struct notices *notices_new(void);
 void notices_free(struct notices *n);
 /* Returns true when it was not there before; `since` stays that of the first time. */
 bool notices_set(struct notices *n, enum notice kind, const char *path, const char *text);
+/* Milliseconds since the first time; 0: it is not there. */
+int64_t notices_age(struct notices *n, enum notice kind, const char *path);
 void notices_clear(struct notices *n, enum notice kind, const char *path);
 /* NOTICE_ALIKE of the names in one folder. */
 void notices_clear_alike(struct notices *n, const char *dir);

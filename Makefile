@@ -175,7 +175,7 @@ lint: ## include layers, formatting, and warnings of gcc and clang as errors
 	clang-format --dry-run -Werror $(C_FILES)
 	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers
 	@command -v clang >/dev/null || { echo 'lint: clang is not installed' >&2; exit 1; }
-	clang -fsyntax-only -std=gnu11 -O2 $(CPPFLAGS) $(WARN) -Werror $(filter %.c,$(C_FILES))
+	$(call say,CLANG)clang -fsyntax-only -std=gnu11 -O2 $(CPPFLAGS) $(WARN) -Werror $(filter %.c,$(C_FILES))
 
 # --- install -------------------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ static bool over_parse(const char *name, struct one *o)
     snprintf(text, sizeof(text), "s2-%.64s", name + 87);
     if (hash_parse(text, &o->now) < 0)
         return false;
-    snprintf(o->name, sizeof(o->name), "%s", name);
+    memcpy(o->name, name, strlen(name) + 1);
     return true;
 }
 

@@ -20,7 +20,7 @@
 #include "sync/proto/wire.h"
 
 #define BATCH_BYTES (4 * 1024 * 1024)
-#define BACKOFF_MAX 10000
+#define BACKOFF_MAX 5000 /* ms: a full master, say, is asked again so soon */
 #define BATCH_OPS   WIRE_OPS_MAX
 #define ROOM        (1024 * 1024)
 

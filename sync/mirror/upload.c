@@ -23,7 +23,7 @@ struct item {
     struct item *next;
     struct hash hash;
     int64_t size;
-    bool queued, failed, done;
+    bool queued, failed, done, again; /* again: the last try failed */
     struct err err;
 };
 
@@ -145,9 +145,10 @@ static int64_t ask_have(struct upload *u, const char *path)
     return have;
 }
 
-/* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno. */
-static int put_once(struct upload *u, const char *path, int fd, int64_t size, int64_t *at,
-                    struct err *e)
+/* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno. `again`: it was
+ * refused before, and sending its bytes once more is no progress. */
+static int put_once(struct upload *u, const char *path, int fd, int64_t size, bool again,
+                    int64_t *at, struct err *e)
 {
     struct http_request q = {.method = "PUT",
                              .path = path,
@@ -156,7 +157,7 @@ static int put_once(struct upload *u, const char *path, int fd, int64_t size, in
                              .body_size = size - *at,
                              .body_total = size,
                              .cancel = &u->m->link.down,
-                             .moved = &u->m->moved};
+                             .moved = again ? NULL : &u->m->moved};
     struct http_reply p;
     json_t *v;
     int r = http_run(u->m->http, &q, &p, e);
@@ -176,7 +177,8 @@ static int put_once(struct upload *u, const char *path, int fd, int64_t size, in
     return r;
 }
 
-static int upload_one(struct upload *u, const struct hash *h, int64_t size, struct err *e)
+static int upload_one(struct upload *u, const struct hash *h, int64_t size, bool again,
+                      struct err *e)
 {
     char text[HASH_TEXT_CAP], *path, *outbox;
     int fd = store_open(u->m->store, h, size, INT64_MAX), tries, r = -EAGAIN;
@@ -192,7 +194,7 @@ static int upload_one(struct upload *u, const struct hash *h, int64_t size, stru
     if (at > size)
         at = 0;
     for (tries = 0; r == -EAGAIN && tries < TRIES && at < size; tries++)
-        r = put_once(u, path, fd, size, &at, e);
+        r = put_once(u, path, fd, size, again, &at, e);
     if (r == -EAGAIN && at == size)
         r = 0;
     if (r == -EAGAIN) {
@@ -225,11 +227,11 @@ static void *upload_main(void *arg)
         }
         next->queued = false;
         mutex_unlock(&u->lock);
-        r = link_is_up(&u->m->link) ? upload_one(u, &next->hash, next->size, &e)
+        r = link_is_up(&u->m->link) ? upload_one(u, &next->hash, next->size, next->again, &e)
                                     : err_set(&e, EIO, "the master is away");
         mutex_lock(&u->lock);
         next->done = r == 0;
-        next->failed = r < 0;
+        next->failed = next->again = r < 0;
         next->err = e;
         mutex_unlock(&u->lock);
         push_kick(u->m->push);

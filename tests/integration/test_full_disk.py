@@ -6,10 +6,11 @@ import errno
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
-from eefs import mounts, read, tree, wait_for, write
+from eefs import SLOW, mounts, read, tree, wait_for, write
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts a tmpfs")
 
@@ -139,14 +140,16 @@ def test_outbox_without_room(site, master):
 def test_master_full(site, master):
     """A mirror's upload waits in the outbox until the master has room."""
     disk = os.path.join(site.base, "disk")
-    small_disk(site, disk, 40)  # more than the master keeps free
+    small_disk(site, disk, 100)  # more than the master keeps free
     shutil.move(master.root, os.path.join(disk, "root"))
     master.root = os.path.join(disk, "root")
     master.start()
     mount = site.mount(master, private="none")
     fill(os.path.join(disk, "ballast"), 100_000)
     data = os.urandom(1_000_000)
+    begin = time.monotonic()
     write(mount.path("uploads/late.bin"), data)
+    assert time.monotonic() - begin < 10 * SLOW  # close() waits for 5 s without progress
     assert read(mount.path("uploads/late.bin")) == data
     assert not os.path.exists(master.path("uploads/late.bin"))
     status = wait_for(lambda: mount.status() if mount.status()["pending"] else None, 10)
@@ -162,7 +165,7 @@ def test_master_full(site, master):
 
 def test_master_database_full(site, master):
     """No room for the master's database: nothing is published or accepted half."""
-    small_disk(site, master.state, 8)
+    small_disk(site, master.state, 40)  # more than the master keeps free
     master.add_mirror("slave1")
     master.start()
     mount = site.mount(master, private="none")

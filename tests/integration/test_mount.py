@@ -438,7 +438,7 @@ def test_private_subtree(site, master):
 def cached_bytes(mount):
     return sum(os.lstat(os.path.join(top, name)).st_blocks * 512
                for top, _, names in os.walk(mount.cache) for name in names
-               if not name.endswith((".db", ".db-wal", ".db-shm")))
+               if not name.endswith((".db", ".db-wal", ".db-shm", "reserve")))
 
 
 def test_prefetch(site, master):

@@ -122,11 +122,3 @@ void shape_release(struct shape *s)
     free(s->engine);
     s->engine = NULL;
 }
-
-int shape_column(const struct shape *s, const char *name)
-{
-    for (size_t i = 0; i < s->columns.n; i++)
-        if (strcasecmp(s->columns.v[i], name) == 0)
-            return (int)i;
-    return -1;
-}

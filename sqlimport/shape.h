@@ -25,7 +25,4 @@ struct shape {
 void shape_read(struct shape *ret, const char *text, size_t len, struct token_mode mode);
 void shape_release(struct shape *s);
 
-/* Index of a column in columns, or -1. */
-int shape_column(const struct shape *s, const char *name);
-
 #endif

@@ -36,29 +36,57 @@ static bool has_threads(pid_t pid)
 }
 
 /* fusectl(5); it may not be mounted. */
-static int abort_by_number(unsigned dev)
+static int open_abort(unsigned dev)
 {
     char *path = xasprintf("/sys/fs/fuse/connections/%u/abort", dev);
-    int fd = open(path, O_WRONLY | O_CLOEXEC), r = fd < 0 ? -errno : 0;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
 
     free(path);
-    if (fd < 0)
-        return r;
-    if (write(fd, "1", 1) < 0)
-        r = -errno;
-    close(fd);
-    return r;
+    return fd;
 }
 
-void guard_abort(const char *point)
+static void write_abort(int fd, const char *point)
+{
+    if (write(fd, "1", 1) < 0)
+        log_error("cannot abort the mount on '%s': %s; try: umount -f %s", point, strerror(errno),
+                  point);
+}
+
+/* Ends what waits for the daemon; the mount stays, as an error, where fusectl is there. */
+static void guard_abort(const char *point)
 {
     unsigned dev = 0;
+    int fd;
 
     if (!mountpoint_device(point, &dev))
         return;
-    if (abort_by_number(dev) < 0 && umount2(point, MNT_FORCE) < 0 && errno != EBUSY)
+    fd = open_abort(dev);
+    if (fd >= 0) {
+        write_abort(fd, point);
+        close(fd);
+    } else if (umount2(point, MNT_FORCE) < 0 && errno != EBUSY) {
         log_error("cannot abort the mount on '%s': %s; try: umount -f %s", point, strerror(errno),
                   point);
+    }
+}
+
+void guard_end(const char *point)
+{
+    unsigned dev = 0;
+    int fd, r;
+
+    if (!mountpoint_device(point, &dev))
+        return;
+    fd = open_abort(dev);
+    /* Without fusectl MNT_FORCE aborts, also where it then says EBUSY. What lies below, say an
+     * automount, must stay: one success is enough. */
+    r = fd < 0 ? umount2(point, MNT_FORCE | UMOUNT_NOFOLLOW) : -1;
+    if (r < 0)
+        r = umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (r == 0 && fd >= 0)
+        write_abort(fd, point);
+    if (fd >= 0)
+        close(fd);
 }
 
 static void watch(pid_t daemon, const char *point)

@@ -18,8 +18,11 @@
  * after the daemon did. */
 int guard_start(const char *point, struct err *e);
 
-/* Aborts the connection of the eefs mount on `point`, if there is one: all that waits ends with an
- * error. Does not touch the mount. */
-void guard_abort(const char *point);
+/*
+ * Takes the eefs mount off `point`, if there is one, and then aborts its connection, so that all
+ * that waits ends with an error. In this order: libfuse does not unmount what was aborted before.
+ * Does not touch the mount. Does nothing for who may not unmount (libfuse then asks fusermount3).
+ */
+void guard_end(const char *point);
 
 #endif

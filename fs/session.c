@@ -192,7 +192,7 @@ int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), voi
     if (r == 0) {
         r = fuse_session_loop_mt(fs->se, config);
         if (r != 0) /* by a signal: what the kernel waits for would keep our threads */
-            guard_abort(point);
+            guard_end(point);
         session_unmount(fs); /* or the greeter could wait for ever */
         thread_join(greeter);
     }

@@ -402,6 +402,26 @@ def test_sigterm_unmounts(mount):
     assert mount.point not in mounts()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_sigterm_unmounts_where_connections_can_be_aborted(site, master):
+    """With fusectl, as on every machine with systemd; in a mount namespace of its own."""
+    mount = site.mount(master, start=False)
+    script = """
+        point=$1; shift
+        [ "$(ls /sys/fs/fuse/connections)" ] || mount -t fusectl none /sys/fs/fuse/connections || exit 7
+        mounted() { grep -q " $point fuse.eefs " /proc/self/mounts; }
+        "$@" & pid=$!
+        until mounted; do kill -0 $pid || exit 8; sleep 0.05; done
+        until ls "$point/css" >/dev/null; do kill -0 $pid || exit 8; sleep 0.05; done
+        kill -TERM $pid; wait $pid; code=$?
+        mounted && exit 9
+        exit $code"""
+    out = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", mount.point,
+                          *mount.argv(foreground=True)], capture_output=True, text=True,
+                         timeout=60 * SLOW, env=site.env(None))
+    assert out.returncode == 0, (out.returncode, out.stderr)
+
+
 def test_read_only(site, master):
     mount = site.mount(master, ro=True)
     assert read(mount.path("css/a.css")) == b"body{}"

@@ -163,7 +163,7 @@ def test_killed_while_it_removes(db, plain, newer):
 
 
 def test_a_failed_dump_is_told_once(db, plain):
-    bad = dump(db, 2).replace(b"PRIMARY KEY (`id`)", b"PRIMARY KEY (`nothing`)")
+    bad = dump(db, 2).replace(b"PRIMARY KEY (`id`)", b"PRIMARY KEY (`nothing`)", 1)
     plain.start("--poll", "100ms")
     put(plain.slot, bad)
     wait_for(lambda: plain.state()["state"] == "failed")

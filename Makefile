@@ -147,7 +147,7 @@ unit: $(UNIT_BINS) $(FUZZ_BINS) ## unit tests, and the fuzz targets over their c
 
 integration: $(BINS) $(HELPERS) | unit ## tests with real mounts and servers (TESTS=… K=… MARK=…)
 	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 \
-	  $(PYTEST) -q -p no:cacheprovider -m '$(MARK)' $(if $(K),-k '$(K)') $(TESTS)
+	  $(PYTEST) -q -rs -p no:cacheprovider -m '$(MARK)' $(if $(K),-k '$(K)') $(TESTS)
 
 test-long: ## all tests, those marked "long" too
 	$(MAKE) test MARK='long or not long'

@@ -404,38 +404,50 @@ void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t s
     mutex_unlock(&s->lock);
 }
 
-json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head)
+/* What a mirror said when it was last heard of. */
+static void add_told(json_t *o, const struct seen *p, int64_t head)
 {
     static const char *const numbers[] = {"lag_ms", "pending", "conflicts"};
+    json_t *imports = json_object_get(p->report, "imports");
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        json_t *n = json_object_get(p->report, numbers[i]);
+        json_object_set_new(o, numbers[i], json_integer(json_integer_value(n)));
+    }
+    if (json_is_array(imports))
+        json_object_set_new(o, "imports", json_deep_copy(imports));
+    if (p->seq >= 0)
+        json_object_set_new(o, "cursor_behind", json_integer(head > p->seq ? head - p->seq : 0));
+}
+
+json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_t now)
+{
     json_t *o = json_object();
     struct seen *p;
-    const char *state = "unknown", *reason = "not seen since this master was started";
+    const char *state = "unknown", *reason = "not heard of since this master was started";
+    char silent[64];
 
     json_object_set_new(o, "name", json_string(name));
     mutex_lock(&s->lock);
     p = find_locked(s, name);
-    if (p) {
+    if (p && now - p->at > MIRRORS_SILENT_MS) {
+        snprintf(silent, sizeof(silent), "not heard of for %lld s",
+                 (long long)((now - p->at) / 1000));
+        reason = silent;
+    } else if (p) {
         reason = "";
         if (json_is_string(json_object_get(p->report, "state")))
             state = json_string_value(json_object_get(p->report, "state"));
         if (json_is_string(json_object_get(p->report, "reason")))
             reason = json_string_value(json_object_get(p->report, "reason"));
-        if (p->cloned && clock_mono_ms() - p->cloned < CLONE_SHOWN_MS) {
+        if (p->cloned && now - p->cloned < CLONE_SHOWN_MS) {
             state = "DEGRADED";
             reason = MIRRORS_CLONED;
         }
-        json_object_set_new(o, "seen_ms_ago", json_integer(clock_mono_ms() - p->at));
-        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-            json_t *n = json_object_get(p->report, numbers[i]);
-            json_object_set_new(o, numbers[i], json_integer(json_integer_value(n)));
-        }
-        if (json_is_array(json_object_get(p->report, "imports")))
-            json_object_set_new(o, "imports",
-                                json_deep_copy(json_object_get(p->report, "imports")));
-        if (p->seq >= 0)
-            json_object_set_new(o, "cursor_behind",
-                                json_integer(head > p->seq ? head - p->seq : 0));
+        add_told(o, p, head);
     }
+    if (p)
+        json_object_set_new(o, "seen_ms_ago", json_integer(now - p->at));
     json_object_set_new(o, "state", json_string(state));
     json_object_set_new(o, "reason", json_string(reason));
     mutex_unlock(&s->lock);

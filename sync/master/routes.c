@@ -266,7 +266,7 @@ static enum MHD_Result run_state(struct request *q)
 
 static enum MHD_Result run_mirrors(struct request *q)
 {
-    json_t *one = mirrors_report(q->m->mirrors, q->who.name, q->m->head);
+    json_t *one = mirrors_report(q->m->mirrors, q->who.name, q->m->head, clock_mono_ms());
 
     return reply_json(q, 200, json_pack("{s:[o]}", "mirrors", one));
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/clock.h"
 #include "sync/common/ctl.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
@@ -38,7 +39,8 @@ static void add_mirror(void *arg, const struct mirror *who)
 {
     struct list *l = arg;
 
-    json_array_append_new(l->array, mirrors_report(l->m->mirrors, who->name, l->m->head));
+    json_array_append_new(l->array,
+                          mirrors_report(l->m->mirrors, who->name, l->m->head, clock_mono_ms()));
 }
 
 /* What is not as it should be, worst first. */
@@ -54,7 +56,28 @@ static void problem(struct problems *p, const char *state, const char *reason, c
     json_array_append_new(p->array, json_pack("{s:s,s:s}", "reason", reason, "action", action));
 }
 
-static void find_problems(struct master *m, struct problems *p)
+/* Mirrors that this master has heard of, but no more. */
+static void find_silent(json_t *mirrors, struct problems *p)
+{
+    char why[512];
+    json_t *o;
+    size_t i;
+
+    json_array_foreach(mirrors, i, o)
+    {
+        if (strcmp(json_string_value(json_object_get(o, "state")), "unknown") != 0 ||
+            !json_object_get(o, "seen_ms_ago"))
+            continue;
+        snprintf(why, sizeof(why), "mirror '%s' was %s",
+                 json_string_value(json_object_get(o, "name")),
+                 json_string_value(json_object_get(o, "reason")));
+        problem(p, "DEGRADED", why,
+                "look with eefs-status on that mirror; if it is gone for good: eefs-master mirror "
+                "remove");
+    }
+}
+
+static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
 {
     char why[512], action[256];
     int64_t n, oldest;
@@ -93,16 +116,17 @@ static void find_problems(struct master *m, struct problems *p)
                  (long long)n, (long long)(oldest / 60000));
         problem(p, "DEGRADED", why, "end the writer, or exclude the file (listed under 'open')");
     }
+    find_silent(mirrors, p);
 }
 
-static void add_state(struct master *m, json_t *o)
+static void add_state(struct master *m, json_t *mirrors, json_t *o)
 {
     struct problems p = {json_array(), "OK"};
     const char *reason = "", *action = "";
     json_t *first;
     char why[512];
 
-    find_problems(m, &p);
+    find_problems(m, mirrors, &p);
     first = json_array_get(p.array, 0);
     if (first) {
         reason = json_string_value(json_object_get(first, "reason"));
@@ -198,11 +222,11 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
                   m->timeline, "head", (json_int_t)m->head, "scanning", index_scanning(m->index));
     if (!o) /* a root path that is not UTF-8 */
         o = json_pack("{s:b,s:s}", "ok", 1, "kind", "master");
-    add_state(m, o);
-    add_counts(db, o);
-    json_object_set_new(o, "kept", keep_report(m->keep));
     l = (struct list){m, json_array()};
     mirrors_each(db, add_mirror, &l);
+    add_state(m, l.array, o);
+    add_counts(db, o);
+    json_object_set_new(o, "kept", keep_report(m->keep));
     json_object_set_new(o, "mirrors", l.array);
     db_pool_put(m->pool, db);
     ctl_reply(conn, o);

@@ -22,11 +22,16 @@ static long long int_of(json_t *o, const char *name)
     return (long long)json_integer_value(json_object_get(o, name));
 }
 
-static void show_state(json_t *o)
+static const char *state_of(json_t *o)
 {
     const char *state = text_of(o, "state");
 
-    printf("  state    %s\n", strcmp(state, "unknown") == 0 || !*state ? "(unknown)" : state);
+    return strcmp(state, "unknown") == 0 || !*state ? "(unknown)" : state;
+}
+
+static void show_state(json_t *o)
+{
+    printf("  state    %s\n", state_of(o));
     if (*text_of(o, "reason"))
         printf("  reason   %s\n", text_of(o, "reason"));
     if (*text_of(o, "action"))
@@ -143,6 +148,17 @@ static void show_notices(json_t *lists)
     }
 }
 
+static void show_mirror(json_t *x)
+{
+    const char *reason = text_of(x, "reason");
+
+    printf("  mirror   %s %s", text_of(x, "name"), state_of(x));
+    if (json_object_get(x, "pending"))
+        printf(", lag %.1f s, %lld pending", (double)int_of(x, "lag_ms") / 1000.0,
+               int_of(x, "pending"));
+    printf("%s%s\n", *reason ? ": " : "", reason);
+}
+
 static void show_master(json_t *m)
 {
     json_t *x;
@@ -158,10 +174,7 @@ static void show_master(json_t *m)
     show_notices(json_object_get(m, "notices"));
     if (json_object_get(m, "kept"))
         show_kept(json_object_get(m, "kept"));
-    json_array_foreach(json_object_get(m, "mirrors"), i, x)
-        printf("  mirror   %s %s, lag %.1f s, %lld pending %s\n", text_of(x, "name"),
-               *text_of(x, "state") ? text_of(x, "state") : "(never seen)",
-               (double)int_of(x, "lag_ms") / 1000.0, int_of(x, "pending"), text_of(x, "reason"));
+    json_array_foreach(json_object_get(m, "mirrors"), i, x) show_mirror(x);
 }
 
 static void show_import(json_t *o)

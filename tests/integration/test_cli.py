@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from eefs import REPO, free_port, mounts, read, write
+from eefs import REPO, free_port, mounts, read, unmount, wait_for, write
 
 PROGRAMS = ["eefs-master", "mount.eefs", "eefs-status", "eefs-sqldump", "eefs-sqlimport"]
 
@@ -214,6 +214,23 @@ def test_status_text_and_json(site):
     assert status["masters"] and json.dumps(status["masters"]).count("slave1")
     text = site.run("eefs-status", check=False).stdout  # other mounts of the machine count too
     assert "slave1" in text and mount.point in text and one["state"] in text
+
+
+@pytest.mark.long
+def test_a_silent_mirror_is_told(site):
+    """What a mirror said half a minute ago is not how it stands now."""
+    master = site.master()
+    master.add_mirror("slave2")  # not mounted yet: nothing to say of it
+    mount = site.mount(master)
+    wait_for(lambda: master.control()["mirrors"][0].get("seen_ms_ago") is not None, 15)
+    assert master.control()["state"] == "OK"
+    mount.kill()
+    status = wait_for(lambda: (lambda c: c["state"] == "DEGRADED" and c)(master.control()), 60)
+    assert "'slave1' was not heard of for 3" in status["reason"] and status["action"]
+    assert "mirror   slave1 (unknown): not heard of" in site.run("eefs-status", check=False).stdout
+    unmount(mount.point)
+    mount.start()
+    wait_for(lambda: master.control()["state"] == "OK", 30)
 
 
 def test_deps_runs_its_command():

@@ -15,71 +15,23 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
-#include "sync/common/file.h"
+#include "sync/common/mounts.h"
 
-#define MOUNTINFO_MAX (16 << 20)
-#define PROBE_MS      5000  /* a mount that does not answer for so long is no dead one */
-#define AUTOMOUNT_MS  90000 /* as long as systemd gives a mount by default */
-#define EEFS_TYPE     "fuse.eefs"
+#define PROBE_MS     5000  /* a mount that does not answer for so long is no dead one */
+#define AUTOMOUNT_MS 90000 /* as long as systemd gives a mount by default */
 
-/* Octal escapes of mountinfo (space, tab, newline, backslash), in place. */
-static void unescape(char *s)
-{
-    char *to = s;
+struct mounted {
+    char *type;    /* NULL: nothing is mounted there */
+    char *options; /* of the superblock */
+    unsigned minor;
+};
 
-    for (; *s; s++) {
-        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-            *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-            s += 3;
-        } else {
-            *to++ = *s;
-        }
-    }
-    *to = '\0';
-}
+struct search {
+    const char *path;
+    struct mounted *found;
+};
 
-/* The line is "36 35 98:0 /root /point opts [tags…] - type source super". */
-static bool parse_line(char *line, const char *path, struct mounted *ret)
-{
-    char *save = NULL, *word = strtok_r(line, " ", &save), *super;
-    unsigned device = 0;
-
-    for (int i = 0; word && i < 4; i++) {
-        word = strtok_r(NULL, " ", &save);
-        if (i == 1 && word && strchr(word, ':'))
-            device = (unsigned)strtoul(strchr(word, ':') + 1, NULL, 10);
-    }
-    if (!word)
-        return false;
-    unescape(word);
-    if (strcmp(word, path) != 0)
-        return false;
-    while (word && strcmp(word, "-") != 0)
-        word = strtok_r(NULL, " ", &save);
-    word = word ? strtok_r(NULL, " ", &save) : NULL;
-    super = word && strtok_r(NULL, " ", &save) ? strtok_r(NULL, " ", &save) : NULL;
-    if (!word)
-        return false;
-    mounted_release(ret);
-    ret->type = xstrdup(word);
-    ret->options = xstrdup(super ? super : "");
-    ret->device = device;
-    return true;
-}
-
-bool mountpoint_find(const char *mountinfo, const char *path, struct mounted *ret)
-{
-    char *text = xstrdup(mountinfo), *save = NULL;
-    bool found = false;
-
-    *ret = (struct mounted){NULL, NULL, 0};
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        found |= parse_line(line, path, ret); /* later lines lie on top */
-    free(text);
-    return found;
-}
-
-void mounted_release(struct mounted *m)
+static void mounted_release(struct mounted *m)
 {
     free(m->type);
     free(m->options);
@@ -91,27 +43,34 @@ static bool is_type(const struct mounted *m, const char *type)
     return m->type && strcmp(m->type, type) == 0;
 }
 
+static void note(void *arg, const struct mounts_entry *m)
+{
+    struct search *s = arg;
+
+    if (strcmp(m->point, s->path) != 0)
+        return;
+    mounted_release(s->found); /* the later one lies on top */
+    *s->found = (struct mounted){xstrdup(m->type), xstrdup(m->options), m->minor};
+}
+
+/* The topmost mount on `path`. */
 static int look(const char *path, struct mounted *ret, struct err *e)
 {
-    struct buf b = BUF_INIT;
-    int r = file_slurp(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &b);
+    struct search s = {path, ret};
+    int r;
 
     mounted_release(ret);
-    if (r < 0)
-        return err_sys(e, -r, "cannot read /proc/self/mountinfo");
-    if (b.data)
-        mountpoint_find(b.data, path, ret);
-    buf_release(&b);
-    return 0;
+    r = mounts_each(note, &s);
+    return r < 0 ? err_sys(e, -r, "cannot read /proc/self/mountinfo") : 0;
 }
 
 bool mountpoint_device(const char *path, unsigned *ret)
 {
     struct mounted m = {NULL, NULL, 0};
     struct err e = {0};
-    bool found = look(path, &m, &e) == 0 && is_type(&m, "fuse.eefs");
+    bool found = look(path, &m, &e) == 0 && is_type(&m, MOUNTS_EEFS);
 
-    *ret = m.device;
+    *ret = m.minor;
     mounted_release(&m);
     return found;
 }
@@ -239,7 +198,7 @@ static int by_automount(const char *path, struct err *e)
     else
         r = err_sys(e, -r, "the automount on '%s' cannot mount it; see its unit's log", path);
     if (r == 0)
-        r = is_type(&m, EEFS_TYPE)
+        r = is_type(&m, MOUNTS_EEFS)
                 ? 1
                 : err_set(e, EBUSY, "the automount on '%s' mounted something else", path);
     mounted_release(&m);
@@ -256,12 +215,12 @@ int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, str
     do {
         if (r >= 0)
             r = look(path, &m, e);
-        if (r == 0 && is_type(&m, EEFS_TYPE))
+        if (r == 0 && is_type(&m, MOUNTS_EEFS))
             r = clear_dead(path, fake, e);
     } while (r == 1);
     if (r == 0 && is_type(&m, "autofs")) /* not to be touched: that would wait for ourselves */
         r = fake || waits_for_us(&m) ? 0 : by_automount(path, e);
-    else if (r == 0 && !is_type(&m, EEFS_TYPE))
+    else if (r == 0 && !is_type(&m, MOUNTS_EEFS))
         r = check_bare(path, warning, e);
     mounted_release(&m);
     if (r < 0) {

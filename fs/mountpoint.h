@@ -19,20 +19,8 @@
  */
 int mountpoint_check(const char *dir, bool fake, char **ret, char **warning, struct err *e);
 
-struct mounted {
-    char *type;      /* as "ext4" or "fuse.eefs" */
-    char *options;   /* of the superblock, separated by commas */
-    unsigned device; /* minor number; the major one is 0 where it matters */
-};
-
-/*
- * The topmost mount on `path` as /proc/self/mountinfo's text tells (proc(5)); false: none, and
- * *ret is empty. Pure; for tests.
- */
-bool mountpoint_find(const char *mountinfo, const char *path, struct mounted *ret);
-void mounted_release(struct mounted *m);
-
-/* The device number of the eefs mount on `path`; false: there is none. Does not touch the mount. */
+/* The minor device number of the eefs mount on `path`; false: there is none. Does not touch the
+ * mount. */
 bool mountpoint_device(const char *path, unsigned *ret);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,9 @@
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/ctl.h"
+#include "sync/common/mounts.h"
 #include "sync/common/path.h"
+#include "sync/common/rundir.h"
 
 #define CTL_TIMEOUT_MS    3000
 #define REMOVE_TIMEOUT_MS 30000
@@ -99,22 +100,6 @@ int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
                                     code == EINVAL ? "it is no regular file" : strerror(code));
 }
 
-/* Undoes mountinfo's \ooo escapes in place. */
-static void unescape(char *p)
-{
-    char *out = p;
-
-    for (; *p; p++) {
-        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
-            *out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-            p += 3;
-        } else {
-            *out++ = *p;
-        }
-    }
-    *out = '\0';
-}
-
 /* Path of `path` below the folder `top`, or NULL. */
 static const char *below(const char *path, const char *top)
 {
@@ -127,60 +112,63 @@ static const char *below(const char *path, const char *top)
     return path[n] ? path + n + 1 : "";
 }
 
+struct innermost {
+    const char *real;
+    char *point;
+    bool ours;
+};
+
+static void note(void *arg, const struct mounts_entry *m)
+{
+    struct innermost *in = arg;
+
+    if (!below(in->real, m->point) || (in->point && strlen(m->point) < strlen(in->point)))
+        return;
+    free(in->point);
+    in->point = xstrdup(m->point);
+    in->ours = strcmp(m->type, MOUNTS_EEFS) == 0;
+}
+
 /* Mountpoint (malloc'd) of the innermost mount that holds `real`, if that is an eefs one. */
 static char *eefs_mountpoint(const char *real)
 {
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, *best = NULL;
-    size_t cap = 0;
-    bool ours = false;
+    struct innermost in = {real, NULL, false};
 
-    while (f && getline(&line, &cap, f) > 0) {
-        char *point = NULL, *sep = strstr(line, " - ");
-        if (!sep || sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1)
-            continue;
-        unescape(point);
-        if (below(real, point) && (!best || strlen(point) >= strlen(best))) {
-            free(best);
-            best = point;
-            point = NULL;
-            ours = strncmp(sep + 3, "fuse.eefs ", 10) == 0;
-        }
-        free(point);
+    (void)mounts_each(note, &in);
+    if (!in.ours) {
+        free(in.point);
+        in.point = NULL;
     }
-    free(line);
-    if (f)
-        fclose(f);
-    if (!ours) {
-        free(best);
-        best = NULL;
-    }
-    return best;
+    return in.point;
 }
 
-/* Socket (malloc'd) of the instance at `mountpoint`. */
+struct instance {
+    const char *point;
+    char *socket;
+};
+
+static void ask_instance(void *arg, const char *path)
+{
+    struct instance *in = arg;
+    json_t *request = json_pack("{s:s}", "cmd", "status"), *answer = NULL;
+    const char *point;
+
+    if (!in->socket && ctl_call(path, request, CTL_TIMEOUT_MS, &answer, NULL) == 0) {
+        point = json_string_value(json_object_get(answer, "mountpoint"));
+        if (point && strcmp(point, in->point) == 0)
+            in->socket = xstrdup(path);
+    }
+    json_decref(answer);
+    json_decref(request);
+}
+
+/* Socket (malloc'd) of the instance at `mountpoint`, or NULL. */
 static char *instance_socket(const struct slot *s, const char *mountpoint)
 {
-    char *pattern = xasprintf("%s/mount-*.sock", s->rundir), *found = NULL;
-    json_t *request = json_pack("{s:s}", "cmd", "status");
-    glob_t g = {0};
+    struct instance in = {mountpoint, NULL};
 
-    if (request && glob(pattern, 0, NULL, &g) == 0) {
-        for (size_t i = 0; i < g.gl_pathc && !found; i++) {
-            json_t *answer = NULL;
-            const char *point;
-            if (ctl_call(g.gl_pathv[i], request, CTL_TIMEOUT_MS, &answer, NULL) == 0) {
-                point = json_string_value(json_object_get(answer, "mountpoint"));
-                if (point && strcmp(point, mountpoint) == 0)
-                    found = xstrdup(g.gl_pathv[i]);
-            }
-            json_decref(answer);
-        }
-        globfree(&g);
-    }
-    json_decref(request);
-    free(pattern);
-    return found;
+    rundir_each(s->rundir, "mount", "sock", ask_instance, &in);
+    return in.socket;
 }
 
 /* 1: on a mount, *ret_socket and *ret_path (tree path of the slot) are malloc'd; 0: plain folder.

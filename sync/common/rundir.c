@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/common/rundir.h"
 
+#include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
@@ -41,4 +44,30 @@ char *rundir_file(const char *rundir, const char *kind, const char *name, const 
         if (*p == '/')
             *p = '-';
     return path;
+}
+
+static bool is_kind(const char *file, const char *kind, const char *suffix)
+{
+    size_t n = strlen(file), k = strlen(kind), x = strlen(suffix);
+
+    return n > k + x + 2 && strncmp(file, kind, k) == 0 && file[k] == '-' &&
+           file[n - x - 1] == '.' && strcmp(file + n - x, suffix) == 0;
+}
+
+void rundir_each(const char *rundir, const char *kind, const char *suffix,
+                 void (*fn)(void *arg, const char *path), void *arg)
+{
+    struct dirent **all = NULL;
+    int n = scandir(rundir, &all, NULL, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        if (is_kind(all[i]->d_name, kind, suffix)) {
+            char *path = xasprintf("%s/%s", rundir, all[i]->d_name);
+
+            fn(arg, path);
+            free(path);
+        }
+        free(all[i]);
+    }
+    free(all);
 }

@@ -20,4 +20,9 @@ int rundir_ensure(const char *rundir, struct err *e);
 /* malloc'd "RUNDIR/kind-name.suffix"; '/' in name becomes '-', a leading one is dropped. */
 char *rundir_file(const char *rundir, const char *kind, const char *name, const char *suffix);
 
+/* Calls fn(arg, path) for every such file of one kind, by name; none when the folder cannot be
+ * read. */
+void rundir_each(const char *rundir, const char *kind, const char *suffix,
+                 void (*fn)(void *arg, const char *path), void *arg);
+
 #endif

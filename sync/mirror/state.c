@@ -3,7 +3,6 @@
  * state: how this mirror stands (the table in the README's "Status"), for the control socket and,
  * every 10 s and on a change, for the master (POST /v1/state, with the imports of this machine).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/rundir.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
 #include "sync/proto/wire.h"
@@ -176,29 +176,15 @@ json_t *state_json(struct mirror *m)
     return o;
 }
 
-/* The state files of this machine's imports. */
-static json_t *read_imports(struct mirror *m)
+static void read_import(void *list, const char *path)
 {
-    json_t *list = json_array(), *v;
-    DIR *d = opendir(m->cfg.rundir);
-    struct dirent *de;
-    size_t n;
+    struct buf b = BUF_INIT;
+    json_t *v;
 
-    while (d && (de = readdir(d))) {
-        struct buf b = BUF_INIT;
-
-        n = strlen(de->d_name);
-        if (strncmp(de->d_name, "import-", 7) != 0 || n < 12 ||
-            strcmp(de->d_name + n - 5, ".json") != 0)
-            continue;
-        if (file_slurp(dirfd(d), de->d_name, IMPORT_MAX, &b) == 0 && b.len > 0 &&
-            (v = json_loadb(b.data, b.len, 0, NULL)))
-            json_array_append_new(list, v);
-        buf_release(&b);
-    }
-    if (d)
-        closedir(d);
-    return list;
+    if (file_slurp(AT_FDCWD, path, IMPORT_MAX, &b) == 0 && b.len > 0 &&
+        (v = json_loadb(b.data, b.len, 0, NULL)))
+        json_array_append_new(list, v);
+    buf_release(&b);
 }
 
 static void report(struct mirror *m, json_t *now)
@@ -206,7 +192,7 @@ static void report(struct mirror *m, json_t *now)
     static const char *const names[] = {"state",     "reason",      "lag_ms", "pending",
                                         "conflicts", "quarantined", "cursor", "version"};
     struct http_request q = {.method = "POST", .path = WIRE_STATE, .type = "application/json"};
-    json_t *o = json_object();
+    json_t *o = json_object(), *imports = json_array();
     struct http_reply reply;
     struct err e = {0};
     char *body;
@@ -214,7 +200,8 @@ static void report(struct mirror *m, json_t *now)
 
     for (i = 0; i < sizeof(names) / sizeof(*names); i++)
         json_object_set(o, names[i], json_object_get(now, names[i]));
-    json_object_set_new(o, "imports", read_imports(m));
+    rundir_each(m->cfg.rundir, "import", "json", read_import, imports);
+    json_object_set_new(o, "imports", imports);
     body = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     q.body = body;

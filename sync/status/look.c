@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/status/look.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +12,8 @@
 #include "sync/common/clock.h"
 #include "sync/common/ctl.h"
 #include "sync/common/file.h"
+#include "sync/common/mounts.h"
+#include "sync/common/rundir.h"
 
 #define ASK_MS            2000
 #define STALE_MS          30000
@@ -70,52 +71,32 @@ static void ask_list(json_t *into, const char *socket, const char *list)
     json_decref(answer);
 }
 
-/* Every RUNDIR/<kind>-*.sock; an unanswered socket of a mount is kept only by look_mounts. */
+struct asked {
+    json_t *list;
+    const char *lists; /* further lists to ask mounts for, or NULL */
+};
+
+static void ask_socket(void *arg, const char *path)
+{
+    struct asked *a = arg;
+    json_t *o = json_object();
+
+    ask(o, path);
+    if (a->lists && strcmp(text_of(o, "kind"), "mount") == 0)
+        ask_list(o, path, a->lists);
+    json_array_append_new(a->list, o);
+}
+
+/* Every control socket of one kind; an unanswered one of a mount is kept only by look_mounts. */
 static json_t *ask_sockets(const char *rundir, const char *kind, const char *lists)
 {
-    json_t *list = json_array();
-    DIR *d = opendir(rundir);
-    struct dirent *de;
-    size_t n, k = strlen(kind);
+    struct asked a = {json_array(), lists};
 
-    while (d && (de = readdir(d))) {
-        json_t *o;
-        char *path;
-
-        n = strlen(de->d_name);
-        if (strncmp(de->d_name, kind, k) != 0 || de->d_name[k] != '-' || n < k + 6 ||
-            strcmp(de->d_name + n - 5, ".sock") != 0)
-            continue;
-        path = xasprintf("%s/%s", rundir, de->d_name);
-        o = json_object();
-        ask(o, path);
-        if (lists && strcmp(text_of(o, "kind"), "mount") == 0)
-            ask_list(o, path, lists);
-        json_array_append_new(list, o);
-        free(path);
-    }
-    if (d)
-        closedir(d);
-    return list;
+    rundir_each(rundir, kind, "sock", ask_socket, &a);
+    return a.list;
 }
 
-/* --- mountinfo --- */
-
-/* Undoes the \040 escapes of mountinfo, in place. */
-static void unescape(char *s)
-{
-    char *to = s;
-
-    for (; *s; s++) {
-        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-            *to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-            s += 3;
-        } else {
-            *to++ = *s;
-        }
-    }
-    *to = '\0';
-}
+/* --- the table of mounts --- */
 
 static bool holds(const char *point, const char *path)
 {
@@ -134,38 +115,23 @@ static bool wanted(const char *point, char *const *paths, int n)
     return n == 0;
 }
 
-/* Adds mounts of type fuse.eefs that no socket told of. */
-static void add_silent(json_t *mounts)
+/* Adds an eefs mount that no socket told of. */
+static void add_silent(void *arg, const struct mounts_entry *e)
 {
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, *point, *dash, *save;
-    size_t cap = 0, i;
-    json_t *m;
+    json_t *mounts = arg, *m;
+    size_t i;
 
-    while (f && getline(&line, &cap, f) > 0) {
-        bool known = false;
-
-        dash = strstr(line, " - ");
-        if (!dash || (strncmp(dash + 3, "fuse.eefs ", 10) != 0 &&
-                      strncmp(dash + 3, "fuse.mount.eefs ", 16) != 0))
-            continue;
-        strtok_r(line, " ", &save);
-        for (i = 0, point = NULL; i < 4; i++)
-            point = strtok_r(NULL, " ", &save);
-        if (!point)
-            continue;
-        unescape(point);
-        json_array_foreach(mounts, i, m) known |= strcmp(text_of(m, "mountpoint"), point) == 0;
-        if (known)
-            continue;
-        m = json_pack("{s:s,s:s}", "kind", "mount", "mountpoint", point);
-        set_state(m, "unknown", "it is mounted, but its daemon does not answer",
-                  "look at the daemon's log; if it is gone, unmount (umount -l) and mount again");
-        json_array_append_new(mounts, m);
+    if (strcmp(e->type, MOUNTS_EEFS) != 0)
+        return;
+    json_array_foreach(mounts, i, m)
+    {
+        if (strcmp(text_of(m, "mountpoint"), e->point) == 0)
+            return;
     }
-    free(line);
-    if (f)
-        fclose(f);
+    m = json_pack("{s:s,s:s}", "kind", "mount", "mountpoint", e->point);
+    set_state(m, "unknown", "it is mounted, but its daemon does not answer",
+              "look at the daemon's log; if it is gone, unmount (umount -l) and mount again");
+    json_array_append_new(mounts, m);
 }
 
 static json_t *look_mounts(const char *rundir, char *const *paths, int n, const char *lists)
@@ -175,7 +141,7 @@ static json_t *look_mounts(const char *rundir, char *const *paths, int n, const 
 
     json_array_foreach(all, i, m) if (json_object_get(m, "mountpoint")) json_array_append(list, m);
     json_decref(all);
-    add_silent(list);
+    (void)mounts_each(add_silent, list);
     for (i = json_array_size(list); i-- > 0;)
         if (!wanted(text_of(json_array_get(list, i), "mountpoint"), paths, n))
             json_array_remove(list, i);
@@ -208,35 +174,29 @@ static void judge_import(json_t *o)
         set_text(o, "state", strcmp(told, "importing") == 0 ? "SYNCING" : "OK");
 }
 
+static void look_import(void *list, const char *path)
+{
+    struct buf b = BUF_INIT;
+    json_t *o = NULL;
+
+    if (file_slurp(AT_FDCWD, path, IMPORT_MAX, &b) == 0 && b.len > 0)
+        o = json_loadb(b.data, b.len, 0, NULL);
+    buf_release(&b);
+    if (json_is_object(o)) {
+        judge_import(o);
+    } else {
+        json_decref(o);
+        o = json_pack("{s:s}", "name", strrchr(path, '/') + 1);
+        set_state(o, "unknown", "its state file cannot be read", "start eefs-sqlimport again");
+    }
+    json_array_append_new(list, o);
+}
+
 static json_t *look_imports(const char *rundir)
 {
-    json_t *list = json_array(), *o;
-    DIR *d = opendir(rundir);
-    struct dirent *de;
-    size_t n;
+    json_t *list = json_array();
 
-    while (d && (de = readdir(d))) {
-        struct buf b = BUF_INIT;
-
-        n = strlen(de->d_name);
-        if (strncmp(de->d_name, "import-", 7) != 0 || n < 12 ||
-            strcmp(de->d_name + n - 5, ".json") != 0)
-            continue;
-        o = NULL;
-        if (file_slurp(dirfd(d), de->d_name, IMPORT_MAX, &b) == 0 && b.len > 0)
-            o = json_loadb(b.data, b.len, 0, NULL);
-        buf_release(&b);
-        if (json_is_object(o)) {
-            judge_import(o);
-        } else {
-            json_decref(o);
-            o = json_pack("{s:s}", "name", de->d_name);
-            set_state(o, "unknown", "its state file cannot be read", "start eefs-sqlimport again");
-        }
-        json_array_append_new(list, o);
-    }
-    if (d)
-        closedir(d);
+    rundir_each(rundir, "import", "json", look_import, list);
     return list;
 }
 

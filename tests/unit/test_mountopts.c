@@ -122,37 +122,6 @@ static void test_sloppy(void **state)
     assert_true(o.version);
 }
 
-static void check_type(const char *path, const char *want)
-{
-    static const char table[] =
-        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-        "30 22 0:40 / /mnt/auto rw shared:9 - autofs systemd-1 rw\n"
-        "31 22 0:41 / /mnt/with\\040blank rw - fuse.eefs http://m/ rw\n"
-        "32 22 0:42 / /mnt/two rw - tmpfs none rw\n"
-        "33 32 0:43 / /mnt/two rw shared:3 master:1 - fuse.eefs http://m/ rw\n"
-        "broken\n";
-    struct mounted m;
-
-    assert_int_equal(mountpoint_find(table, path, &m), want != NULL);
-    if (want) {
-        assert_string_equal(m.type, want);
-        assert_non_null(strstr(m.options, "rw"));
-    } else {
-        assert_null(m.type);
-    }
-    mounted_release(&m);
-}
-
-static void test_mountinfo(void **state)
-{
-    (void)state;
-    check_type("/", "ext4");
-    check_type("/mnt", NULL);
-    check_type("/mnt/auto", "autofs");
-    check_type("/mnt/with blank", "fuse.eefs");
-    check_type("/mnt/two", "fuse.eefs");
-}
-
 static void test_mountpoint(void **state)
 {
     char dir[] = "/tmp/eefs-mountopts-XXXXXX", *path = NULL, *warning = NULL, *inside;
@@ -240,7 +209,6 @@ int main(void)
         cmocka_unit_test(test_what_mount_passes),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sloppy),
-        cmocka_unit_test(test_mountinfo),
         cmocka_unit_test(test_mountpoint),
         cmocka_unit_test(test_attr),
         cmocka_unit_test(test_owner),

@@ -41,6 +41,32 @@ static void test_names(void **state)
     free(p);
 }
 
+static void note(void *arg, const char *path)
+{
+    strcat(strcat(arg, strrchr(path, '/')), " ");
+}
+
+static void test_each(void **state)
+{
+    static const char *const files[] = {"import-b.json", "import-a.json",     "import-.json",
+                                        "mount-a.sock",  "import-c.json.new", "importer-x.json"};
+    char dir[] = "/tmp/eefs-unit-XXXXXX", seen[200] = "";
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        char path[64];
+
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        close(open(path, O_CREAT | O_WRONLY, 0600));
+    }
+    rundir_each(dir, "import", "json", note, seen);
+    assert_string_equal(seen, "/import-a.json /import-b.json ");
+    rundir_each("/proc/none", "import", "json", note, seen);
+    assert_string_equal(seen, "/import-a.json /import-b.json ");
+    assert_int_equal(file_remove_tree(AT_FDCWD, dir), 0);
+}
+
 static void test_ensure(void **state)
 {
     char dir[] = "/tmp/eefs-unit-XXXXXX";
@@ -65,6 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_which),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_each),
         cmocka_unit_test(test_ensure),
     };
 

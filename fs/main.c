@@ -107,6 +107,7 @@ static int configure(struct run *r, struct err *e)
     r->config.token = r->token;
     r->config.cache = r->cache;
     r->config.cache_size = o->cache_size;
+    r->config.lag_limit = o->lag_limit;
     split_globs(o->prefetch, &r->config.prefetch);
     r->config.offline_fail = strcmp(o->offline, "fail") == 0;
     r->config.read_only = o->read_only;

@@ -29,6 +29,8 @@ static void make_table(struct options *o, struct opt *ret)
          "what to fetch before it is read: all, none, or patterns separated by ':'"},
         {OPT_ENUM, "offline", "queue|fail", &o->offline, "queue", 0, 0,
          "close() while the master is away: queue and succeed, or fail"},
+        {OPT_DURATION, "lag_limit", "TIME", &o->lag_limit, "60s", 0, INT64_MAX,
+         "behind the master for longer than this is DEGRADED in eefs-status"},
         {OPT_LIST, "private", "PATH:USER", &o->private, NULL, 0, 0,
          "what lies under PATH is USER's alone (default: sql:root); may be repeated; none"},
         {OPT_FLAG, "allow_other", NULL, &o->allow_other, NULL, 0, 0,

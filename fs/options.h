@@ -24,6 +24,7 @@ struct options {
     char *token_file, *cache, *offline, *instance, *rundir, *prefetch;
     char *uid, *gid;    /* names or numbers; NULL: see attr_rules_owner() */
     int64_t cache_size; /* bytes */
+    int64_t lag_limit;  /* ms */
     int64_t umask;
     struct strlist private;
     bool allow_other, read_only, foreground;

@@ -26,6 +26,7 @@ struct mirror_config {
     const char *token;       /* the secret itself */
     const char *cache;       /* folder; created 0700 */
     int64_t cache_size;      /* bytes of clean content */
+    int64_t lag_limit;       /* ms behind the master from which on it is DEGRADED */
     struct strlist prefetch; /* "all", "none" or globs */
     bool offline_fail;       /* offline=fail instead of queue */
     bool read_only;

@@ -38,7 +38,7 @@ struct pull {
     pthread_t thread;
     bool running;
     atomic_bool in_step;
-    atomic_llong step_at; /* mono ms of the last commit that reached the head */
+    atomic_llong step_at; /* mono ms when it was last known to be at the head */
     /* pull thread only: the page being read */
     struct buf line;
     struct entry batch[STAGE_BATCH];
@@ -360,8 +360,10 @@ static int follow(struct pull *p, const char *cursor, bool full, int wait_s, int
         since = xstrdup(p->end);
         if (deadline && clock_mono_ms() > deadline)
             r = err_set(e, ETIMEDOUT, "the first listing took too long");
-        if (r == 0 && !p->committed && p->n_set > 0)
+        if (r == 0 && !p->committed && p->n_set > 0 && atomic_load(&p->in_step)) {
+            atomic_store(&p->step_at, clock_mono_ms()); /* in step while the poll was parked */
             atomic_store(&p->in_step, false);
+        }
     } while (r == 0 && !p->committed && !mirror_stopping(p->m));
     if (r == 0)
         r = p->committed ? commit(p, cursor, full, e) : -ECANCELED;

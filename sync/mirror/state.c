@@ -31,7 +31,7 @@ struct state {
 
 struct facts {
     int64_t pending, quarantined, conflicts, entries, bytes, used, limit, fs_free;
-    int64_t contact, since, step, lag_ms;
+    int64_t contact, since, step, lag_ms, lag_limit;
     bool up, denied, in_step, failed;
     char link_reason[512], push_reason[512], fault[512], action[256], name[128];
 };
@@ -81,6 +81,7 @@ static void gather(struct mirror *m, struct facts *f)
     mutex_unlock(&m->lock);
     push_reason(m->push, f->push_reason);
     f->in_step = pull_in_step(m->pull, &f->step);
+    f->lag_limit = m->cfg.lag_limit;
     f->lag_ms = f->up && f->in_step ? 0 : now - (f->step ? f->step : f->since);
 }
 
@@ -120,6 +121,11 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
     if (f->fs_free < 16 * 1024 * 1024) {
         snprintf(reason, cap, "the cache's disk has only %lld bytes left", (long long)f->fs_free);
         *action = "free space on the filesystem of the cache folder";
+        return "DEGRADED";
+    }
+    if (f->lag_ms > f->lag_limit) {
+        snprintf(reason, cap, "%lld s behind the master", (long long)(f->lag_ms / 1000));
+        *action = "see what holds it up, the network or this machine's disk; it goes on by itself";
         return "DEGRADED";
     }
     if (!f->in_step || f->pending > 0) {

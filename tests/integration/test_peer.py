@@ -26,12 +26,31 @@ def master(site):
     return master.start()
 
 
-def behind_peer(site, master, name="slave1"):
+def behind_peer(site, master, name="slave1", **options):
     line = Peer(master.port)
     site.links.append(line)
     # No prefetch: what is not asked for is not here, so a fault can be met on demand.
-    mount = site.mount(master, name, url=line.url, prefetch="none", private="none")
+    mount = site.mount(master, name, url=line.url, prefetch="none", private="none", **options)
     return line, mount
+
+
+def test_too_far_behind_is_told(site, master):
+    """Contact, but no feed: SYNCING becomes DEGRADED after lag_limit, and OK by itself."""
+    def slow_feed(x):
+        if x.path.startswith("/v1/changes"):
+            time.sleep(4)
+        x.answer(x.forward())
+
+    line, mount = behind_peer(site, master, lag_limit="1s")
+    wait_for(lambda: mount.status()["state"] == "OK", 10)
+    line.refuse()
+    wait_for(lambda: mount.status()["state"] == "ISOLATED", 10)
+    line.set(slow_feed)
+    status = wait_for(lambda: (lambda s: s["state"] == "DEGRADED" and s)(mount.status()), 20)
+    assert "s behind the master" in status["reason"] and status["action"]
+    assert status["lag_ms"] > 1000
+    line.set(None)
+    wait_for(lambda: mount.status()["state"] == "OK", 20)
 
 
 class Stopwatch:

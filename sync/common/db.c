@@ -100,22 +100,28 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e)
     db->wal_fd = -1;
     db->path = xstrdup(path);
     if (!ro) {
-        /* Created here so that the mode is ours; SQLite gives -wal and -shm the same one. */
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0) {
+        /*
+         * Created here so that the mode is ours; SQLite gives -wal and -shm the same one. One that
+         * is there is not touched: closing it would take away the locks that another connection
+         * of this process has on it (fcntl(2)), and another process would delete the log under it.
+         */
+        int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0 && errno != EEXIST) {
             int code = errno;
             free(db->path);
             free(db);
             return err_sys(e, code, "cannot open the database '%s'", path);
         }
-        close(fd);
+        if (fd >= 0)
+            close(fd);
     }
     rc = sqlite3_open_v2(path, &db->h,
                          (ro ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX,
                          NULL);
     if (rc != SQLITE_OK) {
-        int r = err_set(e, -map_errno(rc), "cannot open the database '%s': %s", path,
-                        db->h ? sqlite3_errmsg(db->h) : sqlite3_errstr(rc));
+        int code = db->h ? sqlite3_system_errno(db->h) : 0;
+        int r = err_set(e, code ? code : -map_errno(rc), "cannot open the database '%s': %s", path,
+                        code ? strerror(code) : sqlite3_errstr(rc));
         db_close(db);
         return r;
     }

@@ -11,6 +11,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/brake.h"
+#include "sync/master/checkpoint.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
 #include "sync/master/keep.h"
@@ -279,6 +280,8 @@ static void run_batch(struct committer *c, struct job *jobs)
         r = db_sync(m->tree->db);
     if (r < 0 && r != c->error)
         log_error("cannot commit to '%s': %s; tried again", m->db_path, strerror(-r));
+    if (r < 0)
+        checkpoint_wake(m->checkpoint);
     if (r == 0 && c->error < 0)
         log_info("'%s' can be written again", m->db_path);
     c->error = r;

@@ -7,7 +7,8 @@
  *   watch.c     inotify  ─┐                      pool.c     read connections
  *   index.c     what to look at, workers ─> examine.c  one look (writers.c, alike.c) ─┐
  *   committer.c the one writer: observations <───────────────────────────────────────┘ and
- *               operations; brake.c holds deletions back, publish.c makes rows
+ *               operations; brake.c holds deletions back, publish.c makes rows, checkpoint.c
+ *               keeps the database's log short
  *   space.c     room on the disks                notices.c  what status lists
  *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
  *               renames ─> place.c  files into the folder, owner.c; displace.c  what is in the way,

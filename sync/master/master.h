@@ -19,6 +19,7 @@
 #include "sync/master/tree.h"
 
 struct brake;
+struct checkpoint;
 struct committer;
 struct db_pool;
 struct settling;
@@ -41,6 +42,7 @@ struct master {
     struct root *root;
     struct tree *tree; /* the committer's */
     struct db_pool *pool;
+    struct checkpoint *checkpoint;
     struct committer *committer;
     struct brake *brake; /* the committer's */
     struct index *index;

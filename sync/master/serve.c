@@ -23,6 +23,7 @@
 #include "sync/common/rundir.h"
 #include "sync/common/systemd.h"
 #include "sync/master/brake.h"
+#include "sync/master/checkpoint.h"
 #include "sync/master/committer.h"
 #include "sync/master/conflict.h"
 #include "sync/master/settle.h"
@@ -195,7 +196,9 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     m->pool = db_pool_new(m->db_path);
     m->uploads = uploads_new(m);
     uploads_clean(m->uploads, true);
-    r = feed_start(m, &m->feed, e);
+    r = checkpoint_start(m->db_path, m->tree->db, &m->checkpoint, e);
+    if (r == 0)
+        r = feed_start(m, &m->feed, e);
     if (r == 0)
         r = keep_start(m, &o->keep, &m->keep, e);
     if (r == 0)
@@ -235,6 +238,7 @@ static void stop(struct server *s)
     mirrors_free(m->mirrors);
     notices_free(m->notices);
     db_pool_free(m->pool);
+    checkpoint_stop(m->checkpoint);
     db_close(s->tree.db);
     brake_free(m->brake);
     for (struct excludes *older; s->excludes; s->excludes = older) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * churn FILES RATE SECONDS LOG: rewrites the FILES files that are named on standard input, one a
- * line, in turn, RATE changes a second in all. The first line of a file is its version. LOG, made
+ * line, in turn, RATE changes a second in all. The first line of a file is its version; it
+ * keeps its size, for ext4 starts a disk write at each close after a truncation. LOG, made
  * beforehand, is mapped: an int64 with the number of changes made, then for each the
  * CLOCK_MONOTONIC nanoseconds when its file was closed.
  */
@@ -42,7 +43,7 @@ static void sleep_until(int64_t ns)
 static void change(const char *path, long version)
 {
     char text[512];
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int fd = open(path, O_WRONLY);
 
     memset(text, 'x', sizeof(text));
     text[snprintf(text, sizeof(text), "%ld\n", version)] = 'x';

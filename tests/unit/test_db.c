@@ -230,6 +230,39 @@ static void test_kill(void **state)
     db_close(db);
 }
 
+/* A second connection that comes and goes takes no lock from the first: another process that is
+ * the last one to close, as it thinks, would delete the log. */
+static void test_log_stays(void **state)
+{
+    struct db *db = opened(1), *second = NULL;
+    struct stat before, after;
+    struct err e = {0};
+    char wal[80];
+    int64_t n = 0;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    assert_int_equal(db_run(db, "INSERT INTO t(k,i) VALUES('a',1)", ""), 1);
+    assert_int_equal(stat(wal, &before), 0);
+    assert_int_equal(db_open(path, 0, &second, &e), 0);
+    db_close(second);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execlp("sqlite3", "sqlite3", path, "INSERT INTO t(k,i) VALUES('b',2)", (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(stat(wal, &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_int_equal(db_get_int(db, -1, &n, "SELECT sum(i) FROM t", ""), 0);
+    assert_int_equal(n, 3);
+    db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +272,7 @@ int main(void)
         cmocka_unit_test_setup(test_migrate, fresh),
         cmocka_unit_test_setup(test_open_refused, fresh),
         cmocka_unit_test_setup(test_mode_and_reader, fresh),
+        cmocka_unit_test_setup(test_log_stays, fresh),
         cmocka_unit_test_setup(test_kill, fresh),
     };
 

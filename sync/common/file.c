@@ -182,6 +182,25 @@ int file_copy(int from, int to)
     return r;
 }
 
+int file_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+    struct stat st;
+
+    if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return -errno;
+    if (linkat(from_dir, from, to_dir, to, 0) == 0)
+        return unlinkat(from_dir, from, 0) < 0 ? -errno : 0;
+    if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP)
+        return -errno;
+    if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    if (errno != ENOENT || renameat(from_dir, from, to_dir, to) < 0)
+        return -errno;
+    return 0;
+}
+
 int file_mkdirs(const char *path, mode_t mode)
 {
     char *p = xstrdup(path);

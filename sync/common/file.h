@@ -35,6 +35,13 @@ int file_replace(int dirfd, const char *path, const void *data, size_t len, mode
  * copy_file_range(2), else read and write. */
 int file_copy(int from, int to);
 
+/*
+ * Renames unless `to` is there: -EEXIST. Where the filesystem has no RENAME_NOREPLACE (NFS, many by
+ * FUSE) a file gets its second name first; a folder, and a file that cannot have two, goes by a
+ * look before, and what comes to `to` at that moment may be replaced.
+ */
+int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);
+
 /* mkdir -p of an ordinary (not tree) path; existing folders are left as they are. */
 int file_mkdirs(const char *path, mode_t mode);
 

@@ -112,8 +112,8 @@ static int copy_durably(int from, int dir, const char *name, mode_t mode, int64_
     if (r == 0 && (fchmod(fd, mode) < 0 || futimens(fd, times) < 0 || fsync(fd) < 0))
         r = -errno;
     close(fd);
-    if (r == 0 && renameat2(dir, tmp, dir, name, RENAME_NOREPLACE) < 0)
-        r = -errno;
+    if (r == 0)
+        r = file_rename_new(dir, tmp, dir, name);
     if (r < 0)
         unlinkat(dir, tmp, 0);
     return r < 0 ? r : file_sync_dir(dir);

@@ -12,18 +12,21 @@
 #include "sync/common/path.h"
 #include "sync/master/place.h"
 #include "sync/master/settle.h"
+#include "sync/master/writers.h"
 
 /* Opens what `was` describes and takes a lease. -EBUSY: it is another file or is being written. */
 static int hold(int dir, const char *path, const struct row *was, bool *leased)
 {
     int fd = openat(dir, path_base(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    enum writers who;
     struct stat st;
     int r = 0;
 
     if (fd < 0)
         return -errno;
-    *leased = fcntl(fd, F_SETLEASE, F_RDLCK) == 0;
-    if (!*leased && errno == EAGAIN)
+    who = writers_hold(fd);
+    *leased = who == WRITERS_NONE;
+    if (who == WRITERS_SOME)
         r = -EBUSY;
     if (r == 0 && fstat(fd, &st) < 0)
         r = -errno;
@@ -41,7 +44,7 @@ static bool untouched(int fd, const struct row *was, bool leased)
 {
     struct stat st;
 
-    if (leased && fcntl(fd, F_GETLEASE) != F_RDLCK)
+    if (leased && writers_came(fd))
         return false;
     return fstat(fd, &st) == 0 && st.st_size == was->e.size && file_mtime_ns(&st) == was->e.mtime;
 }
@@ -129,11 +132,11 @@ int displace_remove(struct master *m, int dir, const char *path, const struct ro
     if (fd < 0)
         return fd == -ELOOP ? -EBUSY : fd;
     settle_name(path, &was->e.hash, &none, name);
-    r = renameat2(dir, base, staging, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    r = file_rename_new(dir, base, staging, name);
     crash_point("master.remove.unlinked");
     if (r == 0 && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
         /* When the name was taken meanwhile, the file is settled as a copy. */
-        if (renameat2(staging, name, dir, base, RENAME_NOREPLACE) == 0)
+        if (file_rename_new(staging, name, dir, base) == 0)
             r = -EBUSY;
     }
     close(fd);
@@ -148,9 +151,9 @@ static int rename_in_two(struct master *m, int a, const char *from, int dir, con
 {
     int r = displace_remove(m, dir, path, was);
 
-    if (r == 0 && renameat2(a, from, dir, path_base(path), RENAME_NOREPLACE) < 0)
-        r = errno == EEXIST ? -EBUSY : -errno;
-    return r;
+    if (r == 0)
+        r = file_rename_new(a, from, dir, path_base(path));
+    return r == -EEXIST ? -EBUSY : r;
 }
 
 /*
@@ -161,12 +164,13 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
                           const struct row *was, const struct hash *now)
 {
     static const struct row unknown;
-    int staging = root_staging_fd(m->root), old;
+    int staging = root_staging_fd(m->root), old, r;
     char name[PLACE_NAME_CAP];
 
     settle_name(path, &was->e.hash, now, name);
-    if (renameat2(a, from, staging, name, RENAME_NOREPLACE) < 0)
-        return errno == ENOENT ? 0 : -errno;
+    r = file_rename_new(a, from, staging, name);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
     old = is_inode(staging, name, was->ino);
     settle_later(m->settling, name, path, old ? was : &unknown, now);
     return old;

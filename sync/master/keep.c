@@ -94,11 +94,11 @@ void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t s
     char path[KEEP_PATH_CAP];
 
     keep_path(h, path);
-    r = renameat2(staging, tmp, root, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    r = file_rename_new(staging, tmp, root, path);
     if (r == -ENOENT) {
         r = make_folders(k->m, path);
-        if (r == 0 && renameat2(staging, tmp, root, path, RENAME_NOREPLACE) < 0)
-            r = -errno;
+        if (r == 0)
+            r = file_rename_new(staging, tmp, root, path);
     }
     crash_point("master.keep.adopted");
     if (r == 0)

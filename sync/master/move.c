@@ -146,8 +146,10 @@ static int rename_file(struct apply *j, const struct row *from, const char *to,
         r = b = place_open_parent(j->m, to);
     if (r >= 0 && !gone && over->e.type == ENTRY_FILE)
         r = displace_rename(j->m, a, base, b, to, over, &from->e.hash);
+    else if (r >= 0 && gone)
+        r = file_rename_new(a, base, b, path_base(to));
     else if (r >= 0)
-        r = renameat2(a, base, b, path_base(to), gone ? RENAME_NOREPLACE : 0) < 0 ? -errno : 0;
+        r = renameat(a, base, b, path_base(to)) < 0 ? -errno : 0;
     crash_point("master.rename.renamed");
     if (r == 0)
         r = file_sync_dir(b);

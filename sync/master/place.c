@@ -145,22 +145,38 @@ int place_parents(struct master *m, const char *path)
     return r;
 }
 
-/* Exchanges the two names; where that cannot be done: a second name for the old one, then over. */
+/*
+ * Exchanges the two names; where that cannot be done: a second name for the old one, then over it.
+ * That second name says after a kill what `name` would say, so only its last digit differs.
+ */
 int place_exchange(int staging, const char *name, int dir, const char *base)
 {
     char aside[PLACE_NAME_CAP];
-    int r;
+    size_t len = strlen(name);
+    int r = 0;
 
     if (renameat2(staging, name, dir, base, RENAME_EXCHANGE) == 0)
         return 0;
-    if (errno != EINVAL && errno != ENOSYS)
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
         return -errno;
-    place_name(aside);
-    if (linkat(dir, base, staging, aside, 0) < 0)
-        return -errno;
-    r = renameat(staging, name, dir, base) < 0 ? -errno : 0;
-    if (r < 0 || renameat(staging, aside, staging, name) < 0)
+    snprintf(aside, sizeof(aside), "%s", name);
+    aside[len - 1] = name[len - 1] == '0' ? '1' : '0';
+    if (linkat(dir, base, staging, aside, 0) < 0) {
+        if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP)
+            return -errno;
+        /* No second names either: for a moment nothing is there. */
+        r = renameat(dir, base, staging, aside) < 0 ? -errno : 0;
+        if (r == 0)
+            r = file_rename_new(staging, name, dir, base);
+        if (r < 0)
+            file_rename_new(staging, aside, dir, base);
+    } else if (renameat(staging, name, dir, base) < 0) {
+        r = -errno;
         unlinkat(staging, aside, 0);
+    }
+    crash_point("master.exchange.aside");
+    if (r == 0 && renameat(staging, aside, staging, name) < 0)
+        r = -errno;
     return r;
 }
 
@@ -196,7 +212,7 @@ int place_file(struct master *m, char *tmp, const char *path, const struct row *
     if (r == 0 && was->e.type != ENTRY_GONE)
         r = displace_swap(m, tmp, dir, path, was, now);
     else if (r == 0)
-        r = renameat2(staging, tmp, dir, path_base(path), RENAME_NOREPLACE) < 0 ? -errno : 0;
+        r = file_rename_new(staging, tmp, dir, path_base(path));
     crash_point("master.put.renamed");
     if (r == 0) {
         *tmp = '\0'; /* that name is the old file's by now */

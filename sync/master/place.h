@@ -27,7 +27,7 @@ int place_parents(struct master *m, const char *path);
  */
 int place_file(struct master *m, char *tmp, const char *path, const struct row *was, mode_t mode,
                int64_t mtime, const struct hash *now, struct stat *st);
-/* Exchanges staging file `name` and `base` in the open folder `dir`. 0 or -errno. */
+/* Exchanges staging file `name` ("over-…") and `base` in the open folder `dir`. 0 or -errno. */
 int place_exchange(int staging, const char *name, int dir, const char *base);
 void place_discard(struct master *m, const char *tmp);
 /*

@@ -205,8 +205,10 @@ static int place_link(struct apply *j, const char *path, bool over)
         utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
         (j->m->owner_uid >= 0 && fchownat(staging, tmp, (uid_t)j->m->owner_uid,
                                           (gid_t)j->m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
-        renameat2(staging, tmp, dir, path_base(path), over ? 0 : RENAME_NOREPLACE) < 0)
+        (over && renameat(staging, tmp, dir, path_base(path)) < 0))
         r = -errno;
+    else if (!over)
+        r = file_rename_new(staging, tmp, dir, path_base(path));
     if (r < 0)
         unlinkat(staging, tmp, 0);
     else

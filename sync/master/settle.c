@@ -186,8 +186,8 @@ static int take_path(struct master *m, struct put_back *b, int dir)
             if (b->error == 0)
                 b->error = -EEXIST;
         }
-    } else if (renameat2(staging, b->o->name, dir, base, RENAME_NOREPLACE) < 0) {
-        b->error = -errno;
+    } else {
+        b->error = file_rename_new(staging, b->o->name, dir, base);
     }
     row_release(&row);
     return b->error < 0 ? 0 : publish_at(m, b, dir, path, &b->hash);
@@ -197,11 +197,8 @@ static int make_copy(struct master *m, struct put_back *b, int dir)
 {
     bool there;
 
-    b->error = 0;
     b->copy = conflict_path(m, b->o->path, "master", -1, NULL, &there);
-    if (renameat2(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy), RENAME_NOREPLACE) <
-        0)
-        b->error = -errno;
+    b->error = file_rename_new(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy));
     return b->error < 0 ? 0 : publish_at(m, b, dir, b->copy, b->swapped ? &b->o->now : &b->hash);
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/vfs.h>
 
@@ -28,16 +27,25 @@ static bool is_shared(int fd)
     return false;
 }
 
-enum writers writers_of(int fd)
+enum writers writers_hold(int fd)
 {
-    bool free;
-
     if (is_shared(fd))
         return WRITERS_UNKNOWN;
-    free = fcntl(fd, F_SETLEASE, F_RDLCK) == 0;
-    if (free)
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+        return WRITERS_NONE;
+    return errno == EAGAIN ? WRITERS_SOME : WRITERS_UNKNOWN;
+}
+
+bool writers_came(int fd)
+{
+    return fcntl(fd, F_GETLEASE) != F_RDLCK;
+}
+
+enum writers writers_of(int fd)
+{
+    enum writers who = writers_hold(fd);
+
+    if (who == WRITERS_NONE)
         fcntl(fd, F_SETLEASE, F_UNLCK);
-    else if (errno != EAGAIN)
-        return WRITERS_UNKNOWN;
-    return free ? WRITERS_NONE : WRITERS_SOME;
+    return who;
 }

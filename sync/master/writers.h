@@ -8,9 +8,15 @@
 #ifndef EEFS_MASTER_WRITERS_H
 #define EEFS_MASTER_WRITERS_H
 
+#include <stdbool.h>
+
 enum writers { WRITERS_NONE, WRITERS_SOME, WRITERS_UNKNOWN };
 
 /* fd is opened for reading. */
 enum writers writers_of(int fd);
+/* The same; WRITERS_NONE: who opens the file for writing from now on waits until fd is closed. */
+enum writers writers_hold(int fd);
+/* After WRITERS_NONE of writers_hold(): does a writer wait? */
+bool writers_came(int fd);
 
 #endif

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/content.h"
 #include "fs/notify.h"
 #include "fs/ops.h"
 #include "sync/common/buf.h"
@@ -38,7 +39,6 @@ struct prepare {
     struct node *node; /* holds a reference */
     struct file *from; /* what to copy; NULL: the object `version`, or nothing when it is none */
     struct node_attr version;
-    int fetches;
 };
 
 static struct draft *draft_new_locked(struct node *n)
@@ -119,33 +119,63 @@ static void prepare_end(struct prepare *p, int result)
     free(p);
 }
 
-static void prepare_job(void *arg, int error);
-
-static void prepare_fetched(void *arg, int result)
-{
-    struct prepare *p = arg;
-
-    pool_add(p->fs->pool, prepare_job, p, result);
-}
-
+/* The content is here, and open, be it a later version than the one that was asked for. */
 static void prepare_job(void *arg, int error)
 {
     struct prepare *p = arg;
-    int r = error ? error : prepare_run(p, INT64_MAX, false);
 
-    if (r == -ENOENT && p->fetches++ < 2) {
-        mirror_fetch(p->fs->mirror, &p->version.hash, p->version.size, prepare_fetched, p);
-        return;
+    nodes_lock(p->fs->nodes);
+    p->version = p->node->attr;
+    if (!p->from && p->node->content)
+        p->from = file_ref_locked(p->node->content);
+    nodes_unlock(p->fs->nodes);
+    prepare_end(p, error ? error : prepare_run(p, INT64_MAX, false));
+}
+
+/*
+ * A truncation makes the old bytes void, whichever they are: a superseded node takes over the
+ * path's newest version first, so that the put replaces what is seen here at this moment.
+ */
+static void catch_up(struct fs *fs, struct node *n)
+{
+    struct node_attr now;
+    char *path;
+
+    fs_tree_read(fs);
+    path = node_path(fs->nodes, n);
+    if (path && replica_lookup(fs->replica, path, &now) == 0 && now.type == NODE_FILE) {
+        nodes_lock(fs->nodes);
+        if (!n->attached && !n->draft)
+            n->attr = now;
+        nodes_unlock(fs->nodes);
     }
-    prepare_end(p, r == -ENOENT ? -EIO : r);
+    fs_tree_unlock(fs);
+    free(path);
+}
+
+/* Begins a draft; *shown: what the kernel must forget, for the node was superseded. */
+static struct draft *begin_locked(struct fs *fs, struct node *n, char **shown)
+{
+    struct draft *d = draft_new_locked(n);
+
+    if (node_show_locked(fs->nodes, n, true))
+        *shown = node_path_locked(n);
+    return d;
 }
 
 int draft_try(struct fs *fs, struct node *n, bool zero)
 {
     struct prepare *p;
     struct draft *d;
+    char *shown = NULL;
+    bool behind;
     int r;
 
+    nodes_lock(fs->nodes);
+    behind = zero && !n->draft && !n->attached && n->parent;
+    nodes_unlock(fs->nodes);
+    if (behind)
+        catch_up(fs, n);
     nodes_lock(fs->nodes);
     d = n->draft;
     if (d && d->busy) {
@@ -158,7 +188,7 @@ int draft_try(struct fs *fs, struct node *n, bool zero)
         return 1;
     }
     if (!d)
-        d = draft_new_locked(n);
+        d = begin_locked(fs, n, &shown);
     d->busy = true;
     p = xcalloc(1, sizeof(*p));
     p->fs = fs;
@@ -172,10 +202,15 @@ int draft_try(struct fs *fs, struct node *n, bool zero)
             p->from = file_ref_locked(n->content);
     }
     nodes_unlock(fs->nodes);
+    if (shown) {
+        notify_forget(fs->notify, shown);
+        notify_bytes(fs->notify, n->id);
+    }
+    free(shown);
 
     r = prepare_run(p, FS_VERIFY_MAX, true);
     if (r == -ENOENT || r == -EAGAIN) {
-        pool_add(fs->pool, prepare_job, p, 0);
+        content_need(fs, n, prepare_job, p);
         return -EAGAIN;
     }
     if (r < 0) {

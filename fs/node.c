@@ -11,6 +11,8 @@
 #include "sync/common/thread.h"
 
 #define BUCKETS_MIN 1024
+#define STALE_SLOTS 256   /* a power of 2; two names in one slot do no harm */
+#define AGAIN_MS    10000 /* between an ESTALE and the kernel's next lookup, on a busy machine */
 
 struct nodes {
     pthread_mutex_t lock;
@@ -20,6 +22,7 @@ struct nodes {
     size_t buckets, count;
     uint64_t last_id;
     struct node *root;
+    int64_t stale[STALE_SLOTS]; /* when OPEN of such a name was last answered ESTALE; 0: never */
 };
 
 static size_t id_bucket(const struct nodes *t, uint64_t id)
@@ -28,13 +31,18 @@ static size_t id_bucket(const struct nodes *t, uint64_t id)
 }
 
 /* FNV-1a over the parent's id and the name (http://www.isthe.com/chongo/tech/comp/fnv/). */
-static size_t name_bucket(const struct nodes *t, const struct node *parent, const char *name)
+static uint64_t name_hash(const struct node *parent, const char *name)
 {
     uint64_t h = 0xcbf29ce484222325u ^ parent->id * 0x9e3779b97f4a7c15u;
 
     for (; *name; name++)
         h = (h ^ (unsigned char)*name) * 0x100000001b3u;
-    return (size_t)(h ^ h >> 32) & (t->buckets - 1);
+    return h ^ h >> 32;
+}
+
+static size_t name_bucket(const struct nodes *t, const struct node *parent, const char *name)
+{
+    return (size_t)name_hash(parent, name) & (t->buckets - 1);
 }
 
 static void chain_add(struct nodes *t, struct node *n)
@@ -307,6 +315,7 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
                                const struct node_attr *attr)
 {
     struct node *n = node_child_locked(t, parent, name);
+    int64_t stale;
 
     if (n && !n->draft && !node_same_version(&n->attr, attr)) {
         node_supersede_locked(t, n);
@@ -314,6 +323,8 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
     }
     if (!n)
         n = add(t, parent, name);
+    stale = t->stale[name_hash(parent, name) & (STALE_SLOTS - 1)];
+    n->again = stale && clock_mono_ms() - stale < AGAIN_MS;
     if (!n->draft)
         n->attr = *attr;
     n->nlookup++;
@@ -322,9 +333,27 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
 
 void node_supersede_locked(struct nodes *t, struct node *n)
 {
-    n->superseded = clock_mono_ms();
     detach(t, n);
     reap(t, n);
+}
+
+void node_stale_locked(struct nodes *t, const struct node *n)
+{
+    if (n->parent)
+        t->stale[name_hash(n->parent, n->name) & (STALE_SLOTS - 1)] = clock_mono_ms();
+}
+
+bool node_show_locked(struct nodes *t, struct node *n, bool displace)
+{
+    struct node *there = n->parent ? node_child_locked(t, n->parent, n->name) : NULL;
+
+    if (n->attached || !n->parent ||
+        (there && (!displace || there->draft || there->attr.type != NODE_FILE)))
+        return false;
+    if (there)
+        node_supersede_locked(t, there);
+    attach(t, n);
+    return true;
 }
 
 void node_unlink_locked(struct nodes *t, struct node *n)

@@ -35,7 +35,7 @@ struct node {
     struct node *parent; /* holds a reference on it; NULL: root or unlinked */
     char *name;          /* NULL: root or unlinked */
     bool attached;
-    int64_t superseded;               /* when; clock_mono_ms() */
+    bool again;                       /* found by the lookup that follows an ESTALE */
     struct node_attr attr;            /* the version that the kernel was shown */
     uint64_t nlookup;                 /* references of the kernel */
     unsigned refs;                    /* references of children, handles and requests */
@@ -85,6 +85,17 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
 bool node_same_version(const struct node_attr *a, const struct node_attr *b);
 
 void node_supersede_locked(struct nodes *t, struct node *n);
+/*
+ * OPEN of the node is about to be answered ESTALE: the kernel looks its name up once more, and will
+ * not a third time. What it finds within some seconds is marked `again`.
+ */
+void node_stale_locked(struct nodes *t, const struct node *n);
+/*
+ * Attaches a superseded node again when nothing else stands for its name, or, with `displace`, at
+ * most a file without a draft, which is superseded. True when it was done: the kernel must forget
+ * what it knows of the name.
+ */
+bool node_show_locked(struct nodes *t, struct node *n, bool displace);
 void node_unlink_locked(struct nodes *t, struct node *n);
 /* Gives it another name; what is there is unlinked. */
 void node_move_locked(struct nodes *t, struct node *n, struct node *parent, const char *name);

@@ -26,11 +26,18 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 
+/* What the own thread has to do. */
+struct todo {
+    struct strlist look, forget; /* paths */
+    fuse_ino_t *bytes;
+    size_t n_bytes;
+};
+
 struct notify {
     struct fs *fs;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct strlist queue; /* guarded by lock, as all below */
+    struct todo queue; /* guarded by lock, as all below */
     bool stop;
     bool started;
     pthread_t thread;
@@ -133,22 +140,49 @@ void notify_changed(void *arg, const char *const *paths, size_t n)
     listing_changed(fs, listing);
 }
 
+static void forget_name(struct fs *fs, const char *path)
+{
+    char *dir = path_parent(path);
+    struct node *parent;
+    fuse_ino_t id;
+
+    nodes_lock(fs->nodes);
+    parent = node_find_locked(fs->nodes, dir);
+    id = parent ? parent->id : 0;
+    nodes_unlock(fs->nodes);
+    free(dir);
+    if (id)
+        notify_entry(fs, id, path_base(path));
+}
+
+static void todo_release(struct todo *t)
+{
+    strlist_release(&t->look);
+    strlist_release(&t->forget);
+    free(t->bytes);
+}
+
 static void *work(void *arg)
 {
     struct notify *n = arg;
 
     mutex_lock(&n->lock);
     while (!n->stop) {
-        struct strlist todo = n->queue;
+        struct todo todo = n->queue;
 
-        if (todo.n == 0) {
+        if (todo.look.n == 0 && todo.forget.n == 0 && todo.n_bytes == 0) {
             cond_wait(&n->changed, &n->lock);
             continue;
         }
-        n->queue = (struct strlist){NULL, 0};
+        n->queue = (struct todo){0};
         mutex_unlock(&n->lock);
-        notify_changed(n->fs, (const char *const *)todo.v, todo.n);
-        strlist_release(&todo);
+        for (size_t i = 0; i < todo.forget.n; i++)
+            forget_name(n->fs, todo.forget.v[i]);
+        if (todo.look.n > 0)
+            notify_changed(n->fs, (const char *const *)todo.look.v, todo.look.n);
+        for (size_t i = 0; i < todo.n_bytes; i++)
+            notify_inode(n->fs, todo.bytes[i], 0);
+        todo_release(&todo);
         mutex_lock(&n->lock);
     }
     mutex_unlock(&n->lock);
@@ -183,7 +217,7 @@ void notify_free(struct notify *n)
     mutex_unlock(&n->lock);
     if (n->started)
         thread_join(n->thread);
-    strlist_release(&n->queue);
+    todo_release(&n->queue);
     cond_destroy(&n->changed);
     mutex_destroy(&n->lock);
     free(n);
@@ -192,7 +226,24 @@ void notify_free(struct notify *n)
 void notify_path(struct notify *n, const char *path)
 {
     mutex_lock(&n->lock);
-    strlist_add(&n->queue, path);
+    strlist_add(&n->queue.look, path);
+    cond_broadcast(&n->changed);
+    mutex_unlock(&n->lock);
+}
+
+void notify_forget(struct notify *n, const char *path)
+{
+    mutex_lock(&n->lock);
+    strlist_add(&n->queue.forget, path);
+    cond_broadcast(&n->changed);
+    mutex_unlock(&n->lock);
+}
+
+void notify_bytes(struct notify *n, uint64_t ino)
+{
+    mutex_lock(&n->lock);
+    n->queue.bytes = xrealloc(n->queue.bytes, (n->queue.n_bytes + 1) * sizeof(fuse_ino_t));
+    n->queue.bytes[n->queue.n_bytes++] = ino;
     cond_broadcast(&n->changed);
     mutex_unlock(&n->lock);
 }

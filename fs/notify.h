@@ -27,6 +27,10 @@ void notify_changed(void *arg, const char *const *paths, size_t n);
 /* Has the own thread look at one path. Never blocks. */
 void notify_path(struct notify *n, const char *path);
 
+/* Has it drop what the kernel keeps of a path's name, or of a node's bytes. Never blocks. */
+void notify_forget(struct notify *n, const char *path);
+void notify_bytes(struct notify *n, uint64_t ino);
+
 /* The two words to the kernel; nothing once the session has ended (fs.h, `device`). off -1: only
  * attributes. */
 void notify_inode(struct fs *fs, uint64_t ino, off_t off);

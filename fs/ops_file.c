@@ -4,36 +4,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "fs/content.h"
 #include "fs/draft.h"
 #include "fs/notify.h"
 #include "fs/publish.h"
 #include "sync/common/buf.h"
-#include "sync/common/clock.h"
-
-#define CHASE_MS      5000 /* how long OPEN runs after versions that the master has replaced already */
-#define CHASE_STEP_MS 10
-#define GRACE_MS      100 /* see just_superseded() */
-#define BURST_MS      30
 
 /*
  * One OPEN or CREATE on its way. An O_TRUNC may have to wait for a draft that is busy, and an OPEN
  * for reading waits for a content that is not here: should the master have replaced it meanwhile,
- * OPEN can still say ESTALE, which the kernel answers by one more lookup, while READ could only
- * fail. For the kernel tries no third time, that ESTALE is given when the next version is here.
+ * OPEN can still show the next version, which READ can only where nothing was read before.
  */
 struct open {
     struct fs *fs;
     fuse_req_t req;
     struct handle *handle;
     struct fuse_file_info fi;
-    struct later *later;
-    struct node_attr target; /* the version being fetched */
-    int64_t deadline;        /* of the chase; clock_mono_ms() */
-    bool stale;              /* superseded already: only the chase */
-    bool created;            /* answer with `entry` */
-    bool fresh;              /* created, and the name was not there before */
+    struct later *later; /* the content had to be fetched */
+    bool created;        /* answer with `entry` */
+    bool fresh;          /* created, and the name was not there before */
     struct fuse_entry_param entry;
 };
 
@@ -83,7 +73,7 @@ static void open_reply(struct open *o, int r)
             node_forget(fs->nodes, o->entry.ino, 1);
     } else {
         o->fi.fh = (uint64_t)(uintptr_t)o->handle;
-        o->fi.keep_cache = 1;
+        o->fi.keep_cache = !o->later; /* may be another version than what was cached */
         o->fi.noflush = !o->handle->writable;
         if (o->created) {
             struct node *n = o->handle->node;
@@ -116,87 +106,9 @@ static void open_truncate(void *arg, int error)
     open_reply(o, r);
 }
 
-/* Has the node's content open for reading. 0, or -errno of store_open. */
-static int open_content(struct fs *fs, struct node *n, int64_t verify_max)
+static void open_fetched(void *arg, int error)
 {
-    struct node_attr a;
-    bool want;
-    int fd;
-
-    nodes_lock(fs->nodes);
-    a = n->attr;
-    want = !n->content && !n->draft && !hash_is_none(&a.hash) && a.size > 0;
-    nodes_unlock(fs->nodes);
-    if (!want)
-        return 0;
-    fd = store_open(fs->store, &a.hash, a.size, verify_max);
-    if (fd < 0)
-        return fd;
-    nodes_lock(fs->nodes);
-    if (!n->content && hash_eq(&a.hash, &n->attr.hash)) {
-        n->content = file_new(fd);
-        fd = -1;
-    }
-    nodes_unlock(fs->nodes);
-    if (fd >= 0)
-        close(fd);
-    return 0;
-}
-
-static void open_fetched(void *arg, int result);
-
-/* Runs after the versions of the path until one is here, or nothing new comes. */
-static void open_chase(void *arg, int error)
-{
-    struct open *o = arg;
-    struct fs *fs = o->fs;
-    struct node_attr now;
-    int64_t time = clock_mono_ms();
-    char *path = node_path(fs->nodes, o->handle->node);
-    int r = path ? replica_lookup(fs->replica, path, &now) : -ENOENT;
-
-    (void)error;
-    free(path);
-    if (!o->deadline)
-        o->deadline = time + CHASE_MS;
-    if (r < 0 || now.type != NODE_FILE || now.size == 0 || time >= o->deadline) {
-        open_reply(o, -ESTALE);
-    } else if (hash_eq(&now.hash, &o->target.hash)) {
-        pool_add_later(fs->pool, CHASE_STEP_MS, open_chase, o);
-    } else if (store_has(fs->store, &now.hash, now.size)) {
-        open_reply(o, -ESTALE);
-    } else {
-        o->target = now;
-        mirror_fetch(fs->mirror, &now.hash, now.size, open_fetched, o);
-    }
-}
-
-static void open_fetch_job(void *arg, int error)
-{
-    struct open *o = arg;
-    struct node *n = o->handle->node;
-    bool own;
-    int r = error;
-
-    nodes_lock(o->fs->nodes);
-    own = hash_eq(&o->target.hash, &n->attr.hash);
-    nodes_unlock(o->fs->nodes);
-    if (r == -ESTALE) {
-        open_chase(o, 0);
-        return;
-    }
-    if (r == 0 && own)
-        r = open_content(o->fs, n, INT64_MAX);
-    if (r == -ENOENT || r == -EAGAIN)
-        r = 0; /* evicted in between: READ fetches it again */
-    open_reply(o, r == 0 && !own ? -ESTALE : r);
-}
-
-static void open_fetched(void *arg, int result)
-{
-    struct open *o = arg;
-
-    pool_add(o->fs->pool, open_fetch_job, o, result);
+    open_reply(arg, error);
 }
 
 /* The handle and the rest of OPEN; takes over the caller's reference on n. */
@@ -213,51 +125,25 @@ static void open_node(struct open *o, struct node *n)
     n->opens++;
     n->writers += o->handle->writable;
     nodes_unlock(fs->nodes);
-    if (o->stale) {
-        nodes_lock(fs->nodes);
-        o->target = n->attr;
-        nodes_unlock(fs->nodes);
-        o->later = later_new(fs, o->req, LATER_EINTR);
-        /* A reader has just_superseded(); a writer lets a burst of versions pass first. */
-        if (o->handle->writable)
-            pool_add_later(fs->pool, BURST_MS, open_chase, o);
-        else
-            open_chase(o, 0);
-        return;
-    }
     if (o->handle->writable && (o->fi.flags & O_TRUNC)) {
         open_truncate(o, 0);
         return;
     }
-    r = open_content(fs, n, FS_VERIFY_MAX);
+    r = content_open(fs, n, FS_VERIFY_MAX);
     if (r == 0 || o->created || o->handle->writable) { /* CREATE holds the folder's lock */
         open_reply(o, 0);
         return;
     }
-    nodes_lock(fs->nodes);
-    o->target = n->attr;
-    nodes_unlock(fs->nodes);
     o->later = later_new(fs, o->req, LATER_EINTR);
-    mirror_fetch(fs->mirror, &o->target.hash, o->target.size, open_fetched, o);
+    content_need(fs, n, open_fetched, o);
 }
 
-/* A version that was the newest a moment ago, when the kernel looked it up, and that is here, may
- * still be read: where versions follow each other quickly the kernel's one retry is not enough. */
-static bool just_superseded(struct fs *fs, struct node *n, int flags)
-{
-    struct node_attr a;
-    bool recent, open;
-
-    nodes_lock(fs->nodes);
-    a = n->attr;
-    recent = a.type == NODE_FILE && clock_mono_ms() - n->superseded < GRACE_MS;
-    open = n->content != NULL;
-    nodes_unlock(fs->nodes);
-    return recent && (flags & O_ACCMODE) == O_RDONLY &&
-           (open || a.size == 0 || store_has(fs->store, &a.hash, a.size));
-}
-
-/* 0, -ESTALE when the node is no longer what its path shows, -EROFS. */
+/*
+ * 0, -ESTALE when the node is no longer what its path shows, -EROFS. At an ESTALE the kernel looks
+ * the name up and opens what it finds, once: a second one would reach the program. So what that
+ * lookup gave is opened even when another version has come meanwhile, which is no more than having
+ * been opened a moment earlier; a writer's first change makes it what the path shows again.
+ */
 static int check_open(struct fs *fs, struct node *n, const char *path, int flags)
 {
     struct node_attr now;
@@ -268,9 +154,12 @@ static int check_open(struct fs *fs, struct node *n, const char *path, int flags
     stale = !n->attached || (!n->draft && (r < 0 || !node_same_version(&n->attr, &now)));
     if (stale && n->attached)
         node_supersede_locked(fs->nodes, n);
+    stale = stale && !n->again;
+    if (stale)
+        node_stale_locked(fs->nodes, n);
     nodes_unlock(fs->nodes);
     if (stale)
-        return just_superseded(fs, n, flags) ? 0 : -ESTALE;
+        return -ESTALE;
     if ((flags & O_ACCMODE) != O_RDONLY && !replica_writable(fs->replica, path))
         return -EROFS;
     return 0;
@@ -292,7 +181,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fs_tree_unlock(fs);
         free(path);
     }
-    if (r < 0 && (!n || r != -ESTALE)) {
+    if (r < 0) {
         fuse_reply_err(req, -r);
         node_unref(fs->nodes, n);
         return;
@@ -301,7 +190,6 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     o->fs = fs;
     o->req = req;
     o->fi = *fi;
-    o->stale = r == -ESTALE;
     open_node(o, n);
 }
 
@@ -313,12 +201,14 @@ static int create_name(struct fs *fs, const char *path, mode_t mode, int flags, 
     int r;
 
     do {
-        r = replica_create(fs->replica, path, mode & 07777, a);
-    } while (fs_room(fs, r, &tried));
-    *fresh = r == 0;
-    if (r != -EEXIST || (flags & O_EXCL))
-        return r;
-    r = replica_lookup(fs->replica, path, a);
+        do {
+            r = replica_create(fs->replica, path, mode & 07777, a);
+        } while (fs_room(fs, r, &tried));
+        *fresh = r == 0;
+        if (r != -EEXIST || (flags & O_EXCL))
+            return r;
+        r = replica_lookup(fs->replica, path, a);
+    } while (r == -ENOENT); /* and gone again */
     if (r == 0 && a->type != NODE_FILE)
         return a->type == NODE_DIR ? -EISDIR : -ESTALE;
     if (r == 0 && (flags & O_ACCMODE) != O_RDONLY && !replica_writable(fs->replica, path))

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "fs/content.h"
 #include "fs/draft.h"
 #include "fs/later.h"
 #include "fs/publish.h"
@@ -19,10 +19,8 @@ struct fetch {
     fuse_req_t req;
     struct later *later;
     struct node *node; /* holds a reference */
-    struct node_attr version;
     size_t size;
     off_t off;
-    int attempts;
 };
 
 static void reply_read(fuse_req_t req, struct file *f, size_t size, off_t off)
@@ -37,37 +35,22 @@ static void reply_read(fuse_req_t req, struct file *f, size_t size, off_t off)
     free(data);
 }
 
-/* Opens the node's object when nobody has yet. 0 with a reference, or -errno of store_open. */
-static int open_object(struct fs *fs, struct node *n, const struct node_attr *version,
-                       int64_t verify_max, struct file **ret)
+static void fetched(void *arg, int error)
 {
-    int fd = store_open(fs->store, &version->hash, version->size, verify_max);
-
-    if (fd < 0)
-        return fd;
-    nodes_lock(fs->nodes);
-    *ret = draft_file_locked(n);
-    if (!*ret) {
-        *ret = file_new(fd);
-        fd = -1;
-        if (n->opens > 0)
-            n->content = file_ref_locked(*ret);
-    }
-    nodes_unlock(fs->nodes);
-    if (fd >= 0)
-        close(fd);
-    return 0;
-}
-
-static void fetch_end(struct fetch *w, struct file *f, int r)
-{
+    struct fetch *w = arg;
     struct fs *fs = w->fs;
+    struct file *f;
 
+    nodes_lock(fs->nodes);
+    f = draft_file_locked(w->node);
+    nodes_unlock(fs->nodes);
     if (later_claim(w->later)) {
-        if (r == 0)
+        if (error < 0)
+            fuse_reply_err(w->req, -error);
+        else if (f)
             reply_read(w->req, f, w->size, w->off);
         else
-            fuse_reply_err(w->req, -r);
+            fuse_reply_buf(w->req, NULL, 0); /* the version that came is empty */
     }
     nodes_lock(fs->nodes);
     file_unref_locked(f);
@@ -76,54 +59,26 @@ static void fetch_end(struct fetch *w, struct file *f, int r)
     free(w);
 }
 
-static void fetched(void *arg, int result);
-
-static void fetch_job(void *arg, int error)
-{
-    struct fetch *w = arg;
-    struct file *f = NULL;
-    int r = error;
-
-    if (r == 0)
-        r = open_object(w->fs, w->node, &w->version, INT64_MAX, &f);
-    if (error == 0 && r == -ENOENT && w->attempts++ < 2) { /* not here, or evicted in between */
-        mirror_fetch(w->fs->mirror, &w->version.hash, w->version.size, fetched, w);
-        return;
-    }
-    fetch_end(w, f, r == -ENOENT ? -EIO : r);
-}
-
-static void fetched(void *arg, int result)
-{
-    struct fetch *w = arg;
-
-    pool_add(w->fs->pool, fetch_job, w, result);
-}
-
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                     struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
     struct node *n = handle_of(fi)->node;
-    struct node_attr version;
     struct file *f;
     struct fetch *w;
-    int r = 0;
+    int r = content_open(fs, n, FS_VERIFY_MAX);
 
     (void)ino;
     nodes_lock(fs->nodes);
     f = draft_file_locked(n);
-    version = n->attr;
     nodes_unlock(fs->nodes);
-    if (!f && (hash_is_none(&version.hash) || version.size == 0)) {
-        fuse_reply_buf(req, NULL, 0);
-        return;
-    }
-    if (!f)
-        r = open_object(fs, n, &version, FS_VERIFY_MAX, &f);
     if (f) {
         reply_read(req, f, size, off);
         file_unref(fs->nodes, f);
+        return;
+    }
+    if (r == 0) {
+        fuse_reply_buf(req, NULL, 0);
         return;
     }
     if (r != -ENOENT && r != -EAGAIN) {
@@ -134,15 +89,14 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     w->fs = fs;
     w->req = req;
     w->node = n;
-    w->version = version;
     w->size = size;
     w->off = off;
     nodes_lock(fs->nodes);
     node_ref_locked(n);
     nodes_unlock(fs->nodes);
     w->later = later_new(fs, req, LATER_EINTR);
-    /* -EAGAIN: it is here but has to be hashed; that too is the mirror's work */
-    mirror_fetch(fs->mirror, &version.hash, version.size, fetched, w);
+    /* -EAGAIN: it is here but has to be hashed; that too is not for this thread */
+    content_need(fs, n, fetched, w);
 }
 
 /* --- WRITE: into the draft, or queued with its bytes while the draft is busy --- */

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Versions of one file follow each other on the master while programs on a mirror open, read and
+write it: each gets a whole version, and never ESTALE."""
+
+import os
+import threading
+import time
+
+import pytest
+from eefs import SLOW, read, tree, wait_for, write
+
+NAME = ("uploads", "busy.txt")
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    write(master.path(*NAME), version(0))
+    return master.start()
+
+
+def version(n):
+    return (b"%08d\n" % n) * (1 + n % 700)
+
+
+def whole(data):
+    return data == data[:9] * (len(data) // 9)
+
+
+class Loop(threading.Thread):
+    """Does something again and again until the event; keeps the first failure."""
+
+    def __init__(self, done, step):
+        super().__init__(daemon=True)
+        self.done, self.step, self.rounds, self.failure = done, step, 0, None
+        self.start()
+
+    def run(self):
+        try:
+            while not self.done.is_set():
+                self.step()
+                self.rounds += 1
+        except Exception as error:  # pylint: disable=broad-except
+            self.failure = error
+
+
+def run(master, steps, seconds):
+    done, made = threading.Event(), [0]
+
+    def publish():
+        made[0] += 1
+        write(master.path(".busy"), version(made[0]))
+        os.rename(master.path(".busy"), master.path(*NAME))
+        time.sleep(0.002)
+
+    loops = [Loop(done, publish)] + [Loop(done, step) for step in steps]
+    time.sleep(seconds * SLOW)
+    done.set()
+    for loop in loops:
+        loop.join(60)
+        assert not loop.is_alive()
+        assert loop.failure is None, (loop.failure, loop.step, [l.rounds for l in loops])
+    assert all(loop.rounds > 3 for loop in loops), [l.rounds for l in loops]
+    return made[0]
+
+
+@pytest.mark.parametrize("prefetch", ["all", "none"])
+def test_readers(site, master, prefetch):
+    mount = site.mount(master, prefetch=prefetch)
+    path = mount.path(*NAME)
+
+    def reader():
+        with open(path, "rb") as f:
+            size = os.fstat(f.fileno()).st_size
+            data = f.read()
+        assert data and whole(data), (data[:20], len(data))
+        assert len(data) % 9 == 0 and size % 9 == 0
+
+    def updater():  # open for writing, and leave it
+        fd = os.open(path, os.O_RDWR)
+        data = os.read(fd, 1 << 20)
+        os.close(fd)
+        assert data and whole(data), (data[:20], len(data))
+
+    last = run(master, [reader, reader, updater], 2)
+    assert not os.path.exists(master.path(".busy"))
+    wait_for(lambda: read(path) == version(last), 20, "the last version")
+
+
+@pytest.mark.parametrize("prefetch", ["all", "none"])
+def test_writers(site, master, prefetch):
+    mount = site.mount(master, prefetch=prefetch)
+    path = mount.path(*NAME)
+    count = [0]
+
+    def rewriter():  # as ExpressionEngine
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        count[0] += 1
+        data = b"w%07d\n" % count[0] * 3
+        os.ftruncate(fd, 0)
+        os.write(fd, data)
+        os.close(fd)
+
+    def truncater():
+        with open(path, "wb") as f:
+            count[0] += 1
+            f.write(b"t%07d\n" % count[0] * 3)
+
+    def appender():
+        with open(path, "ab") as f:
+            f.write(b"appended\n")
+
+    run(master, [rewriter, truncater, appender], 2)
+    mount.synced()
+    wait_for(lambda: tree(mount.point) == tree(master.root), 20, "equal")

@@ -434,6 +434,7 @@ json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_
         snprintf(silent, sizeof(silent), "not heard of for %lld s",
                  (long long)((now - p->at) / 1000));
         reason = silent;
+        json_object_set_new(o, "silent", json_boolean(p->report != NULL));
     } else if (p) {
         reason = "";
         if (json_is_string(json_object_get(p->report, "state")))

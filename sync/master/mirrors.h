@@ -61,8 +61,8 @@ void mirrors_seen_clone(struct mirrors *s, const char *name);
 /* Mirrors report every 10 s: one that was not heard of for this long is "unknown". */
 #define MIRRORS_SILENT_MS 30000
 /* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind"…}; new. A
- * mirror that is "unknown" has no figures, and "seen_ms_ago" only if this master has ever heard of
- * it. `now`: clock_mono_ms(). */
+ * mirror that was not heard of has no figures, and is "silent" if it has ever reported. `now`:
+ * clock_mono_ms(). */
 json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_t now);
 
 #endif

@@ -56,7 +56,7 @@ static void problem(struct problems *p, const char *state, const char *reason, c
     json_array_append_new(p->array, json_pack("{s:s,s:s}", "reason", reason, "action", action));
 }
 
-/* Mirrors that this master has heard of, but no more. */
+/* Mirrors that have reported to this master, but do so no more. */
 static void find_silent(json_t *mirrors, struct problems *p)
 {
     char why[512];
@@ -65,8 +65,7 @@ static void find_silent(json_t *mirrors, struct problems *p)
 
     json_array_foreach(mirrors, i, o)
     {
-        if (strcmp(json_string_value(json_object_get(o, "state")), "unknown") != 0 ||
-            !json_object_get(o, "seen_ms_ago"))
+        if (!json_is_true(json_object_get(o, "silent")))
             continue;
         snprintf(why, sizeof(why), "mirror '%s' was %s",
                  json_string_value(json_object_get(o, "name")),

@@ -41,8 +41,13 @@ static void test_heard_of(void **state)
     o = mirrors_report(s, "slave1", 10, now + MIRRORS_SILENT_MS + 60000);
     assert_string_equal(said(o, "state"), "unknown");
     assert_string_equal(said(o, "reason"), "not heard of for 90 s");
-    assert_non_null(json_object_get(o, "seen_ms_ago"));
+    assert_true(json_is_true(json_object_get(o, "silent")));
     assert_null(json_object_get(o, "pending"));
+    json_decref(o);
+
+    mirrors_seen(s, "slave2", NULL, 7); /* has not reported yet: may be none that does */
+    o = mirrors_report(s, "slave2", 10, now + MIRRORS_SILENT_MS + 60000);
+    assert_false(json_is_true(json_object_get(o, "silent")));
     json_decref(o);
 
     mirrors_seen(s, "slave1", NULL, 10);

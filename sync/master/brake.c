@@ -292,6 +292,7 @@ static void add_recent(struct brake *b, int64_t n)
 static int decide(struct brake *b)
 {
     struct master *m = b->m;
+    struct tree_total total = {0};
     int64_t began = clock_mono_ms(), files = 0, gone = 0, before = count_recent(b);
     char why[512];
     int r;
@@ -307,8 +308,10 @@ static int decide(struct brake *b)
     r = b->held || b->emptied ? drop_what_is_back(b) : 0;
     if (r == 0)
         r = count_files(b, m->max_delete < INT64_MAX / 2 ? m->max_delete + 1 : INT64_MAX, &gone);
-    if (r == 0 && gone + before > m->max_delete && !b->confirmed)
-        r = db_get_int(m->tree->db, 0, &files, "SELECT count(*) FROM entry WHERE type=1", "");
+    if (r == 0 && gone + before > m->max_delete && !b->confirmed) {
+        r = tree_total(m->tree->db, &total);
+        files = total.files + m->tree->more.files;
+    }
     if (r == 0 && files > 0) { /* many: now exactly */
         r = count_files(b, INT64_MAX, &gone);
         if (r == 0 && (gone + before) * 100 > (files + before) * PERCENT) {

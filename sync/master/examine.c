@@ -197,14 +197,16 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_dir(int fd, struct strlist *ret)
+static int list_dir(int dirfd, struct strlist *ret)
 {
-    DIR *d = fdopendir(fd);
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
 
     if (!d) {
         int r = -errno;
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return r;
     }
     while ((errno = 0, de = readdir(d)))
@@ -258,6 +260,27 @@ static void found_alike(void *arg, const char *a, const char *b)
     free(text);
     free(first);
     free(path);
+}
+
+static void look_alike(struct master *m, const char *dir, const struct strlist *names)
+{
+    struct names_alike alike = {m, dir};
+
+    notices_clear_alike(m->notices, dir);
+    alike_find(names->v, names->n, found_alike, &alike);
+}
+
+/* Names came or went. */
+static void examine_names(struct master *m, const char *dir)
+{
+    int fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    struct strlist names = {0};
+
+    if (fd >= 0 && list_dir(fd, &names) == 0)
+        look_alike(m, dir, &names);
+    strlist_release(&names);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* A folder's names on disk beside its rows, both in byte order. */
@@ -330,21 +353,18 @@ static int merge(struct listing *l, struct db *db, const struct strlist *disk)
 static void examine_children(struct master *m, struct db *db, const char *dir, int flags)
 {
     struct listing *l = xcalloc(1, sizeof(*l));
-    struct names_alike alike = {m, dir};
     struct strlist disk = {0};
-    int listfd, r;
+    int r;
 
     l->m = m;
     l->dir = dir;
     l->flags = flags;
     l->prefix = (size_t)snprintf(l->path, sizeof(l->path), *dir ? "%s/" : "%s", dir);
     l->fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    listfd = l->fd < 0 ? -1 : openat(l->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    r = l->fd < 0 ? l->fd : listfd < 0 ? -errno : list_dir(listfd, &disk);
+    r = l->fd < 0 ? l->fd : list_dir(l->fd, &disk);
     if (r == 0) {
         notices_clear(m->notices, NOTICE_UNREADABLE, dir);
-        notices_clear_alike(m->notices, dir);
-        alike_find(disk.v, disk.n, found_alike, &alike);
+        look_alike(m, dir, &disk);
         r = merge(l, db, &disk);
     } else if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP) {
         unreadable(m, dir, -r);
@@ -368,6 +388,8 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
     if (!live || (flags & INDEX_DEEP)) {
         watch_add(m->watch, path);
         examine_children(m, db, path, flags);
+    } else if (flags & INDEX_ALIKE) {
+        examine_names(m, path);
     }
 }
 

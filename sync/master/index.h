@@ -19,6 +19,7 @@ enum {
     INDEX_FOUND = 8,  /* found by a listing: after events */
     INDEX_LARGE = 16, /* a large file to read: after all else */
     INDEX_MOVED = 32, /* the kernel said that it was renamed to this path */
+    INDEX_ALIKE = 64, /* a folder: which of its names look alike? */
 };
 
 int index_start(struct master *m, struct index **ret, struct err *e);

@@ -42,7 +42,8 @@
 static const char usage_main[] =
     "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
     "           [--config FILE] [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]...\n"
-    "           [--rescan TIME] [--max-delete N] [--reserve SIZE] [--conflicts DIR]\n"
+    "           [--rescan TIME] [--max-delete N] [--reserve SIZE] [--open-limit TIME]\n"
+    "           [--conflicts DIR]\n"
     "       eefs-master confirm --state DIR [--rundir DIR]\n"
     "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "           [--url URL] [--token-only]\n"

@@ -34,6 +34,8 @@ static void make_table(struct serve_options *o, struct opt *ret)
          "files that may be deleted within a minute; more, and more than 20 %, are held (*)"},
         {OPT_SIZE, "reserve", "SIZE", &o->reserve, "64M", 0, 0,
          "what mirrors send is refused when less is free on the disk (*)"},
+        {OPT_DURATION, "open-limit", "TIME", &o->open_ms, "10min", 0, 0,
+         "a file that a writer holds open for longer makes the status DEGRADED; 0: never (*)"},
         {OPT_SIZE, "keep-space", "SIZE", &o->keep.space, "2G", 0, 0,
          "how much of earlier versions is kept, to be restored; 0: none"},
         {OPT_DURATION, "keep-age", "TIME", &o->keep.age_ms, "30d", 0, 0,

@@ -22,7 +22,6 @@
 #include "sync/master/space.h"
 #include "sync/master/watch.h"
 
-#define OPEN_LONG_MS  (10 * 60000)
 #define NOTICES_SHOWN 50 /* of a kind */
 
 struct status {
@@ -109,10 +108,11 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
                 "let the user that serves read them (listed under 'unreadable')");
     }
     n = notices_count(m->notices, NOTICE_OPEN, &oldest);
-    if (oldest > OPEN_LONG_MS) {
+    if (m->open_ms && oldest > m->open_ms) {
         snprintf(why, sizeof(why),
-                 "%lld files are held open by writers and not published, one for %lld minutes",
-                 (long long)n, (long long)(oldest / 60000));
+                 "%lld files are held open by writers and not published, one for %lld %s",
+                 (long long)n, (long long)(oldest / (oldest < 120000 ? 1000 : 60000)),
+                 oldest < 120000 ? "seconds" : "minutes");
         problem(p, "DEGRADED", why, "end the writer, or exclude the file (listed under 'open')");
     }
     find_silent(mirrors, p);
@@ -159,14 +159,12 @@ static void confirm(struct master *m, struct ctl_conn *conn, uid_t uid)
 
 static void add_counts(struct db *db, json_t *o)
 {
-    sqlite3_stmt *st =
-        db_query(db, "SELECT count(*), sum(type=1), sum(size) FROM entry WHERE type!=0", "");
-    static const char *const names[] = {"entries", "files", "bytes"};
+    struct tree_total total = {0};
 
-    if (db_step(db, st) == 1)
-        for (int i = 0; i < 3; i++)
-            json_object_set_new(o, names[i], json_integer(sqlite3_column_int64(st, i)));
-    db_done(st);
+    tree_total(db, &total);
+    json_object_set_new(o, "entries", json_integer(total.entries));
+    json_object_set_new(o, "files", json_integer(total.files));
+    json_object_set_new(o, "bytes", json_integer(total.bytes));
 }
 
 static void restore(struct master *m, struct ctl_conn *conn, json_t *request, uid_t uid)

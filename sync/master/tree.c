@@ -39,6 +39,9 @@ static const char *const schema[] = {
     "CREATE TABLE kept(hash BLOB PRIMARY KEY, size INTEGER NOT NULL, at INTEGER NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX kept_at ON kept(at)",
+    "CREATE TABLE total(entries INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL);"
+    "INSERT INTO total SELECT count(*),coalesce(sum(type=1),0),coalesce(sum(size),0) FROM entry"
+    " WHERE type!=0",
 };
 
 void row_release(struct row *r)
@@ -217,16 +220,63 @@ bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *cu
     return seq <= last;
 }
 
+int tree_total(struct db *db, struct tree_total *ret)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT entries,files,bytes FROM total", "");
+    int r = db_step(db, st);
+
+    if (r == 1) {
+        ret->entries = sqlite3_column_int64(st, 0);
+        ret->files = sqlite3_column_int64(st, 1);
+        ret->bytes = sqlite3_column_int64(st, 2);
+        db_done(st);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* A row more (sign 1) or less (-1). */
+static void count(struct tree *t, int sign, enum entry_type type, int64_t size)
+{
+    if (type == ENTRY_GONE)
+        return;
+    t->more.entries += sign;
+    t->more.files += type == ENTRY_FILE ? sign : 0;
+    t->more.bytes += sign * size;
+}
+
+/* The row that will be replaced. */
+static int uncount(struct tree *t, const char *dir, const char *name)
+{
+    sqlite3_stmt *st =
+        db_query(t->db, "SELECT type,size FROM entry WHERE dir=? AND name=?", "pp", dir, name);
+    int r = db_step(t->db, st);
+
+    if (r == 1) {
+        count(t, -1, (enum entry_type)sqlite3_column_int(st, 0), sqlite3_column_int64(st, 1));
+        db_done(st);
+    }
+    return r < 0 ? r : 0;
+}
+
 int tree_begin(struct tree *t)
 {
     t->committed = t->seq;
+    memset(&t->more, 0, sizeof(t->more));
     return db_begin(t->db);
 }
 
 int tree_commit(struct tree *t)
 {
-    int r = db_commit(t->db);
+    const struct tree_total *x = &t->more;
+    int r = 0;
 
+    if (x->entries || x->files || x->bytes)
+        r = db_run(t->db, "UPDATE total SET entries=entries+?, files=files+?, bytes=bytes+?", "iii",
+                   x->entries, x->files, x->bytes);
+    if (r < 0)
+        db_rollback(t->db);
+    else
+        r = db_commit(t->db);
     if (r < 0)
         t->seq = t->committed;
     else
@@ -306,7 +356,14 @@ int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err
 static int write_row(struct tree *t, const struct row *r)
 {
     char *dir = path_parent(r->e.path);
-    int res = db_run(
+    int res = uncount(t, dir, path_base(r->e.path));
+
+    if (res < 0) {
+        free(dir);
+        return res;
+    }
+    count(t, 1, r->e.type, r->e.size);
+    res = db_run(
         t->db, "INSERT OR REPLACE INTO entry(" TREE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         "ppiiiihpipiiii", dir, path_base(r->e.path), (int64_t)r->e.type, r->e.size, r->e.mtime,
         (int64_t)r->e.mode, &r->e.hash, r->e.target, r->e.seq, r->e.moved_from, r->ino, r->dev,
@@ -358,10 +415,13 @@ int tree_remove(struct tree *t, const char *path)
         if (r < 0)
             break;
         dir = path_parent(gone.v[i]);
-        r = db_run(t->db,
-                   "UPDATE entry SET type=0, seq=?, moved_from=NULL, target=NULL, ino=0, ctime=0 "
-                   "WHERE dir=? AND name=?",
-                   "ipp", ++t->seq, dir, path_base(gone.v[i]));
+        r = uncount(t, dir, path_base(gone.v[i]));
+        if (r == 0)
+            r = db_run(
+                t->db,
+                "UPDATE entry SET type=0, seq=?, moved_from=NULL, target=NULL, ino=0, ctime=0 "
+                "WHERE dir=? AND name=?",
+                "ipp", ++t->seq, dir, path_base(gone.v[i]));
         r = r < 0 ? r : 0;
         free(dir);
     }

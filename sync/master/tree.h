@@ -58,9 +58,18 @@ int tree_find_inode(struct db *db, int64_t ino, bool (*fits)(void *arg, const st
 bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current,
                 int64_t head);
 
+/* Live rows. */
+struct tree_total {
+    int64_t entries, files, bytes;
+};
+
+/* As of the last commit. 0 or -errno. */
+int tree_total(struct db *db, struct tree_total *ret);
+
 struct tree {
     struct db *db;
     int64_t seq, committed; /* last one given out, and last one committed */
+    struct tree_total more; /* in this transaction */
 };
 
 /* A transaction of the writer; one that is not committed gives its seqs back. */

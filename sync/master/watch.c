@@ -15,12 +15,14 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/index.h"
+#include "sync/master/notices.h"
 
 #define EVENTS                                                                                     \
     (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
      IN_ONLYDIR | IN_EXCL_UNLINK)
-#define NOT_CLOSED_MS 20  /* a created file: usually its close comes first */
-#define MOVED_MS      100 /* the new name is published first, so that no mirror sees neither */
+#define NOT_CLOSED_MS 20   /* a created file: usually its close comes first */
+#define ALIKE_MS      1000 /* one listing for many new names */
+#define MOVED_MS      100  /* the new name is published first, so that no mirror sees neither */
 
 struct watch {
     struct master *m;
@@ -237,7 +239,6 @@ static void event(struct watch *w, const struct inotify_event *ev)
         return;
     }
     path = path_join(dir, ev->name);
-    free(dir);
     if (strlen(path) <= EEFS_PATH_MAX && !master_hides(w->m, path)) {
         if ((ev->mask & IN_ISDIR) && (ev->mask & IN_MOVED_FROM))
             forget_below(w, path);
@@ -252,7 +253,12 @@ static void event(struct watch *w, const struct inotify_event *ev)
         else if ((ev->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE)
             delay = NOT_CLOSED_MS;
         index_push(w->m->index, path, flags, delay);
+        if ((ev->mask & (IN_CREATE | IN_MOVED_TO)) ||
+            ((ev->mask & (IN_DELETE | IN_MOVED_FROM)) &&
+             notices_count(w->m->notices, NOTICE_ALIKE, NULL) > 0))
+            index_push(w->m->index, dir, INDEX_ALIKE | INDEX_FOUND, ALIKE_MS);
     }
+    free(dir);
     free(path);
 }
 

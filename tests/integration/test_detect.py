@@ -207,6 +207,7 @@ def test_what_is_being_written_is_not_published(master):
     """A dump written over 20 s is published once and whole, when it is closed. Meanwhile: an idle
     writer is listed with since when; a shared mapping counts as a writer; a file renamed into place is
     published at once."""
+    master.options = ["--open-limit", "3s"]
     master.start()
     steps = once_and_whole(master, 20)
     feed = next(steps)
@@ -223,6 +224,8 @@ def test_what_is_being_written_is_not_published(master):
                       if len(master.control()["notices"]["open"]) >= 2 else None, 20)
     assert listed["sql/idle.log"]["text"] == "a writer has it open"
     assert listed["sql/idle.log"]["since"].startswith("20")
+    degraded = wait_for(lambda: (lambda s: s["state"] == "DEGRADED" and s)(master.control()), 20)
+    assert "held open by writers and not published" in degraded["reason"]
     assert "sql/dump.sql" in listed
 
     delays = []
@@ -247,6 +250,7 @@ def test_what_is_being_written_is_not_published(master):
     idle.close()
     wait_for(lambda: feed.versions("sql/idle.log"))
     next(steps)
+    wait_for(lambda: master.control()["state"] == "OK")
 
 
 @pytest.mark.long
@@ -280,7 +284,7 @@ def test_every_kind_of_name_and_file(master):
     assert len(listed["alike"]) == 2 and "a/readme.txt differs from 'Readme.txt'" in alike
     assert "a/caf%C3%A9" in alike
     wait_for(lambda: told(master) == names_of(master))
-    assert master.control()["state"] == "OK"
+    assert master.control()["state"] == "OK", master.control()["problems"]
 
     write(master.path("two/linked.txt"), "written through the other name", "r+b")
     new = content_name(b"written through the other name")
@@ -289,6 +293,12 @@ def test_every_kind_of_name_and_file(master):
     os.unlink(master.path("a/socket"))
     os.unlink(master.path("later"))
     os.rename(master.path("a/readme.txt"), master.path("a/other.txt"))
+    # Told when they come and when they go, without a scan.
+    wait_for(lambda: len(master.control()["notices"]["alike"]) == 1)
+    write(master.path("a/OTHER.txt"), "new")
+    wait_for(lambda: "a/other.txt" in [n["path"] for n in master.control()["notices"]["alike"]])
+    os.unlink(master.path("a/other.txt"))
+    wait_for(lambda: len(master.control()["notices"]["alike"]) == 1)
     master.process.signal(signal.SIGHUP)
     wait_for(lambda: not master.control()["notices"]["skipped"]
              and len(master.control()["notices"]["alike"]) == 1)

@@ -91,6 +91,49 @@ static void test_remove_takes_what_is_below(void **state)
     assert_int_equal(tree_remove(&f->t, "never"), 0);
 }
 
+static void expect_total(struct tree *t, int64_t entries, int64_t files, int64_t bytes)
+{
+    struct tree_total total;
+
+    assert_int_equal(tree_total(t->db, &total), 0);
+    assert_int_equal(total.entries, entries);
+    assert_int_equal(total.files, files);
+    assert_int_equal(total.bytes, bytes);
+}
+
+static void test_total(void **state)
+{
+    struct fixture *f = *state;
+    struct row r = {.e = {.path = xstrdup("d/a"), .type = ENTRY_FILE, .size = 10}};
+
+    assert_int_equal(tree_begin(&f->t), 0);
+    put(&f->t, "d", ENTRY_DIR);
+    put(&f->t, "d/b", ENTRY_FILE);
+    assert_int_equal(tree_put(&f->t, &r), 0);
+    assert_int_equal(tree_commit(&f->t), 0);
+    expect_total(&f->t, 3, 2, 10);
+    assert_int_equal(tree_begin(&f->t), 0);
+    r.e.size = 7;
+    assert_int_equal(tree_put(&f->t, &r), 0);
+    assert_int_equal(tree_touch(&f->t, &r), 0);
+    assert_int_equal(tree_commit(&f->t), 0);
+    expect_total(&f->t, 3, 2, 7);
+    assert_int_equal(tree_begin(&f->t), 0);
+    assert_int_equal(tree_remove(&f->t, "d"), 3);
+    tree_rollback(&f->t);
+    expect_total(&f->t, 3, 2, 7);
+    assert_int_equal(tree_begin(&f->t), 0);
+    assert_int_equal(tree_remove(&f->t, "d/a"), 1);
+    put(&f->t, "d/a", ENTRY_LINK);
+    assert_int_equal(tree_commit(&f->t), 0);
+    expect_total(&f->t, 3, 1, 0);
+    assert_int_equal(tree_begin(&f->t), 0);
+    assert_int_equal(tree_remove(&f->t, "d"), 3);
+    assert_int_equal(tree_commit(&f->t), 0);
+    expect_total(&f->t, 0, 0, 0);
+    row_release(&r);
+}
+
 static void test_names_are_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_remove_takes_what_is_below, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_total, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_are_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timelines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mirrors, setup, teardown),

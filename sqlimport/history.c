@@ -247,7 +247,10 @@ int history_begin(struct history *h)
     return db_begin(h->db);
 }
 
-int history_commit(struct history *h)
+int history_end(struct history *h, int r)
 {
-    return db_commit(h->db);
+    if (r >= 0)
+        return db_commit(h->db);
+    db_rollback(h->db);
+    return r;
 }

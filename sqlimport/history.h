@@ -45,6 +45,7 @@ int history_forget(struct history *h, const char *kind, const char *name);
 typedef int history_fn(void *arg, const char *name, const struct past *past);
 int history_each(struct history *h, const char *kind, history_fn *fn, void *arg, struct err *e);
 int history_begin(struct history *h);
-int history_commit(struct history *h);
+/* Commits when `r`, the result so far, is no error, else rolls back: 0 or -errno. */
+int history_end(struct history *h, int r);
 
 #endif

@@ -12,6 +12,7 @@
 #include "sqlimport/patience.h"
 #include "sqlimport/plan.h"
 #include "sqlimport/privileges.h"
+#include "sqlimport/room.h"
 #include "sqlimport/rowset.h"
 #include "sqlimport/stage.h"
 #include "sqlimport/swap.h"
@@ -32,6 +33,7 @@ struct run {
     struct plan *plan;
     char *stage, *old; /* names of schemas */
     struct commit commit;
+    struct room room;
     struct patience patience;
     int64_t others;
 };
@@ -107,8 +109,7 @@ static int note_untold(struct run *r, struct err *e)
     for (size_t i = 0; i < r->plan->n && rc >= 0; i++)
         if (r->plan->steps[i].action != ACTION_KEEP && r->plan->steps[i].action != ACTION_UNCHANGED)
             rc = history_add_untold(r->a->history, r->plan->steps[i].name);
-    if (rc >= 0)
-        rc = history_commit(r->a->history);
+    rc = history_end(r->a->history, rc);
     return rc < 0 ? err_sys(e, -rc, "cannot write the import history") : 0;
 }
 
@@ -139,6 +140,8 @@ static int change_rows(struct run *r, struct err *e)
     int rc = stage_empty(r->s, r->stage, false, e);
 
     commit_init(&r->commit, r->stage, &r->dump->hash);
+    if (rc == 0)
+        rc = room_check(&r->room, r->plan->bytes, e);
     if (rc == 0)
         rc = commit_prepare_row(&r->commit, r->s, e);
     if (rc == 0)
@@ -215,7 +218,7 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
     return rc;
 }
 
-static int make_room(struct run *r, struct err *e)
+static int drop_leftovers(struct run *r, struct err *e)
 {
     int rc = stage_empty(r->s, r->stage, false, e);
 
@@ -233,6 +236,7 @@ static int fill_stage(struct run *r, struct failure *f, struct err *e)
         .rowset_dir = r->a->rowset_dir,
         .fd = r->fd,
         .connections = r->a->connections,
+        .room = &r->room,
         .state = r->a->state,
         .stop = r->a->stop,
     };
@@ -247,8 +251,10 @@ static int fill_stage(struct run *r, struct failure *f, struct err *e)
 static int change_tables(struct run *r, struct failure *f, struct err *e)
 {
     struct live staged = {0};
-    int rc = make_room(r, e);
+    int rc = drop_leftovers(r, e);
 
+    if (rc == 0)
+        rc = room_check(&r->room, r->plan->bytes, e);
     if (rc == 0 && r->plan->swaps > 0)
         rc = fill_stage(r, f, e);
     crash_point("import.staged");
@@ -303,9 +309,8 @@ static int record(struct run *r, const struct last_import *last, struct err *e)
     }
     if (rc >= 0)
         rc = history_add(h, last, e);
-    if (rc >= 0)
-        rc = history_commit(h);
-    return rc < 0 ? rc : 0;
+    rc = history_end(h, rc);
+    return rc < 0 ? err_sys(e, -rc, "cannot write the import history") : 0;
 }
 
 static bool in_dump(void *arg, const struct hash *hash)
@@ -315,6 +320,13 @@ static bool in_dump(void *arg, const struct hash *hash)
     for (size_t i = 0; i < d->n; i++)
         if (object_is_table(d->objects[i]) && hash_eq(&d->objects[i]->hash, hash))
             return true;
+    return false;
+}
+
+static bool in_none(void *arg, const struct hash *hash)
+{
+    (void)arg;
+    (void)hash;
     return false;
 }
 
@@ -337,6 +349,8 @@ static int judge(struct run *r, struct failure *f, struct err *e)
         rc = privileges_check(r->s, r->a->database, r->stage, r->old, r->dump, e);
     if (rc == 0 && !r->a->dry_run)
         rc = swap_recover(r->stage, r->s, e);
+    if (r->s)
+        room_init(&r->room, r->s);
     if (rc == 1)
         log_warn("a renaming of tables of '%s' was interrupted and is ended now", r->a->database);
     return rc < 0 ? rc : 0;
@@ -416,6 +430,10 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     };
     crash_point("import.done");
     rc = record(r, last, e);
+    if (rc == -ENOSPC) { /* the history matters, the row hashes beside it are a cache */
+        rowset_sweep(r->a->rowset_dir, in_none, NULL);
+        rc = record(r, last, e);
+    }
     if (r->plan->swaps + r->plan->drops > 0)
         (void)stage_empty(r->s, r->old, true, NULL); /* what stays is dropped by the next import */
     rowset_sweep(r->a->rowset_dir, in_dump, r->dump);
@@ -443,6 +461,7 @@ int import_run(const struct import_args *a, int fd, struct last_import *last, st
     if (rc < 0 && r.s && !f->code)
         f->code = r.s->code;
     plan_free(r.plan);
+    room_release(&r.room);
     server_close(r.s);
     dump_free(r.dump);
     free(r.stage);

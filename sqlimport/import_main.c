@@ -134,7 +134,7 @@ static const char *what_to_do(int r)
     case -ENOTCONN:
         return "start the database server, or mend the defaults file";
     case -ENOSPC:
-        return "free space on the database server's disk; it is tried again";
+        return "free space on that disk; it is tried again";
     case -EACCES:
         return "grant the account what is missing; it is tried again";
     default:

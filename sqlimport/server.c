@@ -11,6 +11,12 @@
 
 #include "sync/common/buf.h"
 
+/* Errors that carry the one of the operating system. */
+static bool is_full_disk(const char *text)
+{
+    return strstr(text, "rrno: 28 ") || strstr(text, "rrcode: 28 ") || strstr(text, "error 28 ");
+}
+
 static int failed(struct server *s, struct err *e)
 {
     int code;
@@ -39,7 +45,7 @@ static int failed(struct server *s, struct err *e)
         code = EACCES;
         break;
     default:
-        code = EREMOTEIO;
+        code = is_full_disk(mysql_error(s->my)) ? ENOSPC : EREMOTEIO;
     }
     return err_set(e, code, "error %u: %s", s->code, mysql_error(s->my));
 }

@@ -148,6 +148,8 @@ static int fill_range(struct filling *f, size_t i)
         return r;
     r = server_env(f->s, env, g->env, &f->e);
     if (r == 0)
+        r = room_check(f->w->a->room, len, &f->e);
+    if (r == 0)
         r = len + PACKET_RESERVE > f->s->packet_max
                 ? run_split(f->s, text, len, env_mode_of(env, g->env), f->rows, &f->e)
                 : server_run(f->s, text, len, &f->e);

@@ -6,6 +6,7 @@
 #define EEFS_SQLIMPORT_STAGE_H
 
 #include "sqlimport/plan.h"
+#include "sqlimport/room.h"
 #include "sqlimport/state.h"
 
 struct stage_args {
@@ -14,6 +15,7 @@ struct stage_args {
     const char *rowset_dir;
     int fd; /* the dump */
     int connections;
+    const struct room *room;
     struct state *state;      /* progress */
     const volatile int *stop; /* nonzero: give up with -EINTR */
 };
@@ -23,7 +25,7 @@ struct stage_args {
 int stage_empty(struct server *s, const char *schema, bool all, struct err *e);
 
 /* Fills the tables. On failure *fault names table, offset and excerpt, *code the server's number.
- * -ESTALE: the dump's bytes are not those that were read before. */
+ * -ESTALE: the dump's bytes are not those that were read before; -ENOSPC: the disk gets full. */
 int stage_run(const struct stage_args *a, struct dump_fault *fault, unsigned *code, struct err *e);
 
 #endif

@@ -5,38 +5,14 @@ change waits, the rest goes on, and all recovers by itself. Small tmpfs in the t
 import errno
 import os
 import shutil
-import subprocess
 import time
 
 import pytest
 
-from eefs import SLOW, mounts, read, tree, wait_for, write
+from disk import fill, small_disk
+from eefs import SLOW, read, tree, wait_for, write
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts a tmpfs")
-
-
-def small_disk(site, point, megabytes):
-    os.makedirs(point, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm,mode=0755" % megabytes, "eefs-test", point],
-                   check=True, timeout=30)
-    site.cleanups.append(lambda: point in mounts()
-                         and subprocess.run(["umount", "-l", point], check=True, timeout=30))
-
-
-def free(point):
-    v = os.statvfs(point)
-    return v.f_bavail * v.f_frsize
-
-
-def fill(path, leave=0):
-    """Takes the room of the disk, but for `leave` bytes."""
-    n = free(os.path.dirname(path)) - leave
-    with open(path, "wb", buffering=0) as f:
-        try:
-            while n > 0:
-                n -= f.write(b"\1" * min(n, 65536))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
 
 
 @pytest.fixture
@@ -61,7 +37,7 @@ def test_cache_full_of_clean_content(site, master):
         write(master.path("img/%d" % i), os.urandom(2_000_000))
     master.start()
     mount = site.mount(master, start=False, prefetch="none", private="none")
-    small_disk(site, mount.cache, 24)
+    site.cleanups.append(small_disk(mount.cache, 24))
     mount.start()
     for i in range(6):
         assert len(read(mount.path("img/%d" % i))) == 2_000_000
@@ -76,7 +52,7 @@ def test_cache_really_full(site, master):
     """The writer gets ENOSPC; what is here can still be read, and with room again all is well."""
     master.start()
     mount = site.mount(master, start=False, private="none")
-    small_disk(site, mount.cache, 16)
+    site.cleanups.append(small_disk(mount.cache, 16))
     mount.start()
     assert read(mount.path("css/a.css")) == b"body{}"
     fill(os.path.join(mount.cache, "ballast"), 200_000)
@@ -98,7 +74,7 @@ def test_outbox_without_room(site, master):
     master.start()
     link = site.link(master)
     mount = site.mount(master, start=False, url=link.url, private="none")
-    small_disk(site, mount.cache, 12)
+    site.cleanups.append(small_disk(mount.cache, 12))
     mount.start()
     link.cut()
     wait_for(lambda: mount.status()["state"] == "ISOLATED", 30)
@@ -140,7 +116,7 @@ def test_outbox_without_room(site, master):
 def test_master_full(site, master):
     """A mirror's upload waits in the outbox until the master has room."""
     disk = os.path.join(site.base, "disk")
-    small_disk(site, disk, 100)  # more than the master keeps free
+    site.cleanups.append(small_disk(disk, 100))  # more than the master keeps free
     shutil.move(master.root, os.path.join(disk, "root"))
     master.root = os.path.join(disk, "root")
     master.start()
@@ -165,7 +141,7 @@ def test_master_full(site, master):
 
 def test_master_database_full(site, master):
     """No room for the master's database: nothing is published or accepted half."""
-    small_disk(site, master.state, 40)  # more than the master keeps free
+    site.cleanups.append(small_disk(master.state, 40))  # more than the master keeps free
     master.add_mirror("slave1")
     master.start()
     mount = site.mount(master, private="none")

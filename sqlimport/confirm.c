@@ -27,15 +27,6 @@ static int choose(void *arg, const char *name, const struct past *past)
     return 0;
 }
 
-static int rowset_source(void *reader, struct row_id *id, struct row_place *place, struct err *e)
-{
-    int r = rowset_next(reader, id);
-
-    if (place)
-        *place = (struct row_place){0};
-    return r < 0 ? err_set(e, EIO, "the notes of the last import are damaged") : r;
-}
-
 /* 1: the live rows are those of the rowset, 0: they are not. */
 static int same_rows(struct server *s, const char *database, const struct candidate *c,
                      struct rowset_reader *old, struct err *e)
@@ -55,7 +46,7 @@ static int same_rows(struct server *s, const char *database, const struct candid
     if (r == 0)
         r = live_rows_open(s, database, c->name, rowset_columns(old), &shape.key, NULL, &rows, e);
     if (r == 0) {
-        r = diff_make(&diff, live_rows_next, rows, rowset_source, old, 0, e);
+        r = diff_make(&diff, live_rows_next, rows, rowset_next, old, 0, e);
         r = r == 0 ? 1 : r == -E2BIG || r == -EPROTO ? 0 : r;
     }
     diff_release(&diff);

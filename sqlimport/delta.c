@@ -144,7 +144,7 @@ static int insert_new(const struct table *t, struct err *e)
 {
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
     const struct diff *d = &t->st->diff;
-    struct row_maker *maker = row_maker_new(NULL, 0);
+    struct row_maker *maker = row_maker_new(t->columns, NULL);
     struct buf b = BUF_INIT;
     size_t head;
     int r = 0;

@@ -175,24 +175,6 @@ static void put_names(struct buf *b, const struct strlist *names)
     }
 }
 
-static int position(const struct strlist *columns, const char *name)
-{
-    for (size_t i = 0; i < columns->n; i++)
-        if (strcasecmp(columns->v[i], name) == 0)
-            return (int)i;
-    return -1;
-}
-
-static struct row_maker *make_maker(const struct strlist *columns, const struct strlist *key)
-{
-    int positions[ROW_KEY_MAX];
-    size_t n = key->n <= ROW_KEY_MAX ? key->n : 0;
-
-    for (size_t i = 0; i < n; i++)
-        positions[i] = position(columns, key->v[i]);
-    return row_maker_new(positions, n);
-}
-
 int live_rows_open(struct server *s, const char *schema, const char *table,
                    const struct strlist *columns, const struct strlist *key,
                    const struct buf *condition, struct live_rows **ret, struct err *e)
@@ -224,7 +206,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
         r->kinds = xcalloc(r->n, sizeof(*r->kinds));
         for (unsigned i = 0; i < r->n; i++)
             r->kinds[i] = kind_of(mysql_fetch_field_direct(res, i));
-        r->maker = make_maker(columns, key);
+        r->maker = row_maker_new(columns, key);
         *ret = r;
     }
     buf_release(&b);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/kin.h"
 #include "sqlimport/section.h"
 #include "sync/common/buf.h"
 
@@ -169,14 +170,6 @@ static int open_scan(struct planning *g, const struct step *st, struct err *e)
     return r < 0 ? r : server_env(g->scan, g->a->dump->env, env, e);
 }
 
-static int rowset_source(void *reader, struct row_id *id, struct row_place *place, struct err *e)
-{
-    int r = rowset_next(reader, id);
-
-    (void)place;
-    return r < 0 ? err_set(e, EPROTO, "the notes of the last import are damaged") : r;
-}
-
 static bool strlist_same(const struct strlist *a, const struct strlist *b)
 {
     for (size_t i = 0; i < a->n && i < b->n; i++)
@@ -209,7 +202,7 @@ static int diff_sections(struct planning *g, struct step *st, struct section *se
                                &rows, e);
     }
     if (r == 0)
-        r = old ? diff_make(&st->diff, rowset_source, old, section_next, sec, max, e)
+        r = old ? diff_make(&st->diff, rowset_next, old, section_next, sec, max, e)
                 : diff_make(&st->diff, live_rows_next, rows, section_next, sec, max, e);
     rowset_close(old);
     live_rows_close(rows);
@@ -247,76 +240,6 @@ static int compare(struct planning *g, struct step *st, struct err *e)
         st->why = "many rows";
     g->must_swap = true;
     return 0;
-}
-
-/* --- foreign keys --- */
-
-/* One foreign key: the other side of a table that is swapped is swapped too. */
-static int pull(struct plan *p, const char *a, const char *b, bool *again, struct err *e)
-{
-    struct step *x = plan_find(p, a), *y = plan_find(p, b);
-
-    if (x && step_is_swap(x) && x->live && !y)
-        return err_set(e, EPERM,
-                       "table '%.64s' changes, and '%.64s', which is not in the dump, hangs on it "
-                       "by a foreign key: drop that key, or dump that table too",
-                       a, b);
-    if (!x || !y || !step_is_swap(x) || step_is_swap(y) || y->action == ACTION_DROP)
-        return 0;
-    if (y->action == ACTION_KEEP)
-        return x->live ? err_set(e, EPERM,
-                                 "table '%.64s' changes, and the kept table '%.64s' hangs on it by "
-                                 "a foreign key: take both from the dump or keep both",
-                                 a, b)
-                       : 0;
-    set(y, y->live ? ACTION_SWAP : ACTION_NEW, "foreign key");
-    *again = true;
-    return 0;
-}
-
-static int pull_all(struct plan *p, MYSQL_RES *live_keys, bool *again, struct err *e)
-{
-    MYSQL_ROW row;
-    int r;
-
-    mysql_data_seek(live_keys, 0);
-    while ((row = mysql_fetch_row(live_keys)))
-        if ((r = pull(p, row[0], row[1], again, e)) < 0 ||
-            (r = pull(p, row[1], row[0], again, e)) < 0)
-            return r;
-    for (size_t i = 0; i < p->n; i++) {
-        const struct object *o = p->steps[i].o;
-        for (size_t k = 0; o && k < o->parents.n; k++) {
-            if (!plan_find(p, o->parents.v[k]))
-                continue;
-            if ((r = pull(p, o->name, o->parents.v[k], again, e)) < 0 ||
-                (r = pull(p, o->parents.v[k], o->name, again, e)) < 0)
-                return r;
-        }
-    }
-    return 0;
-}
-
-static int close_over_keys(struct planning *g, struct err *e)
-{
-    char *text = server_text(g->a->database);
-    MYSQL_RES *keys;
-    bool again = true;
-    int r = server_query(g->a->server, &keys, e,
-                         "SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_NAME FROM "
-                         "information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA=%s AND "
-                         "REFERENCED_TABLE_SCHEMA=%s AND REFERENCED_TABLE_NAME IS NOT NULL",
-                         text, text);
-
-    free(text);
-    if (r < 0)
-        return r;
-    while (r == 0 && again) {
-        again = false;
-        r = pull_all(g->p, keys, &again, e);
-    }
-    mysql_free_result(keys);
-    return r;
 }
 
 /* --- tables that are gone: dropped when configured, or when a view takes their place --- */
@@ -455,7 +378,7 @@ int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
         r = find_gone(&g, e);
     if (r == 0) {
         choose_way(&g);
-        r = close_over_keys(&g, e);
+        r = kin_pull(p, a->server, a->database, e);
         sum_up(p);
     }
     server_close(g.scan);

@@ -4,24 +4,33 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define KEY_PART_MAX 4096 /* bytes of one key column; InnoDB's longest key has 3072 */
 
 struct row_maker {
-    int *positions;
+    int positions[ROW_KEY_MAX]; /* which value of a row is the i-th column of its key, or -1 */
     size_t n;
     struct buf key, body;
     struct hash_stream *hash;
 };
 
-struct row_maker *row_maker_new(const int *positions, size_t n)
+static int position(const struct strlist *columns, const char *name)
+{
+    for (size_t i = 0; i < columns->n; i++)
+        if (strcasecmp(columns->v[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+struct row_maker *row_maker_new(const struct strlist *columns, const struct strlist *key)
 {
     struct row_maker *m = xcalloc(1, sizeof(*m));
 
-    m->n = n < ROW_KEY_MAX ? n : ROW_KEY_MAX;
-    m->positions = xcalloc(m->n + 1, sizeof(*m->positions));
+    if (key && key->n <= ROW_KEY_MAX)
+        m->n = key->n;
     for (size_t i = 0; i < m->n; i++)
-        m->positions[i] = positions[i];
+        m->positions[i] = position(columns, key->v[i]);
     m->hash = hash_stream_new();
     return m;
 }
@@ -30,7 +39,6 @@ void row_maker_free(struct row_maker *m)
 {
     if (!m)
         return;
-    free(m->positions);
     buf_release(&m->key);
     buf_release(&m->body);
     hash_stream_free(m->hash);

@@ -29,8 +29,9 @@ struct row_id {
 
 struct row_maker;
 
-/* positions[i]: which value of a row is the i-th column of its key; n may be 0. */
-struct row_maker *row_maker_new(const int *positions, size_t n);
+/* For rows whose values are `columns`, in this order; key: names of some of them. Without a key
+ * (NULL, or more than ROW_KEY_MAX columns) a row has its hash for one. */
+struct row_maker *row_maker_new(const struct strlist *columns, const struct strlist *key);
 void row_maker_free(struct row_maker *m);
 /* 0, or -EPROTO: the key has a NULL, is too long or is not there. *ret is valid until the next. */
 int row_maker_make(struct row_maker *m, const struct value *values, size_t n, struct row_id *ret);

@@ -169,28 +169,38 @@ const struct strlist *rowset_columns(const struct rowset_reader *r)
     return &r->columns;
 }
 
-int rowset_next(struct rowset_reader *r, struct row_id *ret)
+/* 1, 0 at the end, negative when the bytes are not those of a rowset. */
+static int read_row(struct rowset_reader *r, struct row_id *ret)
 {
     unsigned char head[END_LEN];
     uint64_t rows = 0;
 
     if (fread(head, 3, 1, r->f) != 1)
-        return -EIO;
+        return -1;
     if (head[0] == END_MARK) {
         if (fread(head + 3, END_LEN - 3, 1, r->f) != 1)
-            return -EIO;
+            return -1;
         for (int i = 0; i < 8; i++)
             rows = rows << 8 | head[1 + i];
-        return rows == r->rows ? 0 : -EIO;
+        return rows == r->rows ? 0 : -1;
     }
     ret->n_key = head[0];
     ret->key_len = (size_t)head[1] << 8 | head[2];
     if (ret->key_len < ret->n_key || fread(r->key, ret->key_len, 1, r->f) != 1 ||
         fread(ret->hash, ROW_HASH_BYTES, 1, r->f) != 1)
-        return -EIO;
+        return -1;
     ret->key = r->key;
     r->rows++;
     return 1;
+}
+
+int rowset_next(void *reader, struct row_id *id, struct row_place *place, struct err *e)
+{
+    int r = read_row(reader, id);
+
+    if (place)
+        *place = (struct row_place){0};
+    return r < 0 ? err_set(e, EPROTO, "the notes of the last import are damaged") : r;
 }
 
 void rowset_close(struct rowset_reader *r)

@@ -15,7 +15,7 @@
 #ifndef EEFS_SQLIMPORT_ROWSET_H
 #define EEFS_SQLIMPORT_ROWSET_H
 
-#include "sqlimport/rowid.h"
+#include "sqlimport/diff.h"
 
 /* One thread per writer or reader. */
 struct rowset_writer;
@@ -33,8 +33,8 @@ struct rowset_reader;
 struct rowset_reader *rowset_open(const char *dir, const struct hash *hash);
 const char *rowset_settings(const struct rowset_reader *r);
 const struct strlist *rowset_columns(const struct rowset_reader *r);
-/* 1: *ret is filled, valid until the next call; 0: end; -EIO: damaged. */
-int rowset_next(struct rowset_reader *r, struct row_id *ret);
+/* A row_source, without places; -EPROTO: the file is damaged. */
+int rowset_next(void *reader, struct row_id *id, struct row_place *place, struct err *e);
 void rowset_close(struct rowset_reader *r);
 
 /* Removes every file whose hash `wanted` does not want, and what a crash left. */

@@ -73,20 +73,10 @@ static void read_list(struct section *s, const struct values *r)
     }
 }
 
-static int position(const struct strlist *columns, const char *name)
-{
-    for (size_t i = 0; i < columns->n; i++)
-        if (strcasecmp(columns->v[i], name) == 0)
-            return (int)i;
-    return -1;
-}
-
 /* From the first statement, or from the shape alone when there is none. */
 static void learn_columns(struct section *s, const struct values *r)
 {
     const struct strlist *columns;
-    int positions[ROW_KEY_MAX];
-    size_t n = s->shape->key.n <= ROW_KEY_MAX ? s->shape->key.n : 0;
 
     s->known = true;
     if (r && r->columns)
@@ -94,13 +84,9 @@ static void learn_columns(struct section *s, const struct values *r)
     else if (s->shape->hidden)
         s->bad = true;
     columns = s->listed.n ? &s->listed : &s->shape->columns;
-    for (size_t i = 0; i < n; i++) {
-        positions[i] = position(columns, s->shape->key.v[i]);
-        if (positions[i] < 0)
-            s->bad = true;
-    }
-    s->maker = row_maker_new(positions, n);
-    if (n > 0 && s->rowset_dir && !s->bad && strcasecmp(s->shape->engine, "InnoDB") == 0) {
+    s->maker = row_maker_new(columns, &s->shape->key);
+    if (section_has_key(s) && s->rowset_dir && !s->bad &&
+        strcasecmp(s->shape->engine, "InnoDB") == 0) {
         char *settings = env_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
         s->rowset = rowset_create(s->rowset_dir, &s->o->hash, settings, columns);
         free(settings);

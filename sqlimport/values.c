@@ -244,11 +244,12 @@ int values_next(struct values *r)
 
     r->n = 0;
     skip_space(r);
-    if (r->row && r->p < r->end && *r->p == ',') {
-        r->p++;
-        skip_space(r);
-    } else if (r->p >= r->end) {
+    if (r->p >= r->end)
         return 0;
+    if (r->row) {
+        if (*r->p++ != ',')
+            return -EPROTO;
+        skip_space(r);
     }
     if (r->p >= r->end || *r->p != '(')
         return -EPROTO;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kin: tables that foreign keys connect, in the dump or in the live database. A renamed table takes
+ * its keys along, so they are swapped together or not at all.
+ */
+#ifndef EEFS_SQLIMPORT_KIN_H
+#define EEFS_SQLIMPORT_KIN_H
+
+#include "sqlimport/plan.h"
+
+/* Makes a SWAP (or NEW) of every step that is connected with one. -EPERM, with a sentence: one of
+ * them is kept, or not in the dump. */
+int kin_pull(struct plan *p, struct server *s, const char *database, struct err *e);
+
+#endif

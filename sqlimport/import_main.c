@@ -192,6 +192,23 @@ static bool is_seen(struct program *p, int fd, const struct stat *st)
     return p->has_seen && same_file(st, &p->seen);
 }
 
+/* No dump of the name that is waited for; one of another name may be meant for this database. */
+static void found_none(struct program *p)
+{
+    char name[256], text[768], action[400];
+
+    if (!slot_stranger(p->slot, name, sizeof(name))) {
+        state_set(p->state, "idle", NULL, NULL);
+        return;
+    }
+    snprintf(text, sizeof(text),
+             "the slot '%.300s' holds '%s', which is not imported: '%s' is waited for", p->slot_dir,
+             name, p->file);
+    snprintf(action, sizeof(action), "give the importer --file %s, if that dump is meant", name);
+    complain(p, text);
+    state_set(p->state, "idle", text, action);
+}
+
 /* Looks into the slot once. 0: nothing to do or done, -errno as from import_run. */
 static int look(struct program *p)
 {
@@ -220,7 +237,7 @@ static int look(struct program *p)
             complain(p, e.text);
             state_set(p->state, "waiting_database", e.text, "check the mount and --slot");
         } else if (!p->dry_run) {
-            state_set(p->state, "idle", NULL, NULL);
+            found_none(p);
         }
         return r;
     }

@@ -111,16 +111,28 @@ void server_close(struct server *s)
     free(s);
 }
 
-int server_run(struct server *s, const char *sql, size_t len, struct err *e)
+int server_send(struct server *s, const char *sql, size_t len, struct err *e)
+{
+    return mysql_send_query(s->my, sql, (unsigned long)len) != 0 ? failed(s, e) : 0;
+}
+
+int server_await(struct server *s, struct err *e)
 {
     MYSQL_RES *res;
 
-    if (mysql_real_query(s->my, sql, (unsigned long)len) != 0)
+    if (mysql_read_query_result(s->my) != 0)
         return failed(s, e);
     res = mysql_store_result(s->my);
     if (res)
         mysql_free_result(res);
     return 0;
+}
+
+int server_run(struct server *s, const char *sql, size_t len, struct err *e)
+{
+    int r = server_send(s, sql, len, e);
+
+    return r < 0 ? r : server_await(s, e);
 }
 
 int server_runf(struct server *s, struct err *e, const char *fmt, ...)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sqlimport/slot.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/ctl.h"
 #include "sync/common/mounts.h"
@@ -19,12 +21,13 @@
 
 #define CTL_TIMEOUT_MS    3000
 #define REMOVE_TIMEOUT_MS 30000
+#define STRANGER_AGE_S    60
 
 struct slot {
     char *dir, *file, *rundir;
     char *aside;       /* name under which a plain folder's dump is looked at before it goes */
     struct ctl *watch; /* change stream of the mount, or NULL */
-    int inotify;       /* of a plain folder, or -1 */
+    int inotify;       /* tells what this machine does in the folder; -1: nothing is watched */
     dev_t dev;         /* the folder that is watched */
     ino_t ino;
 };
@@ -98,6 +101,29 @@ int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
     return code == ENOENT ? 0
                           : err_set(e, code, "cannot open the dump '%s/%s': %s", s->dir, s->file,
                                     code == EINVAL ? "it is no regular file" : strerror(code));
+}
+
+bool slot_stranger(const struct slot *s, char *ret, size_t cap)
+{
+    DIR *d = opendir(s->dir);
+    int64_t young = clock_wall_ns() / 1000000000 - STRANGER_AGE_S;
+    bool found = false;
+    struct dirent *de;
+    struct stat st;
+
+    while (d && !found && (de = readdir(d))) {
+        size_t n = strlen(de->d_name);
+        if (*de->d_name == '.' || n < 5 || strcmp(de->d_name + n - 4, ".sql") != 0 ||
+            strcmp(de->d_name, s->file) == 0 ||
+            fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+            st.st_mtim.tv_sec > young)
+            continue;
+        snprintf(ret, cap, "%s", de->d_name);
+        found = true;
+    }
+    if (d)
+        closedir(d);
+    return found;
 }
 
 /* Path of `path` below the folder `top`, or NULL. */
@@ -290,13 +316,15 @@ static void begin_watch(struct slot *s)
     struct stat st;
     int r = locate(s, &sock, &dir, NULL);
 
-    if (r == 0) {
+    if (r >= 0)
         s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        if (s->inotify >= 0 &&
-            inotify_add_watch(s->inotify, s->dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0)
-            end_watch(s);
-    } else if (r == 1) {
+    if (s->inotify >= 0 &&
+        inotify_add_watch(s->inotify, s->dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0)
+        end_watch(s);
+    if (s->inotify >= 0 && r == 1) { /* others' changes come by the stream, or by looking again */
         watch_mount(s, sock, dir);
+        if (!s->watch)
+            end_watch(s);
     }
     if (stat(s->dir, &st) == 0) {
         s->dev = st.st_dev;
@@ -312,7 +340,7 @@ static bool watches(struct slot *s)
 {
     struct stat st;
 
-    if (!s->watch && s->inotify < 0)
+    if (s->inotify < 0)
         return false;
     if (stat(s->dir, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
         return true;
@@ -335,25 +363,25 @@ static bool drain(struct slot *s)
         json_decref(line);
         any = true;
     }
-    if (s->watch && r != -ETIMEDOUT) { /* the mount is gone: look again next time */
-        ctl_close(s->watch);
-        s->watch = NULL;
-    }
+    if (s->watch && r != -ETIMEDOUT) /* the mount is gone: look again next time */
+        end_watch(s);
     return any;
 }
 
 void slot_wait(struct slot *s, int64_t timeout_ms, int wake_fd)
 {
-    struct pollfd p[2] = {{.fd = wake_fd, .events = POLLIN}, {.events = POLLIN}};
+    struct pollfd p[3] = {
+        {.fd = wake_fd, .events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 
     if (!watches(s)) {
         begin_watch(s);
         /* What came before the watch stood is seen by this look. */
-        timeout_ms = s->watch || s->inotify >= 0 ? 0 : timeout_ms;
+        timeout_ms = s->inotify >= 0 ? 0 : timeout_ms;
     }
     if (drain(s))
         return;
-    p[1].fd = s->watch ? ctl_fd(s->watch) : s->inotify;
-    (void)poll(p, p[1].fd >= 0 ? 2 : 1, (int)timeout_ms);
+    p[1].fd = s->inotify; /* poll() passes over -1 */
+    p[2].fd = s->watch ? ctl_fd(s->watch) : -1;
+    (void)poll(p, 3, (int)timeout_ms);
     (void)drain(s);
 }

@@ -24,6 +24,10 @@ void slot_free(struct slot *s);
 /* Opens the dump. 1: *ret_fd and *st are filled; 0: there is none; -errno. */
 int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e);
 
+/* There is a dump of another name that lies there for a minute, which nobody here imports: true, and
+ * the name of one. */
+bool slot_stranger(const struct slot *s, char *ret, size_t cap);
+
 /* Removes the dump if it still has these bytes (hash) and, in a plain folder, is the file of fd.
  * 0: gone; -ESTALE: another one lies there now, which stays. */
 int slot_remove(struct slot *s, int fd, const struct hash *hash, struct err *e);

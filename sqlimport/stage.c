@@ -13,6 +13,7 @@
 #include "sync/common/thread.h"
 
 #define CONNECTIONS_MAX 16
+#define COMMIT_BYTES    ((size_t)16 << 20) /* a disk sync each is enough */
 #define PACKET_RESERVE  1024 /* what the protocol adds to a statement, with room to spare */
 
 struct work {
@@ -130,10 +131,30 @@ struct filling {
     struct server *s;
     const struct step *st;
     struct section *section;
-    uint64_t rows; /* of the table, sent */
+    uint64_t rows;      /* of the table, sent */
+    size_t uncommitted; /* bytes */
     struct dump_fault fault;
     struct err e;
 };
+
+static int commit(struct filling *f)
+{
+    f->uncommitted = 0;
+    return server_runf(f->s, &f->e, "COMMIT");
+}
+
+/* The rows are noted while the server works. */
+static int fill_statement(struct filling *f, const char *text, size_t len, struct token_mode mode)
+{
+    bool whole = len + PACKET_RESERVE <= f->s->packet_max;
+    int r = whole ? server_send(f->s, text, len, &f->e)
+                  : run_split(f->s, text, len, mode, f->rows, &f->e);
+
+    if (r < 0)
+        return r;
+    section_note(f->section);
+    return whole ? server_await(f->s, &f->e) : 0;
+}
 
 static int fill_range(struct filling *f, size_t i)
 {
@@ -150,13 +171,12 @@ static int fill_range(struct filling *f, size_t i)
     if (r == 0)
         r = room_check(f->w->a->room, len, &f->e);
     if (r == 0)
-        r = len + PACKET_RESERVE > f->s->packet_max
-                ? run_split(f->s, text, len, env_mode_of(env, g->env), f->rows, &f->e)
-                : server_run(f->s, text, len, &f->e);
+        r = fill_statement(f, text, len, env_mode_of(env, g->env));
+    if (r == 0 && (f->uncommitted += len) >= COMMIT_BYTES)
+        r = commit(f);
     if (r < 0) {
         set_fault(&f->fault, o, g->offset, g->line, text, len);
     } else {
-        section_note(f->section);
         f->rows += g->rows;
         state_progress_add(f->w->a->state, g->rows, len);
     }
@@ -180,6 +200,8 @@ static int fill_table(struct filling *f)
         if (i == 0)
             crash_point("import.staging");
     }
+    if (r == 0)
+        r = commit(f);
     if (r == 0)
         r = section_check(f->section, &f->e);
     section_close(f->section);
@@ -210,6 +232,9 @@ static void *worker(void *arg)
     r = server_open(w->a->defaults_file, &f.s, &f.e);
     if (r == 0)
         r = server_runf(f.s, &f.e, "USE %s", schema);
+    /* With unique_checks off, MariaDB would gather the rows of a transaction and sort them. */
+    if (r == 0)
+        r = server_runf(f.s, &f.e, "SET SESSION autocommit=0, unique_checks=1");
     while (r == 0 && (f.st = take(w)))
         r = fill_table(&f);
     mutex_lock(&w->lock);

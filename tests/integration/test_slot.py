@@ -128,6 +128,31 @@ def test_wakes_at_once_in_a_plain_folder(db, plain):
     assert plain.rows() == 6 and (plain.slot / "other.sql").exists()
 
 
+def test_a_dump_of_another_name_is_told(db, plain):
+    """Once in the log, and in the status; it is not imported. A young one may be somebody else's."""
+    plain.start("--poll", "50ms")
+    put(plain.slot, dump(db, 3), "ee.sql")
+    before = plain.state()["updated_ms"]
+    wait_for(lambda: plain.state()["updated_ms"] > before)
+    assert "reason" not in plain.state()
+    os.utime(plain.slot / "ee.sql", (1, time.time() - 100))
+    wait_for(lambda: "reason" in plain.state())
+    state = plain.state()
+    assert state["state"] == "idle" and "'ee.sql', which is not imported" in state["reason"], state
+    assert "'live.sql' is waited for" in state["reason"] and "--file ee.sql" in state["action"]
+    shown = subprocess.run([program("eefs-status"), "--rundir", str(plain.rundir)], capture_output=True,
+                           text=True)
+    assert "which is not imported" in shown.stdout and "--file" in shown.stdout, shown
+    put(plain.slot, dump(db, 2))
+    wait_for(lambda: plain.gone() and "reason" in plain.state())
+    assert plain.rows() == 2 and (plain.slot / "ee.sql").exists()
+    plain.stop()
+    assert plain.log().count("ee.sql") <= 2  # told again after an import, for then it is news again
+    os.unlink(plain.slot / "ee.sql")
+    plain.start("--poll", "50ms")
+    assert "reason" not in plain.state()
+
+
 def test_a_newer_dump_stays(db, plain):
     """A dump that comes while the former one is imported is not taken for it."""
     plain.start("--poll", "1h")
@@ -254,6 +279,9 @@ def test_on_a_mount(db, site, tmp_path):
         wait_for(lambda: not os.path.exists(arrived), 20)
         print("mount: unchanged dump from the master's rename to its removal there %.0f ms"
               % ((time.monotonic() - at) * 1000))
+        put(slot, dump(db, 4))  # by a process of this mirror
+        wait_for(lambda: not os.path.exists(slot / "live.sql"), 20)
+        assert importer.rows() == 4
         # the mount goes and comes again under the service: polling finds it, then the stream
         importer.stop()
         importer.start("--poll", "200ms")

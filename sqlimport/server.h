@@ -35,7 +35,8 @@ void server_close(struct server *s);
 int server_run(struct server *s, const char *sql, size_t len, struct err *e);
 int server_runf(struct server *s, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same in two steps: sent, and what became of it. Between them the server works; no other call. */
+/* The same in two steps: sent, and what became of it. Between them the server works; no other call.
+ */
 int server_send(struct server *s, const char *sql, size_t len, struct err *e);
 int server_await(struct server *s, struct err *e);
 /* A query with rows; caller frees *ret with mysql_free_result. */

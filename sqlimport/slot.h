@@ -24,8 +24,8 @@ void slot_free(struct slot *s);
 /* Opens the dump. 1: *ret_fd and *st are filled; 0: there is none; -errno. */
 int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e);
 
-/* There is a dump of another name that lies there for a minute, which nobody here imports: true, and
- * the name of one. */
+/* There is a dump of another name that lies there for a minute, which nobody here imports: true,
+ * and the name of one. */
 bool slot_stranger(const struct slot *s, char *ret, size_t cap);
 
 /* Removes the dump if it still has these bytes (hash) and, in a plain folder, is the file of fd.

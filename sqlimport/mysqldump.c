@@ -157,6 +157,8 @@ static pid_t start(const struct strlist *args, int out)
     return pid;
 }
 
+#define CANNOT_WRITE 5 /* its EX_EOF, in all versions */
+
 static int judge(int status, struct err *e)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
@@ -164,8 +166,9 @@ static int judge(int status, struct err *e)
     if (WIFSIGNALED(status))
         return err_set(e, EIO, "mariadb-dump was ended by signal %d", WTERMSIG(status));
     if (status != 0)
-        return err_set(e, EIO, "mariadb-dump failed (exit code %d), see its message above",
-                       WEXITSTATUS(status));
+        return err_set(e, EIO, "mariadb-dump failed (exit code %d), see its message above%s",
+                       WEXITSTATUS(status),
+                       WEXITSTATUS(status) == CANNOT_WRITE ? "; is the disk full?" : "");
     return 0;
 }
 

@@ -9,6 +9,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import eefs  # noqa: E402
+from mariadb import MariaDB  # noqa: E402
+from sqlmirror import SqlMirror  # noqa: E402
 
 
 def pytest_configure(config):
@@ -38,3 +40,18 @@ def site(request):
             print(site.logs())
         site.remove()
     assert not bad, "a daemon reported:\n" + "\n".join(bad)
+
+
+@pytest.fixture(scope="module")
+def db():
+    """A private server without databases."""
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture
+def mirror(db, tmp_path, request):
+    """An empty mirror of database `site`, which the module's SITE makes."""
+    db.sql("DROP DATABASE IF EXISTS site; CREATE DATABASE site")
+    db.sql(request.module.SITE, "site")
+    return SqlMirror(db, tmp_path)

@@ -4,8 +4,6 @@ import subprocess
 
 import pytest
 from eefs import wait_for
-from mariadb import MariaDB
-from sqlmirror import SqlMirror
 
 SITE = r"""
 CREATE TABLE t (id INT AUTO_INCREMENT UNIQUE, a INT, b VARCHAR(20) CHARACTER SET latin1, v TEXT,
@@ -28,17 +26,8 @@ CREATE TABLE exp_sessions (id INT PRIMARY KEY);
 """
 
 
-@pytest.fixture(scope="module")
-def db():
-    with MariaDB() as server:
-        yield server
-
-
 @pytest.fixture
-def mirror(db, tmp_path):
-    db.sql("DROP DATABASE IF EXISTS site; CREATE DATABASE site")
-    db.sql(SITE, "site")
-    mirror = SqlMirror(db, tmp_path)
+def mirror(mirror, db):
     mirror.imported(db.dump("site"))
     return mirror
 

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """eefs-sqlimport against a real MariaDB; what the mysql client makes of a dump is the oracle."""
+import os
+import pty
 import random
+import re
+import signal
 import subprocess
 import threading
 import time
 
 import pytest
+from eefs import wait_for
 from mariadb import MariaDB
-from sqlmirror import SqlMirror
+from sqlmirror import BIN, SqlMirror
 
 
 SITE = """
@@ -237,6 +242,40 @@ def test_tables_in_use_are_waited_for(mirror, db):
         holder.kill()
         importer.kill()
     assert db.sql("SELECT tt FROM m", "live") == [["other"]]
+
+
+def test_progress_is_told(mirror, db):
+    """Rows, bytes and the time that is left, in the status and on a terminal; the server is made to
+    stand still in the midst of it."""
+    db.sql("DROP DATABASE IF EXISTS slow; CREATE DATABASE slow")
+    db.sql("CREATE TABLE big (id INT PRIMARY KEY, t TEXT); "
+           "INSERT INTO big SELECT seq, REPEAT(MD5(seq), 100) FROM seq_1_to_2000", "slow")
+    mirror.put(db.dump("slow"))
+    terminal, other = pty.openpty()
+    importer = subprocess.Popen(mirror.args("--once"), stderr=other,
+                                env={**os.environ, "EEFS_STOP_AT": "import.staging"})
+    os.close(other)
+    try:
+        wait_for(lambda: open(f"/proc/{importer.pid}/stat").read().split()[2] == "T", 30)
+        db.process.send_signal(signal.SIGSTOP)
+        importer.send_signal(signal.SIGCONT)
+        wait_for(lambda: "seconds_left" in mirror.state().get("progress", {}), 30)
+        progress = mirror.state()["progress"]
+        assert 0 < progress["rows"] < 2000 and progress["seconds_left"] > 0
+        assert 0 < progress["bytes"] < progress["bytes_total"]
+        shown = subprocess.run([BIN + "/eefs-status", "--rundir", str(mirror.tmp / "run")],
+                               capture_output=True, text=True).stdout
+        assert re.search(r"\d+ rows.*about \d+ s left", shown), shown
+        seen = b""
+        while not re.search(rb"%  \d+ of 6 MB, \d+ rows, \d+ s left", seen):
+            seen += os.read(terminal, 4096)
+        db.process.send_signal(signal.SIGCONT)
+        assert importer.wait(60) == 0
+    finally:
+        db.process.send_signal(signal.SIGCONT)
+        importer.kill()
+        os.close(terminal)
+    assert "progress" not in mirror.state()
 
 
 def test_service_wakes_and_survives_a_dead_server(mirror, db):

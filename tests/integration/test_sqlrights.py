@@ -5,8 +5,6 @@ import re
 
 import pytest
 from eefs import REPO, read
-from mariadb import MariaDB
-from sqlmirror import SqlMirror
 
 SITE = r"""
 CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, k INT);
@@ -24,17 +22,9 @@ CHANGES = ["SELECT 1", "UPDATE a SET k=2 WHERE id<9; ALTER TABLE a AUTO_INCREMEN
            "DROP TRIGGER tr; ALTER TABLE b ADD x INT"]
 
 
-@pytest.fixture(scope="module")
-def db():
-    with MariaDB() as server:
-        yield server
-
-
 @pytest.fixture
-def mirror(db, tmp_path):
-    db.sql("DROP DATABASE IF EXISTS site; CREATE DATABASE site; DROP USER IF EXISTS eefs_import@localhost")
-    db.sql(SITE, "site")
-    mirror = SqlMirror(db, tmp_path)
+def mirror(mirror, db, tmp_path):
+    db.sql("DROP USER IF EXISTS eefs_import@localhost")
     mirror.cnf = str(tmp_path / "import.cnf")
     with open(mirror.cnf, "w") as f:
         f.write(f"[client]\nuser=eefs_import\npassword=secret\nsocket={db.socket}\n")

@@ -8,7 +8,7 @@ import pytest
 from disk import fill, free, small_disk
 from eefs import wait_for
 from mariadb import MariaDB
-from sqlmirror import SqlMirror
+from sqlmirror import BIN, SqlMirror
 
 RESERVE = 64 << 20  # what an import leaves free on the server's disk
 
@@ -122,5 +122,28 @@ def test_importer_without_room(mirror, db):
             wait_for(lambda: not (mirror.slot / "live.sql").exists(), 60)
         mirror.same_as(data)
         assert mirror.imported(data)["tables_changed"] == 0
+    finally:
+        unmount()
+
+
+def test_dump_without_room(db, tmp_path):
+    """eefs-sqldump: the dump of before stays, and nothing half beside it."""
+    db.sql("DROP DATABASE IF EXISTS site; CREATE DATABASE site; "
+           "CREATE TABLE site.t (id INT PRIMARY KEY, x LONGTEXT)")
+    slots = tmp_path / "slots"
+    unmount = small_disk(str(slots), 4)
+    try:
+        command = [BIN + "/eefs-sqldump", "--database", "site", "--defaults-file", db.defaults, "--slots",
+                   str(slots), "slave1"]
+        assert subprocess.run(command).returncode == 0
+        before = (slots / "slave1" / "site.sql").read_bytes()
+        db.sql("INSERT INTO t VALUES (1, REPEAT('x', 6000000))", "site")
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and "is the disk full" in done.stderr, done.stderr
+        assert (slots / "slave1" / "site.sql").read_bytes() == before
+        assert free(str(slots)) > 3_000_000
+        db.sql("UPDATE t SET x='small'", "site")
+        assert subprocess.run(command).returncode == 0
+        assert b"small" in (slots / "slave1" / "site.sql").read_bytes()
     finally:
         unmount()

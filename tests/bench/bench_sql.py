@@ -129,7 +129,7 @@ def rows(bench, size):
         bench.settle()
         for i in range(1, 4):
             bench.db.sql(f"UPDATE exp_channel_titles SET views=views+{i} WHERE entry_id%4000=7; "
-                         f"UPDATE exp_channel_data SET field_id_2='{i}' WHERE entry_id%2000=5; "
+                         f"UPDATE exp_channel_data SET field_id_2='{i}' WHERE entry_id%2500=5; "
                          f"UPDATE exp_cp_log SET action='{i}' WHERE id%10000=9", "site")
             bench.make_dump()
             before, count = bench.server_busy(), bench.last().get("time")

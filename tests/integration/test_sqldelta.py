@@ -154,6 +154,27 @@ def test_history_that_lies_is_noticed(mirror, db):
     mirror.same_as(data)
 
 
+def test_kept_tables(mirror, db):
+    """Made when missing, never overwritten; patterns of one's own, and without the built-in list."""
+    def rows(table):
+        return [r[0] for r in db.sql(f"SELECT id FROM {table} ORDER BY id", "live")]
+
+    db.sql("CREATE TABLE shop_cart (id INT PRIMARY KEY); INSERT INTO shop_cart VALUES (1); "
+           "INSERT INTO exp_sessions VALUES (9)", "site")
+    mirror.imported(db.dump("site"), "--keep-table", "shop_*")
+    assert rows("shop_cart") == ["1"] and rows("exp_sessions") == []
+    db.sql("INSERT INTO shop_cart VALUES (2)", "live")
+    db.sql("INSERT INTO shop_cart VALUES (3); ALTER TABLE shop_cart ADD x INT", "site")
+    data = db.dump("site")
+    plan = mirror.plan(data, "--keep-table", "shop_*")
+    assert plan["shop_cart"] == plan["exp_sessions"] == "keep"
+    mirror.imported(data, "--keep-table", "shop_*")
+    assert rows("shop_cart") == ["1", "2"]
+    mirror.imported(data, "--no-default-keep")
+    assert rows("shop_cart") == ["1", "3"] and rows("exp_sessions") == ["9"]
+    mirror.same_as(data)
+
+
 def test_gone_tables(mirror, db):
     names = "SELECT table_name FROM information_schema.tables WHERE table_schema='live' ORDER BY 1"
     db.sql("CREATE TABLE mine (id INT)", "live")

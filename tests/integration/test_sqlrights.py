@@ -2,9 +2,13 @@
 """The account of eefs-sqlimport: the GRANTs of README.md are enough, and each that is missing is named."""
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 from eefs import REPO, read
+from mariadb import MariaDB
+from sqlmirror import SqlMirror
 
 SITE = r"""
 CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, k INT);
@@ -56,6 +60,25 @@ def test_schemas_made_beforehand(mirror, db):
     db.sql(grants())
     assert mirror.run(db.dump("site"), defaults=mirror.cnf).returncode == 0
     assert db.checksums("live") == db.checksums("site")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
+def test_tls_by_the_defaults_file(tmp_path):
+    cert, key, cnf = (str(tmp_path / name) for name in ("cert.pem", "key.pem", "tls.cnf"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                    "/CN=localhost", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    with MariaDB(options=["--ssl-cert=" + cert, "--ssl-key=" + key]) as server:
+        mirror = SqlMirror(server, tmp_path)
+        server.sql("CREATE TABLE oracle.t (id INT PRIMARY KEY); "
+                   "GRANT ALL ON *.* TO tls@localhost IDENTIFIED BY 'x' REQUIRE SSL")
+        data = server.dump("oracle")
+        for more, code in (("", 1), (f"ssl-ca={cert}\n", 0)):
+            with open(cnf, "w") as f:
+                f.write(f"[client]\nuser=tls\npassword=x\nsocket={server.socket}\n{more}")
+            done = mirror.run(data, defaults=cnf)
+            assert done.returncode == code, done.stderr
+            assert code == 0 or "Access denied" in done.stderr
+        assert server.sql("SELECT COUNT(*) FROM t", "live") == [["0"]]
 
 
 def test_each_missing_right_is_named(mirror, db):

@@ -341,6 +341,9 @@ def test_reload_and_systemd(master, site):
         wait_for(lambda: hears("RELOADING=1"))
         wait_for(lambda: master.get("/v1/hello").json()["exclude"] == ["cache", "*.swp"])
         wait_for(lambda: master.get("/v1/changes?since=" + cursor).status == 409)
+        log = os.stat(os.path.join(master.state, "master.db-wal")).st_ino
+        master.add_mirror("slave2")  # another process does not take the log for one that nobody uses
+        assert os.stat(os.path.join(master.state, "master.db-wal")).st_ino == log
         write(master.path("b.swp"), "b")
         write(master.path("b.txt"), "b")
         wait_for(lambda: set(told(master)) == {"a.txt", "b.txt"})

@@ -25,8 +25,7 @@
 
 #define RACY_NS       2000000000LL /* a later write may leave the same times */
 #define RACY_AGAIN_MS 2200
-#define OPEN_AGAIN_MS 2000         /* closing gives an event; this is for writers that give none */
-#define QUIET_NS      5000000000LL /* where writers cannot be seen */
+#define OPEN_AGAIN_MS 2000 /* closing gives an event; this is for writers that give none */
 #define LARGE         (4 << 20)
 #define BLOCK         (1 << 20)
 #define STILL_BYTES   (64 << 20) /* a file that changes while it is read is not read to its end */
@@ -53,7 +52,7 @@ static bool nobody_writes(struct master *m, const char *path, int fd, const stru
     enum writers who = writers_of(fd);
     int64_t age = clock_wall_ns() - file_ctime_ns(st);
 
-    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && age > QUIET_NS)) {
+    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && age > WRITERS_QUIET_NS)) {
         notices_clear(m->notices, NOTICE_OPEN, path);
         return true;
     }

@@ -26,7 +26,6 @@
 
 /* Between looking a name up and opening it a process that runs needs microseconds. */
 #define GRACE_MS 1000
-#define QUIET_NS 2000000000LL
 
 /* One file in staging. Its name says what a restart must know: "over-<16 hex: digest of the path>-
  * <64 hex: its content then>-<64 hex: content now at the path>-<8 hex>". */
@@ -257,7 +256,7 @@ static int settled_hash(int fd, const struct stat *st, struct hash *ret)
     int r;
 
     if (who == WRITERS_SOME ||
-        (who == WRITERS_UNKNOWN && clock_wall_ns() - file_ctime_ns(st) < QUIET_NS))
+        (who == WRITERS_UNKNOWN && clock_wall_ns() - file_ctime_ns(st) < WRITERS_QUIET_NS))
         return -EBUSY;
     r = hash_fd(fd, ret, NULL);
     if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||

@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#define WRITERS_QUIET_NS 5000000000LL /* WRITERS_UNKNOWN, and unchanged for so long: none */
+
 enum writers { WRITERS_NONE, WRITERS_SOME, WRITERS_UNKNOWN };
 
 /* fd is opened for reading. */

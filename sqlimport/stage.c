@@ -245,6 +245,8 @@ static void *worker(void *arg)
         w->code = f.s ? f.s->code : 0;
     }
     mutex_unlock(&w->lock);
+    if (r < 0 && r != -ENOTCONN && f.s) /* or its tables could not be dropped yet */
+        (void)server_runf(f.s, NULL, "ROLLBACK");
     server_close(f.s);
     free(schema);
     mysql_thread_end();

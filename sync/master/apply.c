@@ -16,6 +16,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
+#include "sync/master/conflict.h"
 #include "sync/master/displace.h"
 #include "sync/master/index.h"
 #include "sync/master/place.h"
@@ -58,6 +59,30 @@ int apply_tell(struct apply *j, const char *path)
         op_answer_add(j->a, &row.e);
     row_release(&row);
     return apply_db(j, r);
+}
+
+bool apply_in_the_way(int r)
+{
+    return r == -EEXIST || r == -ENOTDIR || r == -ELOOP || r == -EISDIR || r == -ENOTEMPTY;
+}
+
+int apply_conflict(struct apply *j, char *copy, int r)
+{
+    for (char *at = strchr(copy, '/'); r == 0 && at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        r = apply_tell(j, copy);
+        *at = '/';
+    }
+    if (r == 0)
+        r = apply_tell(j, copy);
+    if (r == 0)
+        r = apply_tell(j, j->op->kind == OP_RENAME ? j->op->to : j->op->path);
+    if (r < 0) {
+        free(copy);
+        return r;
+    }
+    j->a->copy = copy;
+    return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
 }
 
 int apply_publish(struct apply *j, const char *path, const struct stat *st, const struct hash *hash,
@@ -105,23 +130,12 @@ static int make_folder(struct apply *j, int dir, const char *path)
     return r;
 }
 
-static int do_mkdir(struct apply *j)
+static int new_folder(struct apply *j, const char *path)
 {
-    const char *path = j->op->path;
-    struct row row;
     struct stat st;
-    int dir, r = truth(j, path, &row);
-    enum entry_type type = row.e.type;
+    int r = place_parents(j->m, path);
+    int dir = r < 0 ? r : place_open_parent(j->m, path);
 
-    row_release(&row);
-    if (r < 0)
-        return r;
-    if (type == ENTRY_DIR)
-        return apply_tell(j, path);
-    if (type != ENTRY_GONE)
-        return apply_refuse(j, "type", "there is a file of that name on the master");
-    r = place_parents(j->m, path);
-    dir = r < 0 ? r : place_open_parent(j->m, path);
     if (dir < 0)
         return dir;
     r = make_folder(j, dir, path);
@@ -130,13 +144,35 @@ static int do_mkdir(struct apply *j)
         r = master_lstat(j->m, path, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, NULL, NULL, 0, NULL);
-    return r < 0 ? r : apply_tell(j, path);
+    return r;
 }
 
 static int kept(struct apply *j)
 {
     apply_answer(j, RESULT_KEPT, NULL, NULL);
     return apply_tell(j, j->op->path);
+}
+
+static int do_mkdir(struct apply *j)
+{
+    const char *path = j->op->path;
+    struct row row;
+    int r = truth(j, path, &row);
+    enum entry_type type = row.e.type;
+    char *copy;
+
+    row_release(&row);
+    if (r < 0 && r != -EBUSY)
+        return r;
+    if (type == ENTRY_DIR)
+        return apply_tell(j, path);
+    r = r == 0 && type == ENTRY_GONE ? new_folder(j, path) : -EEXIST;
+    if (!apply_in_the_way(r))
+        return r < 0 ? r : apply_tell(j, path);
+    if (j->m->conflicts) /* there is nothing in it, and what comes goes there by itself */
+        return kept(j);
+    copy = conflict_dir(j->m, path, j->who->name);
+    return copy ? apply_conflict(j, copy, new_folder(j, copy)) : -EAGAIN;
 }
 
 static int do_remove(struct apply *j)

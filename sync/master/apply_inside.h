@@ -25,6 +25,11 @@ int apply_db(struct apply *j, int r);
 /* Fills the answer; the texts are copied. Returns 0. */
 int apply_answer(struct apply *j, enum op_result result, const char *code, const char *error);
 int apply_refuse(struct apply *j, const char *code, const char *error);
+/* Ends a conflict whose copy is at `copy` (taken over): tells it, the folders above it and what has
+ * the operation's path. `r` below 0: it could not be placed there, returned. */
+int apply_conflict(struct apply *j, char *copy, int r);
+/* The error says that something else, or of another type, is at the path or above it. */
+bool apply_in_the_way(int r);
 /* Adds what the tree says of `path`; of a path it never had, that it is gone. */
 int apply_tell(struct apply *j, const char *path);
 /* Writes the row of what was put at `path` just now (publish.h) . */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,30 +52,119 @@ static bool has_content(int fd, const struct hash *want)
     return same;
 }
 
-char *conflict_path(const struct master *m, const char *path, const char *who, int64_t mtime,
-                    const struct hash *same, bool *there)
+static bool has_target(int dir, const char *name, const char *want)
+{
+    char got[PATH_MAX];
+    ssize_t n = readlinkat(dir, name, got, sizeof(got) - 1);
+
+    got[n < 0 ? 0 : n] = '\0';
+    return n > 0 && strcmp(got, want) == 0;
+}
+
+static bool is_like(int dir, const char *name, struct conflict_like like)
+{
+    if (like.target)
+        return has_target(dir, name, like.target);
+    return like.content &&
+           has_content(openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC),
+                       like.content);
+}
+
+/* The same for a path in the served tree. */
+static bool is_there(const struct master *m, const char *path, struct conflict_like like)
+{
+    int dir = place_open_parent(m, path);
+    bool yes = dir >= 0 && is_like(dir, path_base(path), like);
+
+    if (dir >= 0)
+        close(dir);
+    return yes;
+}
+
+/* A name beside `path` where nothing is, or a folder. */
+static char *folder_beside(const struct master *m, const char *path, const char *who, int64_t mtime)
 {
     char *dir = path_parent(path), *ret = NULL;
     struct stat st;
 
+    for (int i = 1; !ret && i < TRIES_MAX; i++) {
+        char *name = copy_name(path_base(path), who, mtime, i);
+
+        ret = path_join(dir, name);
+        free(name);
+        if (master_lstat(m, ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
+            free(ret);
+            ret = NULL;
+        }
+    }
+    free(dir);
+    return ret;
+}
+
+/* `path`, or NULL when all of its first `len` bytes are folders or not there. */
+static char *way_round(const struct master *m, const char *path, size_t len, const char *who)
+{
+    char *now = xstrdup(path), *top, *beside, *next;
+    bool moved = false;
+    size_t end = 0;
+    struct stat st;
+
+    while (end < len) {
+        end += strcspn(now + end + (end > 0), "/") + (end > 0);
+        top = xasprintf("%.*s", (int)end, now);
+        if (master_lstat(m, top, &st) == 0 && !S_ISDIR(st.st_mode) &&
+            (beside = folder_beside(m, top, who, file_mtime_ns(&st)))) {
+            next = xasprintf("%s%s", beside, now + end);
+            len += strlen(next) - strlen(now);
+            end = strlen(beside);
+            free(beside);
+            free(now);
+            now = next;
+            moved = true;
+        }
+        free(top);
+    }
+    if (moved)
+        return now;
+    free(now);
+    return NULL;
+}
+
+char *conflict_dir(const struct master *m, const char *path, const char *who)
+{
+    return way_round(m, path, strlen(path), who);
+}
+
+char *conflict_path(const struct master *m, const char *path, const char *who, int64_t mtime,
+                    struct conflict_like like, bool *there)
+{
+    char *way = way_round(m, path, path_parent_len(path), who), *dir, *ret;
+    struct stat st;
+
     *there = false;
-    for (int i = 1; !ret; i++) {
+    if (way) {
+        if (master_lstat(m, way, &st) != 0)
+            return way;
+        *there = is_there(m, way, like);
+        if (*there)
+            return way;
+        path = way;
+    }
+    dir = path_parent(path);
+    for (int i = 1;; i++) {
         char *name = copy_name(path_base(path), who, mtime, i);
 
         ret = path_join(dir, name);
         free(name);
         if (i >= TRIES_MAX || master_lstat(m, ret, &st) != 0)
             break;
-        *there = same && S_ISREG(st.st_mode) &&
-                 has_content(path_open_beneath(root_fd(m->root), ret,
-                                               O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0),
-                             same);
+        *there = is_there(m, ret, like);
         if (*there)
             break;
         free(ret);
-        ret = NULL;
     }
     free(dir);
+    free(way);
     return ret;
 }
 
@@ -119,12 +209,16 @@ static int copy_durably(int from, int dir, const char *name, mode_t mode, int64_
     return r < 0 ? r : file_sync_dir(dir);
 }
 
-int conflict_outside(struct master *m, const char *tmp, const char *path, const char *who,
-                     mode_t mode, int64_t mtime, const struct hash *content, char **ret)
+static int link_durably(const char *target, int dir, const char *name)
+{
+    return symlinkat(target, dir, name) < 0 ? -errno : file_sync_dir(dir);
+}
+
+int conflict_outside(struct master *m, int from, const char *path, const char *who, mode_t mode,
+                     int64_t mtime, struct conflict_like like, char **ret)
 {
     char *parent = path_parent(path), *folder = xasprintf("%s/%s", m->conflicts, parent);
-    int from = openat(root_staging_fd(m->root), tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), dir = -1;
-    int r = from < 0 ? -errno : file_mkdirs(folder, 0750);
+    int r = file_mkdirs(folder, 0750), dir = -1;
     char *name = NULL;
 
     if (r == 0)
@@ -133,9 +227,9 @@ int conflict_outside(struct master *m, const char *tmp, const char *path, const 
     for (int i = 1; r == -EEXIST && i < TRIES_MAX; i++) {
         free(name);
         name = copy_name(path_base(path), who, mtime, i);
-        r = copy_durably(from, dir, name, mode, mtime);
-        if (r == -EEXIST &&
-            has_content(openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), content))
+        r = like.target ? link_durably(like.target, dir, name)
+                        : copy_durably(from, dir, name, mode, mtime);
+        if (r == -EEXIST && is_like(dir, name, like))
             r = 0;
     }
     if (r == 0)
@@ -144,8 +238,6 @@ int conflict_outside(struct master *m, const char *tmp, const char *path, const 
         *ret = xasprintf("%s%s%s/%s", m->conflicts, *parent ? "/" : "", parent, name);
     if (dir >= 0)
         close(dir);
-    if (from >= 0)
-        close(from);
     free(name);
     free(folder);
     free(parent);

@@ -2,6 +2,7 @@
 #include "sync/master/move.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,25 +199,8 @@ static int rename_nothing(struct apply *j, const struct row *from, const struct 
     return r < 0 ? r : apply_tell(j, op->to);
 }
 
-static int rename_to_copy(struct apply *j, const struct row *from)
-{
-    bool there;
-    char *copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, NULL, &there);
-    int r = rename_to(j, from, copy, NULL);
-
-    if (r == 0)
-        r = apply_tell(j, j->op->to);
-    if (r < 0) {
-        free(copy);
-        return r;
-    }
-    j->a->copy = copy;
-    return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
-}
-
-/* Killed between the exchange and the end of a rename over a file: each has the other's place. What
- * was to be replaced is taken out. */
-static int finish_exchanged(struct apply *j, const struct row *from)
+/* Takes the file or link `from` out of the folder. */
+static int take_out(struct apply *j, const struct row *from)
 {
     int dir = place_open_parent(j->m, from->e.path), r = dir < 0 ? dir : 0;
 
@@ -228,6 +212,59 @@ static int finish_exchanged(struct apply *j, const struct row *from)
         close(dir);
     if (r == 0)
         r = apply_db(j, tree_remove(j->m->tree, from->e.path));
+    return r;
+}
+
+/* A file or link goes into the folder of --conflicts; a folder, or a file that is written at this
+ * moment, keeps its name. */
+static int rename_outside(struct apply *j, const struct row *from)
+{
+    const struct op *op = j->op;
+    struct conflict_like like = {&from->e.hash, from->e.target};
+    enum op_result result = RESULT_CONFLICT;
+    int fd = -1, r = 0;
+
+    if (from->e.type == ENTRY_FILE)
+        r = fd = path_open_beneath(root_fd(j->m->root), from->e.path,
+                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (r >= 0 && from->e.type != ENTRY_DIR)
+        r = conflict_outside(j->m, fd, op->to, j->who->name, (mode_t)(from->e.mode & 0777),
+                             from->e.mtime, like, &j->a->place);
+    if (fd >= 0)
+        close(fd);
+    if (r == 0 && from->e.type != ENTRY_DIR)
+        r = take_out(j, from);
+    if (r == -EBUSY || from->e.type == ENTRY_DIR) {
+        free(j->a->place);
+        j->a->place = NULL;
+        result = RESULT_KEPT;
+        r = 0;
+    }
+    if (r == 0)
+        r = apply_tell(j, op->path);
+    if (r == 0)
+        r = apply_tell(j, op->to);
+    return r < 0 ? r : apply_answer(j, result, NULL, NULL);
+}
+
+static int rename_to_copy(struct apply *j, const struct row *from)
+{
+    const struct conflict_like nothing = {NULL, NULL};
+    bool there;
+    char *copy;
+
+    if (j->m->conflicts)
+        return rename_outside(j, from);
+    copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, nothing, &there);
+    return apply_conflict(j, copy, rename_to(j, from, copy, NULL));
+}
+
+/* Killed between the exchange and the end of a rename over a file: each has the other's place. What
+ * was to be replaced is taken out. */
+static int finish_exchanged(struct apply *j, const struct row *from)
+{
+    int r = take_out(j, from);
+
     if (r == 0)
         r = apply_tell(j, j->op->path);
     return r < 0 ? r : apply_tell(j, j->op->to);
@@ -272,7 +309,7 @@ int move_op(struct apply *j)
     if (!busy && (to.e.type == ENTRY_GONE || same ||
                   (op->to_pre.kind != PRE_NONE && truth_meets(&op->to_pre, &to)))) {
         r = rename_to(j, &from, op->to, &to);
-        busy = r == -EBUSY || r == -ENOTEMPTY || r == -EEXIST; /* somebody was there meanwhile */
+        busy = r == -EBUSY || apply_in_the_way(r); /* somebody was there meanwhile */
     } else {
         busy = true;
     }

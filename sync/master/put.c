@@ -74,26 +74,17 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
     return r;
 }
 
-static int conflict(struct apply *j, char *copy)
-{
-    int r = apply_tell(j, copy);
-
-    if (r == 0)
-        r = apply_tell(j, j->op->path);
-    if (r < 0) {
-        free(copy);
-        return r;
-    }
-    j->a->copy = copy;
-    return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
-}
-
 static int land_outside(struct apply *j, const char *tmp)
 {
     const struct op *op = j->op;
-    int r = conflict_outside(j->m, tmp, op->path, j->who->name, (mode_t)(op->mode & 0777),
-                             op->mtime, &op->hash, &j->a->place);
+    struct conflict_like like = {&op->hash, NULL};
+    int from = openat(root_staging_fd(j->m->root), tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int r = from < 0 ? -errno
+                     : conflict_outside(j->m, from, op->path, j->who->name,
+                                        (mode_t)(op->mode & 0777), op->mtime, like, &j->a->place);
 
+    if (from >= 0)
+        close(from);
     if (r == 0)
         r = apply_tell(j, op->path);
     return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
@@ -102,6 +93,7 @@ static int land_outside(struct apply *j, const char *tmp)
 static int land_copy(struct apply *j, char *tmp)
 {
     const struct op *op = j->op;
+    struct conflict_like like = {&op->hash, NULL};
     struct row row = {0};
     bool there;
     char *copy;
@@ -109,17 +101,14 @@ static int land_copy(struct apply *j, char *tmp)
 
     if (j->m->conflicts)
         return land_outside(j, tmp);
-    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, &op->hash, &there);
+    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
     if (there) { /* made before, by a request whose outcome was lost */
         r = truth(j, copy, &row);
         row_release(&row);
     } else {
         r = land(j, tmp, copy, &nothing, NULL);
     }
-    if (r == 0)
-        return conflict(j, copy);
-    free(copy);
-    return r;
+    return apply_conflict(j, copy, r);
 }
 
 /* The file that the mirror changed has another name now. 1: done; 0: not so. */
@@ -159,10 +148,6 @@ int put_file(struct apply *j)
 
     if (r < 0 && !busy)
         goto out;
-    if (row.e.type == ENTRY_DIR) {
-        r = apply_refuse(j, "type", "there is a folder at that path on the master");
-        goto out;
-    }
     if (!busy && row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &op->hash)) {
         r = apply_attrs(j, op->path, &row, op->mode & 0777, op->mtime);
         goto out;
@@ -182,7 +167,7 @@ int put_file(struct apply *j)
         if (r == 0)
             r = apply_tell(j, op->path);
     }
-    if ((r == 0 && !met) || r == -EBUSY || r == -EEXIST)
+    if ((r == 0 && !met) || r == -EBUSY || apply_in_the_way(r))
         r = land_copy(j, tmp);
 out:
     place_discard(j->m, tmp);
@@ -217,15 +202,40 @@ static int place_link(struct apply *j, const char *path, bool over)
     return r;
 }
 
+static int publish_link(struct apply *j, const char *path)
+{
+    struct stat st;
+    int r = master_lstat(j->m, path, &st);
+
+    return r < 0 ? r : apply_publish(j, path, &st, NULL, j->op->target, 0, NULL);
+}
+
+static int link_copy(struct apply *j)
+{
+    const struct op *op = j->op;
+    struct conflict_like like = {NULL, op->target};
+    bool there;
+    char *copy;
+    int r;
+
+    if (j->m->conflicts) {
+        r = conflict_outside(j->m, -1, op->path, j->who->name, 0, op->mtime, like, &j->a->place);
+        if (r == 0)
+            r = apply_tell(j, op->path);
+        return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+    }
+    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    r = there ? 0 : place_link(j, copy, false);
+    if (r == 0)
+        r = publish_link(j, copy);
+    return apply_conflict(j, copy, r);
+}
+
 int put_link(struct apply *j)
 {
     const struct op *op = j->op;
-    const char *path = op->path;
-    char *copy = NULL;
     struct row row;
-    struct stat st;
-    bool there;
-    int r = truth(j, path, &row);
+    int r = truth(j, op->path, &row);
     bool same = row.e.type == ENTRY_LINK && row.e.target && strcmp(row.e.target, op->target) == 0;
     bool over = r == 0 && row.e.type == ENTRY_LINK && op->pre.kind == PRE_LINK;
     bool met = r == 0 && (row.e.type == ENTRY_GONE || over);
@@ -234,18 +244,11 @@ int put_link(struct apply *j)
     if (r < 0 && r != -EBUSY)
         return r;
     if (same)
-        return apply_tell(j, path);
-    r = met ? place_link(j, path, over) : -EEXIST;
-    if (r == -EEXIST) {
-        path = copy = conflict_path(j->m, op->path, j->who->name, op->mtime, NULL, &there);
-        r = place_link(j, copy, false);
-    }
+        return apply_tell(j, op->path);
+    r = met ? place_link(j, op->path, over) : -EEXIST;
+    if (apply_in_the_way(r))
+        return link_copy(j);
     if (r == 0)
-        r = master_lstat(j->m, path, &st);
-    if (r == 0)
-        r = apply_publish(j, path, &st, NULL, op->target, 0, NULL);
-    if (r == 0 && copy)
-        return conflict(j, copy);
-    free(copy);
-    return r < 0 ? r : apply_tell(j, path);
+        r = publish_link(j, op->path);
+    return r < 0 ? r : apply_tell(j, op->path);
 }

@@ -115,6 +115,9 @@ static int remember_conflict(struct replica *r, const struct op_answer *ans, con
 {
     const struct entry *copy = entry_of(ans, ans->copy);
     const char *path = op->kind == OP_RENAME && op->to ? op->to : op->path;
+    const struct hash *ours = copy                                                ? &copy->hash
+                              : op->kind == OP_RENAME && op->pre.kind == PRE_HASH ? &op->pre.hash
+                                                                                  : &op->hash;
     struct row theirs;
     int rc = base_get(r->db, path, &theirs);
 
@@ -122,9 +125,8 @@ static int remember_conflict(struct replica *r, const struct op_answer *ans, con
         rc = db_run(r->db,
                     "INSERT INTO conflict(path,copy,place,ours,ours_mtime,theirs,theirs_mtime,time)"
                     " VALUES(?,?,?,?,?,?,?,?)",
-                    "ppphihii", path, ans->copy ? ans->copy : "", ans->place,
-                    copy ? &copy->hash : &op->hash, copy ? copy->mtime : op->mtime, &theirs.hash,
-                    theirs.mtime, clock_wall_ns());
+                    "ppphihii", path, ans->copy ? ans->copy : "", ans->place, ours,
+                    copy ? copy->mtime : op->mtime, &theirs.hash, theirs.mtime, clock_wall_ns());
     row_release(&theirs);
     if (rc >= 0 && ans->copy)
         rc = follow_copy(r, path, ans->copy, op->n);

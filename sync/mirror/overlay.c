@@ -328,12 +328,12 @@ int touch_folder(struct replica *r, const char *path)
         return 0;
     }
     rc = db_run(r->db,
-                "UPDATE overlay SET mtime=?3 WHERE dir=?1 AND name=?2 AND opid="
+                "UPDATE overlay SET mtime=?3 WHERE dir=?1 AND name=?2 AND type=?4 AND opid="
                 "(SELECT max(opid) FROM overlay WHERE dir=?1 AND name=?2)",
-                "bpi", path, path_parent_len(path), path_base(path), now);
+                "bpii", path, path_parent_len(path), path_base(path), now, (int64_t)ENTRY_DIR);
     if (rc == 0)
-        rc = db_run(r->db, "UPDATE base SET mtime=? WHERE dir=? AND name=?", "ibp", now, path,
-                    path_parent_len(path), path_base(path));
+        rc = db_run(r->db, "UPDATE base SET mtime=? WHERE dir=? AND name=? AND type=?", "ibpi", now,
+                    path, path_parent_len(path), path_base(path), (int64_t)ENTRY_DIR);
     return rc < 0 ? rc : 0;
 }
 

@@ -270,6 +270,115 @@ def test_copies_outside_the_tree(site, master):
     assert len(files(outside)) == 2
 
 
+def types_before(master):
+    for name in ("move-dir.from", "edit-dir", "edit-below-file/x", "movedir-file.from/x",
+                 "movedir-dir.from/x"):
+        write(master.path("uploads", name), "before " + name)
+
+
+def types_here(mount):
+    up = lambda name: mount.path("uploads", name)
+    write(up("put-dir"), "mirror's put-dir")
+    write(up("put-link"), "mirror's put-link")
+    for name in ("mkdir-file", "mkdir-link", "below-file"):
+        os.mkdir(up(name))
+    write(up("below-file/x"), "mirror's below-file")
+    write(up("below-file/deep/y"), "mirror's deeper below-file")
+    os.symlink("mirror's link-file", up("link-file"))
+    os.symlink("mirror's link-dir", up("link-dir"))
+    os.rename(up("move-dir.from"), up("move-dir"))
+    os.rename(up("movedir-file.from"), up("movedir-file"))
+    os.rename(up("movedir-dir.from"), up("movedir-dir"))
+    write(up("edit-dir"), "mirror's edit-dir")
+    write(up("edit-below-file/x"), "mirror's edit-below-file")
+
+
+def types_there(master):
+    up = lambda name: master.path("uploads", name)
+    os.unlink(up("edit-dir"))
+    os.unlink(up("edit-below-file/x"))
+    os.rmdir(up("edit-below-file"))
+    for name in ("put-dir", "link-dir", "move-dir", "movedir-dir", "edit-dir"):
+        write(up(name + "/master"), "master's " + name)
+    for name in ("mkdir-file", "link-file", "movedir-file", "below-file", "edit-below-file"):
+        write(up(name), "master's " + name)
+    for name in ("put-link", "mkdir-link"):
+        os.symlink("master's " + name, up(name))
+
+
+def kinds(top):
+    """{path: content, "-> target" or "/"} with all names' conflict parts as " (*)"."""
+    out = {}
+    for path, (kind, _, _, data) in tree(top).items():
+        path = re.sub(r" \(conflict slave1 [-0-9 ]+\)", " (*)", os.fsdecode(path))
+        out[path] = {"dir": "/", "link": "-> " + os.fsdecode(data or b""),
+                     "file": os.fsdecode(data or b"")}[kind]
+    return out
+
+
+def by_master():
+    """What the master made, which keeps its name in all of them."""
+    want = {name + "/master": "master's " + name
+            for name in ("put-dir", "link-dir", "move-dir", "movedir-dir", "edit-dir")}
+    want.update({os.path.dirname(name): "/" for name in want})
+    want.update({name: "master's " + name for name in
+                 ("mkdir-file", "link-file", "movedir-file", "below-file", "edit-below-file")})
+    want.update({name: "-> master's " + name for name in ("put-link", "mkdir-link")})
+    return want
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_types_differ(site, outside):
+    """Another type on each side: both versions stay, nothing is refused."""
+    master = site.master(start=False)
+    types_before(master)
+    losers = os.path.join(site.base, "losers")
+    master.options = ["--conflicts", losers] if outside else []
+    master.start()
+    link = site.link(master)
+    mount = site.mount(master, url=link.url)
+    assert tree(mount.path("uploads"))
+    link.cut()
+    away(mount)
+    types_here(mount)
+    types_there(master)
+    wait_for(lambda: len(master.listing()) >= len(tree(master.root)) and
+             "uploads/edit-below-file" in master.listing())
+    link.restore()
+    back(mount)
+    assert mount.status()["quarantined"] == 0
+    kept = {
+        "put-dir (*)": "mirror's put-dir", "put-link (*)": "mirror's put-link",
+        "mkdir-file (*)": "/", "mkdir-link (*)": "/",
+        "below-file (*)": "/", "below-file (*)/x": "mirror's below-file",
+        "below-file (*)/deep": "/", "below-file (*)/deep/y": "mirror's deeper below-file",
+        "link-file (*)": "-> mirror's link-file", "link-dir (*)": "-> mirror's link-dir",
+        "move-dir (*)": "before move-dir.from",
+        "movedir-file (*)": "/", "movedir-file (*)/x": "before movedir-file.from/x",
+        "movedir-dir (*)": "/", "movedir-dir (*)/x": "before movedir-dir.from/x",
+        "edit-dir (*)": "mirror's edit-dir",
+        "edit-below-file (*)": "/", "edit-below-file (*)/x": "mirror's edit-below-file"}
+    want = by_master()
+    if outside:
+        assert kinds(os.path.join(losers, "uploads")) == {
+            "put-dir (*)": "mirror's put-dir", "put-link (*)": "mirror's put-link",
+            "below-file": "/", "below-file/x (*)": "mirror's below-file", "below-file/deep": "/",
+            "below-file/deep/y (*)": "mirror's deeper below-file",
+            "link-file (*)": "-> mirror's link-file", "link-dir (*)": "-> mirror's link-dir",
+            "move-dir (*)": "before move-dir.from", "edit-dir (*)": "mirror's edit-dir",
+            "edit-below-file": "/", "edit-below-file/x (*)": "mirror's edit-below-file"}
+        for name in ("movedir-file", "movedir-dir"):  # a folder keeps its old name
+            want.update({name + ".from": "/", name + ".from/x": "before %s.from/x" % name})
+    else:
+        want.update(kept)
+    assert kinds(master.path("uploads")) == want
+    wait_for(lambda: kinds(mount.path("uploads")) == want, 20)
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 20)
+    assert mount.status()["conflicts"] > 0
+    site.run("eefs-status", "--forget", mount.point)
+    wait_for(lambda: mount.status()["state"] == "OK", 20)
+
+
 def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
     link = site.link(master)
     mount = site.mount(master, url=link.url)

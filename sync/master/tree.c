@@ -12,7 +12,8 @@
 #include "sync/common/path.h"
 #include "sync/master/history.h"
 
-#define APP_ID 0x6565666d /* "eefm" */
+#define APP_ID   0x6565666d /* "eefm" */
+#define HOPS_MAX 16         /* names that a file may have had between two sights of it */
 
 static const char *const schema[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
@@ -175,10 +176,14 @@ int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, 
 
 int tree_find_moved(struct db *db, const char *from, const struct hash *h, struct row *ret)
 {
-    sqlite3_stmt *st = db_query(db,
-                                "SELECT " TREE_COLUMNS " FROM entry WHERE hash=? AND type=1"
-                                " AND moved_from=? ORDER BY seq DESC",
-                                "hp", h, from);
+    sqlite3_stmt *st =
+        db_query(db,
+                 "WITH RECURSIVE hop(path,n) AS (SELECT ?2,0 UNION"
+                 " SELECT CAST(CASE dir WHEN x'' THEN name ELSE dir||'/'||name END AS BLOB),n+1"
+                 " FROM hop JOIN entry ON hash=?1 AND type=0 AND moved_from=hop.path WHERE n<?3)"
+                 " SELECT " TREE_COLUMNS " FROM hop JOIN entry ON hash=?1 AND type=1"
+                 " AND moved_from=hop.path ORDER BY n, seq DESC",
+                 "hpi", h, from, (int64_t)HOPS_MAX);
     int r = db_step(db, st);
 
     if (r == 1) {
@@ -417,11 +422,10 @@ int tree_remove(struct tree *t, const char *path)
         dir = path_parent(gone.v[i]);
         r = uncount(t, dir, path_base(gone.v[i]));
         if (r == 0)
-            r = db_run(
-                t->db,
-                "UPDATE entry SET type=0, seq=?, moved_from=NULL, target=NULL, ino=0, ctime=0 "
-                "WHERE dir=? AND name=?",
-                "ipp", ++t->seq, dir, path_base(gone.v[i]));
+            r = db_run(t->db,
+                       "UPDATE entry SET type=0, seq=?, target=NULL, ino=0, ctime=0 "
+                       "WHERE dir=? AND name=?",
+                       "ipp", ++t->seq, dir, path_base(gone.v[i]));
         r = r < 0 ? r : 0;
         free(dir);
     }

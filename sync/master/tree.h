@@ -47,7 +47,8 @@ void tree_row(sqlite3_stmt *st, struct row *ret);
 int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),
                    void *arg, struct row *ret);
 
-/* A live file with that content whose last move was from `from`. 1, 0 or -errno. */
+/* A live file with that content that was moved from `from`, at once or by way of other names: a
+ * tombstone keeps moved_from. 1, 0 or -errno. */
 int tree_find_moved(struct db *db, const char *from, const struct hash *h, struct row *ret);
 
 /* A live row of a file or folder with that inode for which `fits` returns true. 1, 0 or -errno. */

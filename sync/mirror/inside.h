@@ -47,7 +47,7 @@ struct mirror {
     struct http *http;
     struct link link;
     atomic_bool stop;
-    atomic_llong moved;   /* bytes moved by uploads and ops, and one for each operation settled */
+    atomic_llong moved;   /* bytes of ops on their way, and one for each operation settled */
     pthread_mutex_t lock; /* guards name and fault */
     char name[128];       /* the mirror's name on the master */
     struct {
@@ -109,10 +109,13 @@ struct upload *upload_new(struct mirror *m);
 void upload_free(struct upload *u);
 int upload_start(struct upload *u);
 void upload_stop(struct upload *u);
-/* Wants content on the master; tells how that stands. A failed one is tried again by the next call.
- * push_kick is called whenever one ends. e: why it failed. */
-enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, struct err *e);
+/* Wants the content of operation `opid` on the master; tells how that stands. A failed one is
+ * tried again by the next call. push_kick is called whenever one ends. e: why it failed. */
+enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, int64_t opid,
+                              struct err *e);
 void upload_forget(struct upload *u, const struct hash *h);
+/* A number that changes whenever an upload for operation `opid`, or one before it, goes on. */
+long long upload_moved(struct upload *u, int64_t opid);
 
 /* --- wait.c --- */
 struct wait *wait_new(struct mirror *m);

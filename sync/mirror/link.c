@@ -31,7 +31,6 @@ void link_ok(struct link *l)
     l->contact = clock_mono_ms();
     if (was) {
         l->since = l->contact;
-        l->reason[0] = '\0';
         cond_broadcast(&l->changed);
     }
     mutex_unlock(&l->lock);

@@ -146,7 +146,7 @@ static size_t prepare(struct push *p, size_t n, struct err *e)
         if (op->kind != OP_PUT)
             continue;
         if (op->size > WIRE_INLINE_MAX) {
-            enum upload_state s = upload_want(p->m->upload, &op->hash, op->size, &why);
+            enum upload_state s = upload_want(p->m->upload, &op->hash, op->size, op->n, &why);
 
             r = s == UPLOAD_DONE   ? 0
                 : s == UPLOAD_BUSY ? -EINPROGRESS

@@ -23,6 +23,8 @@ struct item {
     struct item *next;
     struct hash hash;
     int64_t size;
+    int64_t opid;       /* the first operation that named it */
+    atomic_llong moved; /* bytes that went on their way, in all tries but repeated ones */
     bool queued, failed, done, again; /* again: the last try failed */
     struct err err;
 };
@@ -87,7 +89,8 @@ static void trim_locked(struct upload *u)
     }
 }
 
-enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, struct err *e)
+enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, int64_t opid,
+                              struct err *e)
 {
     enum upload_state s = UPLOAD_BUSY;
     struct item *i;
@@ -99,6 +102,7 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
         i = xcalloc(1, sizeof(*i));
         i->hash = *h;
         i->size = size;
+        i->opid = opid;
         i->next = u->items;
         u->items = i;
         i->queued = true;
@@ -112,8 +116,22 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
         i->queued = true;
         cond_signal(&u->more);
     }
+    if (opid < i->opid)
+        i->opid = opid;
     mutex_unlock(&u->lock);
     return s;
+}
+
+long long upload_moved(struct upload *u, int64_t opid)
+{
+    long long sum = 0;
+
+    mutex_lock(&u->lock);
+    for (struct item *i = u->items; i; i = i->next)
+        if (!i->done && i->opid <= opid)
+            sum += atomic_load(&i->moved) + 1; /* one that is done is missed by this */
+    mutex_unlock(&u->lock);
+    return sum;
 }
 
 void upload_forget(struct upload *u, const struct hash *h)
@@ -145,9 +163,9 @@ static int64_t ask_have(struct upload *u, const char *path)
     return have;
 }
 
-/* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno. `again`: it was
+/* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno. `moved` NULL: it was
  * refused before, and sending its bytes once more is no progress. */
-static int put_once(struct upload *u, const char *path, int fd, int64_t size, bool again,
+static int put_once(struct upload *u, const char *path, int fd, int64_t size, atomic_llong *moved,
                     int64_t *at, struct err *e)
 {
     struct http_request q = {.method = "PUT",
@@ -157,7 +175,7 @@ static int put_once(struct upload *u, const char *path, int fd, int64_t size, bo
                              .body_size = size - *at,
                              .body_total = size,
                              .cancel = &u->m->link.down,
-                             .moved = again ? NULL : &u->m->moved};
+                             .moved = moved};
     struct http_reply p;
     json_t *v;
     int r = http_run(u->m->http, &q, &p, e);
@@ -177,7 +195,7 @@ static int put_once(struct upload *u, const char *path, int fd, int64_t size, bo
     return r;
 }
 
-static int upload_one(struct upload *u, const struct hash *h, int64_t size, bool again,
+static int upload_one(struct upload *u, const struct hash *h, int64_t size, atomic_llong *moved,
                       struct err *e)
 {
     char text[HASH_TEXT_CAP], *path, *outbox;
@@ -194,7 +212,7 @@ static int upload_one(struct upload *u, const struct hash *h, int64_t size, bool
     if (at > size)
         at = 0;
     for (tries = 0; r == -EAGAIN && tries < TRIES && at < size; tries++)
-        r = put_once(u, path, fd, size, again, &at, e);
+        r = put_once(u, path, fd, size, moved, &at, e);
     if (r == -EAGAIN && at == size)
         r = 0;
     if (r == -EAGAIN) {
@@ -227,8 +245,9 @@ static void *upload_main(void *arg)
         }
         next->queued = false;
         mutex_unlock(&u->lock);
-        r = link_is_up(&u->m->link) ? upload_one(u, &next->hash, next->size, next->again, &e)
-                                    : err_set(&e, EIO, "the master is away");
+        r = link_is_up(&u->m->link)
+                ? upload_one(u, &next->hash, next->size, next->again ? NULL : &next->moved, &e)
+                : err_set(&e, EIO, "the master is away");
         mutex_lock(&u->lock);
         next->done = r == 0;
         next->failed = next->again = r < 0;

@@ -3,8 +3,10 @@
  * wait: who waits for the master's answer (close, fsync). A wait ends when the operation is
  * answered; when the link is down, when 5 s passed without progress, when it is cut, or when the
  * operation waits for a refused one, it ends by making the queue durable instead: one sync for all
- * who are at that point. Progress is what brings operations to the master: bytes of uploads and
- * answers that settle something; a master that answers and takes nothing does not count.
+ * who are at that point. Progress is what brings this operation to the master: bytes of its own
+ * content and of those that go before it, and answers that settle something (the outbox is sent in
+ * order). What others upload for later operations does not count, nor does a master that answers
+ * and takes nothing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@
 
 #define PATIENCE_MS 5000
 #define QUIET_MS    60000 /* between two log lines that say the same */
+#define ASK_MS      1000  /* between two questions whether it waits for a refused one */
 
 /* Why a wait ended without an answer. */
 enum early { NOT_EARLY, AWAY, SLOW, CUT, HELD, CLONED, ENDING, N_EARLY };
@@ -30,8 +33,10 @@ struct waiter {
     mirror_done_fn *done;
     void *arg;
     bool cut;
-    bool seen; /* asked whether it waits for a refused one */
-    bool held; /* it does */
+    int64_t asked;   /* when it was last asked whether it waits for a refused one; 0: never */
+    bool held;       /* it does */
+    long long moved; /* what counts as progress at the last look, and when it last changed */
+    int64_t moved_at;
     bool over; /* outcome is in result */
     enum early early;
     int result;
@@ -47,8 +52,6 @@ struct wait {
     uint64_t last_ticket;
     bool woken;
     /* waiter thread only */
-    long long moved; /* bytes at the last look, and when they last grew */
-    int64_t moved_at;
     int64_t said[N_EARLY]; /* mono ms of the last log line; 0: never */
     int unsaid[N_EARLY];   /* since then */
 };
@@ -129,13 +132,22 @@ static void take_over(struct wait *w, struct waiter **over)
     }
 }
 
-static void note_progress(struct wait *w, int64_t now)
+/* What is known of one waiter now. Without the lock. */
+static void inquire(struct wait *w, struct waiter *n, int64_t now)
 {
-    long long moved = atomic_load(&w->m->moved);
+    long long moved;
 
-    if (moved != w->moved) {
-        w->moved = moved;
-        w->moved_at = now;
+    n->over = replica_outbox_done(w->m->replica, n->opid, &n->result);
+    if (n->over)
+        return;
+    if (!n->asked || now - n->asked >= ASK_MS) {
+        n->held = replica_outbox_held(w->m->replica, n->opid);
+        n->asked = now;
+    }
+    moved = atomic_load(&w->m->moved) + upload_moved(w->m->upload, n->opid);
+    if (moved != n->moved) {
+        n->moved = moved;
+        n->moved_at = now;
     }
 }
 
@@ -197,7 +209,7 @@ static void say(struct wait *w, enum early why, int n, int failed)
 /* Why a waiter need not wait any longer. With the lock. */
 static enum early early(const struct wait *w, const struct waiter *n, bool cloned, int64_t now)
 {
-    int64_t from = n->began > w->moved_at ? n->began : w->moved_at;
+    int64_t from = n->began > n->moved_at ? n->began : n->moved_at;
 
     if (!link_is_up(&w->m->link))
         return AWAY;
@@ -220,15 +232,10 @@ static void look_locked(struct wait *w)
     int count[N_EARLY] = {0}, late = 0, r = 0;
     bool cloned;
 
-    note_progress(w, now);
     mutex_unlock(&w->lock);
     /* New waiters are put in front of `first` meanwhile; only this thread removes any. */
-    for (n = first; n; n = n->next) {
-        n->over = replica_outbox_done(w->m->replica, n->opid, &n->result);
-        if (!n->over && !n->seen)
-            n->held = replica_outbox_held(w->m->replica, n->opid);
-        n->seen = true;
-    }
+    for (n = first; n; n = n->next)
+        inquire(w, n, now);
     mutex_lock(&w->m->lock);
     cloned = *w->m->fault[FAULT_CLONED].text != '\0';
     mutex_unlock(&w->m->lock);

@@ -55,3 +55,14 @@ def mirror(db, tmp_path, request):
     db.sql("DROP DATABASE IF EXISTS site; CREATE DATABASE site")
     db.sql(request.module.SITE, "site")
     return SqlMirror(db, tmp_path)
+
+
+@pytest.fixture
+def link(site, master):
+    """Between `mount` and the test module's own `master`."""
+    return site.link(master)
+
+
+@pytest.fixture
+def mount(site, master, link):
+    return site.mount(master, url=link.url)

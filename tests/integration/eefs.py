@@ -70,6 +70,17 @@ def free_port():
         return s.getsockname()[1]
 
 
+def away(mount):
+    """Waits until the mount knows that its master cannot be reached."""
+    wait_for(lambda: mount.status()["state"] == "ISOLATED", 30, "away")
+
+
+def back(mount):
+    """Waits until it is in contact again and has sent what was kept."""
+    wait_for(lambda: mount.status()["link"] == "up", 30, "back")
+    mount.synced()
+
+
 def content_name(data):
     return "s2-" + hashlib.sha256(data).hexdigest()
 

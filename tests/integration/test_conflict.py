@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from eefs import content_name, program, read, tree, wait_for, write
+from eefs import away, back, content_name, program, read, tree, wait_for, write
 
 COPY = re.compile(r"^(.+) \(conflict (\S+) \d{4}-\d\d-\d\d \d{6}(?: \d+)?\)(\.[^.]*)?$")
 
@@ -20,15 +20,6 @@ def files(top):
 
 def copies(top):
     return {path: data for path, data in files(top).items() if COPY.match(os.path.basename(path))}
-
-
-def away(mount):
-    wait_for(lambda: mount.status()["state"] == "ISOLATED", 30, "away")
-
-
-def back(mount):
-    wait_for(lambda: mount.status()["link"] == "up", 30, "back")
-    mount.synced()
 
 
 def listed(site, mount, *more):
@@ -182,8 +173,10 @@ def test_one_after_the_other_is_no_conflict(site, master):
     assert tree(mount.path("uploads")) == tree(master.path("uploads"))
 
 
-def test_an_edit_follows_a_rename(site, master):
-    """One mirror renames, the other has edited the old name meanwhile, twice."""
+@pytest.mark.parametrize("names", [["moved-away.txt"], ["two.txt", "three.txt"],
+                                   ["two.txt", "moved-there.txt", "two.txt", "dir/three.txt"]])
+def test_an_edit_follows_a_rename(site, master, names):
+    """One mirror renames, once or again and again; the other has edited the old name meanwhile."""
     link = site.link(master)
     mount = site.mount(master, url=link.url)
     other = site.mount(master, "slave2")
@@ -191,11 +184,13 @@ def test_an_edit_follows_a_rename(site, master):
     link.cut()
     away(mount)
     write(mount.path("uploads/moved-there.txt"), "follows")
-    os.rename(other.path("uploads/moved-there.txt"), other.path("uploads/moved-away.txt"))
-    other.synced()
+    os.mkdir(other.path("uploads/dir"))
+    for old, new in zip(["moved-there.txt"] + names, names):
+        os.rename(other.path("uploads", old), other.path("uploads", new))
+        other.synced()
     link.restore()
     back(mount)
-    assert read(master.path("uploads/moved-away.txt")) == b"follows"
+    assert read(master.path("uploads", names[-1])) == b"follows"
     assert not os.path.exists(master.path("uploads/moved-there.txt"))
     for m in (mount, other):
         wait_for(lambda: tree(m.path("uploads")) == tree(master.path("uploads")), 20)

@@ -13,7 +13,7 @@ import pytest
 
 from peer import Peer, honest
 
-from eefs import SLOW, Mount, content_name, program, read, tree, wait_for, write
+from eefs import SLOW, Mount, away, back, content_name, program, read, tree, wait_for, write
 
 
 @pytest.fixture
@@ -23,25 +23,6 @@ def master(site):
     write(master.path("uploads/other.txt"), "other")
     write(master.path("css/a.css"), "body{}")
     return master.start()
-
-
-@pytest.fixture
-def link(site, master):
-    return site.link(master)
-
-
-@pytest.fixture
-def mount(site, master, link):
-    return site.mount(master, url=link.url)
-
-
-def away(mount):
-    wait_for(lambda: mount.status()["state"] == "ISOLATED", 30, "away")
-
-
-def back(mount):
-    wait_for(lambda: mount.status()["link"] == "up", 30, "back")
-    mount.synced()
 
 
 def test_what_never_was_is_never_sent(site, master, link, mount):
@@ -160,6 +141,52 @@ def test_other_answers_are_no_progress(site, master):
     peer.set(None)
     wait_for(lambda: os.path.exists(master.path("uploads/full.txt")), 40)
     back(mount)
+
+
+def test_uploads_of_later_changes_are_no_progress(site, master):
+    """The first upload stands still; a close() behind it returns although a later one goes on."""
+    peer = Peer(master.port)
+    site.links.append(peer)
+    first, later = b"1" * 300_000, b"2" * 8_000_000
+    going = threading.Event()
+
+    def fault(exchange):
+        if exchange.method != "PUT":
+            return honest(exchange)
+        if content_name(first) in exchange.path:
+            return exchange.hang()
+        for at in range(0, len(later), 20_000):  # at 200 kB/s: 40 s
+            exchange.receive(min(at + 20_000, len(later)))
+            going.set()
+            time.sleep(0.1)
+        return honest(exchange)
+
+    mount = site.mount(master, url=peer.url)
+    peer.set(fault, keep=True)
+    took = {}
+
+    def close(name, data):
+        fd = os.open(mount.path("uploads", name), os.O_CREAT | os.O_WRONLY)
+        os.write(fd, data)
+        begin = time.monotonic()
+        os.close(fd)
+        took[name] = time.monotonic() - begin
+
+    threads = [threading.Thread(target=close, args=args, daemon=True)
+               for args in (("first", first), ("behind", b"small"), ("later", later))]
+    for thread in threads[:2]:
+        thread.start()
+        wait_for(lambda: mount.status()["pending"] == len([t for t in threads if t.ident]))
+    threads[2].start()
+    assert going.wait(30 * SLOW)
+    for thread in threads[:2]:
+        thread.join(15 * SLOW)
+    assert set(took) == {"first", "behind"}, took  # the third one's own content goes on
+    assert all(4 < t < 12 * SLOW for t in took.values()), took
+    peer.set(None)
+    threads[2].join(60 * SLOW)
+    back(mount)
+    assert read(master.path("uploads/later")) == later
 
 
 def test_interrupted_close_keeps_the_change(site, master, link, mount):

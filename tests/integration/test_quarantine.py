@@ -7,10 +7,13 @@ import errno
 import json
 import os
 import subprocess
+import threading
 
 import pytest
 
-from eefs import content_name, program, read, tree, wait_for, write
+from peer import Peer, honest
+
+from eefs import away, content_name, program, read, tree, wait_for, write
 
 
 @pytest.fixture
@@ -20,20 +23,6 @@ def master(site):
     write(master.path("gallery/one.png"), "one")
     master.add_mirror("slave1", "--write", "uploads", "--write", "gallery")
     return master.start()
-
-
-@pytest.fixture
-def link(site, master):
-    return site.link(master)
-
-
-@pytest.fixture
-def mount(site, master, link):
-    return site.mount(master, url=link.url)
-
-
-def away(mount):
-    wait_for(lambda: mount.status()["state"] == "ISOLATED", 30, "away")
 
 
 def refused(site, mount):
@@ -128,21 +117,30 @@ def test_discard(site, master, link, mount):
     assert read(master.path("uploads/goes on.txt")) == b"goes on"
 
 
-def test_only_what_depends_waits(site, master, link, mount):
-    """A folder where the master has a file: its contents wait, everything else goes on."""
-    link.cut()
-    away(mount)
+def test_only_what_depends_waits(site, master):
+    """A folder is refused: its contents wait, everything else goes on."""
+    peer = Peer(master.port)
+    site.links.append(peer)
+    refusing = threading.Event()
+    refusing.set()
+
+    def fault(exchange):
+        ops = json.loads(exchange.receive())["ops"] if exchange.ops else []
+        if not refusing.is_set() or not ops or ops[0]["path"] != "uploads/thing":
+            return honest(exchange)
+        body = json.dumps({"answers": [{"n": ops[0]["n"], "result": "refused", "code": "permission",
+                                        "error": "for a test"}], "head": 1}).encode()
+        return exchange.answer((200, [("Content-Type", "application/json")], body))
+
+    mount = site.mount(master, url=peer.url)
+    peer.set(fault, keep=True)
     os.mkdir(mount.path("uploads/thing"))
+    wait_for(lambda: mount.status()["quarantined"] == 1, 20)
     write(mount.path("uploads/thing/a.txt"), "a")
     write(mount.path("uploads/thing/b.txt"), "b")
     os.rename(mount.path("uploads/thing/b.txt"), mount.path("uploads/b.txt"))
     write(mount.path("uploads/free.txt"), "free")
-    write(master.path("uploads/thing"), "a file there")
-    wait_for(lambda: "uploads/thing" in master.listing())
-    link.restore()
-    wait_for(lambda: os.path.exists(master.path("uploads/free.txt")), 30)
-    wait_for(lambda: mount.status()["quarantined"] == 1, 10)
-    assert read(master.path("uploads/thing")) == b"a file there"
+    assert read(master.path("uploads/free.txt")) == b"free"
     assert read(mount.path("uploads/thing/a.txt")) == b"a"
     assert mount.status()["pending"] == 1
     out = site.run("eefs-status", "--wait", mount.point, check=False)
@@ -154,8 +152,7 @@ def test_only_what_depends_waits(site, master, link, mount):
     os.close(fd)
     assert os.times().elapsed - begin < 4
     # the cause is mended: once more
-    os.unlink(master.path("uploads/thing"))
-    wait_for(lambda: "uploads/thing" not in master.listing())
+    refusing.clear()
     out = site.run("eefs-status", "--retry", mount.path("uploads"))
     assert "3 changes" in out.stdout
     mount.synced()

@@ -25,11 +25,6 @@ def master(site):
 
 
 @pytest.fixture
-def link(site, master):
-    return site.link(master)
-
-
-@pytest.fixture
 def mount(site, master, link):
     """Its cache has a filesystem of 24 MiB of its own."""
     mount = site.mount(master, start=False, url=link.url, prefetch="none")

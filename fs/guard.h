@@ -6,7 +6,9 @@
  * the kernel to drop a name (FUSE_NOTIFY_INVAL_ENTRY) waits, unkillable, for the folder's lock; who
  * holds that lock may be waiting, unkillable, for an answer from the same daemon. Only aborting the
  * connection from outside ends that: without it every access to the mount would hang for ever after
- * a kill -9 (or the out-of-memory killer) at such a moment.
+ * a kill -9 (or the out-of-memory killer) at such a moment. Aborting takes root, or fusectl(5)
+ * being mounted, which gives the file "abort" to the user who mounted: systemd mounts it. Without
+ * both the guard can only say what to do.
  */
 #ifndef EEFS_FS_GUARD_H
 #define EEFS_FS_GUARD_H

@@ -10,6 +10,7 @@
  *   ops_*.c       the kernel's requests: entries, attributes, listings, files, reading and writing
  *   node.c        what the kernel holds             notify.c      telling it what to forget
  *   draft.c       a file that is being written      publish.c     … and its way into the outbox
+ *   content.c     brings the bytes of a version here
  *   later.c       answers given later, interrupts   pool.c        threads for what takes long
  *   attr.c        owners and modes                  fs.c          what all of them share
  *   guard.c       a process that lets the kernel go when this one was killed

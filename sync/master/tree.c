@@ -82,7 +82,7 @@ void tree_row(sqlite3_stmt *st, struct row *ret)
     if (sqlite3_column_type(st, 7) != SQLITE_NULL)
         ret->e.target = xstrdup(db_col_text(st, 7));
     ret->e.seq = sqlite3_column_int64(st, 8);
-    if (sqlite3_column_type(st, 9) != SQLITE_NULL)
+    if (ret->e.type != ENTRY_GONE && sqlite3_column_type(st, 9) != SQLITE_NULL)
         ret->e.moved_from = xstrdup(db_col_text(st, 9));
     ret->ino = sqlite3_column_int64(st, 10);
     ret->dev = sqlite3_column_int64(st, 11);

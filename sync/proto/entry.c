@@ -48,7 +48,7 @@ json_t *entry_to_json(const struct entry *e)
     }
     if (e->type == ENTRY_LINK)
         json_set_path(o, "target", e->target);
-    if (e->moved_from && e->type != ENTRY_GONE)
+    if (e->moved_from)
         json_set_path(o, "moved_from", e->moved_from);
     if (e->has_data)
         json_set_data(o, "data", &e->data);

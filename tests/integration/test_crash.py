@@ -13,10 +13,11 @@ import errno
 import os
 import random
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eefs import Timeout, tree, unmount, wait_for, write
+from eefs import Site, Timeout, tree, unmount, wait_for, write
 from peer import Peer
 
 MOUNT = ["fs.sealed", "store.publish", "replica.create.committed", "replica.publish.committed",
@@ -274,9 +275,31 @@ def test_crash(site, part):
     assert len(reached) >= len(numbers) // 4
 
 
+def run_apart(numbers):
+    """Rounds on a site of their own."""
+    site = Site()
+    try:
+        reached = run_rounds(site, numbers)
+    except Exception:
+        print(site.logs())
+        raise
+    finally:
+        site.stop_all()
+        bad = site.suspicious()
+        site.remove()
+    assert not bad, "a daemon reported:\n" + "\n".join(bad)
+    return reached
+
+
 @pytest.mark.long
-def test_crash_long(site):
-    reached = run_rounds(site, range(30, int(os.environ.get("CRASH_ROUNDS", 300))))
+def test_crash_long():
+    """Several at a time: most of a round is waiting."""
+    last, wide = int(os.environ.get("CRASH_ROUNDS", 300)), 2 * os.cpu_count()
+    with ThreadPoolExecutor(wide) as pool:
+        parts = [pool.submit(run_apart, range(30 + i, last, wide)) for i in range(wide)]
+    failed = [str(p.exception()) for p in parts if p.exception()]
+    assert not failed, "\n".join(failed)
+    reached = [spec for p in parts for spec in p.result()]
     missed = set(MATRIX) - set(reached)
     print("never reached:", sorted(missed))
     assert len(missed) <= len(MATRIX) // 5

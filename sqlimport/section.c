@@ -210,9 +210,9 @@ bool section_columns(struct section *s, const struct strlist **ret, struct err *
 {
     const struct range *g = s->o->ranges;
     struct values rows = {0};
+    char head[65536]; /* rows points into it */
 
     if (!s->known && s->o->n_ranges > 0) {
-        char head[65536];
         ssize_t got =
             file_pread(s->fd, head, g->len < sizeof(head) ? g->len : sizeof(head), g->offset);
         if (got < 0 || values_init(&rows, head, (size_t)got, env_mode_of(s->d->env, g->env)) < 0)

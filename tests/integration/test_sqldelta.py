@@ -5,6 +5,8 @@ import subprocess
 import pytest
 from eefs import wait_for
 
+pytestmark = pytest.mark.san
+
 SITE = r"""
 CREATE TABLE t (id INT AUTO_INCREMENT UNIQUE, a INT, b VARCHAR(20) CHARACTER SET latin1, v TEXT,
   n DECIMAL(8,2), d DATETIME(3), ts TIMESTAMP NULL, f DOUBLE, bl BLOB, bi BIT(9), u INT UNIQUE,

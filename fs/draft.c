@@ -132,11 +132,17 @@ static void prepare_job(void *arg, int error)
     prepare_end(p, error ? error : prepare_run(p, INT64_MAX, false));
 }
 
-/*
- * A truncation makes the old bytes void, whichever they are: a superseded node takes over the
- * path's newest version first, so that the put replaces what is seen here at this moment.
- */
-static void catch_up(struct fs *fs, struct node *n)
+/* Begins a draft; *shown: what the kernel must forget, for the node was superseded. */
+static struct draft *begin_locked(struct fs *fs, struct node *n, char **shown)
+{
+    struct draft *d = draft_new_locked(n);
+
+    if (node_show_locked(fs->nodes, n, true))
+        *shown = node_path_locked(n);
+    return d;
+}
+
+void draft_catch_up(struct fs *fs, struct node *n)
 {
     struct node_attr now;
     char *path;
@@ -153,29 +159,13 @@ static void catch_up(struct fs *fs, struct node *n)
     free(path);
 }
 
-/* Begins a draft; *shown: what the kernel must forget, for the node was superseded. */
-static struct draft *begin_locked(struct fs *fs, struct node *n, char **shown)
-{
-    struct draft *d = draft_new_locked(n);
-
-    if (node_show_locked(fs->nodes, n, true))
-        *shown = node_path_locked(n);
-    return d;
-}
-
 int draft_try(struct fs *fs, struct node *n, bool zero)
 {
     struct prepare *p;
     struct draft *d;
     char *shown = NULL;
-    bool behind;
     int r;
 
-    nodes_lock(fs->nodes);
-    behind = zero && !n->draft && !n->attached && n->parent;
-    nodes_unlock(fs->nodes);
-    if (behind)
-        catch_up(fs, n);
     nodes_lock(fs->nodes);
     d = n->draft;
     if (d && d->busy) {

@@ -34,6 +34,13 @@ struct draft {
  */
 int draft_try(struct fs *fs, struct node *n, bool zero);
 
+/*
+ * For an O_TRUNC: nothing was read, so a superseded node takes over the path's newest version
+ * first, and the put replaces what is seen here at this moment. Not for a truncation later on: what
+ * was read before it is what was meant.
+ */
+void draft_catch_up(struct fs *fs, struct node *n);
+
 /* Runs fn(arg, 0) in the pool as soon as draft_try is worth another try, or fn(arg, -errno). */
 void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg);
 

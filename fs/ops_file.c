@@ -126,6 +126,7 @@ static void open_node(struct open *o, struct node *n)
     n->writers += o->handle->writable;
     nodes_unlock(fs->nodes);
     if (o->handle->writable && (o->fi.flags & O_TRUNC)) {
+        draft_catch_up(fs, n);
         open_truncate(o, 0);
         return;
     }

@@ -105,15 +105,17 @@ struct take {
 };
 
 /*
- * 1 while an earlier put of the same path is unanswered: should that become a conflict copy, this
- * operation belongs to the copy, so it must not be under way yet.
+ * 1 while an earlier put of the same path, or a rename onto it, is unanswered: should that become a
+ * conflict copy, this operation belongs to the copy, so it must not be under way yet.
  */
 static int awaits_put(struct db *db, const struct op *op)
 {
     int64_t found = 0;
     int rc = db_get_int(db, 0, &found,
                         "SELECT EXISTS(SELECT 1 FROM outbox WHERE path IN (?1,?2) AND opid<?3"
-                        " AND kind=?4 AND state IN ('q','s'))",
+                        " AND kind=?4 AND state IN ('q','s'))"
+                        " OR EXISTS(SELECT 1 FROM outbox WHERE to_path IN (?1,?2) AND opid<?3"
+                        " AND state IN ('q','s'))",
                         "ppii", op->path, op->to ? op->to : op->path, op->n, (int64_t)OP_PUT);
 
     return rc < 0 ? rc : (int)found;

@@ -15,6 +15,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/ctl.h"
+#include "sync/common/file.h"
 #include "sync/common/mounts.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
@@ -69,13 +70,8 @@ void slot_free(struct slot *s)
  * it stays where it is, and slot_find() tries again. */
 static int put_back(int dir, const char *aside, const char *name)
 {
-    int r = renameat2(dir, aside, dir, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    int r = file_rename_new(dir, aside, dir, name);
 
-    if (r == -EINVAL || r == -ENOSYS) { /* a filesystem without RENAME_NOREPLACE */
-        r = linkat(dir, aside, dir, name, 0) < 0 ? -errno : 0;
-        if (r == 0)
-            r = unlinkat(dir, aside, 0) < 0 ? -errno : 0;
-    }
     if (r == -EEXIST)
         r = unlinkat(dir, aside, 0) < 0 ? -errno : 0;
     return r;

@@ -38,13 +38,32 @@ static void complain(const char *path, int r)
     free(shown);
 }
 
-/* The master removed the path while it was written here: the edit wins. */
+/* The folders of `path` that are gone. */
+static int make_folders(struct fs *fs, const char *path, int64_t *opid)
+{
+    struct node_attr a;
+    int r = 0;
+
+    for (const char *end = strchr(path, '/'); end && r == 0; end = strchr(end + 1, '/')) {
+        char *folder = xstrndup(path, (size_t)(end - path));
+
+        r = replica_lookup(fs->replica, folder, &a);
+        if (r == -ENOENT)
+            r = replica_mkdir(fs->replica, folder, 0755, &a, opid);
+        free(folder);
+    }
+    return r;
+}
+
+/* The master removed the path, or a folder above it, while it was written here: the edit wins. */
 static int publish_again(struct fs *fs, const char *path, const struct version *v, int64_t *opid)
 {
     static const struct hash none;
     struct node_attr a;
-    int r = replica_create(fs->replica, path, v->mode, &a);
+    int r = make_folders(fs, path, opid);
 
+    if (r == 0)
+        r = replica_create(fs->replica, path, v->mode, &a);
     if (r < 0)
         return r;
     return replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->mode, &none, opid);

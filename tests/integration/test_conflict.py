@@ -5,6 +5,7 @@ wants a person's eye is listed."""
 import json
 import os
 import re
+import shutil
 
 import pytest
 
@@ -195,6 +196,21 @@ def test_an_edit_follows_a_rename(site, master, names):
     for m in (mount, other):
         wait_for(lambda: tree(m.path("uploads")) == tree(master.path("uploads")), 20)
     assert not copies(master.path("uploads")) and mount.status()["conflicts"] == 0
+
+
+def test_an_open_file_survives_its_folder(site, master):
+    """Written here while the master deletes its folder: the edit beats that deletion too."""
+    mount = site.mount(master)
+    mount.synced()
+    write(mount.path("uploads/x/y/open.txt"), "as it was")
+    mount.synced()
+    fd = os.open(mount.path("uploads/x/y/open.txt"), os.O_WRONLY)
+    os.pwrite(fd, b"the edit!", 0)
+    shutil.rmtree(master.path("uploads/x"))
+    wait_for(lambda: "x" not in os.listdir(mount.path("uploads")))
+    os.close(fd)
+    assert read(master.path("uploads/x/y/open.txt")) == b"the edit!"
+    assert read(mount.path("uploads/x/y/open.txt")) == b"the edit!"
 
 
 def test_two_mirrors_and_a_copy_of_a_copy(site, master):

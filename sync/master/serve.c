@@ -231,6 +231,7 @@ static void stop(struct server *s)
     committer_stop(m->committer);
     routes_stop(s->routes);
     index_free(m->index);
+    settling_free(m->settling);
     committer_free(m->committer);
     keep_free(m->keep);
     feed_free(m->feed);

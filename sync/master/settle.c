@@ -409,6 +409,12 @@ void settling_stop(struct settling *s)
     cond_signal(&s->change);
     mutex_unlock(&s->lock);
     thread_join(s->thread);
+}
+
+void settling_free(struct settling *s)
+{
+    if (!s)
+        return;
     for (struct one *next, *o = s->first; o; o = next) {
         next = o->next;
         one_free(o);
@@ -416,14 +422,4 @@ void settling_stop(struct settling *s)
     cond_destroy(&s->change);
     mutex_destroy(&s->lock);
     free(s);
-}
-
-size_t settling_count(struct settling *s)
-{
-    size_t n;
-
-    mutex_lock(&s->lock);
-    n = s->n;
-    mutex_unlock(&s->lock);
-    return n;
 }

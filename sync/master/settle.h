@@ -15,10 +15,10 @@
 struct settling; /* the files that wait, and the thread that settles them */
 
 int settling_start(struct master *m, struct settling **ret, struct err *e);
-/* What is not settled yet stays in staging for the next start. */
+/* What is not settled yet stays in staging for the next start. The committer may go on adding to it
+ * until it has stopped; only then free. */
 void settling_stop(struct settling *s);
-/* Files that wait. */
-size_t settling_count(struct settling *s);
+void settling_free(struct settling *s);
 
 /* A name in staging for what is taken from `path`, `was`, when `now` (none: nothing) is put there.
  * `out` holds PLACE_NAME_CAP bytes. */

@@ -341,3 +341,35 @@ def test_a_late_edit_survives_a_kill(master):
     master.start()
     wait_for(lambda: sorted(files(master).values()) == [b"late local edit", b"mirror", b"two"], 20)
     wait_for(lambda: staging(master) == [], 20)
+
+
+@pytest.mark.san
+def test_stopped_while_mirrors_write(master):
+    """SIGTERM with operations under way: a clean end, and what was answered is there."""
+    done, n = b"one", 0
+
+    def replace():
+        nonlocal done, n
+        while True:
+            batch, last = [], done
+            for i in range(30):
+                data = b"version %d" % (n + i)
+                batch.append(put(n + i + 1, "uploads/one.txt", data, pre=last))
+                last = data
+            try:
+                got = results(master.ops(BOX, *batch))
+            except (OSError, http.client.HTTPException, AssertionError):
+                return
+            assert got == ["done"] * 30
+            n, done = n + 30, last
+
+    for _ in range(5):
+        begun, writer = n, threading.Thread(target=replace)
+        writer.start()
+        wait_for(lambda: n > begun)
+        master.stop()
+        writer.join(30)
+        master.start()
+        now = read(master.path("uploads/one.txt"))
+        assert int(now.split()[1]) >= n - 1
+        n, done = int(now.split()[1]) + 1, now  # the last batch may have been done in part

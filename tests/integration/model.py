@@ -13,7 +13,8 @@ At the end everything is connected again, and then
   - the three trees are equal, and nothing waits or is quarantined;
   - every acked content is somewhere (under its name, moved, or in a conflict copy) unless destroyed;
   - none is there twice, none is there that nobody wrote, none is there in part;
-  - what was destroyed stays so, unless somebody moved it meanwhile.
+  - what was destroyed stays so, unless somebody moved it meanwhile (a rename in an outbox moves what
+    it finds on the master, also what came there after it).
 
 Everything is drawn from the seed: `MODEL_SEED=17 pytest tests/integration/test_model.py`, or
 `python3 tests/integration/model.py 17 18 20-30`.
@@ -21,6 +22,7 @@ Everything is drawn from the seed: `MODEL_SEED=17 pytest tests/integration/test_
 
 import ctypes
 import errno
+import math
 import os
 import random
 import shutil
@@ -56,7 +58,7 @@ class Content:
         self.n, self.data, self.who, self.path = n, data, who, path
         self.acked = False
         self.acked_at = None
-        self.destroyed = []  # (who, how, surely)
+        self.destroyed = []  # (who, how, surely, when)
         self.moved = False
 
     def __repr__(self):
@@ -70,6 +72,7 @@ class Model:
         self.seed, self.contents, self.by_data = seed, [], {}
         self.lock = threading.Lock()
         self.acts = []  # (who, path, begin, end, since when the view may have changed)
+        self.moves = []  # (path, since, until): a rename whose way to the master may take so long
         self.excused = 0
 
     def new(self, rng, who, path, before=b""):
@@ -96,7 +99,7 @@ class Model:
     def destroy(self, data, who, how, surely=True):
         c = self.known(data)
         if c:
-            c.destroyed.append((who, how, surely))
+            c.destroyed.append((who, how, surely, time.monotonic()))
 
     def move_all(self):
         with self.lock:
@@ -107,6 +110,13 @@ class Model:
         """Somebody acted on this path when this content may just have come into his view unseen."""
         return any(path == c.path and who != c.who and since <= c.acked_at <= end
                    for who, path, since, end in self.acts)
+
+    def stays_away(self, c):
+        """It was destroyed and cannot have been moved."""
+        surely = [when for _, _, surely, when in c.destroyed if surely]
+        return surely and not c.moved and not any(
+            path == c.path and since <= when <= until
+            for path, since, until in self.moves for when in surely)
 
 
 class Actor:
@@ -316,6 +326,7 @@ class Visitor(Actor):
         self.mount, self.line = mount, line
         self.changed_at = 0  # when the connection last changed
         self.quiet_since = None
+        self.troubled = False  # since the connection was last mended
 
     def top(self):
         return self.mount.path("uploads")
@@ -371,8 +382,11 @@ class Visitor(Actor):
         c = self.run.model.known(read(self.at(path)))
         if c:
             c.moved = True
-        if to != path:
-            self.destroying(to, lambda: os.rename(self.at(path), self.at(to)))
+        if to == path:
+            return
+        begin = time.monotonic()
+        self.run.model.moves.append((path, begin, math.inf if self.troubled else begin + RACE))
+        self.destroying(to, lambda: os.rename(self.at(path), self.at(to)))
 
     # --- what happens to a mirror ---
 
@@ -492,10 +506,14 @@ class Run:
 
     def some_trouble(self):
         v = self.rng.choice(self.visitors)
-        self.rng.choices([self.cut, self.mend, self.lose, self.stumble, self.kill_mount,
-                          self.kill_soon, self.restart_mount, self.kill_master,
-                          self.kill_master_soon, self.restart_master],
-                         [6, 6, 4, 3, 2, 3, 1, 1, 1, 1])[0](v)
+        trouble = self.rng.choices([self.cut, self.mend, self.lose, self.stumble, self.kill_mount,
+                                    self.kill_soon, self.restart_mount, self.kill_master,
+                                    self.kill_master_soon, self.restart_master],
+                                   [6, 6, 4, 3, 2, 3, 1, 1, 1, 1])[0]
+        everybodys = trouble in (self.kill_master, self.kill_master_soon, self.restart_master)
+        for w in self.visitors if everybodys else [v]:
+            w.troubled = trouble != self.mend
+        trouble(v)
 
     # --- the run ---
 
@@ -572,7 +590,7 @@ class Run:
             c = self.model.contents[n]
             if len(paths) > 1:
                 wrong.append("%s is there twice: %s" % (c, paths))
-            if any(surely for _, _, surely in c.destroyed) and not c.moved:
+            if self.model.stays_away(c):
                 wrong.append("%s came back: %s" % (c, paths))
         for c in self.model.contents:
             if c.acked and c.n not in places and not c.destroyed:

@@ -422,6 +422,24 @@ def test_restored_database_is_noticed(master, site):
     assert "css/after.css" in master.listing()
 
 
+def test_a_database_short_of_its_last_commits(master):
+    """The tail of its log was lost with the power: cursors of what is gone are refused."""
+    _, early = master.changes()
+    log = os.path.join(master.state, "master.db-wal")
+    size = os.path.getsize(log)
+    write(master.path("css/after.css"), "x")
+    wait_for(lambda: "css/after.css" in master.listing())
+    _, late = master.changes()
+    master.kill()
+    assert os.path.getsize(log) > size
+    os.truncate(log, size)
+    master.start()
+    refused = master.get("/v1/changes?since=" + late)
+    assert refused.status == 409 and refused.code == "reset"
+    assert master.get("/v1/changes?since=" + early).status == 200
+    assert "css/after.css" in master.listing()
+
+
 def test_vanished_root_publishes_nothing(master):
     _, cursor = master.changes()
     os.rename(master.root, master.root + ".away")

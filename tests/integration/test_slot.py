@@ -150,7 +150,14 @@ def test_a_dump_of_another_name_is_told(db, plain):
     assert plain.log().count("ee.sql") <= 2  # told again after an import, for then it is news again
     os.unlink(plain.slot / "ee.sql")
     plain.start("--poll", "50ms")
-    assert "reason" not in plain.state()
+    wait_for(lambda: "reason" not in plain.state())
+
+
+def test_a_dump_of_the_given_name_is_imported(db, plain):
+    put(plain.slot, dump(db, 5), "ee.sql")
+    plain.start("--poll", "50ms", "--file", "ee.sql")
+    wait_for(lambda: not (plain.slot / "ee.sql").exists())
+    assert plain.rows() == 5
 
 
 def test_a_newer_dump_stays(db, plain):

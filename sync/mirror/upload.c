@@ -150,17 +150,17 @@ void upload_forget(struct upload *u, const struct hash *h)
     mutex_unlock(&u->lock);
 }
 
-/* How much of it the master has staged; 0 when it does not say. */
-static int64_t ask_have(struct upload *u, const char *path)
+/* Where to go on: how much of it the master has staged, `size` only when it has verified that. */
+static int64_t ask_have(struct upload *u, const char *path, int64_t size)
 {
     struct http_request q = {.method = "HEAD", .path = path, .upload_head = true};
     struct http_reply p;
-    int64_t have = 0;
+    int64_t at = 0;
 
     if (http_run(u->m->http, &q, &p, NULL) == 0 && p.status / 100 == 2 && p.have > 0)
-        have = p.have;
+        at = p.complete ? size : p.have < size ? p.have : 0;
     http_reply_release(&p);
-    return have;
+    return at;
 }
 
 /* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno. `moved` NULL: it was
@@ -181,7 +181,7 @@ static int put_once(struct upload *u, const char *path, int fd, int64_t size, at
     int r = http_run(u->m->http, &q, &p, e);
 
     if (r == -ECONNRESET || r == -EIO) {
-        *at = ask_have(u, path);
+        *at = ask_have(u, path, size);
         r = -EAGAIN;
     } else if ((r = mirror_judge(u->m, r, &p, e)) == 0 && p.status / 100 != 2) {
         r = err_set(e, EIO, "the master refused an upload: %s", p.text);
@@ -208,12 +208,10 @@ static int upload_one(struct upload *u, const struct hash *h, int64_t size, atom
     outbox = replica_outbox_id(u->m->replica);
     path = xasprintf("%s%s?outbox=%s", WIRE_OBJECT, hash_text(h, text), outbox);
     free(outbox);
-    at = ask_have(u, path);
-    if (at > size)
-        at = 0;
+    at = ask_have(u, path, size);
     for (tries = 0; r == -EAGAIN && tries < TRIES && at < size; tries++)
         r = put_once(u, path, fd, size, moved, &at, e);
-    if (r == -EAGAIN && at == size)
+    if (r == -EAGAIN && at == size) /* verified already */
         r = 0;
     if (r == -EAGAIN) {
         link_fail(&u->m->link, e);

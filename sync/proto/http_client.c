@@ -266,6 +266,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
         r->type[0] = r->reply->etag[0] = '\0';
         r->reply->from = 0;
         r->reply->have = -1;
+        r->reply->complete = false;
     } else if (header_is(line, n, "Content-Type", &v)) {
         copy_value(v, n - (size_t)(v - line), r->type, sizeof(r->type));
     } else if (header_is(line, n, "ETag", &v)) {
@@ -273,6 +274,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     } else if (header_is(line, n, "X-Eefs-Have", &v)) {
         copy_value(v, n - (size_t)(v - line), text, sizeof(text));
         r->reply->have = strtoll(text, NULL, 10);
+    } else if (header_is(line, n, "X-Eefs-Complete", &v)) {
+        copy_value(v, n - (size_t)(v - line), text, sizeof(text));
+        r->reply->complete = strcmp(text, "1") == 0;
     } else if (header_is(line, n, "Content-Range", &v)) {
         copy_value(v, n - (size_t)(v - line), text, sizeof(text));
         if (strncmp(text, "bytes ", 6) == 0)

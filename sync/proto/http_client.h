@@ -44,6 +44,7 @@ struct http_reply {
     char etag[96];   /* without quotes */
     int64_t from;    /* 206: first byte; 200: 0 */
     int64_t have;    /* X-Eefs-Have, -1 when absent */
+    bool complete;   /* X-Eefs-Complete */
 };
 
 struct http_request {

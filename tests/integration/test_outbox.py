@@ -360,6 +360,18 @@ def test_umount_flushes_and_says_what_is_left(site, master, link, mount):
     assert os.stat(master.path("uploads/old.txt")).st_mode & 0o777 == 0o600
 
 
+def test_an_upload_that_the_master_had_not_verified(site, master, mount):
+    """The master died with all bytes staged: they are not taken for an upload that is done."""
+    master.stop()
+    master.start(env={"EEFS_CRASH_AT": "master.upload.verified"})
+    wait_for(lambda: mount.status()["link"] == "up", 20)
+    write(mount.path("uploads/big.bin"), b"big " * 100_000)
+    assert master.process.popen.wait(20) == -9
+    master.start()
+    mount.synced()
+    assert read(master.path("uploads/big.bin")) == b"big " * 100_000
+
+
 def test_a_copied_cache_is_refused_and_can_be_renewed(site, master, link, mount):
     """A virtual machine was cloned: two mounts with one outbox id."""
     write(mount.path("uploads/first.txt"), "first")

@@ -37,6 +37,7 @@ static int failed(struct server *s, struct err *e)
         break;
     case ER_DISK_FULL:
     case ER_RECORD_FILE_FULL:
+    case 1878: /* ER_TEMP_FILE_WRITE_FAILURE: a key is sorted in the server's tmpdir */
         code = ENOSPC;
         break;
     case ER_DBACCESS_DENIED_ERROR:

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "sqlimport/keys.h"
 #include "sqlimport/rows.h"
 #include "sqlimport/section.h"
 #include "sync/common/buf.h"
@@ -14,7 +16,12 @@
 
 #define CONNECTIONS_MAX 16
 #define COMMIT_BYTES    ((size_t)16 << 20) /* a disk sync each is enough */
-#define PACKET_RESERVE  1024 /* what the protocol adds to a statement, with room to spare */
+/* Bytes of rows from which on a table's keys are made after them, and up to which the server's
+ * tmpdir can be expected to hold what it sorts. */
+#define KEYS_LATER_MIN ((uint64_t)1 << 20)
+#define KEYS_LATER_MAX ((uint64_t)512 << 20)
+#define KEYS_PART      8    /* of such a table's bytes, told as progress when its keys are made */
+#define PACKET_RESERVE 1024 /* what the protocol adds to a statement, with room to spare */
 
 struct work {
     const struct stage_args *a;
@@ -131,8 +138,10 @@ struct filling {
     struct server *s;
     const struct step *st;
     struct section *section;
-    uint64_t rows;      /* of the table, sent */
-    size_t uncommitted; /* bytes */
+    struct buf create, keys; /* of the table; no keys: they are in `create` */
+    uint64_t rows;           /* of the table, sent */
+    uint64_t told;           /* of its bytes, as progress */
+    size_t uncommitted;      /* bytes */
     struct dump_fault fault;
     struct err e;
 };
@@ -154,6 +163,12 @@ static int fill_statement(struct filling *f, const char *text, size_t len, struc
         return r;
     section_note(f->section);
     return whole ? server_await(f->s, &f->e) : 0;
+}
+
+static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
+{
+    f->told += bytes;
+    state_progress_add(f->w->a->state, rows, bytes);
 }
 
 static int fill_range(struct filling *f, size_t i)
@@ -178,8 +193,59 @@ static int fill_range(struct filling *f, size_t i)
         set_fault(&f->fault, o, g->offset, g->line, text, len);
     } else {
         f->rows += g->rows;
-        state_progress_add(f->w->a->state, g->rows, len);
+        tell(f, g->rows, f->keys.len ? len - len / KEYS_PART : len);
     }
+    return r;
+}
+
+/* --- keys after the rows --- */
+
+/* A foreign key of another table needs one of this one's. */
+static bool is_parent(const struct dump *d, const char *name)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const struct strlist *parents = &d->objects[i]->parents;
+        for (size_t k = 0; k < parents->n; k++)
+            if (strcasecmp(parents->v[k], name) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void read_create(struct filling *f)
+{
+    const struct dump *d = f->w->a->plan->dump;
+    const struct object *o = f->st->o;
+
+    buf_clear(&f->create);
+    buf_clear(&f->keys);
+    if (o->kind == OBJECT_TABLE && o->bytes >= KEYS_LATER_MIN && o->bytes <= KEYS_LATER_MAX &&
+        !is_parent(d, o->name) &&
+        keys_cut(o->ddl, o->ddl_len, env_mode_of(d->env, o->env), &f->create, &f->keys))
+        return;
+    buf_clear(&f->create);
+    buf_clear(&f->keys);
+    buf_append(&f->create, o->ddl, o->ddl_len);
+}
+
+/* Where tmpdir is too small to sort the keys, a copy of the table gets them row by row. */
+static int add_keys(struct filling *f)
+{
+    const struct object *o = f->st->o;
+    int r = server_env(f->s, f->w->a->plan->dump->env, o->env, &f->e);
+
+    if (r == 0)
+        r = room_check(f->w->a->room, o->bytes, &f->e);
+    if (r == 0)
+        r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
+    if (r == -ENOSPC && room_check(f->w->a->room, o->bytes, &f->e) == 0) {
+        buf_puts(&f->keys, ", ALGORITHM=COPY");
+        r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
+    }
+    if (r < 0)
+        set_fault(&f->fault, o, o->offset, o->line, f->keys.data, f->keys.len);
+    else
+        tell(f, 0, o->bytes - f->told);
     return r;
 }
 
@@ -189,10 +255,11 @@ static int fill_table(struct filling *f)
     const struct stage_args *a = f->w->a;
     int r = server_env(f->s, a->plan->dump->env, o->env, &f->e);
 
-    f->rows = 0;
+    f->rows = f->told = 0;
+    read_create(f);
     f->section = section_open(a->fd, a->plan->dump, o, &f->st->shape, a->rowset_dir);
     if (r == 0)
-        r = server_run(f->s, o->ddl, o->ddl_len, &f->e);
+        r = server_run(f->s, f->create.data, f->create.len, &f->e);
     if (r < 0)
         set_fault(&f->fault, o, o->offset, o->line, o->ddl, o->ddl_len);
     for (size_t i = 0; i < o->n_ranges && r == 0; i++) {
@@ -204,6 +271,10 @@ static int fill_table(struct filling *f)
         r = commit(f);
     if (r == 0)
         r = section_check(f->section, &f->e);
+    if (r == 0 && f->keys.len > 0) {
+        crash_point("import.keys");
+        r = add_keys(f);
+    }
     section_close(f->section);
     if (r < 0)
         err_prefix(&f->e, "cannot fill table '%.64s'", f->st->name);
@@ -248,6 +319,8 @@ static void *worker(void *arg)
     if (r < 0 && r != -ENOTCONN && f.s) /* or its tables could not be dropped yet */
         (void)server_runf(f.s, NULL, "ROLLBACK");
     server_close(f.s);
+    buf_release(&f.create);
+    buf_release(&f.keys);
     free(schema);
     mysql_thread_end();
     return NULL;

@@ -89,6 +89,24 @@ def test_server_without_room(mirror, db, engine, begins):
     assert mirror.clean()
 
 
+def test_server_without_room_to_sort(mirror, db):
+    """Keys that the server's tmpdir has no room to sort are made all the same."""
+    db.sql("DROP DATABASE site; CREATE DATABASE site")
+    db.sql("CREATE TABLE a (id INT PRIMARY KEY, t VARCHAR(250), KEY k (t), KEY r (t(99) DESC)); "
+           "INSERT INTO a SELECT seq, REPEAT(MD5(seq), 7) FROM seq_1_to_40000", "site")
+    disk = str(mirror.tmp / "tmp")
+    unmount = small_disk(disk, 2)
+    os.chmod(disk, 0o1777)
+    db.sql(f"SET GLOBAL innodb_tmpdir='{disk}'")
+    try:
+        data = db.dump("site")
+        mirror.imported(data)
+        mirror.same_as(data)
+    finally:
+        db.sql("SET GLOBAL innodb_tmpdir=NULL")
+        unmount()
+
+
 def test_importer_without_room(mirror, db):
     """Its notes of rows are a cache, its history is not."""
     db.sql("DROP DATABASE site; CREATE DATABASE site")

@@ -154,7 +154,10 @@ class Round:
 
     def restart_master(self, env=None):
         if self.master.process.running():
-            self.master.stop()
+            code = self.master.process.stop()
+            # Its point may come while it stops.
+            assert code in (0, -signal.SIGKILL), "exited with %d:\n%s" % (
+                code, self.master.process.log())
         self.master.start(env=env, wait=not env)
         if env:  # it may die in its first scan already
             wait_for(lambda: not self.master.process.running() or self.master.healthy(), 15)

@@ -295,9 +295,15 @@ static int staging_fd(struct fs *fs, struct node *n)
 
 int draft_write(struct fs *fs, struct node *n, const void *data, size_t len, off_t at)
 {
-    int fd = staging_fd(fs, n);
-    int r = file_pwrite(fd, data, len, at);
+    int fd = staging_fd(fs, n), r;
+    struct stat st;
 
+    if (at == DRAFT_END) {
+        if (fstat(fd, &st) < 0)
+            return -errno;
+        at = st.st_size;
+    }
+    r = file_pwrite(fd, data, len, at);
     if (r == -ENOSPC) {
         store_make_room(fs->store, (int64_t)len);
         r = file_pwrite(fd, data, len, at);

@@ -63,7 +63,8 @@ void draft_leave_locked(struct node *n, const struct handle *h);
 int draft_create(struct fs *fs, struct node *n);
 
 /* pwrite/ftruncate on a draft that draft_try gave, with one retry after making room. 0 or -errno.
- */
+ * DRAFT_END: behind its last byte, wherever the kernel takes that to be (O_APPEND). */
+#define DRAFT_END ((off_t)-1)
 int draft_write(struct fs *fs, struct node *n, const void *data, size_t len, off_t at);
 int draft_truncate(struct fs *fs, struct node *n, off_t size);
 

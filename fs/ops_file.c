@@ -22,6 +22,7 @@ struct open {
     struct handle *handle;
     struct fuse_file_info fi;
     struct later *later; /* the content had to be fetched */
+    struct hash asked;   /* the version that the kernel knows */
     bool created;        /* answer with `entry` */
     bool fresh;          /* created, and the name was not there before */
     struct fuse_entry_param entry;
@@ -60,6 +61,22 @@ static void release_handle(struct fs *fs, struct handle *h)
     free(h);
 }
 
+/*
+ * The kernel ends and fills its pages by the size that it knows. A node that has taken over another
+ * version, or still may (content.h), is read past them.
+ */
+static bool past_cache(const struct open *o)
+{
+    struct node *n = o->handle->node;
+    bool other;
+
+    nodes_lock(o->fs->nodes);
+    other = !n->draft &&
+            (o->later ? !hash_eq(&n->attr.hash, &o->asked) : !n->content && n->attr.size > 0);
+    nodes_unlock(o->fs->nodes);
+    return other;
+}
+
 static void open_reply(struct open *o, int r)
 {
     struct fs *fs = o->fs;
@@ -73,6 +90,7 @@ static void open_reply(struct open *o, int r)
             node_forget(fs->nodes, o->entry.ino, 1);
     } else {
         o->fi.fh = (uint64_t)(uintptr_t)o->handle;
+        o->fi.direct_io = past_cache(o);
         o->fi.keep_cache = !o->later; /* may be another version than what was cached */
         o->fi.noflush = !o->handle->writable;
         if (o->created) {
@@ -124,6 +142,7 @@ static void open_node(struct open *o, struct node *n)
     nodes_lock(fs->nodes);
     n->opens++;
     n->writers += o->handle->writable;
+    o->asked = n->attr.hash;
     nodes_unlock(fs->nodes);
     if (o->handle->writable && (o->fi.flags & O_TRUNC)) {
         draft_catch_up(fs, n);

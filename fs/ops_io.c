@@ -150,6 +150,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     int r = draft_try(fs, n, false);
 
     (void)ino;
+    if (fi->flags & O_APPEND)
+        off = DRAFT_END;
     if (r == 1) {
         write_now(req, handle_of(fi), data, size, off);
         return;

@@ -20,11 +20,11 @@ def master(site):
 
 
 def version(n):
-    return (b"%08d\n" % n) * (1 + n % 700)
+    return (b"%08d\n" % n) * (1 + n * 397 % 700)
 
 
 def whole(data):
-    return data == data[:9] * (len(data) // 9)
+    return data == version(int(data[:8]))
 
 
 class Loop(threading.Thread):
@@ -85,6 +85,31 @@ def test_readers(site, master, prefetch):
     last = run(master, [reader, reader, updater], 2)
     assert not os.path.exists(master.path(".busy"))
     wait_for(lambda: read(path) == version(last), 20, "the last version")
+
+
+@pytest.mark.san
+@pytest.mark.parametrize("sizes", [(100_000, 500), (500, 100_000)])
+def test_replaced_between_open_and_read(site, master, sizes):
+    """A file whose bytes are not here is opened for writing, and the master replaces it: what is read
+    then is all of the new version, whatever size the kernel had seen."""
+    mount = site.mount(master, prefetch="none")
+    old, new = (os.urandom(size) for size in sizes)
+    for name in "read", "append":
+        write(master.path("uploads", name), old)
+    for name in "read", "append":
+        wait_for(lambda: os.stat(mount.path("uploads", name)).st_size == len(old))
+    fd = os.open(mount.path("uploads/read"), os.O_RDWR)
+    end = os.open(mount.path("uploads/append"), os.O_RDWR | os.O_APPEND)
+    for name in "read", "append":
+        write(master.path("uploads", name), new)
+    for name in "read", "append":
+        wait_for(lambda: os.stat(mount.path("uploads", name)).st_size == len(new))
+    assert os.pread(fd, 1 << 20, 0) == new
+    os.write(end, b"appended")
+    for f in fd, end:
+        os.close(f)
+    assert read(master.path("uploads/read")) == new
+    assert read(master.path("uploads/append")) == new + b"appended"
 
 
 @pytest.mark.parametrize("prefetch", ["all", "none"])

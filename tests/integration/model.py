@@ -58,7 +58,7 @@ class Content:
         self.n, self.data, self.who, self.path = n, data, who, path
         self.acked = False
         self.acked_at = None
-        self.destroyed = []  # (who, how, surely, when)
+        self.destroyed = []  # (who, how, surely, when, by): by the rename of content `by`, or None
         self.moved = False
 
     def __repr__(self):
@@ -96,10 +96,10 @@ class Model:
         c.acked_at = time.monotonic()
         c.acked = True
 
-    def destroy(self, data, who, how, surely=True):
+    def destroy(self, data, who, how, surely=True, by=None):
         c = self.known(data)
         if c:
-            c.destroyed.append((who, how, surely, time.monotonic()))
+            c.destroyed.append((who, how, surely, time.monotonic(), by))
 
     def move_all(self):
         with self.lock:
@@ -112,8 +112,10 @@ class Model:
                    for who, path, since, end in self.acts)
 
     def stays_away(self, c):
-        """It was destroyed and cannot have been moved."""
-        surely = [when for _, _, surely, when in c.destroyed if surely]
+        """It was destroyed and cannot have been moved. A rename over it is none if somebody removed
+        what was to be renamed."""
+        surely = [when for who, _, surely, when, by in c.destroyed
+                  if surely and not (by and any(d[0] != who for d in by.destroyed))]
         return surely and not c.moved and not any(
             path == c.path and since <= when <= until
             for path, since, until in self.moves for when in surely)
@@ -340,8 +342,8 @@ class Visitor(Actor):
         since = begin - RACE if self.quiet_since is None else self.quiet_since
         self.run.model.acts.append((self.name, path, since, time.monotonic()))
 
-    def destroying(self, path, act):
-        """act() removes what is at `path`."""
+    def destroying(self, path, act, by=None):
+        """act() removes what is at `path`, perhaps by a rename of the content `by`."""
         begin, fd, old = time.monotonic(), -1, None
         try:
             fd = os.open(self.at(path), os.O_RDONLY | os.O_NOFOLLOW)
@@ -360,7 +362,7 @@ class Visitor(Actor):
             self.acting(path, begin)
             raise
         if old is not None:
-            self.run.model.destroy(old, self.name, "removed")
+            self.run.model.destroy(old, self.name, "removed", by=by)
         self.acting(path, begin)
 
     def replace(self, path):
@@ -386,7 +388,7 @@ class Visitor(Actor):
             return
         begin = time.monotonic()
         self.run.model.moves.append((path, begin, math.inf if self.troubled else begin + RACE))
-        self.destroying(to, lambda: os.rename(self.at(path), self.at(to)))
+        self.destroying(to, lambda: os.rename(self.at(path), self.at(to)), c)
 
     # --- what happens to a mirror ---
 

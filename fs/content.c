@@ -23,8 +23,7 @@ struct need {
     int64_t deadline; /* for the next one to come; 0: not waiting for one. clock_mono_ms() */
 };
 
-/* True when somebody may have read from it: it can not become another version. */
-static bool has_bytes(const struct node *n)
+bool content_here_locked(const struct node *n)
 {
     return n->content || (n->draft && n->draft->file);
 }
@@ -37,7 +36,7 @@ int content_open(struct fs *fs, struct node *n, int64_t verify_max)
 
     nodes_lock(fs->nodes);
     a = n->attr;
-    want = n->opens > 0 && !has_bytes(n) && !hash_is_none(&a.hash) && a.size > 0;
+    want = n->opens > 0 && !content_here_locked(n) && !hash_is_none(&a.hash) && a.size > 0;
     nodes_unlock(fs->nodes);
     if (!want)
         return 0;
@@ -76,7 +75,7 @@ static int renew(struct fs *fs, struct node *n)
     if (r == 0 && now.type != NODE_FILE)
         r = now.type == NODE_DIR ? -EISDIR : -ENOENT;
     nodes_lock(fs->nodes);
-    if (has_bytes(n)) {
+    if (content_here_locked(n)) {
         r = 1;
     } else if (r == 0 && !hash_eq(&now.hash, &n->attr.hash)) {
         n->attr = now;

@@ -5,7 +5,9 @@
  * The master keeps no version that it has replaced, so a node's content may be gone before it
  * was ever fetched. As nobody can have read a byte of such a node, it then takes over its path's
  * newest version, and the kernel is told. So what opens, reads or writes a file while the master
- * changes it again and again ends with a whole version of it and never with an error.
+ * changes it again and again ends with a whole version of it and never with an error. The kernel
+ * bounds and pads what it reads by the size that it was shown: a handle that may meet such a
+ * change, or has, is opened with direct_io (ops_file.c).
  */
 #ifndef EEFS_FS_CONTENT_H
 #define EEFS_FS_CONTENT_H
@@ -13,6 +15,9 @@
 #include "fs/fs.h"
 #include "fs/node.h"
 #include "fs/pool.h"
+
+/* True when somebody may have read from the node: it cannot become another version. */
+bool content_here_locked(const struct node *n);
 
 /*
  * Opens the node's content where it has handles and that was not done yet. 0 (also when there is

@@ -71,8 +71,8 @@ static bool past_cache(const struct open *o)
     bool other;
 
     nodes_lock(o->fs->nodes);
-    other = !n->draft &&
-            (o->later ? !hash_eq(&n->attr.hash, &o->asked) : !n->content && n->attr.size > 0);
+    other =
+        o->later ? !hash_eq(&n->attr.hash, &o->asked) : !content_here_locked(n) && n->attr.size > 0;
     nodes_unlock(o->fs->nodes);
     return other;
 }

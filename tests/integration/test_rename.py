@@ -147,19 +147,19 @@ def test_what_looks_like_a_rename_and_is_none(master):
     for name in ("a", "b"):  # rewritten with its time put back, then renamed
         path = master.path("uploads/%s.txt" % name)
         with open(path, "r+b") as f:
-            f.write(b"XXX" + name.encode())
+            f.write(b"new" + name.encode())
         os.utime(path, ns=(10**18, 10**18))
         os.rename(path, master.path("uploads/%s.new" % name))
     wait_for(lambda: {p: e["hash"] for p, e in master.listing().items() if e["type"] == "file"} ==
-             {"uploads/a.new": content_name(b"XXXa"), "uploads/b.new": content_name(b"XXXb")})
+             {"uploads/a.new": content_name(b"newa"), "uploads/b.new": content_name(b"newb")})
     # exchanged, and a second name
     os.link(master.path("uploads/a.new"), master.path("uploads/a.link"))
     os.rename(master.path("uploads/a.new"), master.path("uploads/t"))
     os.rename(master.path("uploads/b.new"), master.path("uploads/a.new"))
     os.rename(master.path("uploads/t"), master.path("uploads/b.new"))
     wait_for(lambda: {p: e["hash"] for p, e in master.listing().items() if e["type"] == "file"} ==
-             {"uploads/a.new": content_name(b"XXXb"), "uploads/b.new": content_name(b"XXXa"),
-              "uploads/a.link": content_name(b"XXXa")})
+             {"uploads/a.new": content_name(b"newb"), "uploads/b.new": content_name(b"newa"),
+              "uploads/a.link": content_name(b"newa")})
 
 
 def test_saving_by_rename_is_one_change(master):

@@ -11,6 +11,10 @@
 #include "sqlimport/rows.h"
 #include "sync/common/buf.h"
 
+/* Statements that make one range: bytes of all, and what may stand between two: ";\r\n". */
+#define RUN_MAX ((uint64_t)64 << 10)
+#define RUN_GAP 3
+
 /* One statement on its way through. */
 struct reading {
     struct dump *d;
@@ -196,20 +200,38 @@ static int create(struct reading *r)
     return refuse(r, "the dump creates something unknown");
 }
 
+/* The statement follows the range's last one, with not even a comment between. */
+static bool continues(const struct range *g, const struct statement *st, int env)
+{
+    return st->rows > 0 && g->rows > 0 && st->semicolon && g->env == env &&
+           st->offset - g->offset - g->len <= RUN_GAP &&
+           (uint64_t)(st->offset - g->offset) + st->len <= RUN_MAX;
+}
+
 static void add_range(struct reading *r, int64_t rows)
 {
     struct object *o = r->o;
+    struct range *g = o->n_ranges > 0 ? &o->ranges[o->n_ranges - 1] : NULL;
     int env = env_current(r->d->env);
 
-    if ((o->n_ranges & (o->n_ranges - 1)) == 0)
-        o->ranges = xrealloc(o->ranges, (o->n_ranges ? 2 * o->n_ranges : 1) * sizeof(*o->ranges));
-    o->ranges[o->n_ranges++] = (struct range){
-        .offset = r->st->offset,
-        .len = (uint32_t)r->st->len,
-        .rows = (uint32_t)rows,
-        .line = r->st->line,
-        .env = env,
-    };
+    if (g && continues(g, r->st, env)) {
+        g->len = (uint32_t)(r->st->offset - g->offset + (off_t)r->st->len);
+        g->rows += (uint32_t)rows;
+        g->statements++;
+    } else {
+        dump_end_range(o);
+        if ((o->n_ranges & (o->n_ranges - 1)) == 0)
+            o->ranges =
+                xrealloc(o->ranges, (o->n_ranges ? 2 * o->n_ranges : 1) * sizeof(*o->ranges));
+        o->ranges[o->n_ranges++] = (struct range){
+            .offset = r->st->offset,
+            .len = (uint32_t)r->st->len,
+            .rows = (uint32_t)rows,
+            .statements = 1,
+            .line = r->st->line,
+            .env = env,
+        };
+    }
     o->rows += (uint64_t)rows;
     o->bytes += r->st->len;
     r->d->rows += (uint64_t)rows;

@@ -16,7 +16,8 @@
  */
 int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e);
 
-/* dump.c: finds or adds an object. */
+/* dump.c: finds or adds an object; hashes its last range, to which nothing is added any more. */
 struct object *dump_object(struct dump *d, enum object_kind kind, const char *name);
+void dump_end_range(struct object *o);
 
 #endif

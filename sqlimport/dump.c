@@ -158,11 +158,20 @@ static int check_end(struct split *s, const struct dump *d, bool last_set, struc
     return 0;
 }
 
-/* The hash over all is that of the DDL's and the rows' hashes: the rows are hashed once. */
+/* The hash over all is that of the DDL's and the ranges' hashes: the rows are hashed once. */
+void dump_end_range(struct object *o)
+{
+    struct range *g = o->n_ranges > 0 ? &o->ranges[o->n_ranges - 1] : NULL;
+
+    if (!g)
+        return;
+    rowhash_end(o->rows_stream, g->hash);
+    hash_stream_add(o->stream, g->hash, sizeof(g->hash));
+}
+
 static void object_end(struct object *o)
 {
-    rowhash_end(o->rows_stream, &o->rows_hash);
-    hash_stream_add(o->stream, o->rows_hash.b, HASH_BYTES);
+    dump_end_range(o);
     hash_stream_end(o->stream, &o->hash);
 }
 

@@ -28,13 +28,15 @@ enum object_kind {
     OBJECT_EVENT,
 };
 
-/* A statement that fills a table, by its place in the dump. */
+/* A statement that fills a table, by its place in the dump; or many small ones that follow each
+ * other, so that a dump with a statement for each row does not need memory for each. */
 struct range {
     off_t offset;
     uint32_t len;
-    uint32_t rows;
-    uint64_t line;
+    uint32_t rows, statements;
     int env;
+    uint64_t line;
+    uint8_t hash[ROWHASH_BYTES]; /* looked at again before they are sent */
 };
 
 struct object {
@@ -51,7 +53,6 @@ struct object {
     uint64_t rows, bytes;       /* of all ranges */
     struct strlist parents;     /* tables that foreign keys of this one name */
     struct hash hash;           /* of all that makes the object */
-    struct hash rows_hash;      /* rowhash of its ranges: checked again when they are sent */
     struct hash_stream *stream; /* while reading */
     struct rowhash *rows_stream;
 };

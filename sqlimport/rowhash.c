@@ -9,8 +9,6 @@
 
 #include "sync/common/buf.h"
 
-#define TAG_BYTES 16
-
 struct rowhash {
     EVP_MAC_CTX *ctx;
     struct hash secret;
@@ -82,12 +80,11 @@ void rowhash_add(struct rowhash *h, const struct env *v, int env, const char *te
     add_text(h, 's', text, len);
 }
 
-void rowhash_end(struct rowhash *h, struct hash *ret)
+void rowhash_end(struct rowhash *h, uint8_t ret[ROWHASH_BYTES])
 {
     size_t n = 0;
 
-    memset(ret, 0, sizeof(*ret));
-    if (!EVP_MAC_final(h->ctx, ret->b, &n, TAG_BYTES) || n != TAG_BYTES)
+    if (!EVP_MAC_final(h->ctx, ret, &n, ROWHASH_BYTES) || n != ROWHASH_BYTES)
         abort();
     begin(h);
 }

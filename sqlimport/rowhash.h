@@ -12,6 +12,8 @@
 #include "sqlimport/env.h"
 #include "sync/common/hash.h"
 
+#define ROWHASH_BYTES 16
+
 struct rowhash;
 
 struct rowhash *rowhash_new(const struct hash *secret);
@@ -19,7 +21,7 @@ void rowhash_free(struct rowhash *h); /* NULL is fine */
 
 /* Adds one statement and the settings that it runs under. */
 void rowhash_add(struct rowhash *h, const struct env *v, int env, const char *text, size_t len);
-/* The hash of all since the start or the last end: 16 bytes, the others are zero. */
-void rowhash_end(struct rowhash *h, struct hash *ret);
+/* The hash of all since the start or the last end. */
+void rowhash_end(struct rowhash *h, uint8_t ret[ROWHASH_BYTES]);
 
 #endif

@@ -187,6 +187,14 @@ static int not_plain(const char *p, const char *end, struct err *e)
                    (int)(end - p > 40 ? 40 : end - p), p < end ? p : "");
 }
 
+bool rows_begin(struct lexer *l, struct token *t)
+{
+    while (token_is(t, "INSERT") || token_is(t, "REPLACE") || token_is(t, "IGNORE") ||
+           token_is(t, "DELAYED") || token_is(t, "LOW_PRIORITY") || token_is(t, "INTO"))
+        lexer_next(l, t);
+    return t->type == TOKEN_NAME || t->type == TOKEN_WORD;
+}
+
 int rows_find(struct lexer *l, struct err *e)
 {
     struct token t;

@@ -35,6 +35,12 @@ enum rows_result rows_next(const char **p, const char *end, struct token_mode mo
                            bool whole, struct row *ret);
 
 /*
+ * Reads the head of an INSERT or REPLACE: *t is its first word, and the table's name afterwards;
+ * false when there is none.
+ */
+bool rows_begin(struct lexer *l, struct token *t);
+
+/*
  * Finds the rows of an INSERT or REPLACE: l stands behind the table's name; afterwards l->p is
  * behind VALUES. 0, or -EPERM with a sentence.
  */

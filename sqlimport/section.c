@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/rows.h"
 #include "sync/common/file.h"
 
 struct section {
@@ -14,14 +15,16 @@ struct section {
     const struct object *o;
     const struct shape *shape;
     const char *rowset_dir;
-    struct strlist listed; /* columns that the statements name; none: those of the shape */
-    char *list;            /* their text, the same in every statement */
-    bool known;            /* the columns are */
-    bool bad;              /* a row could not be read */
-    bool checked;          /* all bytes were those of the dump */
-    size_t next;           /* statement */
-    struct buf text;       /* of the statement loaded last */
-    struct values rows;    /* of it */
+    struct strlist listed;        /* columns that the statements name; none: those of the shape */
+    char *list;                   /* their text, the same in every statement */
+    bool known;                   /* the columns are */
+    bool bad;                     /* a row could not be read */
+    bool ended;                   /* all went by as it was judged */
+    size_t next;                  /* range */
+    struct buf text;              /* of the range loaded last */
+    struct statement *statements; /* in it */
+    size_t n, cap, given;
+    struct values rows; /* of the statement given last */
     bool reading;
     struct rowhash *hash;
     struct row_maker *maker;
@@ -46,13 +49,14 @@ void section_close(struct section *s)
 {
     if (!s)
         return;
-    rowset_end(s->rowset, s->checked && !s->bad && s->maker);
+    rowset_end(s->rowset, s->ended && !s->bad && s->maker);
     values_release(&s->rows);
     row_maker_free(s->maker);
     rowhash_free(s->hash);
     strlist_release(&s->listed);
     free(s->list);
     buf_release(&s->text);
+    free(s->statements);
     free(s);
 }
 
@@ -100,11 +104,78 @@ static bool same_list(const struct section *s, const struct values *r)
                       : !s->list;
 }
 
-int section_load(struct section *s, size_t i, const char **text, size_t *len, struct err *e)
+static struct statement *add_statement(struct section *s)
 {
-    const struct range *g = &s->o->ranges[i];
+    if (s->n == s->cap) {
+        s->cap = s->cap ? 2 * s->cap : 16;
+        s->statements = xrealloc(s->statements, s->cap * sizeof(*s->statements));
+    }
+    return &s->statements[s->n++];
+}
+
+/* Appends the INSERT at *p, behind white space and the end of the one before, and moves *p to its
+ * end. False: there is none, so the bytes are not those that were judged. */
+static bool cut_insert(struct section *s, const char **p, const char *end, struct token_mode mode)
+{
+    struct row row = {*p, 0};
+    struct statement *st;
+    const char *from;
+    int64_t rows = 0;
+    struct lexer l;
+    struct token t;
+
+    lexer_init(&l, *p, (size_t)(end - *p), mode);
+    do
+        lexer_next(&l, &t);
+    while (token_is_punct(&t, ';'));
+    from = s->n > 0 ? t.p : *p;
+    if (!rows_begin(&l, &t) || rows_find(&l, NULL) < 0)
+        return false;
+    while (rows_next(&l.p, end, mode, rows == 0, true, &row) == ROWS_ROW)
+        rows++;
+    *p = row.p + row.len;
+    st = add_statement(s);
+    *st = (struct statement){.text = from, .len = (size_t)(*p - from), .rows = rows};
+    return rows > 0;
+}
+
+static bool cut(struct section *s, const struct range *g)
+{
+    struct token_mode mode = env_mode_of(s->d->env, g->env);
+    const char *text = s->text.data, *end = text + g->len, *p = text;
+    uint64_t line = g->line;
+
+    s->n = s->given = 0;
+    if (g->statements == 1)
+        *add_statement(s) = (struct statement){.text = text, .len = g->len, .rows = g->rows};
+    for (uint32_t i = 0; g->statements > 1 && i < g->statements; i++)
+        if (!cut_insert(s, &p, end, mode))
+            return false;
+    p = text;
+    for (size_t i = 0; i < s->n; i++) {
+        struct statement *st = &s->statements[i];
+        for (; p < st->text; p++)
+            line += *p == '\n';
+        st->line = line;
+        st->offset = g->offset + (st->text - text);
+        rowhash_add(s->hash, s->d->env, g->env, st->text, st->len);
+    }
+    return true;
+}
+
+int section_load(struct section *s, struct err *e)
+{
+    uint8_t hash[ROWHASH_BYTES];
+    const struct range *g;
     ssize_t got;
 
+    if (s->next == s->o->n_ranges) {
+        if (!s->known)
+            learn_columns(s, NULL);
+        s->ended = true;
+        return 0;
+    }
+    g = &s->o->ranges[s->next++];
     buf_clear(&s->text);
     buf_reserve(&s->text, g->len);
     got = file_pread(s->fd, s->text.data, g->len, g->offset);
@@ -113,33 +184,30 @@ int section_load(struct section *s, size_t i, const char **text, size_t *len, st
     if ((size_t)got != g->len)
         return err_set(e, ESTALE, "the dump became shorter while it was imported");
     s->text.len = g->len;
-    rowhash_add(s->hash, s->d->env, g->env, s->text.data, g->len);
-    s->next = i + 1;
-    *text = s->text.data;
-    *len = g->len;
-    return 0;
+    if (cut(s, g)) {
+        rowhash_end(s->hash, hash);
+        if (memcmp(hash, g->hash, sizeof(hash)) == 0)
+            return 1;
+    }
+    return err_set(e, ESTALE, "the dump changed while it was imported");
 }
 
-int section_check(struct section *s, struct err *e)
+bool section_statement(struct section *s, struct statement *ret)
 {
-    struct hash got;
-
-    rowhash_end(s->hash, &got);
-    if (!hash_eq(&got, &s->o->rows_hash))
-        return err_set(e, ESTALE, "the dump changed while it was imported");
-    if (!s->known)
-        learn_columns(s, NULL);
-    s->checked = true;
-    return 0;
+    if (s->given == s->n)
+        return false;
+    *ret = s->statements[s->given++];
+    return true;
 }
 
 static int begin_rows(struct section *s)
 {
     const struct range *g = &s->o->ranges[s->next - 1];
+    const struct statement *st = &s->statements[s->given - 1];
     int r;
 
     values_release(&s->rows);
-    r = values_init(&s->rows, s->text.data, g->len, env_mode_of(s->d->env, g->env));
+    r = values_init(&s->rows, st->text, st->len, env_mode_of(s->d->env, g->env));
     if (r == 0 && !s->known)
         learn_columns(s, &s->rows);
     if (r < 0 || s->bad || !same_list(s, &s->rows)) {
@@ -178,8 +246,7 @@ void section_note(struct section *s)
 int section_next(void *section, struct row_id *id, struct row_place *place, struct err *e)
 {
     struct section *s = section;
-    const char *text;
-    size_t len;
+    struct statement st;
     int r;
 
     for (;;) {
@@ -195,12 +262,12 @@ int section_next(void *section, struct row_id *id, struct row_place *place, stru
             }
         }
         s->reading = false;
-        if (s->next == s->o->n_ranges)
-            return s->checked ? 0 : section_check(s, e);
-        r = section_load(s, s->next, &text, &len, e);
-        if (r < 0)
-            return r;
-        if (begin_rows(s) < 0)
+        if (s->given == s->n) {
+            r = section_load(s, e);
+            if (r <= 0)
+                return r;
+        }
+        if (section_statement(s, &st) && begin_rows(s) < 0)
             return err_set(e, EPROTO, "its rows cannot be compared");
         s->reading = true;
     }

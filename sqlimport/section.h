@@ -12,6 +12,7 @@
 #include "sqlimport/dump.h"
 #include "sqlimport/rowset.h"
 #include "sqlimport/shape.h"
+#include "sqlimport/split.h"
 
 struct section;
 
@@ -25,12 +26,12 @@ struct section *section_open(int fd, const struct dump *d, const struct object *
 void section_close(struct section *s);
 
 /*
- * Reads statement i (in order, from 0) into memory: *text, *len are valid until the next one.
- * -ESTALE: the dump is not as it was. section_check() after the last one says whether it is.
+ * Reads the next range into memory; section_statement() gives its statements, each valid until the
+ * next load. 1; 0: that was all; -ESTALE: the dump is not as it was judged.
  */
-int section_load(struct section *s, size_t i, const char **text, size_t *len, struct err *e);
-int section_check(struct section *s, struct err *e);
-/* Notes the rows of the statement that was loaded last, for the rowset. */
+int section_load(struct section *s, struct err *e);
+bool section_statement(struct section *s, struct statement *ret);
+/* Notes the rows of the statement that was given last, for the rowset. */
 void section_note(struct section *s);
 
 /* All rows one after the other, with the checks of above: a row_source; -EPROTO: a row of a form

@@ -416,6 +416,7 @@ static void fill_statement(struct split *s, struct statement *ret)
     ret->offset = s->base + (off_t)s->start;
     ret->rows = s->rows_end > 0 && s->start + s->rows_end == s->pos ? s->rows.rows : 0;
     ret->rows_at = s->rows_at;
+    ret->semicolon = strcmp(s->delimiter, ";") == 0;
 }
 
 int split_next(struct split *s, struct statement *ret, struct err *e)

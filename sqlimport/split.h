@@ -29,6 +29,7 @@ struct statement {
      * begins. rows is 0 for all others, and when it ends in something else. */
     int64_t rows;
     size_t rows_at;
+    bool semicolon; /* it ends with one, and with no other DELIMITER */
 };
 
 struct split;

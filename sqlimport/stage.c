@@ -103,10 +103,8 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
     int r;
 
     lexer_init(&l, text, len, mode);
-    do /* INSERT IGNORE INTO t: the name is what stands behind INTO */
-        lexer_next(&l, &t);
-    while (t.type != TOKEN_END && !token_is(&t, "INTO"));
     lexer_next(&l, &t);
+    (void)rows_begin(&l, &t);
     r = rows_find(&l, e);
     p = l.p;
     head = (size_t)(p - text);
@@ -153,16 +151,20 @@ static int commit(struct filling *f)
 }
 
 /* The rows are noted while the server works. */
-static int fill_statement(struct filling *f, const char *text, size_t len, struct token_mode mode)
+static int fill_statement(struct filling *f, const struct statement *st, struct token_mode mode)
 {
-    bool whole = len + PACKET_RESERVE <= f->s->packet_max;
-    int r = whole ? server_send(f->s, text, len, &f->e)
-                  : run_split(f->s, text, len, mode, f->rows, &f->e);
+    bool whole = st->len + PACKET_RESERVE <= f->s->packet_max;
+    int r = whole ? server_send(f->s, st->text, st->len, &f->e)
+                  : run_split(f->s, st->text, st->len, mode, f->rows, &f->e);
 
+    if (r == 0) {
+        section_note(f->section);
+        r = whole ? server_await(f->s, &f->e) : 0;
+    }
     if (r < 0)
-        return r;
-    section_note(f->section);
-    return whole ? server_await(f->s, &f->e) : 0;
+        set_fault(&f->fault, f->st->o, st->offset, st->line, st->text, st->len);
+    f->rows += (uint64_t)st->rows;
+    return r;
 }
 
 static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
@@ -171,31 +173,36 @@ static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
     state_progress_add(f->w->a->state, rows, bytes);
 }
 
-static int fill_range(struct filling *f, size_t i)
+/* What section_load() brought into memory. */
+static int fill_range(struct filling *f, const struct range *g)
 {
     const struct env *env = f->w->a->plan->dump->env;
-    const struct object *o = f->st->o;
-    const struct range *g = &o->ranges[i];
-    const char *text;
-    size_t len;
-    int r = section_load(f->section, i, &text, &len, &f->e);
+    struct statement st;
+    int r = server_env(f->s, env, g->env, &f->e);
 
-    if (r < 0)
-        return r;
-    r = server_env(f->s, env, g->env, &f->e);
     if (r == 0)
-        r = room_check(f->w->a->room, len, &f->e);
-    if (r == 0)
-        r = fill_statement(f, text, len, env_mode_of(env, g->env));
-    if (r == 0 && (f->uncommitted += len) >= COMMIT_BYTES)
+        r = room_check(f->w->a->room, g->len, &f->e);
+    while (r == 0 && section_statement(f->section, &st))
+        r = fill_statement(f, &st, env_mode_of(env, g->env));
+    if (r == 0 && (f->uncommitted += g->len) >= COMMIT_BYTES)
         r = commit(f);
-    if (r < 0) {
-        set_fault(&f->fault, o, g->offset, g->line, text, len);
-    } else {
-        f->rows += g->rows;
-        tell(f, g->rows, f->keys.len ? len - len / KEYS_PART : len);
-    }
+    if (r == 0)
+        tell(f, g->rows, f->keys.len ? g->len - g->len / KEYS_PART : g->len);
     return r;
+}
+
+static int fill_rows(struct filling *f)
+{
+    const struct range *g = f->st->o->ranges;
+    int r;
+
+    while ((r = section_load(f->section, &f->e)) == 1) {
+        r = *f->w->a->stop ? err_set(&f->e, EINTR, "stopped") : fill_range(f, g++);
+        if (r < 0)
+            break;
+        crash_point("import.staging");
+    }
+    return r < 0 ? r : commit(f);
 }
 
 /* --- keys after the rows --- */
@@ -262,15 +269,8 @@ static int fill_table(struct filling *f)
         r = server_run(f->s, f->create.data, f->create.len, &f->e);
     if (r < 0)
         set_fault(&f->fault, o, o->offset, o->line, o->ddl, o->ddl_len);
-    for (size_t i = 0; i < o->n_ranges && r == 0; i++) {
-        r = *a->stop ? err_set(&f->e, EINTR, "stopped") : fill_range(f, i);
-        if (i == 0)
-            crash_point("import.staging");
-    }
     if (r == 0)
-        r = commit(f);
-    if (r == 0)
-        r = section_check(f->section, &f->e);
+        r = fill_rows(f);
     if (r == 0 && f->keys.len > 0) {
         crash_point("import.keys");
         r = add_keys(f);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/rows.h"
+
 /* Behind the table's name: an optional list of columns, and VALUES. */
 static int read_head(struct values *r, struct lexer *l)
 {
@@ -32,11 +34,8 @@ int values_init(struct values *r, const char *text, size_t len, struct token_mod
     memset(r, 0, sizeof(*r));
     r->mode = mode;
     lexer_init(&l, text, len, mode);
-    do
-        lexer_next(&l, &t);
-    while (token_is(&t, "INSERT") || token_is(&t, "REPLACE") || token_is(&t, "IGNORE") ||
-           token_is(&t, "DELAYED") || token_is(&t, "LOW_PRIORITY") || token_is(&t, "INTO"));
-    if (t.type != TOKEN_NAME && t.type != TOKEN_WORD)
+    lexer_next(&l, &t);
+    if (!rows_begin(&l, &t))
         return -EPROTO;
     rc = read_head(r, &l);
     r->p = l.p;

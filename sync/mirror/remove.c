@@ -37,7 +37,9 @@ static int take_back(struct replica *r, const char *path, int64_t opid)
 {
     int rc = outbox_delete(r->db, opid);
 
-    return rc < 0 ? rc : overlay_delete(r->db, path, opid);
+    if (rc == 0)
+        rc = overlay_delete(r->db, path, opid);
+    return rc < 0 ? rc : keep_on(r, opid);
 }
 
 int outbox_unmake(struct replica *r, const char *path, const struct row *v, struct pre *pre)

@@ -94,7 +94,7 @@ static int move_open(struct replica *r, const char *from, int64_t opid, const ch
         rc = outbox_delete(r->db, opid);
     if (rc == 0)
         rc = overlay_move(r->db, from, opid, to, n);
-    return rc;
+    return rc < 0 ? rc : keep_on(r, opid);
 }
 
 /* The open file at `from` had been renamed over a published one: that one is gone for good now. */
@@ -190,6 +190,8 @@ static int retarget_put(struct replica *r, const char *from, const struct row *v
             rc = overlay_put(r->db, to, o.op.n, v);
         if (rc == 0)
             rc = outbox_renumbered(r->db, v->opid, o.op.n);
+        if (rc == 0)
+            rc = keep_on(r, v->opid);
         *opid = o.op.n;
         rc = rc < 0 ? rc : 1;
     } else if (rc > 0) {
@@ -309,7 +311,9 @@ static int retarget_one(struct replica *r, int64_t opid, const char *from, const
     if (rc == 0)
         rc = outbox_renumbered(r->db, opid, n);
     outbox_row_release(&o);
-    return rc < 0 ? rc : retarget_rows(r, opid, n, from, to);
+    if (rc == 0)
+        rc = retarget_rows(r, opid, n, from, to);
+    return rc < 0 ? rc : keep_on(r, opid);
 }
 
 /* mv d e of a folder that was made here and never sent: it is made as e at once. 1: done. */

@@ -244,20 +244,29 @@ void reader_put(struct replica *r, struct db *db)
 /* What a killed run created and never published has no content: it is dropped. */
 static int drop_unpublished(struct replica *r)
 {
-    static const char *const sql[] = {
-        "DELETE FROM overlay WHERE opid IN (SELECT opid FROM outbox WHERE state='o')",
-        "DELETE FROM outbox WHERE state='o'",
-        "DELETE FROM overlay WHERE opid=1152921504606846976 AND type=1 AND hash IS NULL",
-        "DELETE FROM incoming",
-        "DELETE FROM renumbered",
-    };
+    int64_t opid = 0;
+    int rc;
 
-    for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
-        int rc = db_run(r->db, sql[i], "");
+    while ((rc = db_get_int(r->db, 0, &opid, "SELECT opid FROM outbox WHERE state='o' LIMIT 1",
+                            "")) == 0 &&
+           opid > 0) {
+        rc = db_run(r->db, "DELETE FROM overlay WHERE opid=? AND type=1 AND hash IS NULL", "i",
+                    opid);
+        if (rc >= 0)
+            rc = outbox_delete(r->db, opid);
+        if (rc == 0)
+            rc = keep_on(r, opid);
         if (rc < 0)
             return rc;
     }
-    return 0;
+    if (rc >= 0)
+        rc = db_run(r->db, "DELETE FROM overlay WHERE opid=?1 AND type=1 AND hash IS NULL", "i",
+                    REPLICA_LOCAL);
+    if (rc >= 0)
+        rc = db_run(r->db, "DELETE FROM incoming", "");
+    if (rc >= 0)
+        rc = db_run(r->db, "DELETE FROM renumbered", "");
+    return rc < 0 ? rc : 0;
 }
 
 static int count_view(struct replica *r)

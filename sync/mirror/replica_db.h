@@ -129,18 +129,27 @@ int overlay_move(struct db *db, const char *from, int64_t opid, const char *to, 
 int touch_folder(struct replica *r, const char *path);
 int touch_parent(struct replica *r, const char *path);
 
-/*
- * A folder went out of the view although overlay entries live below it: gives it an overlay row
- * that goes with the last of their operations. Does nothing when there are none.
- */
-int keep_folder(struct replica *r, const char *path, const struct row *was);
-
 /* Bounds of the paths strictly below `dir` in column "dir": dir itself is compared with =. */
 struct subtree {
     char *from, *to; /* dir >= from AND dir < to */
 };
 void subtree_init(struct subtree *s, const char *dir);
 void subtree_release(struct subtree *s);
+
+/* --- folders that local entries keep (keep.c) --- */
+
+/*
+ * A folder went out of the view although overlay entries live below it: gives it an overlay row
+ * that goes with the last of their operations. Does nothing when there are none.
+ */
+int keep_folder(struct replica *r, const char *path, const struct row *was);
+
+/*
+ * Operation `opid` has been taken out of the log, and its own row out of the overlay or to another
+ * number: the folders that it kept are kept by what else lies in them, else they are logged as
+ * made here. So they neither vanish in the middle of a local change nor outlive their reason.
+ */
+int keep_on(struct replica *r, int64_t opid);
 
 /* --- operations (oplog.c) --- */
 

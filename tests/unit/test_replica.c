@@ -461,6 +461,80 @@ static void test_folder_kept(void **state)
     assert_list(f, "up/d", "mine ");
 }
 
+/* up/d is removed on the master while there is something of ours in it. */
+static void lose_folder(struct fix *f)
+{
+    stage(f, E("up/d", 9, ENTRY_GONE, 0));
+    stage(f, E("up/d/x", 9, ENTRY_GONE, 0));
+    commit(f, CUR(9), false, "up/d up/d/x");
+}
+
+static void test_kept_until_sent(void **state)
+{
+    struct fix *f = *state;
+    int64_t n, o = 0;
+    struct entry e[4];
+
+    assert_int_equal(replica_create(f->r, "up/d/mine", 0644, NULL), 0);
+    lose_folder(f);
+    n = publish(f, "up/d/mine", 'M', 0); /* under a number of its own */
+    assert_list(f, "up", "a d ");
+    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, &o), 0);
+    assert_take(f, "put up/d/mine=M pre=absent;rename up/d>up/n pre=dir;");
+    e[0] = E("up/d", 10, ENTRY_DIR, 0);
+    e[1] = E("up/d/mine", 11, ENTRY_FILE, 'M');
+    answer(f, n, RESULT_DONE, NULL, NULL, e, 2, NULL);
+    e[0] = E("up/d", 12, ENTRY_GONE, 0);
+    e[1] = E("up/d/mine", 12, ENTRY_GONE, 0);
+    e[2] = E("up/n", 13, ENTRY_DIR, 0);
+    e[3] = E("up/n/mine", 13, ENTRY_FILE, 'M');
+    answer(f, o, RESULT_DONE, NULL, NULL, e, 4, NULL);
+    assert_list(f, "up", "a n ");
+}
+
+static void test_kept_then_emptied(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0;
+
+    assert_int_equal(replica_create(f->r, "up/d/t", 0644, NULL), 0);
+    make(f, "up/d/u", 'U');
+    lose_folder(f);
+    assert_int_equal(replica_unlink(f->r, "up/d/u", &o), 0);
+    assert_list(f, "up/d", "t ");
+    assert_take(f, "");
+    assert_int_equal(replica_unlink(f->r, "up/d/t", &o), 0);
+    assert_list(f, "up", "a d ");
+    assert_take(f, "mkdir up/d;");
+}
+
+static void test_kept_and_moved(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0;
+
+    assert_int_equal(replica_create(f->r, "up/d/t", 0644, NULL), 0);
+    lose_folder(f);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, &o), 0); /* its open file too */
+    assert_list(f, "up", "a n ");
+    assert_list(f, "up/n", "t ");
+    assert_int_equal(replica_rename(f->r, "up/n/t", "up/t", false, &o), 0);
+    assert_list(f, "up", "a n t ");
+    assert_list(f, "up/n", "");
+}
+
+static void test_kept_by_a_killed_writer(void **state)
+{
+    struct fix *f = *state;
+
+    make(f, "up/d/mine", 'M');
+    assert_int_equal(replica_create(f->r, "up/d/t", 0644, NULL), 0);
+    lose_folder(f);
+    replica_close(f->r);
+    assert_int_equal(replica_open(f->dir, false, &f->r, NULL), 0);
+    assert_list(f, "up/d", "mine ");
+}
+
 static void test_answers(void **state)
 {
     struct fix *f = *state;
@@ -811,6 +885,10 @@ int main(void)
         T(test_rename_folder),
         T(test_feed),
         T(test_folder_kept),
+        T(test_kept_until_sent),
+        T(test_kept_then_emptied),
+        T(test_kept_and_moved),
+        T(test_kept_by_a_killed_writer),
         T(test_answers),
         T(test_full_listing_keeps_confirmed),
         T(test_conflict),

@@ -313,3 +313,22 @@ def test_service_wakes_and_survives_a_dead_server(mirror, db):
         service.terminate()
         assert service.wait(10) == 0
     assert mirror.state()["state"] == "stopped"
+
+
+@pytest.mark.parametrize("key, code", [("KEY `k` (`gone`)", "1072"),
+                                       ("KEY `k` (`id`), KEY `k` (`t`(9))", "1061")])
+def test_a_key_that_cannot_be_made(mirror, db, key, code):
+    """The plain keys of a larger table come after its rows: it fails there, and is told."""
+    db.sql("DROP DATABASE IF EXISTS site; CREATE DATABASE site")
+    db.sql("CREATE TABLE a (id INT PRIMARY KEY, t TEXT, KEY k (t(8))); INSERT INTO a SELECT seq, "
+           "REPEAT(MD5(seq), 20) FROM seq_1_to_3000", "site")
+    good = db.dump("site")
+    mirror.imported(good)
+    before = mirror.picture()
+    bad = good.replace(b"KEY `k` (`t`(8))", key.encode()).replace(b"(1,'c4ca", b"(1,'c5ca")
+    done = mirror.run(bad)
+    assert done.returncode == 1
+    assert all(x in done.stderr for x in ("'a'", "error " + code, "ADD KEY `k`", "make a new one")), done.stderr
+    assert mirror.state()["state"] in ("failed", "stopped") and mirror.picture() == before
+    assert mirror.clean() and (mirror.slot / "live.sql").exists()
+    mirror.imported(good.replace(b"(1,'c4ca", b"(1,'c5ca"))

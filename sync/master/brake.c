@@ -32,7 +32,7 @@
 #define QUIET_MANY 5000
 #define WAIT_MS    5000 /* since the first of a few that do not end */
 #define STEP       2000 /* paths in one transaction */
-#define LOOK_MS    5000 /* while held */
+#define LOOK_MS    1000 /* while held, at least */
 #define EMPTY_MS   1000
 #define RECENT     64
 

@@ -52,7 +52,7 @@ static bool nobody_writes(struct master *m, const char *path, int fd, const stru
     enum writers who = writers_of(fd);
     int64_t age = clock_wall_ns() - file_ctime_ns(st);
 
-    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && age > WRITERS_QUIET_NS)) {
+    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && age >= m->quiet_ms * 1000000)) {
         notices_clear(m->notices, NOTICE_OPEN, path);
         return true;
     }

@@ -36,6 +36,9 @@ static void make_table(struct serve_options *o, struct opt *ret)
          "what mirrors send is refused when less is free on the disk (*)"},
         {OPT_DURATION, "open-limit", "TIME", &o->open_ms, "10min", 0, 0,
          "a file that a writer holds open for longer makes the status DEGRADED; 0: never (*)"},
+        {OPT_DURATION, "quiet-time", "TIME", &o->quiet_ms, "5s", 0, 0,
+         "where it cannot be told whether somebody is writing a file (NFS, CIFS, FUSE; files of "
+         "others without CAP_LEASE): it is published when unchanged for so long (*)"},
         {OPT_SIZE, "keep-space", "SIZE", &o->keep.space, "2G", 0, 0,
          "how much of earlier versions is kept, to be restored; 0: none"},
         {OPT_DURATION, "keep-age", "TIME", &o->keep.age_ms, "30d", 0, 0,

@@ -118,6 +118,7 @@ static int configure(struct server *s, const struct serve_options *o, struct err
     m->max_delete = o->max_delete;
     m->reserve = o->reserve;
     m->open_ms = o->open_ms;
+    m->quiet_ms = o->quiet_ms;
     x = xcalloc(1, sizeof(*x));
     for (size_t i = 0; i < o->exclude.n; i++)
         strlist_add(&x->list, o->exclude.v[i]);

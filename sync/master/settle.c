@@ -250,14 +250,14 @@ static int local_edit(struct settling *s, struct one *o, const struct hash *hash
 }
 
 /* The hash of a file that nobody writes; -EBUSY. */
-static int settled_hash(int fd, const struct stat *st, struct hash *ret)
+static int settled_hash(const struct master *m, int fd, const struct stat *st, struct hash *ret)
 {
     enum writers who = writers_of(fd);
     struct stat after;
     int r;
 
     if (who == WRITERS_SOME ||
-        (who == WRITERS_UNKNOWN && clock_wall_ns() - file_ctime_ns(st) < WRITERS_QUIET_NS))
+        (who == WRITERS_UNKNOWN && clock_wall_ns() - file_ctime_ns(st) < m->quiet_ms * 1000000))
         return -EBUSY;
     r = hash_fd(fd, ret, NULL);
     if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||
@@ -292,7 +292,7 @@ static int settle(struct settling *s, struct one *o)
         return errno == ENOENT ? 0 : -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
     if (r == 0)
-        r = settled_hash(fd, &st, &hash);
+        r = settled_hash(s->m, fd, &st, &hash);
     close(fd);
     if (r < 0)
         return r;

@@ -3,14 +3,12 @@
  * writers: has somebody the file open for writing (a shared writable mapping counts)? Asked by a
  * read lease (fcntl(2), F_SETLEASE): refused with EAGAIN while one has. A filesystem without
  * leases, one whose leases do not know of other machines' writers, or a file of another owner
- * without CAP_LEASE cannot tell.
+ * without CAP_LEASE cannot tell: then a file that has not changed for --quiet-time counts as closed.
  */
 #ifndef EEFS_MASTER_WRITERS_H
 #define EEFS_MASTER_WRITERS_H
 
 #include <stdbool.h>
-
-#define WRITERS_QUIET_NS 5000000000LL /* WRITERS_UNKNOWN, and unchanged for so long: none */
 
 enum writers { WRITERS_NONE, WRITERS_SOME, WRITERS_UNKNOWN };
 

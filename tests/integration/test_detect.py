@@ -323,6 +323,7 @@ def test_unreadable_is_said(master):
         for path in [top] + [os.path.join(top, f) for f in files]:
             os.chown(path, 65534, 65534)
     master.wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    master.options = ["--quiet-time", "1s"]
     master.start()
     state = master.control()
     assert state["state"] == "DEGRADED" and "cannot be read" in state["reason"]

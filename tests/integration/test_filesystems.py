@@ -91,6 +91,7 @@ def master(site):
         pytest.skip("bindfs cannot mount here: %s" % done.stderr.strip())
     site.cleanups.append(lambda: unmount(master.root, lazy=True))
     master.add_mirror("slave1")
+    master.options = ["--quiet-time", "2s"]
     return master.start()
 
 

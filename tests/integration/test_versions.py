@@ -225,8 +225,8 @@ def test_space_and_number_are_limits_and_the_oldest_goes_first(site, master):
     for i, blob in enumerate(blobs):  # each is current for a moment, and then gone
         write(master.path("uploads/blob%d" % i), blob)
         wait_for(lambda: blob in kept(master))
-        os.unlink(master.path("uploads/blob%d" % i))
-        wait_for(lambda: "uploads/blob%d" % i not in master.listing())
+        assert results(master.ops(BOX, {"n": i + 1, "op": "unlink", "path": "uploads/blob%d" % i,
+                                        "pre": content_name(blob)})) == ["done"]
     wait_for(lambda: control(master)["kept"]["bytes"] <= 300 * 1024)
     store = kept(master)
     assert blobs[-1] in store and blobs[0] not in store and blobs[1] not in store

@@ -4,8 +4,8 @@
  * released after all have ended.
  *
  * Threads: HTTP workers (routes.c), one committer (committer.c), index workers (index.c), the
- * watcher (watch.c), the poll timer (feed.c) and main (signals, root check). Only the committer
- * writes entries.
+ * watcher (watch.c), the lookout (at the root), the poll timer (feed.c) and main (signals,
+ * systemd). Only the committer writes entries.
  */
 #ifndef EEFS_MASTER_MASTER_H
 #define EEFS_MASTER_MASTER_H
@@ -26,6 +26,7 @@ struct settling;
 struct feed;
 struct index;
 struct keep;
+struct lookout;
 struct mirrors;
 struct notices;
 struct uploads;
@@ -53,6 +54,7 @@ struct master {
     struct uploads *uploads;
     struct settling *settling;
     struct keep *keep;
+    struct lookout *lookout;
     char *db_path, *listen;
     char *conflicts; /* folder for conflict copies; NULL: beside the file */
     char id[33], timeline[17];

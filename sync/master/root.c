@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
 
@@ -23,9 +24,12 @@ struct root {
     char id[33];
     int fd, staging;
     atomic_int generation;
-    pthread_mutex_t lock; /* guards the rest */
-    int lock_fd;          /* -1: not held */
-    bool ok, busy;        /* busy: another master serves it */
+    _Atomic int64_t looking; /* clock_mono_ms() when the look began that has not ended; 0 */
+    pthread_mutex_t lock;    /* held while the filesystem is asked; guards the next two */
+    int lock_fd;             /* -1: not held */
+    bool busy;               /* another master serves it */
+    pthread_mutex_t said;    /* guards the rest; never waits for the filesystem */
+    bool ok;
     char why[384];
 };
 
@@ -123,6 +127,7 @@ int root_open(const char *path, const char *id, bool known, struct root **ret, s
     r->path = xstrdup(path);
     snprintf(r->id, sizeof(r->id), "%s", id);
     mutex_init(&r->lock);
+    mutex_init(&r->said);
     r->lock_fd = -1;
     r->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     r->staging = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -164,6 +169,7 @@ void root_close(struct root *r)
     if (r->lock_fd >= 0)
         close(r->lock_fd);
     mutex_destroy(&r->lock);
+    mutex_destroy(&r->said);
     free(r->path);
     free(r);
 }
@@ -183,7 +189,7 @@ const char *root_path(const struct root *r)
     return r->path;
 }
 
-static bool look_locked(struct root *r)
+static bool look_locked(struct root *r, char *why, size_t cap)
 {
     struct stat now, held;
     char there[64] = "";
@@ -191,21 +197,19 @@ static bool look_locked(struct root *r)
     int res;
 
     if (fd < 0) {
-        snprintf(r->why, sizeof(r->why), "the folder '%.200s' cannot be opened: %s", r->path,
-                 strerror(errno));
+        snprintf(why, cap, "the folder '%.200s' cannot be opened: %s", r->path, strerror(errno));
         return false;
     }
     res = read_marker(fd, there, sizeof(there));
     if (res < 0) {
-        snprintf(r->why, sizeof(r->why),
+        snprintf(why, cap,
                  "the folder '%.200s' has lost its marker '%s' (emptied, replaced or not mounted?)",
                  r->path, MARKER);
         close(fd);
         return false;
     }
     if (strcmp(there, r->id) != 0) {
-        snprintf(r->why, sizeof(r->why), "the folder '%.200s' belongs to another master (%.33s)",
-                 r->path, there);
+        snprintf(why, cap, "the folder '%.200s' belongs to another master (%.33s)", r->path, there);
         close(fd);
         return false;
     }
@@ -214,34 +218,46 @@ static bool look_locked(struct root *r)
         res = adopt_locked(r, fd);
         r->busy = res == -EBUSY;
         if (r->busy)
-            snprintf(r->why, sizeof(r->why),
+            snprintf(why, cap,
                      "another 'eefs-master serve' serves the folder '%.200s'; one folder has one "
                      "master",
                      r->path);
         else if (res < 0)
-            snprintf(r->why, sizeof(r->why), "cannot use '%.200s/%s': %s", r->path, ROOT_HIDDEN,
-                     strerror(-res));
+            snprintf(why, cap, "cannot use '%.200s/%s': %s", r->path, ROOT_HIDDEN, strerror(-res));
         if (res < 0) {
             close(fd);
             return false;
         }
     }
     close(fd);
-    r->why[0] = '\0';
     return true;
 }
 
 bool root_check(struct root *r)
 {
-    bool ok;
+    char why[sizeof(r->why)] = "";
+    bool ok, was;
 
     mutex_lock(&r->lock);
-    ok = look_locked(r);
-    if (!ok && r->ok)
-        release_locked(r);
+    r->looking = clock_mono_ms();
+    ok = look_locked(r, why, sizeof(why));
+    mutex_lock(&r->said);
+    was = r->ok;
     r->ok = ok;
+    memcpy(r->why, why, sizeof(why));
+    mutex_unlock(&r->said);
+    if (!ok && was)
+        release_locked(r);
+    r->looking = 0;
     mutex_unlock(&r->lock);
     return ok;
+}
+
+int64_t root_silent_ms(const struct root *r)
+{
+    int64_t since = r->looking;
+
+    return since ? clock_mono_ms() - since : 0;
 }
 
 int root_generation(const struct root *r)
@@ -258,11 +274,18 @@ bool root_is_there(const struct root *r)
 
 bool root_ok(struct root *r, char *out, size_t cap)
 {
+    int64_t silent = root_silent_ms(r);
     bool ok;
 
-    mutex_lock(&r->lock);
+    if (silent >= ROOT_SILENT_MS) {
+        snprintf(out, cap,
+                 "the folder '%.200s' has not answered for %lld s (its filesystem or disk hangs)",
+                 r->path, (long long)silent / 1000);
+        return false;
+    }
+    mutex_lock(&r->said);
     ok = r->ok;
     snprintf(out, cap, "%s", r->why);
-    mutex_unlock(&r->lock);
+    mutex_unlock(&r->said);
     return ok;
 }

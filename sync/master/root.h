@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "sync/common/err.h"
 
@@ -33,14 +34,19 @@ int root_fd(const struct root *r);
 /* Folder for staging. Same life. */
 int root_staging_fd(const struct root *r);
 const char *root_path(const struct root *r);
-/* Looks at the folder now: true when it is ours and there. Any thread. */
+/* Looks at the folder now: true when it is ours and there. Any thread; as long as its filesystem
+ * hangs this does, too. */
 bool root_check(struct root *r);
+/* For how long (ms) the look that is going on has had no answer; 0: none is going on. */
+int64_t root_silent_ms(const struct root *r);
 /* Counts the folders that were put behind root_fd(): another number, another folder (or again the
  * same). */
 int root_generation(const struct root *r);
 /* True when root_fd() is a folder now: what was not found beneath it is not there. */
 bool root_is_there(const struct root *r);
-/* The result of the last look, and its reason (a sentence, copied into out). */
+/* The result of the last look, and its reason (a sentence, copied into out); false, too, while a
+ * look has been without an answer for ROOT_SILENT_MS. Never waits for the filesystem. */
+#define ROOT_SILENT_MS 5000
 bool root_ok(struct root *r, char *out, size_t cap);
 
 #endif

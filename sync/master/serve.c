@@ -22,6 +22,7 @@
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/common/systemd.h"
+#include "sync/common/thread.h"
 #include "sync/master/brake.h"
 #include "sync/master/checkpoint.h"
 #include "sync/master/committer.h"
@@ -29,6 +30,7 @@
 #include "sync/master/settle.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
+#include "sync/master/lookout.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/notices.h"
 #include "sync/master/owner.h"
@@ -38,7 +40,7 @@
 #include "sync/master/upload.h"
 #include "sync/master/watch.h"
 
-#define LOOK_MS      500   /* at the root */
+#define LOOK_MS      250
 #define UNWATCHED_MS 10000 /* between scans when not all folders are watched, at least */
 
 struct server {
@@ -49,6 +51,8 @@ struct server {
     struct excludes *excludes; /* newest first; the old ones may still be read */
     struct routes *routes;
     struct status *status;
+    sigset_t signals;    /* that loop() waits for */
+    atomic_bool stopped; /* no thread is left */
 };
 
 bool master_hides(const struct master *m, const char *path)
@@ -195,6 +199,10 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
         r = open_tree(s, o, e);
     if (r < 0)
         return r;
+    /* Until here a folder or a disk that hangs can be left by a signal. */
+    sigaddset(&s->signals, SIGTERM);
+    sigaddset(&s->signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &s->signals, NULL);
     m->pool = db_pool_new(m->db_path);
     m->uploads = uploads_new(m);
     uploads_clean(m->uploads, true);
@@ -208,6 +216,8 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = settling_start(m, &m->settling, e);
     if (r == 0)
+        r = lookout_start(m, &m->lookout, e);
+    if (r == 0)
         r = watch_start(m, &m->watch, e);
     if (r == 0)
         r = index_start(m, &m->index, e);
@@ -218,8 +228,10 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     return r;
 }
 
-static void stop(struct server *s)
+/* Ends all threads. */
+static void *stop_threads(void *arg)
 {
+    struct server *s = arg;
     struct master *m = &s->m;
 
     m->stopping = true;
@@ -231,6 +243,31 @@ static void stop(struct server *s)
     keep_stop(m->keep);
     committer_stop(m->committer);
     routes_stop(s->routes);
+    lookout_stop(m->lookout);
+    s->stopped = true;
+    return NULL;
+}
+
+/* Threads that a hanging filesystem holds end with the process: nothing is lost by that, for what
+ * was answered is durable. */
+static void stop(struct server *s)
+{
+    const struct timespec pause = {0, 20 * 1000000};
+    struct master *m = &s->m;
+    pthread_t thread;
+
+    if (thread_start(&thread, "stop", stop_threads, s) < 0)
+        stop_threads(s);
+    else {
+        while (!s->stopped) {
+            nanosleep(&pause, NULL);
+            if (m->lookout && root_silent_ms(m->root) > ROOT_SILENT_MS) {
+                log_error("the folder '%s' does not answer: not waited for", root_path(m->root));
+                _exit(1);
+            }
+        }
+        thread_join(thread);
+    }
     index_free(m->index);
     settling_free(m->settling);
     committer_free(m->committer);
@@ -272,7 +309,6 @@ static void push_again(void *arg, const char *path)
 
 static void begin_scan(struct master *m)
 {
-    uploads_clean(m->uploads, false);
     index_scan(m->index);
     notices_each(m->notices, push_again, m->index);
 }
@@ -363,8 +399,7 @@ static void tell_systemd(struct server *s, int64_t watchdog_ms, int64_t *next)
         systemd_notify("WATCHDOG=1");
 }
 
-static int loop(struct server *s, struct serve_options *o, int argc, char **argv,
-                const sigset_t *signals, struct err *e)
+static int loop(struct server *s, struct serve_options *o, int argc, char **argv, struct err *e)
 {
     const struct timespec look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000000};
     int64_t watchdog_ms = systemd_watchdog_ms(), tell = 0, next = 0;
@@ -374,8 +409,9 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
     char why[512];
 
     systemd_notify("READY=1");
-    for (int sig = 0;; sig = sigtimedwait(signals, NULL, &look)) {
-        bool ok = root_check(m->root), now_limited = watch_limited(m->watch, NULL, 0, NULL, 0) > 0;
+    for (int sig = 0;; sig = sigtimedwait(&s->signals, NULL, &look)) {
+        bool ok = root_ok(m->root, why, sizeof(why)),
+             now_limited = watch_limited(m->watch, NULL, 0, NULL, 0) > 0;
 
         if (sig == SIGTERM || sig == SIGINT)
             return 0;
@@ -384,7 +420,7 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
                            "the database '%s' was replaced or removed while it was in use; start "
                            "again",
                            m->db_path);
-        if (!ok && was && !root_ok(m->root, why, sizeof(why)))
+        if (!ok && was)
             log_error("%s; nothing is served or published until it is back", why);
         if (ok && !was)
             log_info("the folder '%s' is back", root_path(m->root));
@@ -410,21 +446,18 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
 int serve(struct serve_options *o, int argc, char **argv, struct err *e)
 {
     struct server *s = xcalloc(1, sizeof(*s));
-    sigset_t signals;
     int r;
 
     s->lock_fd = -1;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
+    sigemptyset(&s->signals);
+    sigaddset(&s->signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &s->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGIO, SIG_IGN); /* a lease that is broken while we probe */
     r = start(s, o, e);
     if (r == 0) {
         log_info("serving %s on http://%s/ as master %s", o->root, o->listen, s->m.id);
-        r = loop(s, o, argc, argv, &signals, e);
+        r = loop(s, o, argc, argv, e);
         systemd_notify("STOPPING=1");
         log_info("stopping");
     }

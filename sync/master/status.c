@@ -15,11 +15,11 @@
 #include "sync/master/committer.h"
 #include "sync/master/index.h"
 #include "sync/master/keep.h"
+#include "sync/master/lookout.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/notices.h"
 #include "sync/master/pool.h"
 #include "sync/master/restore.h"
-#include "sync/master/space.h"
 #include "sync/master/watch.h"
 
 #define NOTICES_SHOWN 50 /* of a kind */
@@ -96,7 +96,7 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
                  strerror(-committer_error(m->committer)));
         problem(p, "DEGRADED", why, "make room on its disk, or see to the disk; it is tried again");
     }
-    if (space_short(m, 0, why, sizeof(why)))
+    if (lookout_short(m->lookout, why, sizeof(why)))
         problem(p, "DEGRADED", why, "make room: what mirrors send is refused until then");
     if (watch_limited(m->watch, why, sizeof(why), action, sizeof(action)))
         problem(p, "DEGRADED", why, action);

@@ -28,13 +28,12 @@ struct watch {
     struct master *m;
     pthread_t thread;
     int fd, wake; /* fd -1: no inotify instance, nothing can be watched */
-    _Atomic int64_t failing, scan_failing;
+    _Atomic int64_t failing, scan_failing, watched;
     atomic_int code; /* errno of the last failure */
     atomic_bool said;
-    pthread_mutex_t lock; /* guards the rest; held across inotify calls */
+    pthread_mutex_t lock; /* guards the rest; held across inotify calls and looks at the folder */
     char **paths;         /* by watch descriptor; NULL: not watched any more */
     size_t n;
-    int64_t watched;
 };
 
 static void failed(struct watch *w, const char *path, int code)
@@ -147,12 +146,7 @@ void watch_scan_ended(struct watch *w)
 
 int64_t watch_folders(struct watch *w)
 {
-    int64_t n;
-
-    mutex_lock(&w->lock);
-    n = w->watched;
-    mutex_unlock(&w->lock);
-    return n;
+    return w->watched;
 }
 
 /* A number in /proc/sys, -1 when it cannot be read. */

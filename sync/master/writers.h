@@ -3,7 +3,8 @@
  * writers: has somebody the file open for writing (a shared writable mapping counts)? Asked by a
  * read lease (fcntl(2), F_SETLEASE): refused with EAGAIN while one has. A filesystem without
  * leases, one whose leases do not know of other machines' writers, or a file of another owner
- * without CAP_LEASE cannot tell: then a file that has not changed for --quiet-time counts as closed.
+ * without CAP_LEASE cannot tell: then a file that has not changed for --quiet-time counts as
+ * closed.
  */
 #ifndef EEFS_MASTER_WRITERS_H
 #define EEFS_MASTER_WRITERS_H

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sync/common/clock.h"
+#include "sync/common/log.h"
 #include "sync/common/thread.h"
 #include "sync/master/space.h"
 #include "sync/master/upload.h"
@@ -26,15 +27,24 @@ static void *run(void *arg)
 {
     struct lookout *l = arg;
     struct master *m = l->m;
+    int generation = 0;
     int64_t clean = clock_mono_ms() + CLEAN_MS;
 
     mutex_lock(&l->lock);
     while (!l->stopping) {
         char why[sizeof(l->why)] = "";
-        bool is_short;
+        bool is_short, ok;
 
         mutex_unlock(&l->lock);
-        if (root_check(m->root) && clock_mono_ms() >= clean) {
+        ok = root_check(m->root);
+        if (ok && generation != root_generation(m->root)) {
+            generation = root_generation(m->root);
+            if (root_folds_case(m->root))
+                log_warn("the filesystem of '%s' takes names that differ by case only for the same "
+                         "one: a mirror that makes two such names gets a conflict",
+                         root_path(m->root));
+        }
+        if (ok && clock_mono_ms() >= clean) {
             uploads_clean(m->uploads, false);
             clean = clock_mono_ms() + CLEAN_MS;
         }

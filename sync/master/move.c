@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
@@ -323,6 +325,27 @@ out:
 
 /* --- renames in the folder --- */
 
+/* The number of an inode says that it is the same file. Filesystems by FUSE, FAT's and CIFS make
+ * numbers up, others after each mount: there a file of another's number, size and time (of whole
+ * seconds) would pass for it. */
+static bool inode_is_lasting(struct master *m, const char *path)
+{
+    static const unsigned long made_up[] = {
+        0x65735546, /* fuse, fs/fuse/inode.c */
+        MSDOS_SUPER_MAGIC, EXFAT_SUPER_MAGIC, SMB_SUPER_MAGIC,
+        SMB2_SUPER_MAGIC,  CIFS_SUPER_MAGIC,  OVERLAYFS_SUPER_MAGIC,
+    };
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    struct statfs fs;
+    bool lasting = fd >= 0 && fstatfs(fd, &fs) == 0;
+
+    for (size_t i = 0; lasting && i < sizeof(made_up) / sizeof(made_up[0]); i++)
+        lasting = (unsigned long)fs.f_type != made_up[i];
+    if (fd >= 0)
+        close(fd);
+    return lasting;
+}
+
 struct origin {
     struct master *m;
     const char *path;
@@ -384,7 +407,7 @@ void move_folder(struct master *m, struct db *db, const char *path, const struct
     struct row from = {0};
     struct folder_move f = {path, NULL};
 
-    if (move_origin(m, db, path, st, &from) == 1) {
+    if (move_origin(m, db, path, st, &from) == 1 && inode_is_lasting(m, path)) {
         f.from = from.e.path;
         committer_call(m->committer, commit_folder, &f);
     }
@@ -400,7 +423,7 @@ bool move_file(struct master *m, struct db *db, const char *path, const struct s
     same = known && from.ctime == file_ctime_ns(st) && from.e.mode == (st->st_mode & 07777);
     /* A write near the time of reading may have left all times as they were. */
     known = known && (same || told) && from.seen - from.e.mtime > RACY_NS &&
-            from.seen - from.ctime > RACY_NS;
+            from.seen - from.ctime > RACY_NS && inode_is_lasting(m, path);
     if (known) {
         o = xcalloc(1, sizeof(*o));
         o->path = xstrdup(path);

@@ -27,7 +27,7 @@ void move_folder(struct master *m, struct db *db, const char *path, const struct
  * A file that is not as the row of `path` says (if there is one): when it had another name before
  * and nothing speaks for a change since, it is observed without reading it. `told`: the kernel
  * said that it was renamed; then a ctime that differs is no obstacle, and the file is read
- * afterwards. False: it must be read. Index workers.
+ * afterwards. False: it must be read (also where numbers of inodes do not last). Index workers.
  */
 bool move_file(struct master *m, struct db *db, const char *path, const struct stat *st, bool told);
 /* Publishes an observation that still holds, as a rename when it is one. Committer's thread. 0 or

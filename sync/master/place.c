@@ -147,7 +147,8 @@ int place_parents(struct master *m, const char *path)
 
 /*
  * Exchanges the two names; where that cannot be done: a second name for the old one, then over it.
- * That second name says after a kill what `name` would say, so only its last digit differs.
+ * That second name says after a kill what `name` would say, so only its last digit differs. Where
+ * there are no second names nothing has the path for a moment; settle.c mends it after a kill.
  */
 int place_exchange(int staging, const char *name, int dir, const char *base)
 {
@@ -166,6 +167,7 @@ int place_exchange(int staging, const char *name, int dir, const char *base)
             return -errno;
         /* No second names either: for a moment nothing is there. */
         r = renameat(dir, base, staging, aside) < 0 ? -errno : 0;
+        crash_point("master.exchange.away");
         if (r == 0)
             r = file_rename_new(staging, name, dir, base);
         if (r < 0)

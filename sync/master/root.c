@@ -16,8 +16,9 @@
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
 
-#define MARKER ".eefs/marker"
-#define LOCK   ".eefs/lock"
+#define MARKER     ".eefs/marker"
+#define LOCK       ".eefs/lock"
+#define OTHER_CASE ".eefs/MARKER"
 
 struct root {
     char *path;
@@ -263,6 +264,11 @@ int64_t root_silent_ms(const struct root *r)
 int root_generation(const struct root *r)
 {
     return r->generation;
+}
+
+bool root_folds_case(const struct root *r)
+{
+    return faccessat(r->fd, OTHER_CASE, F_OK, 0) == 0;
 }
 
 bool root_is_there(const struct root *r)

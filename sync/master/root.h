@@ -42,6 +42,8 @@ int64_t root_silent_ms(const struct root *r);
 /* Counts the folders that were put behind root_fd(): another number, another folder (or again the
  * same). */
 int root_generation(const struct root *r);
+/* True when its filesystem takes names that differ by case only for the same. */
+bool root_folds_case(const struct root *r);
 /* True when root_fd() is a folder now: what was not found beneath it is not there. */
 bool root_is_there(const struct root *r);
 /* The result of the last look, and its reason (a sentence, copied into out); false, too, while a

@@ -358,6 +358,53 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* True when staging has a file whose name differs from `name` in the last digit only. */
+static bool has_sibling(struct settling *s, const char *name)
+{
+    size_t last = strlen(name) - 1;
+    char other[PLACE_NAME_CAP];
+    struct stat st;
+    bool found = false;
+
+    memcpy(other, name, last + 2);
+    for (const char *digit = "0123456789abcdef"; *digit && !found; digit++) {
+        other[last] = *digit;
+        found = *digit != name[last] &&
+                fstatat(root_staging_fd(s->m->root), other, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    }
+    return found;
+}
+
+/*
+ * An earlier run was killed when it had taken the old file from its path and not put the new one
+ * there (place_exchange() where there are no second names): both are in staging, with names that
+ * differ in the last digit only. The old one goes back before a scan finds it gone.
+ */
+static void mend_exchange(struct settling *s, struct one *o)
+{
+    struct master *m = s->m;
+    struct db *db = db_pool_get(m->pool);
+    struct hash hash;
+    int fd = -1, dir;
+
+    if (hash_eq(&o->was, &o->now) || !has_sibling(s, o->name))
+        goto out;
+    fd = openat(root_staging_fd(m->root), o->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || hash_fd(fd, &hash, NULL) < 0 || !hash_eq(&hash, &o->was) || !db ||
+        find_path(db, o) != 1)
+        goto out;
+    dir = place_open_parent(m, o->path);
+    if (dir >= 0 &&
+        file_rename_new(root_staging_fd(m->root), o->name, dir, path_base(o->path)) == 0)
+        file_sync_dir(dir);
+    if (dir >= 0)
+        close(dir);
+out:
+    if (fd >= 0)
+        close(fd);
+    db_pool_put(m->pool, db);
+}
+
 /* What an earlier run left. */
 static void recover(struct settling *s)
 {
@@ -369,6 +416,7 @@ static void recover(struct settling *s)
         struct one *o = xcalloc(1, sizeof(*o));
 
         if (over_parse(de->d_name, o)) {
+            mend_exchange(s, o);
             append_locked(s, o);
             s->n++;
         } else {

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The master's folder on other filesystems: where copies share blocks (XFS, btrfs), and where names are
-neither exchanged nor kept from being replaced (NFS; here a folder through bindfs)."""
+"""The master's folder on other filesystems: where copies share blocks (XFS, btrfs), where names are
+neither exchanged nor kept from being replaced (NFS; here a folder through bindfs), and where there are
+neither second names, links, modes nor owners, times are whole seconds, inodes get other numbers with
+each mount and case does not count in names (exFAT)."""
 
+import http.client
 import json
 import os
 import re
@@ -134,6 +137,127 @@ def test_a_late_writer_keeps_its_edit_without_an_exchange(master):
     assert sorted(files(master).values()) == [b"local edit", b"mirror", b"two"]
     wait_for(lambda: staging(master) == [])
     all_told(master)
+
+
+@pytest.fixture
+def exfat(site):
+    """Its folder is exFAT by FUSE; master.unmount() and master.mount()."""
+    if not shutil.which("mkfs.exfat") or not shutil.which("mount.exfat-fuse"):
+        pytest.skip("mkfs.exfat or mount.exfat-fuse is not installed")
+    if os.getuid() != 0:
+        pytest.skip("needs root to mount a loop device")
+    image = os.path.join(site.base, "exfat.img")
+    with open(image, "wb") as f:
+        f.truncate(320 * MIB)
+    subprocess.run(["mkfs.exfat", image], check=True, capture_output=True)
+    found = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True)
+    if found.returncode != 0:
+        pytest.skip("no loop device here: %s" % found.stderr.strip())
+    device = found.stdout.strip()
+    site.cleanups.append(lambda: subprocess.run(["losetup", "-d", device], check=False))
+    master = site.master(start=False)
+
+    def mount():
+        done = subprocess.run(["mount.exfat-fuse", device, master.root], capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip("no exFAT here: %s" % done.stderr.strip())
+
+    def umount():
+        if os.path.ismount(master.root):
+            wait_for(lambda: unmount(master.root), 10, "umount")
+
+    mount()
+    site.cleanups.append(umount)
+    master.mount, master.unmount = mount, umount
+    write(master.path("uploads/one.txt"), "one")
+    write(master.path("uploads/two.txt"), "two")
+    master.add_mirror("slave1")
+    master.options = ["--quiet-time", "2s"]
+    return master
+
+
+def test_every_operation_on_exfat(site, exfat):
+    master = exfat
+    master.start()
+    assert "differ by case only" in master.process.log()
+    two = content_name(b"two")
+    a = master.ops(BOX, {"n": 1, "op": "mkdir", "path": "uploads/d", "mode": 0o755},
+                   put(2, "uploads/d/new.txt", b"new"),
+                   put(3, "uploads/one.txt", b"ONE", b"one"),
+                   rename(4, "uploads/two.txt", "uploads/moved.txt", b"two"),
+                   rename(5, "uploads/moved.txt", "uploads/one.txt", b"two", b"ONE"),
+                   {"n": 6, "op": "rename", "path": "uploads/d", "to": "uploads/e", "pre": "dir", "to_pre": "absent"},
+                   put(7, "uploads/e/gone.txt", b"gone"),
+                   {"n": 8, "op": "unlink", "path": "uploads/e/gone.txt", "pre": content_name(b"gone")},
+                   {"n": 9, "op": "setattr", "path": "uploads/one.txt", "mode": 0o600, "mtime": 10**18})
+    assert results(a) == ["done"] * 9, answers(a)
+    # What cannot be had is refused with a reason, and not asked for again and again.
+    for n, op in enumerate([{"op": "symlink", "path": "uploads/link", "target": "e", "pre": "absent", "mtime": 10**18},
+                            put(0, "uploads/a:b", b"colon"),
+                            {"op": "mkdir", "path": "uploads/c:d", "mode": 0o755},
+                            rename(0, "uploads/one.txt", "uploads/o:e.txt", b"two")], 10):
+        answer = answers(master.ops(BOX, dict(op, n=n)))[0]
+        assert answer["result"] == "refused" and "filesystem cannot hold" in answer["error"], answer
+    assert read(master.path("uploads/one.txt")) == b"two" and master.listing()["uploads/one.txt"]["hash"] == two
+    assert sorted(os.listdir(master.path("uploads"))) == ["e", "one.txt"]
+    wait_for(lambda: staging(master) == [], 20)
+    all_told(master)
+    # Versions are kept and come back.
+    versions = json.loads(site.run("eefs-master", "history", "uploads/one.txt", "--state", master.state,
+                                   "--json").stdout)["versions"]
+    old = next(v for v in versions if v["hash"] == content_name(b"ONE"))
+    site.run("eefs-master", "restore", "uploads/one.txt@%d" % old["seq"], "--state", master.state)
+    assert read(master.path("uploads/one.txt")) == b"ONE"
+    master.stop()
+
+
+def test_a_late_writer_on_exfat(exfat):
+    exfat.start()
+    test_a_late_writer_keeps_its_edit_without_an_exchange(exfat)
+
+
+def test_killed_while_nothing_has_the_name(exfat):
+    """Where there are no second names a path is empty for a moment. A kill just then deletes nothing, even
+    if the mirror never asks again."""
+    exfat.start(env={"EEFS_CRASH_AT": "master.exchange.away"})
+    wait_for(lambda: {"uploads/one.txt", "uploads/two.txt"} <= set(exfat.listing()))
+    _, cursor = exfat.changes()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        exfat.ops(BOX, put(1, "uploads/one.txt", b"new", b"one"))
+    assert exfat.process.popen.wait(20) == -9
+    assert not os.path.exists(exfat.path("uploads/one.txt"))
+    exfat.start()
+    assert read(exfat.path("uploads/one.txt")) == b"one"
+    wait_for(lambda: staging(exfat) == [], 20)
+    assert [e for e in exfat.changes(cursor)[0] if e["type"] == "gone"] == []
+    assert results(exfat.ops(BOX, put(1, "uploads/one.txt", b"new", b"one"))) == ["done"]
+    all_told(exfat)
+
+
+def test_inodes_that_get_other_numbers(exfat):
+    """Files of one size and one time, and a mount that numbers them in another order: no content is taken
+    for another's."""
+    names = ["uploads/n%d.bin" % i for i in range(6)]
+    for name in names:
+        write(exfat.path(name), ("content of " + name).encode())
+        os.utime(exfat.path(name), (1_500_000_000, 1_500_000_000))
+    exfat.unmount()
+    exfat.mount()
+    for name in names:
+        os.stat(exfat.path(name))
+    before = {name: os.stat(exfat.path(name)).st_ino for name in names}
+    exfat.start()
+    truth = {name: content_name(read(exfat.path(name))) for name in names}
+    assert {name: exfat.listing()[name]["hash"] for name in names} == truth
+    exfat.stop()
+    exfat.unmount()
+    exfat.mount()
+    for name in reversed(names):
+        os.stat(exfat.path(name))
+    after = {name: os.stat(exfat.path(name)).st_ino for name in names}
+    assert set(after.values()) & set(before.values()) and after != before
+    exfat.start()
+    assert {name: exfat.listing()[name]["hash"] for name in names} == truth
 
 
 @pytest.mark.parametrize("point", ["master.exchange.aside", "master.put.exchanged"])

@@ -26,6 +26,7 @@ import math
 import os
 import random
 import shutil
+import sqlite3
 import sys
 import threading
 import time
@@ -71,7 +72,8 @@ class Model:
     def __init__(self, seed):
         self.seed, self.contents, self.by_data = seed, [], {}
         self.lock = threading.Lock()
-        self.acts = []  # (who, path, begin, end, since when the view may have changed)
+        self.acts = []  # (who, path, since when what is there may have come unseen, end)
+        self.renames = []  # (who, path, to, since, end, what he saw at path)
         self.moves = []  # (path, since, until): a rename whose way to the master may take so long
         self.excused = 0
 
@@ -106,10 +108,29 @@ class Model:
             for c in self.contents:
                 c.moved = True
 
+    def ways(self, c):
+        """[(who brought it there, path, when)]: where it was written, and where a rename took it, perhaps
+        one that was meant for what was there before."""
+        found, left = [(c.who, c.path, c.acked_at)], list(self.renames)
+        for brought_by, place, at in found:
+            for rename in list(left):
+                who, path, to, since, end, seen = rename
+                if path == place and (seen is c or (who != brought_by and since <= at <= end)):
+                    found.append((who, to, end))
+                    left.remove(rename)
+        return found
+
     def excuse(self, c):
-        """Somebody acted on this path when this content may just have come into his view unseen."""
-        return any(path == c.path and who != c.who and since <= c.acked_at <= end
-                   for who, path, since, end in self.acts)
+        """Somebody acted on a path when this content may just have come into his view unseen."""
+        return any(path == place and who != brought_by and since <= at <= end
+                   for brought_by, place, at in self.ways(c) for who, path, since, end in self.acts)
+
+    def became_copy(self, c, paths):
+        """It is a conflict copy, and may have become one between its writer's look at it and his act."""
+        return (all("(conflict %s " % c.who in path for path in paths) and
+                all(who == c.who for who, *_ in c.destroyed) and
+                any(who == c.who and path == c.path and since <= c.acked_at <= end
+                    for who, path, since, end in self.acts))
 
     def stays_away(self, c):
         """It was destroyed and cannot have been moved. A rename over it is none if somebody removed
@@ -132,10 +153,6 @@ class Actor:
 
     def at(self, path):
         return os.path.join(self.top(), path)
-
-    def view_since(self):
-        """Since when what is shown may have changed under a look."""
-        return time.monotonic() - RACE
 
     def note(self, text, *args):
         self.run.note(self.name, text % args)
@@ -337,10 +354,12 @@ class Visitor(Actor):
         if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
             wait_for(lambda: not self.mount.process.running(), 5, "the daemon is dead indeed")
 
+    def unseen_since(self, begin):
+        return begin - RACE if self.quiet_since is None else self.quiet_since
+
     def acting(self, path, begin):
         """Something was done to what `path` is now, which may be newer than what was seen."""
-        since = begin - RACE if self.quiet_since is None else self.quiet_since
-        self.run.model.acts.append((self.name, path, since, time.monotonic()))
+        self.run.model.acts.append((self.name, path, self.unseen_since(begin), time.monotonic()))
 
     def destroying(self, path, act, by=None):
         """act() removes what is at `path`, perhaps by a rename of the content `by`."""
@@ -389,6 +408,15 @@ class Visitor(Actor):
         begin = time.monotonic()
         self.run.model.moves.append((path, begin, math.inf if self.troubled else begin + RACE))
         self.destroying(to, lambda: os.rename(self.at(path), self.at(to)), c)
+        self.run.model.renames.append((self.name, path, to, self.unseen_since(begin), time.monotonic(), c))
+
+    def orphans(self):
+        """What hides or adds something in the mirror's view without an operation that will end."""
+        db = sqlite3.connect("file:%s?mode=ro" % os.path.join(self.mount.cache, "replica.db"), uri=True)
+        rows = db.execute("SELECT dir, name FROM overlay"
+                          " WHERE opid NOT IN (SELECT opid FROM outbox)").fetchall()
+        db.close()
+        return ["%s: an overlay row of nothing: %s" % (self.name, row) for row in rows]
 
     # --- what happens to a mirror ---
 
@@ -538,6 +566,10 @@ class Run:
             self.mend(v)
         for v in self.visitors:
             v.mount.synced()
+        # What the master took from its folder when it was killed goes back within seconds.
+        staging = self.master.path(".eefs/staging")
+        wait_for(lambda: not any(name.startswith("over-") for name in os.listdir(staging)), 20,
+                 "nothing is left to settle")
         last = {}
 
         def equal():
@@ -592,7 +624,7 @@ class Run:
             c = self.model.contents[n]
             if len(paths) > 1:
                 wrong.append("%s is there twice: %s" % (c, paths))
-            if self.model.stays_away(c):
+            if self.model.stays_away(c) and not self.model.became_copy(c, paths):
                 wrong.append("%s came back: %s" % (c, paths))
         for c in self.model.contents:
             if c.acked and c.n not in places and not c.destroyed:
@@ -601,6 +633,7 @@ class Run:
                 else:
                     wrong.append("%s is lost" % c)
         for v in self.visitors:
+            wrong += v.orphans()
             status = v.mount.status()
             if status["pending"] or status["quarantined"]:
                 wrong.append("%s: %d pending, %d quarantined" % (v.name, status["pending"],

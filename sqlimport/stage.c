@@ -161,8 +161,6 @@ static int fill_statement(struct filling *f, const struct statement *st, struct 
         section_note(f->section);
         r = whole ? server_await(f->s, &f->e) : 0;
     }
-    if (r < 0)
-        set_fault(&f->fault, f->st->o, st->offset, st->line, st->text, st->len);
     f->rows += (uint64_t)st->rows;
     return r;
 }
@@ -177,17 +175,22 @@ static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
 static int fill_range(struct filling *f, const struct range *g)
 {
     const struct env *env = f->w->a->plan->dump->env;
-    struct statement st;
+    struct statement st = {0};
+    bool more = section_statement(f->section, &st);
     int r = server_env(f->s, env, g->env, &f->e);
 
     if (r == 0)
         r = room_check(f->w->a->room, g->len, &f->e);
-    while (r == 0 && section_statement(f->section, &st))
+    while (r == 0 && more) {
         r = fill_statement(f, &st, env_mode_of(env, g->env));
+        more = r == 0 && section_statement(f->section, &st);
+    }
     if (r == 0 && (f->uncommitted += g->len) >= COMMIT_BYTES)
         r = commit(f);
     if (r == 0)
         tell(f, g->rows, f->keys.len ? g->len - g->len / KEYS_PART : g->len);
+    else
+        set_fault(&f->fault, f->st->o, st.offset, st.line, st.text, st.len);
     return r;
 }
 

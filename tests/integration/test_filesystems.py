@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 
+from disk import bindfs_master
 from eefs import content_name, read, tree, unmount, wait_for, write
 from test_mirror_writes import BOX, answers, files, put, rename, results, staging, until_done
 
@@ -83,17 +84,7 @@ def test_kept_versions_share_blocks(site, kind):
 @pytest.fixture
 def master(site):
     """Its folder is a bindfs mount: rename(2) without flags only, and leases know nothing."""
-    if not shutil.which("bindfs"):
-        pytest.skip("bindfs is not installed")
-    master = site.master(start=False)
-    below = os.path.join(site.base, "below")
-    write(os.path.join(below, "uploads/one.txt"), "one")
-    write(os.path.join(below, "uploads/two.txt"), "two")
-    done = subprocess.run(["bindfs", below, master.root], capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip("bindfs cannot mount here: %s" % done.stderr.strip())
-    site.cleanups.append(lambda: unmount(master.root, lazy=True))
-    master.add_mirror("slave1")
+    master, _ = bindfs_master(site)
     master.options = ["--quiet-time", "2s"]
     return master.start()
 

@@ -3,38 +3,21 @@
 answer in time, systemd is told the truth, and all goes on when the filesystem does."""
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
-from eefs import read, unmount, wait_for, write
+from disk import bindfs_master
+from eefs import read, wait_for, write
 from test_mirror_writes import BOX, put, results
 
 
 @pytest.fixture
 def master(site):
-    if not shutil.which("bindfs"):
-        pytest.skip("bindfs is not installed")
-    master = site.master(start=False)
-    below = os.path.join(site.base, "below")
-    write(os.path.join(below, "uploads/one.txt"), "one")
-    bindfs = subprocess.Popen(["bindfs", "-f", below, master.root], stderr=subprocess.PIPE)
-
-    def end():
-        bindfs.send_signal(signal.SIGCONT)
-        unmount(master.root, lazy=True)
-        bindfs.wait(10)
-
-    site.cleanups.append(end)
-    wait_for(lambda: os.path.ismount(master.root) or bindfs.poll() is not None)
-    if bindfs.poll() is not None:
-        pytest.skip("bindfs cannot mount here: %s" % bindfs.stderr.read().decode())
-    master.add_mirror("slave1")
+    master, bindfs = bindfs_master(site)
     master.options = ["--quiet-time", "500ms"]
     master.hang = lambda: bindfs.send_signal(signal.SIGSTOP)
     master.go_on = lambda: bindfs.send_signal(signal.SIGCONT)
@@ -100,8 +83,8 @@ def test_a_folder_that_hangs(master, site):
     assert results(next(a for a in answers if b"answers" in a.body)) == ["done"]
     assert read(master.path("uploads/one.txt")) == b"new"
     wait_for(lambda: master.control()["state"] == "OK")
-    write(master.path("uploads/two.txt"), "two")
-    wait_for(lambda: "uploads/two.txt" in master.listing(), 20)
+    write(master.path("uploads/three.txt"), "three")
+    wait_for(lambda: "uploads/three.txt" in master.listing(), 20)
 
 
 def test_stopped_while_the_folder_hangs(master):

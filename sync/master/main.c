@@ -3,8 +3,10 @@
  * eefs-master: serves a folder to its mirrors.
  *
  *   main.c      subcommands; options.c           serve.c    start, signals, reload, stop
- *   root.c      the folder and its marker        tree.c     the index in SQLite, timelines
- *   watch.c     inotify  ─┐                      pool.c     read connections
+ *   root.c      the folder and its marker, looked at by lookout.c; fstype.c  its filesystem
+ *   tree.c      the index in SQLite, timelines
+ *   pool.c      read connections
+ *   watch.c     inotify  ─┐
  *   index.c     what to look at, workers ─> examine.c  one look (writers.c, alike.c) ─┐
  *   committer.c the one writer: observations <───────────────────────────────────────┘ and
  *               operations; brake.c holds deletions back, publish.c makes rows, checkpoint.c
@@ -16,7 +18,8 @@
  *   history.c   versions of a path, keep.c their contents, keeper.c the thread that fills that
  *               store, restore.c  back into the folder; versions.c  the commands
  *   routes.c    HTTP ─> feed.c pages and long polls, content.c downloads and uploads, upload.c
- * staging mirrors.c   names, tokens, scopes, reports   status.c   control socket
+ *               their staging
+ *   mirrors.c   names, tokens, scopes, reports   status.c   control socket
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +46,7 @@ static const char usage_main[] =
     "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
     "           [--config FILE] [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]...\n"
     "           [--rescan TIME] [--max-delete N] [--reserve SIZE] [--open-limit TIME]\n"
-    "           [--conflicts DIR]\n"
+    "           [--quiet-time TIME] [--conflicts DIR]\n"
     "       eefs-master confirm --state DIR [--rundir DIR]\n"
     "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "           [--url URL] [--token-only]\n"

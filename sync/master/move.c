@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
-#include <linux/magic.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
@@ -18,6 +16,7 @@
 #include "sync/master/committer.h"
 #include "sync/master/conflict.h"
 #include "sync/master/displace.h"
+#include "sync/master/fstype.h"
 #include "sync/master/index.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
@@ -325,25 +324,14 @@ out:
 
 /* --- renames in the folder --- */
 
-/* The number of an inode says that it is the same file. Filesystems by FUSE, FAT's and CIFS make
- * numbers up, others after each mount: there a file of another's number, size and time (of whole
- * seconds) would pass for it. */
-static bool inode_is_lasting(struct master *m, const char *path)
+static bool keeps_its_inode(struct master *m, const char *path)
 {
-    static const unsigned long made_up[] = {
-        0x65735546, /* fuse, fs/fuse/inode.c */
-        MSDOS_SUPER_MAGIC, EXFAT_SUPER_MAGIC, SMB_SUPER_MAGIC,
-        SMB2_SUPER_MAGIC,  CIFS_SUPER_MAGIC,  OVERLAYFS_SUPER_MAGIC,
-    };
     int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
-    struct statfs fs;
-    bool lasting = fd >= 0 && fstatfs(fd, &fs) == 0;
+    bool keeps = fd >= 0 && fstype_keeps_inodes(fd);
 
-    for (size_t i = 0; lasting && i < sizeof(made_up) / sizeof(made_up[0]); i++)
-        lasting = (unsigned long)fs.f_type != made_up[i];
     if (fd >= 0)
         close(fd);
-    return lasting;
+    return keeps;
 }
 
 struct origin {
@@ -407,7 +395,7 @@ void move_folder(struct master *m, struct db *db, const char *path, const struct
     struct row from = {0};
     struct folder_move f = {path, NULL};
 
-    if (move_origin(m, db, path, st, &from) == 1 && inode_is_lasting(m, path)) {
+    if (move_origin(m, db, path, st, &from) == 1 && keeps_its_inode(m, path)) {
         f.from = from.e.path;
         committer_call(m->committer, commit_folder, &f);
     }
@@ -423,7 +411,7 @@ bool move_file(struct master *m, struct db *db, const char *path, const struct s
     same = known && from.ctime == file_ctime_ns(st) && from.e.mode == (st->st_mode & 07777);
     /* A write near the time of reading may have left all times as they were. */
     known = known && (same || told) && from.seen - from.e.mtime > RACY_NS &&
-            from.seen - from.ctime > RACY_NS && inode_is_lasting(m, path);
+            from.seen - from.ctime > RACY_NS && keeps_its_inode(m, path);
     if (known) {
         o = xcalloc(1, sizeof(*o));
         o->path = xstrdup(path);

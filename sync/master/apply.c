@@ -302,27 +302,6 @@ static int refuse_errno(struct apply *j, int r)
     }
 }
 
-/* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there. Then
- * its folder is, and what was to get it, too. */
-static bool is_no_name(struct apply *j)
-{
-    const struct op *op = j->op;
-    bool rename = op->kind == OP_RENAME;
-    const char *path = rename ? op->to : op->path;
-    struct stat st;
-    int dir;
-
-    if (!rename && op->kind != OP_PUT && op->kind != OP_MKDIR && op->kind != OP_SYMLINK)
-        return false;
-    if (rename && master_lstat(j->m, op->path, &st) < 0)
-        return false;
-    dir = place_open_parent(j->m, path);
-    if (dir < 0)
-        return false;
-    close(dir);
-    return master_lstat(j->m, path, &st) == -ENOENT;
-}
-
 int apply_op(struct master *m, const struct mirror *who, const struct op *op, struct op_answer *a)
 {
     static int (*const fns[])(struct apply *) = {
@@ -339,7 +318,9 @@ int apply_op(struct master *m, const struct mirror *who, const struct op *op, st
     r = fns[op->kind](&j);
     if (j.db_error < 0)
         return j.db_error;
-    if (r == -ENOENT && is_no_name(&j))
+    /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;
+     * else somebody removed a folder just now. */
+    if (r == -ENOENT && !place_takes_name(m, path_base(op->to ? op->to : op->path)))
         r = -EINVAL;
     return r < 0 ? refuse_errno(&j, r) : 0;
 }

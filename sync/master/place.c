@@ -83,6 +83,21 @@ int place_open_parent(const struct master *m, const char *path)
     return fd == -ELOOP ? -ENOTDIR : fd;
 }
 
+bool place_takes_name(const struct master *m, const char *base)
+{
+    char *tmp = xasprintf("tmp-%s", base);
+    int staging = root_staging_fd(m->root);
+    int fd = openat(staging, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool takes = fd >= 0 || errno != ENOENT;
+
+    if (fd >= 0) {
+        unlinkat(staging, tmp, 0);
+        close(fd);
+    }
+    free(tmp);
+    return takes;
+}
+
 int place_give(const struct master *m, int fd, int dir, const struct stat *was)
 {
     uid_t uid = (uid_t)-1;

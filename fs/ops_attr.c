@@ -98,24 +98,38 @@ static void setattr_waited(void *arg, int result)
     setattr_end(arg, result);
 }
 
+/* The node's path, or NULL when it has none, or something of another type is there by now. */
+static char *own_path(struct fs *fs, const struct node *n, bool *unpublished)
+{
+    struct node_attr now;
+    char *path;
+
+    nodes_lock(fs->nodes);
+    path = node_path_locked(n);
+    *unpublished = draft_unpublished_locked(n);
+    nodes_unlock(fs->nodes);
+    if (path && !*unpublished && replica_lookup(fs->replica, path, &now) == 0 &&
+        now.type != n->attr.type) {
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
 /* chmod and utimens of what the replica has; a draft keeps them for when it is published. */
 static int set_plain(struct setattr *s)
 {
     struct fs *fs = s->fs;
     struct node_attr a;
     int64_t opid = 0;
-    bool unpublished, unlinked, tried = false;
+    bool unpublished, tried = false;
     char *path;
     int r = 0;
 
     if (s->mode < 0 && s->mtime < 0)
         return 0;
     fs_tree_read(fs);
-    nodes_lock(fs->nodes);
-    path = node_path_locked(s->node);
-    unlinked = !path;
-    unpublished = draft_unpublished_locked(s->node);
-    nodes_unlock(fs->nodes);
+    path = own_path(fs, s->node, &unpublished);
     do {
         if (path && !unpublished)
             r = replica_setattr(fs->replica, path, s->mode, s->mtime, &a, &opid);
@@ -126,7 +140,7 @@ static int set_plain(struct setattr *s)
     if (r == 0 && s->node->draft) {
         s->node->draft->mode = s->mode < 0 ? s->node->draft->mode : (uint32_t)s->mode;
         s->node->draft->mtime = s->mtime < 0 ? s->node->draft->mtime : s->mtime;
-    } else if (r == 0 && unlinked) {
+    } else if (r == 0 && !path) {
         s->node->attr.mode = s->mode < 0 ? s->node->attr.mode : (uint32_t)s->mode;
         s->node->attr.mtime = s->mtime < 0 ? s->node->attr.mtime : s->mtime;
     }

@@ -270,15 +270,67 @@ static int adopt_local(struct replica *r, const char *path, struct row *v)
     return rc < 0 ? rc : view_get(r->db, path, v);
 }
 
+/* 1 when what is at `path` is no file, or what is above it no folder; 0: it is one, or is gone. */
+static int is_displaced(struct db *db, const char *path, const struct row *v)
+{
+    int rc = 0, found = 0;
+
+    if (v->exists)
+        return v->type != ENTRY_FILE;
+    for (const char *end = strchr(path, '/'); end && rc == 0; end = strchr(end + 1, '/')) {
+        char *folder = xstrndup(path, (size_t)(end - path));
+        struct row above;
+
+        rc = view_get(db, folder, &above);
+        found = above.exists && above.type != ENTRY_DIR;
+        if (rc == 0 && (found || !above.exists))
+            rc = 1;
+        row_release(&above);
+        free(folder);
+    }
+    return rc < 0 ? rc : found;
+}
+
+/* The file's place was taken while it was open. To the master this is as if the feed had come after
+ * the close: it keeps both. Here the view stays, and gets the copy from the answer. */
+static int publish_displaced(struct replica *r, const char *path, const struct row *want,
+                             const struct hash *replaces, int64_t *opid)
+{
+    struct op op = {.kind = OP_PUT,
+                    .hash = want->hash,
+                    .size = want->size,
+                    .mtime = want->mtime,
+                    .mode = want->mode};
+    int rc;
+
+    op.n = *opid = r->now.next_opid++;
+    op.path = xstrdup(path);
+    op.pre.kind = PRE_ABSENT;
+    if (replaces && !hash_is_none(replaces)) {
+        op.pre.kind = PRE_HASH;
+        op.pre.hash = *replaces;
+    }
+    rc = outbox_insert(r->db, &op, STATE_QUEUED);
+    op_release(&op);
+    return rc;
+}
+
 static int publish_locked(struct replica *r, const char *path, struct row *want,
                           const struct hash *replaces, int64_t *opid)
 {
     struct row v;
-    int rc = get_writable(r, path, &v);
+    int rc = view_get(r->db, path, &v);
 
-    if (rc == 0 && v.type != ENTRY_FILE)
-        rc = v.type == ENTRY_DIR ? -EISDIR : -ENOENT;
-    if (rc < 0)
+    if (rc == 0 && !replica_writable(r, path))
+        rc = -EROFS;
+    if (rc == 0)
+        rc = is_displaced(r->db, path, &v);
+    if (rc == 1)
+        rc = replica_is_local(r, path) ? -EISDIR
+                                       : publish_displaced(r, path, want, replaces, opid);
+    else if (rc == 0 && !v.exists)
+        rc = -ENOENT;
+    if (rc < 0 || !v.exists || v.type != ENTRY_FILE)
         goto out;
     want->ino = v.ino;
     *opid = 0;

@@ -390,6 +390,47 @@ def test_types_differ(site, outside):
     wait_for(lambda: mount.status()["state"] == "OK", 20)
 
 
+def test_types_change_under_open_files(site, master):
+    """A place is taken by something of another type while a file there is written on the mirror."""
+    names = ["now-dir", "now-link", "file-above/x", "file-far-above/deep/x", "link-above/x"]
+    for name in names:
+        write(master.path("uploads", name), "before")
+    mount = site.mount(master)
+    open_files = [open(mount.path("uploads", name), "r+b", buffering=0) for name in names]
+    for f, name in zip(open_files, names):
+        f.write(b"mirror's " + name.encode())
+    taken = [name.split("/")[0] for name in names]
+    for name in taken:
+        where = master.path("uploads", name)
+        (shutil.rmtree if os.path.isdir(where) else os.unlink)(where)
+        if "link" in name:
+            os.symlink("master's " + name, where)
+        else:
+            write(os.path.join(where, "y") if name == "now-dir" else where, "master's " + name)
+    write(master.path("uploads/marker"), "all is told")
+    wait_for(lambda: os.path.exists(mount.path("uploads/marker")), 20)
+    for f in open_files:
+        os.fchmod(f.fileno(), 0o600)
+        f.close()
+    want = {"now-dir": "/", "now-dir/y": "master's now-dir", "now-dir (*)": "mirror's now-dir",
+            "now-link": "-> master's now-link", "now-link (*)": "mirror's now-link",
+            "file-above": "master's file-above", "file-above (*)": "/",
+            "file-above (*)/x": "mirror's file-above/x",
+            "file-far-above": "master's file-far-above", "file-far-above (*)": "/",
+            "file-far-above (*)/deep": "/",
+            "file-far-above (*)/deep/x": "mirror's file-far-above/deep/x",
+            "link-above": "-> master's link-above", "link-above (*)": "/",
+            "link-above (*)/x": "mirror's link-above/x"}
+    mount.synced()
+    assert {k: v for k, v in kinds(master.path("uploads")).items()
+            if re.match("now|file|link", k)} == want
+    assert os.stat(master.path("uploads/now-dir")).st_mode & 0o777 == 0o755
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 20)
+    assert mount.status()["quarantined"] == 0
+    site.run("eefs-status", "--forget", mount.point)
+    wait_for(lambda: mount.status()["state"] == "OK", 20)
+
+
 def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
     link = site.link(master)
     mount = site.mount(master, url=link.url)

@@ -5,12 +5,12 @@
  * main() reads the options, looks at the mountpoint, forks, and in the child opens the mirror,
  * mounts and serves. Who does what:
  *
- *   options.c     command line and -o list          mountpoint.c  is the folder fit to be mounted
- * on daemon.c      background, outcome for mount(8)  session.c     the FUSE connection and its loop
+ *   options.c     command line and -o list          mountpoint.c  is the folder fit for a mount
+ *   daemon.c      background, outcome for mount(8)  session.c     the FUSE connection and its loop
  *   ops_*.c       the kernel's requests: entries, attributes, listings, files, reading and writing
  *   node.c        what the kernel holds             notify.c      telling it what to forget
  *   draft.c       a file that is being written      publish.c     … and its way into the outbox
- *   content.c     brings the bytes of a version here
+ *   content.c     brings the bytes of a version     opener.c      whose close is a close
  *   later.c       answers given later, interrupts   pool.c        threads for what takes long
  *   attr.c        owners and modes                  fs.c          what all of them share
  *   guard.c       a process that lets the kernel go when this one was killed

@@ -10,6 +10,10 @@
  *   no node                      anything                     inval_entry ("not found" may be
  * cached), listing
  *
+ * A lookup may have been faster than we, and found what is new: the listing that the kernel read
+ * before does not have it yet. So a node that came by a lookup counts as one of another version
+ * until its folder's listing was invalidated once (`listed`).
+ *
  * inval_entry takes the folder's lock, so it returns only after every LOOKUP and READDIR in that
  * folder that began earlier has been taken in by the kernel; those that begin later see the
  * new view. So the folder's listing is invalidated after its entries, and once per run of them.

@@ -8,6 +8,7 @@
 
 #include "fs/fs.h"
 #include "fs/node.h"
+#include "fs/opener.h"
 
 void ops_entry(struct fuse_lowlevel_ops *ops); /* lookup, forget, make, remove, rename, readlink */
 void ops_attr(struct fuse_lowlevel_ops *ops);  /* getattr, setattr, xattr, statfs */
@@ -19,6 +20,7 @@ void ops_io(struct fuse_lowlevel_ops *ops);    /* read, write, flush, fsync */
 struct handle {
     struct node *node; /* holds a reference */
     bool writable;
+    struct opener opener;
     /* guarded by the node table's lock */
     bool wrote; /* since its last FLUSH */
     bool ever;  /* wrote anything */
@@ -38,9 +40,10 @@ int ops_begin_write(struct fs *fs, fuse_ino_t ino, const char *name, struct node
 /* Unlocks, frees the path, drops the reference. */
 void ops_end(struct fs *fs, struct node *n, char *path);
 
-/* Enters a child that the replica showed and fills the answer. *n may be NULL. */
+/* Enters a child that the replica showed and fills the answer. `listed`: the kernel's listing of the
+ * folder has it, or ends by this answer. */
 void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
-               const struct node_attr *a, struct fuse_entry_param *ret);
+               const struct node_attr *a, bool listed, struct fuse_entry_param *ret);
 
 /* What a node looks like now; always fills *ret. False: answer without caching. */
 bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret);

@@ -80,10 +80,14 @@ static void fill_entry(struct fs *fs, const struct node *n, const char *path,
 }
 
 void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
-               const struct node_attr *a, struct fuse_entry_param *ret)
+               const struct node_attr *a, bool listed, struct fuse_entry_param *ret)
 {
+    struct node *n;
+
     nodes_lock(fs->nodes);
-    fill_entry(fs, node_enter_locked(fs->nodes, parent, name, a), path, ret);
+    n = node_enter_locked(fs->nodes, parent, name, a);
+    n->listed |= listed;
+    fill_entry(fs, n, path, ret);
     nodes_unlock(fs->nodes);
 }
 
@@ -129,7 +133,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
         atomic_fetch_add(&fs->probes, 1);
     r = replica_lookup(fs->replica, path, &a);
     if (r == 0)
-        ops_enter(fs, parent, name, path, &a, &e);
+        ops_enter(fs, parent, name, path, &a, false, &e);
     else if (r == -ENOENT && enter_draft(fs, parent, name, path, &e))
         r = 0;
     ops_end(fs, parent, path);
@@ -162,7 +166,7 @@ static void made(fuse_req_t req, struct node *parent, const char *name, char *pa
     struct fuse_entry_param e;
 
     if (r == 0)
-        ops_enter(fs, parent, name, path, a, &e);
+        ops_enter(fs, parent, name, path, a, true, &e);
     ops_end(fs, parent, path);
     if (r < 0) {
         fuse_reply_err(req, -r);

@@ -138,6 +138,8 @@ static void open_node(struct open *o, struct node *n)
     o->handle = xcalloc(1, sizeof(*o->handle));
     o->handle->node = n;
     o->handle->writable = (o->fi.flags & O_ACCMODE) != O_RDONLY;
+    if (o->handle->writable)
+        opener_init(&o->handle->opener, fuse_req_ctx(o->req)->pid);
     o->handle->wrote = o->handle->ever = o->fresh;
     nodes_lock(fs->nodes);
     n->opens++;
@@ -262,7 +264,7 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
     o->req = req;
     o->fi = *fi;
     o->created = true;
-    ops_enter(fs, parent, name, path, &a, &o->entry);
+    ops_enter(fs, parent, name, path, &a, fresh, &o->entry);
     n = node_get(fs->nodes, o->entry.ino);
     if (fresh) {
         atomic_fetch_add(&fs->changes, 1);

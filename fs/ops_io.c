@@ -215,7 +215,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *h = handle_of(fi);
 
     (void)ino;
-    if (h->writable)
+    if (h->writable && opener_closes(&h->opener, fuse_req_ctx(req)->pid))
         flush(req, h, false);
     else
         fuse_reply_err(req, 0);

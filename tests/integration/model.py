@@ -2,8 +2,8 @@
 """A model of what a site may never do to its files, and a driver that tries hard to make it happen.
 
 One run: a master's folder and two mirrors, each used by somebody who creates, overwrites (in place as
-ExpressionEngine does, or by rename), appends, renames, removes and changes attributes of the same few
-names, while connections break, answers get lost, and daemons are killed. Every content that is
+ExpressionEngine does, or by rename), appends, renames, removes, changes attributes of the same few
+names, turns files into folders and back, and holds files open meanwhile, while connections break, answers get lost, and daemons are killed. Every content that is
 written is unique, so the model needs to know only two things of it:
 
     acked       its close() returned success
@@ -35,12 +35,14 @@ import peer as faults
 from eefs import SLOW, Site, Timeout, content_name, read, unmount, wait_for, write
 from peer import Peer
 
-FILES = ["f0", "f1", "f2.txt", "d0/f3", "d0/f4.txt", "d1/f5", "d1/e/f6", "d0/e/f7"]
-DIRS = ["d0", "d1", "d2", "d0/e", "d1/e"]
-LINKS = ["l0", "d0/l1"]
+FILES = ["f0", "f1", "f2.txt", "d0/f3", "d0/f4.txt", "d1/f5", "d1/e/f6", "d0/e/f7", "t0", "t1/f8"]
+DIRS = ["d0", "d1", "d2", "d0/e", "d1/e", "t0", "t1"]
+LINKS = ["l0", "d0/l1", "t0"]
+TURNED = ["t0", "t1", "d0/e"]  # now a file, now a folder
 MODES = [0o644, 0o600, 0o664, 0o755]
 # Not done, and nothing happened: the names are used by all, so these are no surprise.
-NATURAL = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.EINVAL}
+NATURAL = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.EINVAL,
+           errno.ELOOP}
 # The daemon died, or a content is not here and the master is away.
 BROKEN = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
 RACE = 2.0  # seconds in which a change of others may arrive between a look and an act
@@ -73,6 +75,7 @@ class Model:
         self.seed, self.contents, self.by_data = seed, [], {}
         self.lock = threading.Lock()
         self.acts = []  # (who, path, since when what is there may have come unseen, end)
+        self.edits = []  # the same of what was edited in place
         self.renames = []  # (who, path, to, since, end, what he saw at path)
         self.moves = []  # (path, since, until): a rename whose way to the master may take so long
         self.excused = 0
@@ -130,7 +133,7 @@ class Model:
         return (all("(conflict %s " % c.who in path for path in paths) and
                 all(who == c.who for who, *_ in c.destroyed) and
                 any(who == c.who and path == c.path and since <= c.acked_at <= end
-                    for who, path, since, end in self.acts))
+                    for who, path, since, end in self.acts + self.edits))
 
     def stays_away(self, c):
         """It was destroyed and cannot have been moved. A rename over it is none if somebody removed
@@ -142,6 +145,15 @@ class Model:
             for path, since, until in self.moves for when in surely)
 
 
+class Edit:
+    """A file that is written in place: what was in it, and what shall be."""
+
+    def __init__(self, fd, path):
+        self.fd, self.path, self.begin = fd, path, time.monotonic()
+        self.old = self.content = None
+        self.rest = b""  # is still to be written
+
+
 class Actor:
     """Somebody who works in one of the three folders. The acts return nothing; what they did goes
     into the model."""
@@ -150,6 +162,7 @@ class Actor:
         self.run, self.name = run, name
         self.rng = random.Random(seed)
         self.temporary = 0
+        self.held = None  # an Edit that goes on between his acts
 
     def at(self, path):
         return os.path.join(self.top(), path)
@@ -163,9 +176,14 @@ class Actor:
             [(self.overwrite, FILES), (self.replace, FILES), (self.append, FILES),
              (self.unlink, FILES), (self.rename, FILES), (self.mkdir, DIRS), (self.rmdir, DIRS),
              (self.rename_dir, DIRS), (self.rmtree, DIRS), (self.chmod, FILES + DIRS),
-             (self.utime, FILES), (self.symlink, LINKS), (self.unlink, LINKS), (self.look, FILES)],
-            [10, 6, 3, 4, 5, 3, 2, 2, 1, 3, 2, 2, 1, 4])[0]
-        path = rng.choice(names)
+             (self.utime, FILES), (self.symlink, LINKS), (self.unlink, LINKS), (self.look, FILES),
+             (self.turn, TURNED), (self.hold, FILES)],
+            [10, 6, 3, 4, 5, 3, 2, 2, 1, 3, 2, 2, 1, 4, 4, 4])[0]
+        if self.held:  # what he did himself to its name would be no surprise
+            act, names = rng.choice([(self.let_go, [self.held.path]), (self.look, FILES)])
+        self.attempt(act, rng.choice(names))
+
+    def attempt(self, act, path):
         try:
             act(path)
             self.note("%s %s", act.__name__, path)
@@ -182,10 +200,8 @@ class Actor:
     # --- contents ---
 
     def write_fd(self, fd, data):
-        cut = self.rng.randrange(len(data))
-        for part in (data[:cut], data[cut:]):
-            while part:
-                part = part[os.write(fd, part):]
+        while data:
+            data = data[os.write(fd, data):]
 
     def read_fd(self, fd):
         parts = []
@@ -193,41 +209,61 @@ class Actor:
             parts.append(part)
         return b"".join(parts)
 
-    def in_place(self, path, flags, make):
-        """open, read, (truncate,) write, close: what was read is what is destroyed."""
-        fd = os.open(self.at(path), os.O_RDWR | os.O_CREAT | flags, 0o644)
-        content = old = None
+    def begin(self, path, flags, make):
+        """open, read, (truncate,) write some: what was read is what is destroyed."""
+        edit = Edit(os.open(self.at(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | flags, 0o644), path)
         try:
-            old = self.read_fd(fd)
-            content, data = make(old)
+            edit.old = self.read_fd(edit.fd)
+            edit.content, data = make(edit.old)
             if not flags & os.O_APPEND:
-                os.ftruncate(fd, 0)
-                os.lseek(fd, 0, os.SEEK_SET)
-            self.write_fd(fd, data)
-            self.before_close(fd, path)
-            fd, closing = -1, fd
+                os.ftruncate(edit.fd, 0)
+                os.lseek(edit.fd, 0, os.SEEK_SET)
+            cut = self.rng.randrange(len(data))
+            self.write_fd(edit.fd, data[:cut])
+            edit.rest = data[cut:]
+        except OSError:
+            self.give_up(edit)
+            raise
+        return edit
+
+    def finish(self, edit):
+        try:
+            self.write_fd(edit.fd, edit.rest)
+            self.before_close(edit.fd, edit.path)
+            edit.fd, closing = -1, edit.fd
             os.close(closing)
         except OSError:
-            if old is not None:
-                self.run.model.destroy(old, self.name, "perhaps overwritten in place", False)
+            self.give_up(edit)
             raise
         finally:
-            if fd >= 0:
-                try:
-                    os.close(fd)
-                except OSError:
-                    pass
-        self.run.model.destroy(old, self.name, "overwritten in place")
-        self.run.model.ack(content)
+            self.run.model.edits.append((self.name, edit.path, self.unseen_since(edit.begin),
+                                         time.monotonic()))
+        self.run.model.destroy(edit.old, self.name, "overwritten in place")
+        self.run.model.ack(edit.content)
+
+    def give_up(self, edit):
+        if edit.old is not None:
+            self.run.model.destroy(edit.old, self.name, "perhaps overwritten in place", False)
+        if edit.fd >= 0:
+            try:
+                os.close(edit.fd)
+            except OSError:
+                pass
+
+    def unseen_since(self, begin):
+        return begin
 
     def before_close(self, fd, path):
         pass
 
-    def overwrite(self, path):
+    def begin_overwrite(self, path):
         def make(old):
             c = self.run.model.new(self.rng, self.name, path)
             return c, c.data
-        self.in_place(path, 0, make)
+        return self.begin(path, 0, make)
+
+    def overwrite(self, path):
+        self.finish(self.begin_overwrite(path))
         if self.rng.random() < 0.5:
             os.chmod(self.at(path), 0o664)
 
@@ -237,7 +273,14 @@ class Actor:
             return c, c.data[len(old):]
         if os.path.exists(self.at(path)) and os.stat(self.at(path)).st_size > 200_000:
             return
-        self.in_place(path, os.O_APPEND, make)
+        self.finish(self.begin(path, os.O_APPEND, make))
+
+    def hold(self, path):
+        self.held = self.begin_overwrite(path)
+
+    def let_go(self, path):
+        held, self.held = self.held, None
+        self.finish(held)
 
     # --- names ---
 
@@ -250,7 +293,7 @@ class Actor:
     def rename_dir(self, path):
         to = self.rng.choice(DIRS)
         self.run.model.move_all()
-        os.rename(self.at(path), self.at(to))
+        os.rename(self.at(path) + "/", self.at(to) + "/")
         self.note("to %s", to)
 
     def rmtree(self, path):
@@ -261,6 +304,16 @@ class Actor:
             else:
                 self.unlink(below)
         os.rmdir(self.at(path))
+
+    def turn(self, path):
+        if os.path.isdir(self.at(path)):
+            self.rmtree(path)
+            self.overwrite(path)
+        else:
+            if os.path.lexists(self.at(path)):
+                self.unlink(path)
+            os.mkdir(self.at(path))
+            self.overwrite(os.path.join(path, "f8"))
 
     def chmod(self, path):
         mode = self.rng.choice(MODES)
@@ -274,6 +327,8 @@ class Actor:
         os.symlink("target%d" % self.rng.randrange(1000), self.at(path))
 
     def look(self, path):
+        if self.held and self.held.path == path:
+            return
         data = read(self.at(path))
         assert data == b"" or self.run.model.known(data), \
             "%s sees at %s what nobody wrote: %d bytes, %r…" % (self.name, path, len(data), data[:80])
@@ -305,7 +360,7 @@ class Editor(Actor):
         write(tmp, c.data)
         try:
             exchange(tmp, self.at(path))
-            self.run.model.destroy(read(tmp), self.name, "replaced")
+            self.destroy_all(tmp, "replaced")
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self.at(path)), exist_ok=True)
             os.link(tmp, self.at(path))  # fails if it is there
@@ -318,8 +373,15 @@ class Editor(Actor):
             return
         tmp = self.outside()
         os.rename(self.at(path), tmp)
-        if os.path.isfile(tmp):
-            self.run.model.destroy(read(tmp), self.name, "removed")
+        self.destroy_all(tmp, "removed")
+
+    def destroy_all(self, top, how):
+        """What is at `top`, outside: a file, a link or a folder."""
+        for where, _, names in os.walk(top):
+            for name in names:
+                self.destroy_all(os.path.join(where, name), how)
+        if os.path.isfile(top) and not os.path.islink(top):
+            self.run.model.destroy(read(top), self.name, how)
 
     def rename(self, path):
         to = self.rng.choice(FILES)
@@ -427,6 +489,9 @@ class Visitor(Actor):
         if not self.mount.process.running():
             while self.mount.mounted():
                 unmount(self.mount.point, lazy=True)
+            if self.held:
+                self.give_up(self.held)
+                self.held = None
             self.mount.start()
 
 
@@ -503,6 +568,8 @@ class Run:
         self.note(v.name, "-- will be killed")
 
     def restart_mount(self, v):
+        if v.held:
+            v.attempt(v.let_go, v.held.path)
         v.mount.stop()
         v.mount.start()
         self.note(v.name, "-- restarted")
@@ -564,6 +631,9 @@ class Run:
         for v in self.visitors:
             v.revive()
             self.mend(v)
+        for p in [self.editor] + self.visitors:
+            if p.held:
+                p.attempt(p.let_go, p.held.path)
         for v in self.visitors:
             v.mount.synced()
         # What the master took from its folder when it was killed goes back within seconds.

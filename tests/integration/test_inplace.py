@@ -99,6 +99,59 @@ def test_closing_one_handle_does_not_publish_anothers_half(site, master, mount):
     assert not bad
 
 
+PHP_FORKS = """
+$f = fopen($argv[1], $argv[2]);
+ftruncate($f, 0);
+fwrite($f, "first half, ");
+exec("true");
+echo "half\\n";
+fgets(STDIN);
+fwrite($f, "second half");
+fclose($f);
+echo file_get_contents($argv[1]), "\\n";
+"""
+
+
+@pytest.mark.parametrize("name, mode", [("page.html", "r+"), ("page.html", "w"), ("new.html", "x")])
+def test_a_program_run_meanwhile_closes_nothing(master, mount, name, mode):
+    """A child process has copies of what its parent holds open, and closes them."""
+    php = subprocess.Popen(["php", "-r", PHP_FORKS, mount.path("uploads", name), mode],
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with php:
+        assert php.stdout.readline() == b"half\n"
+        before = {"page.html": OLD}
+        write(mount.path("uploads/mark"), "what came before this is on the master")
+        assert read(master.path("uploads/mark"))
+        assert os.path.exists(master.path("uploads", name)) == (name in before)
+        if name in before:
+            assert read(master.path("uploads", name)) == before[name]
+        php.stdin.write(b"go on\n")
+        php.stdin.flush()
+        assert php.stdout.readline() == b"first half, second half\n"
+        assert read(master.path("uploads", name)) == b"first half, second half"
+
+
+def test_what_was_handed_on_is_closed_by_who_got_it(master, mount):
+    """A child writes and closes what its parent has closed; a thread closes what another opened."""
+    fd = os.open(mount.path("uploads/log.txt"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    child = subprocess.Popen(["sh", "-c", "read x; echo by the child"], stdin=subprocess.PIPE,
+                             stdout=fd)
+    os.close(fd)
+    assert read(master.path("uploads/log.txt")) == b""
+    child.communicate(b"go on\n")
+    wait_for(lambda: read(master.path("uploads/log.txt")) == b"by the child\n", 5)
+    opened = []
+
+    def other():
+        opened.append(os.open(mount.path("uploads/log.txt"), os.O_WRONLY | os.O_APPEND))
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    os.write(opened[0], b"by a thread\n")
+    os.close(opened[0])
+    assert read(master.path("uploads/log.txt")) == b"by the child\nby a thread\n"
+
+
 def test_two_writers_without_truncation_both_arrive(master, mount):
     """Each close() brings what its handle wrote, whoever else has the file open."""
     log = os.open(mount.path("uploads/log.txt"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)

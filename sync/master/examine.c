@@ -50,9 +50,9 @@ static void observed(struct master *m, const char *path, const struct stat *st, 
 static bool nobody_writes(struct master *m, const char *path, int fd, const struct stat *st)
 {
     enum writers who = writers_of(fd);
-    int64_t age = clock_wall_ns() - file_ctime_ns(st);
 
-    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && age >= m->quiet_ms * 1000000)) {
+    if (who == WRITERS_NONE ||
+        (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) >= m->quiet_ms * 1000000)) {
         notices_clear(m->notices, NOTICE_OPEN, path);
         return true;
     }

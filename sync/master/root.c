@@ -190,6 +190,17 @@ const char *root_path(const struct root *r)
     return r->path;
 }
 
+int64_t root_age_ns(const struct root *r, const struct stat *st)
+{
+    struct stat touched;
+    int64_t now = clock_wall_ns();
+
+    if (utimensat(r->fd, LOCK, NULL, AT_SYMLINK_NOFOLLOW) == 0 &&
+        fstatat(r->fd, LOCK, &touched, AT_SYMLINK_NOFOLLOW) == 0)
+        now = file_ctime_ns(&touched);
+    return now - file_ctime_ns(st);
+}
+
 static bool look_locked(struct root *r, char *why, size_t cap)
 {
     struct stat now, held;

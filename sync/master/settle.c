@@ -257,7 +257,7 @@ static int settled_hash(const struct master *m, int fd, const struct stat *st, s
     int r;
 
     if (who == WRITERS_SOME ||
-        (who == WRITERS_UNKNOWN && clock_wall_ns() - file_ctime_ns(st) < m->quiet_ms * 1000000))
+        (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) < m->quiet_ms * 1000000))
         return -EBUSY;
     r = hash_fd(fd, ret, NULL);
     if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||

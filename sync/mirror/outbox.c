@@ -214,22 +214,28 @@ static int put_pre(struct db *db, const char *path, const struct row *v,
     return rc < 0 ? rc : 0;
 }
 
+/* The operation that makes `path` as `want` says, where nothing was. */
+static struct op put_of(const char *path, const struct row *want)
+{
+    return (struct op){.kind = OP_PUT,
+                       .path = xstrdup(path),
+                       .pre.kind = PRE_ABSENT,
+                       .hash = want->hash,
+                       .size = want->size,
+                       .mtime = want->mtime,
+                       .mode = want->mode};
+}
+
 /* `want` is the row as it shall be, with the inode of v. */
 static int publish_op(struct replica *r, const char *path, const struct row *v,
                       const struct row *want, const struct hash *replaces, int64_t *opid)
 {
     struct outbox_row old = {0};
-    struct op op = {.kind = OP_PUT,
-                    .hash = want->hash,
-                    .size = want->size,
-                    .mtime = want->mtime,
-                    .mode = want->mode};
+    struct op op = put_of(path, want);
     int rc = 0;
 
-    op.path = xstrdup(path);
     if (row_is_open(v)) {
         rc = outbox_get(r->db, v->opid, &old);
-        op.pre.kind = PRE_ABSENT;
         if (rc == 1)
             op.pre = old.op.pre;
         if (rc >= 0)
@@ -296,16 +302,10 @@ static int is_displaced(struct db *db, const char *path, const struct row *v)
 static int publish_displaced(struct replica *r, const char *path, const struct row *want,
                              const struct hash *replaces, int64_t *opid)
 {
-    struct op op = {.kind = OP_PUT,
-                    .hash = want->hash,
-                    .size = want->size,
-                    .mtime = want->mtime,
-                    .mode = want->mode};
+    struct op op = put_of(path, want);
     int rc;
 
     op.n = *opid = r->now.next_opid++;
-    op.path = xstrdup(path);
-    op.pre.kind = PRE_ABSENT;
     if (replaces && !hash_is_none(replaces)) {
         op.pre.kind = PRE_HASH;
         op.pre.hash = *replaces;
@@ -326,8 +326,7 @@ static int publish_locked(struct replica *r, const char *path, struct row *want,
     if (rc == 0)
         rc = is_displaced(r->db, path, &v);
     if (rc == 1)
-        rc = replica_is_local(r, path) ? -EISDIR
-                                       : publish_displaced(r, path, want, replaces, opid);
+        rc = replica_is_local(r, path) ? -EISDIR : publish_displaced(r, path, want, replaces, opid);
     else if (rc == 0 && !v.exists)
         rc = -ENOENT;
     if (rc < 0 || !v.exists || v.type != ENTRY_FILE)

@@ -73,8 +73,8 @@ int replica_create(struct replica *r, const char *path, uint32_t mode, struct no
  * Publishes new content of a file: `hash` is in the store already. `replaces` is the hash that the
  * writer began from (none: the file was created here and never published). mode and mtime as the
  * file shall have. If the path is gone (unlinked meanwhile) returns -ENOENT. When the feed put
- * something else there, or above it, the master is asked to keep both, and the view stays. Coalesces
- * with an unsent put of the same path.
+ * something else there, or above it, the master is asked to keep both, and the view stays.
+ * Coalesces with an unsent put of the same path.
  */
 int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
                     int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid);

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -128,6 +129,26 @@ def test_a_late_writer_keeps_its_edit_without_an_exchange(master):
     assert sorted(files(master).values()) == [b"local edit", b"mirror", b"two"]
     wait_for(lambda: staging(master) == [])
     all_told(master)
+
+
+def test_the_files_clock_decides_what_is_quiet(site):
+    """The folder's times are another machine's, whose clock is a minute behind."""
+    master, _ = bindfs_master(site)
+    master.options = ["--quiet-time", "1s"]
+    ahead = dict(line.split("=", 1) for line in
+                 subprocess.check_output(["faketime", "-f", "+60s", "env"], text=True).splitlines())
+    master.start(env={"LD_PRELOAD": ahead["LD_PRELOAD"], "FAKETIME": "+60s", "NO_FAKE_STAT": "1",
+                      "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    wait_for(lambda: "uploads/two.txt" in master.listing(), 20)
+    with open(master.path("uploads/slow.txt"), "wb", buffering=0) as f:
+        for _ in range(20):
+            wrote = time.monotonic()
+            f.write(b"a piece\n")
+            time.sleep(0.1)
+            told = "uploads/slow.txt" in master.listing()
+            assert not told or time.monotonic() - wrote > 0.9
+    wait_for(lambda: "uploads/slow.txt" in master.listing(), 20)
+    assert master.listing()["uploads/slow.txt"]["hash"] == content_name(b"a piece\n" * 20)
 
 
 @pytest.fixture

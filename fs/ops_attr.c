@@ -102,14 +102,15 @@ static void setattr_waited(void *arg, int result)
 static char *own_path(struct fs *fs, const struct node *n, bool *unpublished)
 {
     struct node_attr now;
+    enum node_type type;
     char *path;
 
     nodes_lock(fs->nodes);
     path = node_path_locked(n);
+    type = n->attr.type;
     *unpublished = draft_unpublished_locked(n);
     nodes_unlock(fs->nodes);
-    if (path && !*unpublished && replica_lookup(fs->replica, path, &now) == 0 &&
-        now.type != n->attr.type) {
+    if (path && !*unpublished && replica_lookup(fs->replica, path, &now) == 0 && now.type != type) {
         free(path);
         path = NULL;
     }

@@ -99,7 +99,7 @@ def test_emptied_root(master):
     out = master.site.run("eefs-master", "confirm", "--state", master.state)
     assert out.stdout.endswith("deletions are confirmed\n")
     wait_for(lambda: master.control()["state"] == "OK")
-    assert told(master) == {}
+    wait_for(lambda: told(master) == {})
 
 
 def test_mass_delete_is_held(master):

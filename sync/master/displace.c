@@ -14,39 +14,57 @@
 #include "sync/master/settle.h"
 #include "sync/master/writers.h"
 
+/* Only attributes changed just now: 0. -EBUSY: another content; -EAGAIN: too large to read here,
+ * and the next truth() knows it. */
+static int check_content(int fd, const struct row *was, const struct stat *st)
+{
+    struct hash hash;
+    int r = !S_ISREG(st->st_mode) || st->st_size != was->e.size ? -EBUSY
+            : st->st_size > MASTER_READ_MAX                     ? -EAGAIN
+                                                                : hash_fd(fd, &hash, NULL);
+
+    return r < 0 || hash_eq(&hash, &was->e.hash) ? r : -EBUSY;
+}
+
+/* A file that is held against writers. */
+struct held {
+    int fd;
+    bool leased;
+    struct stat st;
+};
+
 /* Opens what `was` describes and takes a lease. -EBUSY: it is another file or is being written. */
-static int hold(int dir, const char *path, const struct row *was, bool *leased)
+static int hold(int dir, const char *path, const struct row *was, struct held *ret)
 {
     int fd = openat(dir, path_base(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     enum writers who;
-    struct stat st;
     int r = 0;
 
     if (fd < 0)
         return -errno;
     who = writers_hold(fd);
-    *leased = who == WRITERS_NONE;
+    ret->fd = fd;
+    ret->leased = who == WRITERS_NONE;
     if (who == WRITERS_SOME)
         r = -EBUSY;
-    if (r == 0 && fstat(fd, &st) < 0)
+    if (r == 0 && fstat(fd, &ret->st) < 0)
         r = -errno;
-    if (r == 0 && !row_matches(was, &st))
-        r = -EBUSY;
-    if (r < 0) {
+    if (r == 0 && !row_matches(was, &ret->st))
+        r = check_content(fd, was, &ret->st);
+    if (r < 0)
         close(fd);
-        return r;
-    }
-    return fd;
+    return r;
 }
 
-/* Still as `was` and nobody waits to write: after a rename only the ctime may differ. */
-static bool untouched(int fd, const struct row *was, bool leased)
+/* Still that file, unchanged, and nobody waits to write: a rename changes only the ctime. */
+static bool untouched(const struct held *h)
 {
     struct stat st;
 
-    if (leased && writers_came(fd))
+    if (h->leased && writers_came(h->fd))
         return false;
-    return fstat(fd, &st) == 0 && st.st_size == was->e.size && file_mtime_ns(&st) == was->e.mtime;
+    return fstat(h->fd, &st) == 0 && st.st_size == h->st.st_size &&
+           file_mtime_ns(&st) == file_mtime_ns(&h->st);
 }
 
 static bool is_inode(int dir, const char *name, int64_t ino)
@@ -82,17 +100,18 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
                   const struct hash *now)
 {
     static const struct row unknown;
-    int staging = root_staging_fd(m->root), fd, r;
+    int staging = root_staging_fd(m->root), r;
     const char *base = path_base(path);
     char name[PLACE_NAME_CAP];
-    bool leased = false, swapped;
+    struct held old;
     struct stat ours;
+    bool swapped;
 
     if (was->e.type == ENTRY_LINK)
         return swap_link(staging, tmp, dir, base, was);
-    fd = hold(dir, path, was, &leased);
-    if (fd < 0)
-        return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
+    r = hold(dir, path, was, &old);
+    if (r < 0)
+        return r == -ELOOP || r == -ENOENT ? -EBUSY : r;
     settle_name(path, &was->e.hash, now, name);
     r = fstatat(staging, tmp, &ours, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     if (r == 0)
@@ -104,12 +123,12 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
         r = place_exchange(staging, name, dir, base);
     swapped = r == 0;
     crash_point("master.put.exchanged");
-    if (swapped && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
+    if (swapped && (!is_inode(staging, name, (int64_t)old.st.st_ino) || !untouched(&old))) {
         r = exchange_back(staging, name, dir, base, (int64_t)ours.st_ino);
         swapped = r != -EBUSY;
         was = &unknown; /* what is in staging is a local file: settled as such */
     }
-    close(fd); /* and with it the lease */
+    close(old.fd); /* and with it the lease */
     if (swapped) {
         settle_later(m->settling, name, path, was, now);
         *tmp = '\0';
@@ -121,25 +140,25 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
 int displace_remove(struct master *m, int dir, const char *path, const struct row *was)
 {
     static const struct hash none;
-    int staging = root_staging_fd(m->root), fd, r;
+    int staging = root_staging_fd(m->root), r;
     const char *base = path_base(path);
     char name[PLACE_NAME_CAP];
-    bool leased = false;
+    struct held old;
 
     if (was->e.type != ENTRY_FILE)
         return unlinkat(dir, base, 0) < 0 ? -errno : 0;
-    fd = hold(dir, path, was, &leased);
-    if (fd < 0)
-        return fd == -ELOOP ? -EBUSY : fd;
+    r = hold(dir, path, was, &old);
+    if (r < 0)
+        return r == -ELOOP ? -EBUSY : r;
     settle_name(path, &was->e.hash, &none, name);
     r = file_rename_new(dir, base, staging, name);
     crash_point("master.remove.unlinked");
-    if (r == 0 && (!is_inode(staging, name, was->ino) || !untouched(fd, was, leased))) {
+    if (r == 0 && (!is_inode(staging, name, (int64_t)old.st.st_ino) || !untouched(&old))) {
         /* When the name was taken meanwhile, the file is settled as a copy. */
         if (file_rename_new(staging, name, dir, base) == 0)
             r = -EBUSY;
     }
-    close(fd);
+    close(old.fd);
     if (r == 0)
         settle_later(m->settling, name, path, was, &none);
     return r;
@@ -161,7 +180,7 @@ static int rename_in_two(struct master *m, int a, const char *from, int dir, con
  * that came to either name at that moment and is settled as such (0).
  */
 static int take_exchanged(struct master *m, int a, const char *from, const char *path,
-                          const struct row *was, const struct hash *now)
+                          const struct row *was, ino_t ino, const struct hash *now)
 {
     static const struct row unknown;
     int staging = root_staging_fd(m->root), old, r;
@@ -171,7 +190,7 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
     r = file_rename_new(a, from, staging, name);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    old = is_inode(staging, name, was->ino);
+    old = is_inode(staging, name, (int64_t)ino);
     settle_later(m->settling, name, path, old ? was : &unknown, now);
     return old;
 }
@@ -179,22 +198,22 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
 int displace_rename(struct master *m, int a, const char *from, int dir, const char *path,
                     const struct row *was, const struct hash *now)
 {
-    int staging = root_staging_fd(m->root), r;
+    int staging = root_staging_fd(m->root);
     char name[PLACE_NAME_CAP];
-    bool leased = false;
-    int fd = hold(dir, path, was, &leased);
+    struct held old;
+    int r = hold(dir, path, was, &old);
 
-    if (fd < 0)
-        return fd == -ELOOP || fd == -ENOENT ? -EBUSY : fd;
+    if (r < 0)
+        return r == -ELOOP || r == -ENOENT ? -EBUSY : r;
     settle_name(path, &was->e.hash, now, name);
     r = linkat(dir, path_base(path), staging, name, 0) < 0 ? -errno : 0;
-    if (r == 0 && !is_inode(staging, name, was->ino))
+    if (r == 0 && !is_inode(staging, name, (int64_t)old.st.st_ino))
         r = -EBUSY;
     if (r == 0 && renameat2(a, from, dir, path_base(path), RENAME_EXCHANGE) < 0)
         r = -errno;
     crash_point("master.rename.exchanged");
     if (r == 0) {
-        r = take_exchanged(m, a, from, path, was, now);
+        r = take_exchanged(m, a, from, path, was, old.st.st_ino, now);
         if (r <= 0)
             settle_later(m->settling, name, path, was, now);
         else
@@ -203,7 +222,7 @@ int displace_rename(struct master *m, int a, const char *from, int dir, const ch
     } else {
         place_discard(m, name);
     }
-    close(fd);
+    close(old.fd);
     if (r == -EINVAL || r == -ENOSYS || r == -EPERM || r == -EOPNOTSUPP || r == -EMLINK)
         return rename_in_two(m, a, from, dir, path, was);
     return r == -ENOENT ? -EBUSY : r;

@@ -38,6 +38,9 @@ struct excludes {
     struct excludes *older;
 };
 
+#define MASTER_READ_MAX (8 << 20) /* bytes read in the committer's thread; it holds up everybody   \
+                                   */
+
 struct master {
     /* constant while threads run */
     struct root *root;

@@ -14,8 +14,6 @@
 #include "sync/master/index.h"
 #include "sync/master/writers.h"
 
-#define READ_MAX (8 << 20) /* bytes read in the committer's thread; it holds up everybody */
-
 static int read_file(struct apply *j, const char *path, struct row *row)
 {
     struct stat before, after;
@@ -28,7 +26,7 @@ static int read_file(struct apply *j, const char *path, struct row *row)
     r = fstat(fd, &before) < 0 ? -errno : 0;
     if (r == 0 && writers_of(fd) == WRITERS_SOME)
         r = -EBUSY;
-    if (r == 0 && before.st_size > READ_MAX) {
+    if (r == 0 && before.st_size > MASTER_READ_MAX) {
         index_push(j->m->index, path, INDEX_FORCE, 0);
         r = -EAGAIN;
     }

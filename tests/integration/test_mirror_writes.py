@@ -6,6 +6,7 @@ import base64
 import http.client
 import os
 import pwd
+import signal
 import subprocess
 import threading
 
@@ -195,6 +196,26 @@ def test_a_late_writer_when_the_path_went_on(master):
     os.close(reader)
     wait_for(lambda: sorted(files(master).values()) == [b"late", b"third"], 20)
     assert read(master.path("uploads/one.txt")) == b"third"
+
+
+def test_attributes_that_change_in_that_moment_are_no_conflict(master):
+    """chmod and touch between the look at the old file and its replacement."""
+    master.stop()
+    master.start(env={"EEFS_STOP_AT": "master.put.staged"})
+    got = []
+    sender = threading.Thread(target=lambda: got.extend(
+        results(master.ops(BOX, put(1, "uploads/one.txt", b"new", b"one")))))
+    sender.start()
+    pid = master.process.popen.pid
+    wait_for(lambda: read("/proc/%d/stat" % pid).split()[2] == b"T")
+    os.chmod(master.path("uploads/one.txt"), 0o755)
+    os.utime(master.path("uploads/one.txt"))
+    os.kill(pid, signal.SIGCONT)
+    sender.join()
+    assert got == ["done"]
+    assert files(master) == {"one.txt": b"new", "two.txt": b"two"}
+    wait_for(lambda: staging(master) == [], 20)
+    assert files(master) == {"one.txt": b"new", "two.txt": b"two"}
 
 
 def test_removal_and_rename_respect_an_open_writer(master):

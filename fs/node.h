@@ -35,7 +35,7 @@ struct node {
     struct node *parent; /* holds a reference on it; NULL: root or unlinked */
     char *name;          /* NULL: root or unlinked */
     bool attached;
-    bool listed;                      /* a listing that the kernel may keep has it as it is */
+    bool listed;                      /* no listing that the kernel keeps is older */
     bool again;                       /* found by the lookup that follows an ESTALE */
     struct node_attr attr;            /* the version that the kernel was shown */
     uint64_t nlookup;                 /* references of the kernel */

@@ -51,7 +51,7 @@ struct notify {
 struct verdict {
     fuse_ino_t attr_of;  /* node of which only attributes changed */
     fuse_ino_t entry_in; /* folder whose entry is invalid */
-    bool listing;
+    bool listing;        /* and its listing */
 };
 
 static struct verdict judge(struct fs *fs, const char *path)
@@ -60,26 +60,31 @@ static struct verdict judge(struct fs *fs, const char *path)
     struct node_attr now;
     struct node *n, *parent;
     char *dir;
+    bool same;
     int r = replica_lookup(fs->replica, path, &now);
 
     nodes_lock(fs->nodes);
     n = node_find_locked(fs->nodes, path);
     if (n && n->draft)
         goto out;
-    if (n && (!*path || (r == 0 && node_same_version(&n->attr, &now)))) {
+    same = n && (!*path || (r == 0 && node_same_version(&n->attr, &now)));
+    if (same) {
         if (r == 0)
             n->attr = now;
         v.attr_of = n->id;
-        goto out;
+        if (!*path || n->listed)
+            goto out;
     }
     dir = path_parent(path);
     parent = node_find_locked(fs->nodes, dir);
     free(dir);
-    if (!parent)
+    if (!parent || parent->attr.type != NODE_DIR)
         goto out;
     v.entry_in = parent->id;
-    v.listing = !n || r != 0 || n->attr.type != now.type;
-    if (n)
+    v.listing = !n || !n->listed || r != 0 || n->attr.type != now.type;
+    if (same)
+        n->listed = true;
+    else if (n)
         node_supersede_locked(fs->nodes, n);
 out:
     nodes_unlock(fs->nodes);
@@ -152,7 +157,7 @@ static void forget_name(struct fs *fs, const char *path)
 
     nodes_lock(fs->nodes);
     parent = node_find_locked(fs->nodes, dir);
-    id = parent ? parent->id : 0;
+    id = parent && parent->attr.type == NODE_DIR ? parent->id : 0;
     nodes_unlock(fs->nodes);
     free(dir);
     if (id)

@@ -40,8 +40,8 @@ int ops_begin_write(struct fs *fs, fuse_ino_t ino, const char *name, struct node
 /* Unlocks, frees the path, drops the reference. */
 void ops_end(struct fs *fs, struct node *n, char *path);
 
-/* Enters a child that the replica showed and fills the answer. `listed`: the kernel's listing of
- * the folder has it, or ends by this answer. */
+/* Enters a child that the replica showed and fills the answer. `listed`: it was made by this
+ * request, so the kernel drops its listing of the folder by itself. */
 void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
                const struct node_attr *a, bool listed, struct fuse_entry_param *ret);
 

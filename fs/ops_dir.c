@@ -113,7 +113,7 @@ static size_t add_child(fuse_req_t req, struct listing *l, const char *dir, size
             return 0;
         }
         if (plus)
-            ops_enter(fs, l->node, name, path, &a, true, &e);
+            ops_enter(fs, l->node, name, path, &a, false, &e);
         else
             attr_stat(&fs->rules, path, &a, &e.attr);
         free(path);

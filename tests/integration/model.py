@@ -152,6 +152,7 @@ class Edit:
         self.fd, self.path, self.begin = fd, path, time.monotonic()
         self.old = self.content = None
         self.rest = b""  # is still to be written
+        self.unlinked = False
 
 
 class Actor:
@@ -179,8 +180,8 @@ class Actor:
              (self.utime, FILES), (self.symlink, LINKS), (self.unlink, LINKS), (self.look, FILES),
              (self.turn, TURNED), (self.hold, FILES)],
             [10, 6, 3, 4, 5, 3, 2, 2, 1, 3, 2, 2, 1, 4, 4, 4])[0]
-        if self.held:  # what he did himself to its name would be no surprise
-            act, names = rng.choice([(self.let_go, [self.held.path]), (self.look, FILES)])
+        if self.held:
+            act, names = rng.choice(self.while_held())
         self.attempt(act, rng.choice(names))
 
     def attempt(self, act, path):
@@ -238,8 +239,10 @@ class Actor:
         finally:
             self.run.model.edits.append((self.name, edit.path, self.unseen_since(edit.begin),
                                          time.monotonic()))
-        self.run.model.destroy(edit.old, self.name, "overwritten in place")
+        self.run.model.destroy(edit.old, self.name, "overwritten in place", not edit.unlinked)
         self.run.model.ack(edit.content)
+        if edit.unlinked:
+            self.run.model.destroy(edit.content.data, self.name, "had no name", False)
 
     def give_up(self, edit):
         if edit.old is not None:
@@ -281,6 +284,10 @@ class Actor:
     def let_go(self, path):
         held, self.held = self.held, None
         self.finish(held)
+
+    def while_held(self):
+        """What he may do meanwhile: [(act, names)]."""
+        return [(self.let_go, [self.held.path]), (self.look, FILES)]
 
     # --- names ---
 
@@ -386,8 +393,8 @@ class Editor(Actor):
     def rename(self, path):
         to = self.rng.choice(FILES)
         self.note("to %s", to)
-        data = read(self.at(path))
-        c = self.run.model.known(data)
+        begin = time.monotonic()
+        c = self.run.model.known(read(self.at(path)))
         if c:
             c.moved = True
         if to == path:
@@ -397,6 +404,7 @@ class Editor(Actor):
             self.unlink(path)
         except FileNotFoundError:
             os.rename(self.at(path), self.at(to))
+        self.run.model.renames.append((self.name, path, to, begin, time.monotonic(), c))
 
 
 class Visitor(Actor):
@@ -471,6 +479,31 @@ class Visitor(Actor):
         self.run.model.moves.append((path, begin, math.inf if self.troubled else begin + RACE))
         self.destroying(to, lambda: os.rename(self.at(path), self.at(to)), c)
         self.run.model.renames.append((self.name, path, to, self.unseen_since(begin), time.monotonic(), c))
+
+    def while_held(self):
+        acts = super().while_held()
+        if not self.held.unlinked:
+            acts += acts + [(self.rename_held, FILES), (self.unlink_held, [self.held.path])]
+        return acts
+
+    def rename_held(self, to):
+        held = self.held
+        old = self.run.model.known(held.old)
+        for c in (old, held.content):
+            if c:
+                c.moved = True
+        if to == held.path:
+            return
+        self.run.model.moves.append((held.path, held.begin, math.inf))
+        self.destroying(to, lambda: os.rename(self.at(held.path), self.at(to)), old)
+        self.run.model.renames.append((self.name, held.path, to, self.unseen_since(held.begin),
+                                       time.monotonic(), old))
+        held.path = to
+
+    def unlink_held(self, path):
+        os.unlink(self.at(path))
+        self.held.unlinked = True
+        self.acting(path, self.held.begin)
 
     def orphans(self):
         """What hides or adds something in the mirror's view without an operation that will end."""

@@ -64,6 +64,17 @@ int history_each(struct db *db, const char *path, bool (*fn)(void *arg, const st
     return r;
 }
 
+int history_had(struct db *db, const char *path, const struct hash *hash, int64_t mtime)
+{
+    int64_t had = 0;
+    int r = db_get_int(db, 0, &had,
+                       "SELECT EXISTS(SELECT 1 FROM version WHERE dir=? AND name=? AND hash=?"
+                       " AND mtime=?)",
+                       "bphi", path, path_parent_len(path), path_base(path), hash, mtime);
+
+    return r < 0 ? r : (int)had;
+}
+
 int history_get(struct db *db, const char *path, int64_t seq, struct version *ret)
 {
     char *dir = path_parent(path);

@@ -38,8 +38,8 @@ struct excludes {
     struct excludes *older;
 };
 
-#define MASTER_READ_MAX (8 << 20) /* bytes read in the committer's thread; it holds up everybody   \
-                                   */
+/* Bytes of a file that are read in the committer's thread; it holds up everybody. */
+#define MASTER_READ_MAX (8 << 20)
 
 struct master {
     /* constant while threads run */

@@ -17,6 +17,7 @@
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
 #include "sync/master/conflict.h"
+#include "sync/master/history.h"
 #include "sync/master/keep.h"
 #include "sync/master/place.h"
 #include "sync/master/upload.h"
@@ -138,6 +139,16 @@ static int follow_rename(struct apply *j, char *tmp)
     return j->db_error < 0 ? j->db_error : r;
 }
 
+/* A kill came between this change and its commit; a scan has found the file, and then somebody here
+ * replaced it. What the mirror repeats was done, so it is no conflict. */
+static int was_done(struct apply *j)
+{
+    const struct op *op = j->op;
+    int r = history_had(j->m->tree->db, op->path, &op->hash, op->mtime);
+
+    return r < 0 ? apply_db(j, r) : r;
+}
+
 int put_file(struct apply *j)
 {
     const struct op *op = j->op;
@@ -155,6 +166,11 @@ int put_file(struct apply *j)
     /* What the mirror changed and the master deleted: the change wins. */
     gone = !busy && row.e.type == ENTRY_GONE && op->pre.kind == PRE_HASH;
     met = !busy && (truth_meets(&op->pre, &row) || gone);
+    r = met ? 0 : was_done(j);
+    if (r != 0) {
+        r = r < 0 ? r : apply_tell(j, op->path);
+        goto out;
+    }
     r = stage(j, tmp);
     if (r == 0 && gone)
         r = follow_rename(j, tmp);

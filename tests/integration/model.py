@@ -59,9 +59,11 @@ def exchange(a, b):
 class Content:
     def __init__(self, n, data, who, path):
         self.n, self.data, self.who, self.path = n, data, who, path
+        self.made_at = time.monotonic()
         self.acked = False
         self.acked_at = None
-        self.destroyed = []  # (who, how, surely, when, by): by the rename of content `by`, or None
+        # (who, how, surely, when, by, into): by the rename of content `by`, by writing `into`, or None
+        self.destroyed = []
         self.moved = False
 
     def __repr__(self):
@@ -78,6 +80,7 @@ class Model:
         self.edits = []  # the same of what was edited in place
         self.renames = []  # (who, path, to, since, end, what he saw at path)
         self.moves = []  # (path, since, until): a rename whose way to the master may take so long
+        self.kills = []  # when the master was killed
         self.excused = 0
 
     def new(self, rng, who, path, before=b""):
@@ -101,10 +104,10 @@ class Model:
         c.acked_at = time.monotonic()
         c.acked = True
 
-    def destroy(self, data, who, how, surely=True, by=None):
+    def destroy(self, data, who, how, surely=True, by=None, into=None):
         c = self.known(data)
         if c:
-            c.destroyed.append((who, how, surely, time.monotonic(), by))
+            c.destroyed.append((who, how, surely, time.monotonic(), by, into))
 
     def move_all(self):
         with self.lock:
@@ -135,11 +138,23 @@ class Model:
                 any(who == c.who and path == c.path and since <= c.acked_at <= end
                     for who, path, since, end in self.acts + self.edits))
 
+    def undone(self, destroyed):
+        """A rename over it is none if somebody removed what was to be renamed; and what such a rename
+        was to replace need not have been sent."""
+        who, _, _, _, by, into = destroyed
+        return (by and any(d[0] != who for d in by.destroyed) or
+                into and any(d[4] and self.undone(d) for d in into.destroyed))
+
+    def sent_again(self, c, destroyed):
+        """A mirror's change that the master had made when it was killed is repeated, maybe after
+        somebody there destroyed it."""
+        who, _, _, when, _, _ = destroyed
+        return who == "master" != c.who and any(c.made_at < at < when for at in self.kills)
+
     def stays_away(self, c):
-        """It was destroyed and cannot have been moved. A rename over it is none if somebody removed
-        what was to be renamed."""
-        surely = [when for who, _, surely, when, by in c.destroyed
-                  if surely and not (by and any(d[0] != who for d in by.destroyed))]
+        """It was destroyed and cannot have been moved."""
+        surely = [d[3] for d in c.destroyed
+                  if d[2] and not self.undone(d) and not self.sent_again(c, d)]
         return surely and not c.moved and not any(
             path == c.path and since <= when <= until
             for path, since, until in self.moves for when in surely)
@@ -239,7 +254,8 @@ class Actor:
         finally:
             self.run.model.edits.append((self.name, edit.path, self.unseen_since(edit.begin),
                                          time.monotonic()))
-        self.run.model.destroy(edit.old, self.name, "overwritten in place", not edit.unlinked)
+        self.run.model.destroy(edit.old, self.name, "overwritten in place", not edit.unlinked,
+                               into=edit.content)
         self.run.model.ack(edit.content)
         if edit.unlinked:
             self.run.model.destroy(edit.content.data, self.name, "had no name", False)
@@ -607,14 +623,18 @@ class Run:
         v.mount.start()
         self.note(v.name, "-- restarted")
 
-    def kill_master(self, v):
+    def kill_master_now(self):
+        self.model.kills.append(time.monotonic())
         self.master.kill()
+
+    def kill_master(self, v):
+        self.kill_master_now()
         self.note("master", "-- killed")
         if self.rng.random() < 0.5:
             self.master.start()
 
     def kill_master_soon(self, v):
-        self.timers.append(threading.Timer(self.rng.random() * 0.03, self.master.kill))
+        self.timers.append(threading.Timer(self.rng.random() * 0.03, self.kill_master_now))
         self.timers[-1].start()
         self.note("master", "-- will be killed")
 

@@ -441,7 +441,7 @@ def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
     write(master.path("uploads/both.txt"), "master's edit")
     published(master, "both.txt", b"master's edit")
     master.stop()
-    master.start(env={"EEFS_CRASH_AT": "master.ops.applied"})  # on the disk, not in the database
+    master.start(env={"EEFS_CRASH_AT": "master.op.applied"})  # on the disk, not in the database
     link.restore()
     wait_for(lambda: not master.process.running(), 30, "killed")
     assert list(copies(master.path("uploads")).values()) == [b"mirror's edit"]

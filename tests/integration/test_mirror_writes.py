@@ -329,6 +329,29 @@ def test_killed_at_each_step_of_a_replacing_put(master, point):
     assert files(master) == {"one.txt": new, "two.txt": b"two"}
 
 
+def test_a_put_that_was_killed_and_then_replaced_here(master):
+    """It was on the disk and not in the database; found by the scan, and replaced by an editor."""
+    op = put(1, "uploads/one.txt", b"mirror's", b"one")
+    master.stop()
+    master.start(env={"EEFS_CRASH_AT": "master.op.applied"})
+    with pytest.raises((OSError, http.client.HTTPException)):
+        master.ops(BOX, op)
+    assert master.process.popen.wait(20) == -9
+    assert files(master)["one.txt"] == b"mirror's"
+    master.start()
+    wait_for(lambda: master.listing()["uploads/one.txt"]["hash"] == content_name(b"mirror's"))
+    write(master.path("tmp"), "editor's")
+    os.rename(master.path("tmp"), master.path("uploads/one.txt"))
+    answer = answers(master.ops(BOX, op))[0]
+    assert answer["result"] == "done"
+    assert answer["entries"][-1]["hash"] == content_name(b"editor's")
+    assert files(master) == {"one.txt": b"editor's", "two.txt": b"two"}
+    # The same content from one who did not see the editor's is a conflict as ever.
+    later = dict(put(2, "uploads/one.txt", b"mirror's", b"one"), mtime=1_600_000_001_000_000_000)
+    assert results(master.ops(BOX, later)) == ["conflict"]
+    assert sorted(files(master).values()) == [b"editor's", b"mirror's", b"two"]
+
+
 @pytest.mark.parametrize("point", points(
     ["master.remove.unlinked", "master.rename.exchanged", "master.op.applied:3"],
     ["master.rename.renamed", "master.ops.applied", "master.ops.committed", "master.op.applied:1",

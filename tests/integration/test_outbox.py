@@ -192,8 +192,9 @@ def test_uploads_of_later_changes_are_no_progress(site, master):
 def test_interrupted_close_keeps_the_change(site, master, link, mount):
     """A signal ends the wait; what was written is queued and arrives."""
     link.stall()
-    code = "import os,sys\nfd=os.open(sys.argv[1],os.O_CREAT|os.O_WRONLY)\nos.write(fd,b'kept')\n" \
-        "print('x',flush=True)\nos.close(fd)\n"
+    code = "import os,signal,sys\nsignal.signal(signal.SIGINT,signal.default_int_handler)\n" \
+        "fd=os.open(sys.argv[1],os.O_CREAT|os.O_WRONLY)\nos.write(fd,b'kept')\n" \
+        "print('x',flush=True)\nos.close(fd)\n"  # SIGINT may have been ignored all along
     child = subprocess.Popen(["python3", "-c", code, mount.path("uploads/cut.txt")],
                              stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"x\n"

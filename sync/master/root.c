@@ -19,17 +19,20 @@
 #define MARKER     ".eefs/marker"
 #define LOCK       ".eefs/lock"
 #define OTHER_CASE ".eefs/MARKER"
+#define COMPARE_MS 1000 /* between two comparisons of the clocks */
 
 struct root {
     char *path;
     char id[33];
     int fd, staging;
     atomic_int generation;
-    _Atomic int64_t looking; /* clock_mono_ms() when the look began that has not ended; 0 */
-    pthread_mutex_t lock;    /* held while the filesystem is asked; guards the next two */
-    int lock_fd;             /* -1: not held */
-    bool busy;               /* another master serves it */
-    pthread_mutex_t said;    /* guards the rest; never waits for the filesystem */
+    _Atomic int64_t looking;  /* clock_mono_ms() when the look began that has not ended; 0 */
+    _Atomic int64_t compared; /* clock_mono_ms() when the clocks were compared; 0: never */
+    _Atomic int64_t behind;   /* ns that the filesystem's clock is behind ours */
+    pthread_mutex_t lock;     /* held while the filesystem is asked; guards the next two */
+    int lock_fd;              /* -1: not held */
+    bool busy;                /* another master serves it */
+    pthread_mutex_t said;     /* guards the rest; never waits for the filesystem */
     bool ok;
     char why[384];
 };
@@ -190,15 +193,18 @@ const char *root_path(const struct root *r)
     return r->path;
 }
 
-int64_t root_age_ns(const struct root *r, const struct stat *st)
+int64_t root_age_ns(struct root *r, const struct stat *st)
 {
+    int64_t now = clock_mono_ms();
     struct stat touched;
-    int64_t now = clock_wall_ns();
 
-    if (utimensat(r->fd, LOCK, NULL, AT_SYMLINK_NOFOLLOW) == 0 &&
-        fstatat(r->fd, LOCK, &touched, AT_SYMLINK_NOFOLLOW) == 0)
-        now = file_ctime_ns(&touched);
-    return now - file_ctime_ns(st);
+    if (!r->compared || now - r->compared >= COMPARE_MS) {
+        if (utimensat(r->fd, LOCK, NULL, AT_SYMLINK_NOFOLLOW) == 0 &&
+            fstatat(r->fd, LOCK, &touched, AT_SYMLINK_NOFOLLOW) == 0)
+            r->behind = clock_wall_ns() - file_ctime_ns(&touched);
+        r->compared = now;
+    }
+    return clock_wall_ns() - r->behind - file_ctime_ns(st);
 }
 
 static bool look_locked(struct root *r, char *why, size_t cap)

@@ -45,7 +45,7 @@ int64_t root_silent_ms(const struct root *r);
 int root_generation(const struct root *r);
 /* For how long (ns) a file with this `st` has not been changed, by the clock that its filesystem
  * writes into it: that of a file server is not ours. Any thread; waits for the filesystem. */
-int64_t root_age_ns(const struct root *r, const struct stat *st);
+int64_t root_age_ns(struct root *r, const struct stat *st);
 /* True when its filesystem takes names that differ by case only for the same. */
 bool root_folds_case(const struct root *r);
 /* True when root_fd() is a folder now: what was not found beneath it is not there. */

@@ -22,6 +22,8 @@ class MariaDB:
         self.folder = str(folder) if folder else tempfile.mkdtemp(prefix="eefs-db-")
         os.makedirs(self.folder, exist_ok=True)
         self.data = os.path.join(self.folder, "data")
+        self.tmp = os.path.join(self.folder, "tmp")  # a server removes what others have in its own
+        os.makedirs(self.tmp, exist_ok=True)
         self.socket = os.path.join(self.folder, "s.sock")
         self.defaults = os.path.join(self.folder, "client.cnf")
         self.log = os.path.join(self.folder, "mariadbd.log")
@@ -34,14 +36,17 @@ class MariaDB:
     def start(self, timeout=60):
         with open(self.log, "a") as log:
             if not os.path.isdir(os.path.join(self.data, "mysql")):
-                subprocess.run(
+                done = subprocess.run(
                     ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
-                     "--auth-root-authentication-method=normal", "--skip-test-db",
-                     "--force"],  # no host name is needed: sockets only
-                    stdout=log, stderr=log, check=True)
+                     f"--tmpdir={self.tmp}", "--auth-root-authentication-method=normal",
+                     "--skip-test-db", "--force"],  # no host name is needed: sockets only
+                    stdout=log, stderr=log, check=False)
+                if done.returncode:
+                    raise RuntimeError("mariadb-install-db failed:\n" + open(self.log).read()[-3000:])
             server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
             self.process = subprocess.Popen(
                 [server, "--no-defaults", "--user=root", f"--datadir={self.data}",
+                 f"--tmpdir={self.tmp}",
                  f"--socket={self.socket}", f"--pid-file={self.folder}/pid", "--skip-networking",
                  "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
                  "--skip-log-bin", "--max-allowed-packet=16M", "--event-scheduler=OFF",

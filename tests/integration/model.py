@@ -152,10 +152,11 @@ class Model:
         return who == "master" != c.who and any(c.made_at < at < when for at in self.kills)
 
     def made_twice(self, c, paths):
-        """As a conflict copy when the master was killed, and under its name when it was sent again,
-        for what was in the way had gone."""
+        """The master was killed when it had made it and not noted so; before it was sent again somebody
+        there renamed it, or what was in its way."""
         named = [path for path in paths if "(conflict %s " % c.who not in os.path.basename(path)]
-        return len(named) <= 1 and any(c.made_at < at for at in self.kills)
+        return (len(named) <= (2 if "master" in c.movers else 1) and c.who != "master" and
+                any(c.made_at < at for at in self.kills))
 
     def stays_away(self, c):
         """It was destroyed and cannot have been moved."""

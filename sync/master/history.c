@@ -64,13 +64,15 @@ int history_each(struct db *db, const char *path, bool (*fn)(void *arg, const st
     return r;
 }
 
-int history_had(struct db *db, const char *path, const struct hash *hash, int64_t mtime)
+int history_followed(struct db *db, const char *path, const struct hash *before,
+                     const struct hash *hash, int64_t mtime)
 {
     int64_t had = 0;
     int r = db_get_int(db, 0, &had,
-                       "SELECT EXISTS(SELECT 1 FROM version WHERE dir=? AND name=? AND hash=?"
-                       " AND mtime=?)",
-                       "bphi", path, path_parent_len(path), path_base(path), hash, mtime);
+                       "SELECT EXISTS(SELECT 1 FROM version v JOIN version b"
+                       " ON b.dir=v.dir AND b.name=v.name AND b.until<=v.seq"
+                       " WHERE v.dir=? AND v.name=? AND v.hash=? AND v.mtime=? AND b.hash=?)",
+                       "bphih", path, path_parent_len(path), path_base(path), hash, mtime, before);
 
     return r < 0 ? r : (int)had;
 }

@@ -34,8 +34,10 @@ int history_each(struct db *db, const char *path, bool (*fn)(void *arg, const st
                  void *arg);
 /* 1, 0 or -errno. */
 int history_get(struct db *db, const char *path, int64_t seq, struct version *ret);
-/* 1 when `path` had that content with that mtime (ns); 0 or -errno. */
-int history_had(struct db *db, const char *path, const struct hash *hash, int64_t mtime);
+/* 1 when `path` had the content `hash` with that mtime (ns) at some time after it had `before`, and
+ * neither now; 0 or -errno. */
+int history_followed(struct db *db, const char *path, const struct hash *before,
+                     const struct hash *hash, int64_t mtime);
 /* Paths below the folder `dir` that are gone and have versions, in byte order. 0 or -errno. */
 int history_deleted(struct db *db, const char *dir, bool (*fn)(void *arg, const char *path),
                     void *arg);

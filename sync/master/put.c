@@ -140,11 +140,14 @@ static int follow_rename(struct apply *j, char *tmp)
 }
 
 /* A kill came between this change and its commit; a scan has found the file, and then somebody here
- * replaced it. What the mirror repeats was done, so it is no conflict. */
+ * replaced it. What the mirror repeats was done, so it is no conflict. The same file from before
+ * the one that the mirror changed is no proof: there somebody brought an old version back. */
 static int was_done(struct apply *j)
 {
     const struct op *op = j->op;
-    int r = history_had(j->m->tree->db, op->path, &op->hash, op->mtime);
+    int r = op->pre.kind != PRE_HASH
+                ? 0
+                : history_followed(j->m->tree->db, op->path, &op->pre.hash, &op->hash, op->mtime);
 
     return r < 0 ? apply_db(j, r) : r;
 }

@@ -352,6 +352,25 @@ def test_a_put_that_was_killed_and_then_replaced_here(master):
     assert sorted(files(master).values()) == [b"editor's", b"mirror's", b"two"]
 
 
+@pytest.mark.parametrize("base", [b"second", None])
+def test_an_old_version_brought_back_is_a_conflict_as_any_other(master, base):
+    """With its mtime, as cp -p does it, while the master went on: the history knows it, and yet it is
+    a change of its own."""
+    first = put(1, "uploads/f.txt", b"first")
+    second = dict(put(2, "uploads/f.txt", b"second", b"first"), mtime=1_600_000_001_000_000_000)
+    assert results(master.ops(BOX, first, second)) == ["done"] * 2
+    if not base:
+        assert results(master.ops(BOX, {"n": 3, "op": "unlink", "path": "uploads/f.txt",
+                                        "pre": content_name(b"second")})) == ["done"]
+    write(master.path("tmp"), "editor's")
+    os.rename(master.path("tmp"), master.path("uploads/f.txt"))
+    wait_for(lambda: master.listing().get("uploads/f.txt", {}).get("hash") ==
+             content_name(b"editor's"))
+    again = put(4, "uploads/f.txt", b"first", base or "absent")
+    assert results(master.ops(BOX, again)) == ["conflict"]
+    assert sorted(files(master).values()) == [b"editor's", b"first", b"one", b"two"]
+
+
 @pytest.mark.parametrize("point", points(
     ["master.remove.unlinked", "master.rename.exchanged", "master.op.applied:3"],
     ["master.rename.renamed", "master.ops.applied", "master.ops.committed", "master.op.applied:1",

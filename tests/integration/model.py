@@ -3,8 +3,9 @@
 
 One run: a master's folder and two mirrors, each used by somebody who creates, overwrites (in place as
 ExpressionEngine does, or by rename), appends, renames, removes, changes attributes of the same few
-names, turns files into folders and back, and holds files open meanwhile, while connections break, answers get lost, and daemons are killed. Every content that is
-written is unique, so the model needs to know only two things of it:
+names, turns files into folders and back, and holds files open meanwhile, while connections break,
+answers get lost, and daemons are killed. Every content that is written is unique, so the model needs
+to know only two things of it:
 
     acked       its close() returned success
     destroyed   somebody who had this content before him overwrote or removed it
@@ -15,6 +16,8 @@ At the end everything is connected again, and then
   - none is there twice, none is there that nobody wrote, none is there in part;
   - what was destroyed stays so, unless somebody moved it meanwhile (a rename in an outbox moves what
     it finds on the master, also what came there after it).
+What the master had made and not committed when it was killed is sent again; should somebody there
+have moved or removed it, or what was in its way, by then, it may be there twice or come back.
 
 Everything is drawn from the seed: `MODEL_SEED=17 pytest tests/integration/test_model.py`, or
 `python3 tests/integration/model.py 17 18 20-30`.

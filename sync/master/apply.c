@@ -19,6 +19,7 @@
 #include "sync/master/conflict.h"
 #include "sync/master/displace.h"
 #include "sync/master/index.h"
+#include "sync/master/intent.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
 #include "sync/proto/wire.h"
@@ -189,6 +190,8 @@ static int do_remove(struct apply *j)
         row_release(&row);
         return kept(j);
     }
+    if (r == 0 && !is_dir)
+        r = intent_note(j, NULL, NULL, RESULT_DONE);
     dir = r < 0 ? r : place_open_parent(j->m, op->path);
     if (dir < 0) {
         row_release(&row);
@@ -302,20 +305,49 @@ static int refuse_errno(struct apply *j, int r)
     }
 }
 
-int apply_op(struct master *m, const struct mirror *who, const struct op *op, struct op_answer *a)
+/* An earlier run made it: told as it is now. Who writes there now is told of later. */
+static int tell_made(struct apply *j, const struct intent *made)
+{
+    const char *const paths[] = {j->op->path, j->op->to, made->lands};
+    int r = j->op->kind == OP_RENAME ? move_finish(j, made->over) : 0;
+
+    for (size_t i = 0; r == 0 && i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct row row = {0};
+
+        if (paths[i])
+            r = truth(j, paths[i], &row);
+        row_release(&row);
+        if (r == -EBUSY)
+            r = 0;
+        if (paths[i] && r == 0)
+            r = apply_tell(j, paths[i]);
+    }
+    if (r == 0 && made->result == RESULT_CONFLICT)
+        return apply_conflict(j, xstrdup(made->lands), 0);
+    return r < 0 ? r : apply_answer(j, made->result, NULL, NULL);
+}
+
+int apply_op(struct master *m, const struct mirror *who, const char *outbox, const struct op *op,
+             const struct hash *digest, struct op_answer *a)
 {
     static int (*const fns[])(struct apply *) = {
         [OP_PUT] = put_file,       [OP_MKDIR] = do_mkdir, [OP_RMDIR] = do_remove,
         [OP_UNLINK] = do_remove,   [OP_RENAME] = move_op, [OP_SYMLINK] = put_link,
         [OP_SETATTR] = do_setattr,
     };
-    struct apply j = {m, who, op, a, 0};
-    int r;
+    struct apply j = {m, who, outbox, op, digest, a, 0, false};
+    struct intent made;
+    int r, was_made;
 
     a->result = RESULT_DONE;
     if (!allowed(&j))
         return 0;
-    r = fns[op->kind](&j);
+    was_made = r = intent_made(&j, &made);
+    if (r >= 0)
+        r = was_made ? tell_made(&j, &made) : fns[op->kind](&j);
+    free(made.lands);
+    if (r < 0 && j.db_error == 0 && !was_made)
+        apply_db(&j, intent_forget(m->tree->db, who->name, outbox));
     if (j.db_error < 0)
         return j.db_error;
     /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;

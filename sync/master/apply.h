@@ -8,8 +8,9 @@
 #include "sync/master/master.h"
 #include "sync/proto/op.h"
 
-/* Fills the answer (a->n is set). 0, or -errno of the database: then nothing of the answer counts.
- */
-int apply_op(struct master *m, const struct mirror *who, const struct op *op, struct op_answer *a);
+/* `digest` is op_digest()'s. Fills the answer (a->n is set). 0, or -errno of the database: then
+ * nothing of the answer counts. */
+int apply_op(struct master *m, const struct mirror *who, const char *outbox, const struct op *op,
+             const struct hash *digest, struct op_answer *a);
 
 #endif

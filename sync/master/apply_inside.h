@@ -15,9 +15,12 @@
 struct apply {
     struct master *m;
     const struct mirror *who;
+    const char *outbox;
     const struct op *op;
+    const struct hash *digest; /* of op */
     struct op_answer *a;
     int db_error;
+    bool noted; /* intent.c's */
 };
 
 /* Notes a database error in j; 0 or that error. */
@@ -51,5 +54,8 @@ int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode
 int put_file(struct apply *j); /* OP_PUT */
 int put_link(struct apply *j); /* OP_SYMLINK */
 int move_op(struct apply *j);  /* OP_RENAME */
+/* Ends a rename that an earlier run made: it may have left what it replaced (inode `over`) at the
+ * old name. */
+int move_finish(struct apply *j, int64_t over);
 
 #endif

@@ -217,6 +217,8 @@ int mirrors_remove(struct db *db, const char *name, struct err *e)
     if (r >= 0)
         r = db_run(db, "DELETE FROM outbox WHERE mirror=?", "s", name);
     if (r >= 0)
+        r = db_run(db, "DELETE FROM intent WHERE mirror=?", "s", name);
+    if (r >= 0)
         r = db_run(db, "DELETE FROM meta WHERE key='cloned:' || ?", "s", name);
     if (r >= 0)
         r = bump_scopegen(db, NULL);

@@ -18,6 +18,7 @@
 #include "sync/master/displace.h"
 #include "sync/master/fstype.h"
 #include "sync/master/index.h"
+#include "sync/master/intent.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
 
@@ -165,11 +166,13 @@ static int rename_file(struct apply *j, const struct row *from, const char *to,
 }
 
 static int rename_to(struct apply *j, const struct row *from, const char *to,
-                     const struct row *over)
+                     const struct row *over, enum op_result result)
 {
     struct stat st;
-    int r = rename_file(j, from, to, over);
+    int r = intent_note(j, NULL, to, result);
 
+    if (r == 0)
+        r = rename_file(j, from, to, over);
     if (r == 0)
         r = master_lstat(j->m, to, &st);
     if (r < 0)
@@ -257,11 +260,18 @@ static int rename_to_copy(struct apply *j, const struct row *from)
     if (j->m->conflicts)
         return rename_outside(j, from);
     copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, nothing, &there);
-    return apply_conflict(j, copy, rename_to(j, from, copy, NULL));
+    return apply_conflict(j, copy, rename_to(j, from, copy, NULL, RESULT_CONFLICT));
 }
 
-/* Killed between the exchange and the end of a rename over a file: each has the other's place. What
- * was to be replaced is taken out. */
+/* Killed between the exchange and the end of a rename over a file: each has the other's place. */
+static bool is_exchanged(const struct op *op, const struct row *from, const struct row *to)
+{
+    return op->pre.kind == PRE_HASH && op->to_pre.kind == PRE_HASH &&
+           !hash_eq(&op->pre.hash, &op->to_pre.hash) && truth_meets(&op->to_pre, from) &&
+           truth_meets(&op->pre, to);
+}
+
+/* What was to be replaced is taken out. */
 static int finish_exchanged(struct apply *j, const struct row *from)
 {
     int r = take_out(j, from);
@@ -271,11 +281,18 @@ static int finish_exchanged(struct apply *j, const struct row *from)
     return r < 0 ? r : apply_tell(j, j->op->to);
 }
 
-static bool is_exchanged(const struct op *op, const struct row *from, const struct row *to)
+int move_finish(struct apply *j, int64_t over)
 {
-    return op->pre.kind == PRE_HASH && op->to_pre.kind == PRE_HASH &&
-           !hash_eq(&op->pre.hash, &op->to_pre.hash) && truth_meets(&op->to_pre, from) &&
-           truth_meets(&op->pre, to);
+    const struct op *op = j->op;
+    struct row left = {0};
+    int r = truth(j, op->path, &left);
+
+    /* Edited since, it stays. */
+    if (r == 0 && left.e.type == ENTRY_FILE && left.ino == over &&
+        (truth_meets(&op->to_pre, &left) || truth_meets(&op->pre, &left)))
+        r = take_out(j, &left);
+    row_release(&left);
+    return r == -EBUSY ? 0 : r;
 }
 
 int move_op(struct apply *j)
@@ -309,7 +326,7 @@ int move_op(struct apply *j)
         from.e.type == ENTRY_FILE && to.e.type == ENTRY_FILE && hash_eq(&from.e.hash, &to.e.hash);
     if (!busy && (to.e.type == ENTRY_GONE || same ||
                   (op->to_pre.kind != PRE_NONE && truth_meets(&op->to_pre, &to)))) {
-        r = rename_to(j, &from, op->to, &to);
+        r = rename_to(j, &from, op->to, &to, RESULT_DONE);
         busy = r == -EBUSY || apply_in_the_way(r); /* somebody was there meanwhile */
     } else {
         busy = true;

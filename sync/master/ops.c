@@ -10,6 +10,7 @@
 #include "sync/common/log.h"
 #include "sync/master/apply.h"
 #include "sync/master/index.h"
+#include "sync/master/intent.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/space.h"
 #include "sync/proto/json.h"
@@ -126,7 +127,7 @@ static int remember(struct db *db, struct ops_batch *b, const struct op *op,
     if (r >= 0)
         r = db_run(db, "DELETE FROM outbox WHERE mirror=? AND id=? AND n<=?", "ssi", b->who.name,
                    b->outbox, op->n - ANSWERS_KEPT);
-    return r < 0 ? r : 0;
+    return r < 0 ? r : intent_forget(db, b->who.name, b->outbox);
 }
 
 /*
@@ -184,7 +185,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
             a.code = xstrdup(WIRE_E_NO_SPACE);
             a.error = xstrdup(why);
         } else if (fit) {
-            r = apply_op(m, &b->who, &b->ops[i], &a);
+            r = apply_op(m, &b->who, b->outbox, &b->ops[i], &digest, &a);
         } else {
             a.result = RESULT_LATER;
             a.code = xstrdup(WIRE_E_UNAVAILABLE);

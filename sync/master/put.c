@@ -18,6 +18,7 @@
 #include "sync/master/apply_inside.h"
 #include "sync/master/conflict.h"
 #include "sync/master/history.h"
+#include "sync/master/intent.h"
 #include "sync/master/keep.h"
 #include "sync/master/place.h"
 #include "sync/master/upload.h"
@@ -58,11 +59,13 @@ static int stage(struct apply *j, char *tmp)
 
 /* Staged content to `path`, where `was` is; published. */
 static int land(struct apply *j, char *tmp, const char *path, const struct row *was,
-                const char *moved_from)
+                const char *moved_from, enum op_result result)
 {
     struct stat st;
     int r = place_parents(j->m, path);
 
+    if (r == 0)
+        r = intent_note(j, tmp, path, result);
     if (r == 0)
         keep_staged(j->m->keep, tmp, path, &j->op->hash, j->op->size);
     if (r == 0)
@@ -107,7 +110,7 @@ static int land_copy(struct apply *j, char *tmp)
         r = truth(j, copy, &row);
         row_release(&row);
     } else {
-        r = land(j, tmp, copy, &nothing, NULL);
+        r = land(j, tmp, copy, &nothing, NULL, RESULT_CONFLICT);
     }
     return apply_conflict(j, copy, r);
 }
@@ -124,7 +127,7 @@ static int follow_rename(struct apply *j, char *tmp)
     r = 0;
     if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
         truth(j, moved.e.path, &now) == 0 && truth_meets(&op->pre, &now)) {
-        r = land(j, tmp, moved.e.path, &now, op->path);
+        r = land(j, tmp, moved.e.path, &now, op->path, RESULT_DONE);
         if (r == 0)
             r = apply_tell(j, op->path);
         if (r == 0)
@@ -182,20 +185,20 @@ int put_file(struct apply *j)
         goto out;
     }
     if (r == 0 && met) {
-        r = land(j, tmp, op->path, &row, NULL);
+        r = land(j, tmp, op->path, &row, NULL, RESULT_DONE);
         if (r == 0)
             r = apply_tell(j, op->path);
     }
     if ((r == 0 && !met) || r == -EBUSY || apply_in_the_way(r))
         r = land_copy(j, tmp);
 out:
-    place_discard(j->m, tmp);
+    intent_discard(j, tmp);
     row_release(&row);
     return r;
 }
 
 /* Links have no content to lose: made in staging and renamed over what may be there. */
-static int place_link(struct apply *j, const char *path, bool over)
+static int place_link(struct apply *j, const char *path, bool over, enum op_result result)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(j->op->mtime)};
     int staging = root_staging_fd(j->m->root), dir, r = place_parents(j->m, path);
@@ -208,13 +211,17 @@ static int place_link(struct apply *j, const char *path, bool over)
     if (symlinkat(j->op->target, staging, tmp) < 0 ||
         utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
         (j->m->owner_uid >= 0 && fchownat(staging, tmp, (uid_t)j->m->owner_uid,
-                                          (gid_t)j->m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
-        (over && renameat(staging, tmp, dir, path_base(path)) < 0))
+                                          (gid_t)j->m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0))
         r = -errno;
-    else if (!over)
+    if (r == 0)
+        r = intent_note(j, tmp, path, result);
+    if (r == 0 && !over)
         r = file_rename_new(staging, tmp, dir, path_base(path));
+    else if (r == 0 && renameat(staging, tmp, dir, path_base(path)) < 0)
+        r = -errno;
+    crash_point("master.link.renamed");
     if (r < 0)
-        unlinkat(staging, tmp, 0);
+        intent_discard(j, tmp);
     else
         r = file_sync_dir(dir);
     close(dir);
@@ -244,7 +251,7 @@ static int link_copy(struct apply *j)
         return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
     }
     copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
-    r = there ? 0 : place_link(j, copy, false);
+    r = there ? 0 : place_link(j, copy, false, RESULT_CONFLICT);
     if (r == 0)
         r = publish_link(j, copy);
     return apply_conflict(j, copy, r);
@@ -264,7 +271,7 @@ int put_link(struct apply *j)
         return r;
     if (same)
         return apply_tell(j, op->path);
-    r = met ? place_link(j, op->path, over) : -EEXIST;
+    r = met ? place_link(j, op->path, over, RESULT_DONE) : -EEXIST;
     if (apply_in_the_way(r))
         return link_copy(j);
     if (r == 0)

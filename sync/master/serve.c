@@ -30,6 +30,7 @@
 #include "sync/master/settle.h"
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
+#include "sync/master/intent.h"
 #include "sync/master/lookout.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/notices.h"
@@ -203,6 +204,9 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     sigaddset(&s->signals, SIGTERM);
     sigaddset(&s->signals, SIGINT);
     sigprocmask(SIG_BLOCK, &s->signals, NULL);
+    r = intent_judge(m, e);
+    if (r < 0)
+        return r;
     m->pool = db_pool_new(m->db_path);
     m->uploads = uploads_new(m);
     uploads_clean(m->uploads, true);

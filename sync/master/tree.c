@@ -43,6 +43,10 @@ static const char *const schema[] = {
     "CREATE TABLE total(entries INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL);"
     "INSERT INTO total SELECT count(*),coalesce(sum(type=1),0),coalesce(sum(size),0) FROM entry"
     " WHERE type!=0",
+    /* intent.h; made: 0 not known, 1 yes */
+    "CREATE TABLE intent(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, boot TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
+    " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY KEY(mirror,id)) WITHOUT ROWID",
 };
 
 void row_release(struct row *r)

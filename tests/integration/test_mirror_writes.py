@@ -7,8 +7,10 @@ import http.client
 import os
 import pwd
 import signal
+import sqlite3
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
 
@@ -350,6 +352,160 @@ def test_a_put_that_was_killed_and_then_replaced_here(master):
     later = dict(put(2, "uploads/one.txt", b"mirror's", b"one"), mtime=1_600_000_001_000_000_000)
     assert results(master.ops(BOX, later)) == ["conflict"]
     assert sorted(files(master).values()) == [b"editor's", b"mirror's", b"two"]
+
+
+NOTED = "master.op.noted"  # about to be made
+TOO_LATE = ["master.put.renamed", "master.put.published", "master.op.applied"]
+
+
+def killed(master, point, *ops):
+    """The operations, sent to a master that dies at that point."""
+    if master.process.running():
+        master.stop()
+    master.start(env={"EEFS_CRASH_AT": point})
+    with pytest.raises((OSError, http.client.HTTPException)):
+        master.ops(BOX, *ops)
+    assert master.process.popen.wait(20) == -9
+
+
+def sent_again(master, act, down, *ops):
+    """The answers; `act` is done while the master is down or when it has scanned."""
+    if down:
+        act()
+        master.start()
+    else:
+        master.start()
+        wait_for(lambda: {name: content_name(data) for name, data in files(master).items()} ==
+                 {urllib.parse.unquote(path[8:]): e["hash"]
+                  for path, e in master.listing().items() if path.startswith("uploads/")})
+        act()
+    got = answers(master.ops(BOX, *ops))
+    assert answers(master.ops(BOX, *ops)) == got
+    wait_for(lambda: staging(master) == [], 20)
+    return got
+
+
+def editor(master):
+    """(move, remove, edit)"""
+    at = lambda name: master.path("uploads", name)
+
+    def edit(name, data):
+        write(at("tmp-edit"), data)
+        os.rename(at("tmp-edit"), at(name))
+
+    return (lambda name, to: os.rename(at(name), at(to)), lambda name: os.unlink(at(name)), edit)
+
+
+WHEN = [True, pytest.param(False, marks=pytest.mark.long)]
+ACTS = ["moved", "removed", "edited", "replaced by the old one"]
+
+
+@pytest.mark.parametrize("down", WHEN, ids=["down", "up"])
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("pre", ["absent", b"one"], ids=["new", "over"])
+def test_what_was_made_before_a_kill_is_not_made_again(master, pre, act, down):
+    name = "new.txt" if pre == "absent" else "one.txt"
+    point = TOO_LATE[(ACTS.index(act) + down) % len(TOO_LATE)]
+    move, remove, edit = editor(master)
+    op = put(1, "uploads/" + name, b"mirror's", pre)
+    want = files(master)
+    want.pop(name, None)
+    killed(master, point, op)
+    change, more = {
+        "moved": (lambda: move(name, "moved.txt"), {"moved.txt": b"mirror's"}),
+        "removed": (lambda: remove(name), {}),
+        "edited": (lambda: edit(name, b"editor's"), {name: b"editor's"}),
+        "replaced by the old one": (lambda: edit(name, b"one"), {name: b"one"}),
+    }[act]
+    assert [a["result"] for a in sent_again(master, change, down, op)] == ["done"]
+    assert files(master) == {**want, **more}
+
+
+@pytest.mark.parametrize("pre", ["absent", b"one"], ids=["new", "over"])
+def test_what_was_only_noted_before_a_kill_is_made(master, pre):
+    name = "new.txt" if pre == "absent" else "one.txt"
+    op = put(1, "uploads/" + name, b"mirror's", pre)
+    for point in NOTED, "master.put.staged", "master.put.named":
+        if point != "master.put.named" or pre != "absent":
+            killed(master, point, op)
+    assert [a["result"] for a in sent_again(master, lambda: None, True, op)] == ["done"]
+    assert files(master) == {"one.txt": b"one", "two.txt": b"two", name: b"mirror's"}
+
+
+@pytest.mark.parametrize("down", WHEN, ids=["down", "up"])
+@pytest.mark.parametrize("act", ["moved", "removed", "edited"])
+def test_a_conflict_copy_made_before_a_kill_is_not_made_again(master, act, down):
+    move, remove, edit = editor(master)
+    op = put(1, "uploads/one.txt", b"mirror's", b"something else")
+    killed(master, "master.op.applied", op)
+    copy, = set(files(master)) - {"one.txt", "two.txt"}
+    change, more = {
+        "moved": (lambda: move(copy, "moved.txt"), {"moved.txt": b"mirror's"}),
+        "removed": (lambda: remove(copy), {}),
+        "edited": (lambda: edit(copy, b"merged"), {copy: b"merged"}),
+    }[act]
+    answer, = sent_again(master, change, down, op)
+    assert (answer["result"], answer["path"]) == (
+        "conflict", urllib.parse.quote("uploads/" + copy, safe="/()"))
+    assert files(master) == {"one.txt": b"one", "two.txt": b"two", **more}
+
+
+@pytest.mark.parametrize("point", points(["master.rename.exchanged"], ["master.rename.renamed"]))
+@pytest.mark.parametrize("act", ["moved", "removed", "edited", "a new one there"])
+def test_a_rename_made_before_a_kill_is_not_made_again(master, act, point):
+    move, remove, edit = editor(master)
+    over = point == "master.rename.exchanged"
+    to = "one.txt" if over else "to.txt"
+    op = rename(1, "uploads/two.txt", "uploads/" + to, b"two", b"one" if over else None)
+    killed(master, point, op)
+    change, more = {
+        "moved": (lambda: move(to, "moved.txt"), {"moved.txt": b"two"}),
+        "removed": (lambda: remove(to), {}),
+        "edited": (lambda: edit(to, b"editor's"), {to: b"editor's"}),
+        "a new one there": (lambda: edit("two.txt", b"new"), {to: b"two", "two.txt": b"new"}),
+    }[act]
+    got = sent_again(master, change, False, op)
+    assert [a["result"] for a in got] == ["done"]
+    assert files(master) == {**({} if over else {"one.txt": b"one"}), **more}
+
+
+@pytest.mark.parametrize("point", [NOTED, "master.remove.unlinked", "master.op.applied"])
+def test_a_removal_before_a_kill(master, point):
+    """The editor writes a file with the same content: made, it is another one."""
+    _, _, edit = editor(master)
+    op = {"n": 1, "op": "unlink", "path": "uploads/one.txt", "pre": content_name(b"one")}
+    killed(master, point, op)
+    made = point != NOTED
+    change = (lambda: edit("one.txt", b"one")) if made else lambda: None
+    assert [a["result"] for a in sent_again(master, change, True, op)] == ["done"]
+    assert files(master) == {"two.txt": b"two", **({"one.txt": b"one"} if made else {})}
+
+
+@pytest.mark.parametrize("point", [NOTED, "master.link.renamed"])
+def test_a_link_made_before_a_kill_is_not_made_again(master, point):
+    op = {"n": 1, "op": "symlink", "path": "uploads/link", "target": "one.txt",
+          "mtime": 1_600_000_000_000_000_000}
+    killed(master, point, op)
+    made = point != NOTED
+    if made:
+        os.rename(master.path("uploads/link"), master.path("uploads/moved"))
+    assert [a["result"] for a in sent_again(master, lambda: None, True, op)] == ["done"]
+    assert {n for n in os.listdir(master.path("uploads"))} == {
+        "one.txt", "two.txt", "moved" if made else "link"}
+
+
+def test_a_note_of_another_boot_counts_for_nothing(master):
+    """After a power failure the row and the names need not be of one moment."""
+    move, _, _ = editor(master)
+    op = put(1, "uploads/new.txt", b"mirror's")
+    killed(master, "master.op.applied", op)
+    with sqlite3.connect(master.state + "/master.db") as db:
+        assert db.execute("UPDATE intent SET boot='another'").rowcount == 1
+    db.close()
+    got = sent_again(master, lambda: move("new.txt", "moved.txt"), True, op)
+    assert [a["result"] for a in got] == ["done"]
+    assert files(master) == {"one.txt": b"one", "two.txt": b"two", "moved.txt": b"mirror's",
+                             "new.txt": b"mirror's"}
 
 
 @pytest.mark.parametrize("base", [b"second", None])

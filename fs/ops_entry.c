@@ -233,12 +233,34 @@ static void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
     fuse_reply_err(req, EPERM); /* files, folders and symlinks only */
 }
 
-typedef int remove_fn(struct replica *r, const char *path, int64_t *opid);
+/* What is written at `path`: its users see that, and not what the feed brings meanwhile. */
+struct written {
+    bool yes;
+    struct hash seen; /* what it began from; none: a new file */
+    uint32_t mode;
+};
 
-static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, remove_fn *fn)
+static struct written written_at(struct fs *fs, struct node *parent, const char *name)
+{
+    struct written w = {0};
+    struct node *n;
+
+    nodes_lock(fs->nodes);
+    n = node_child_locked(fs->nodes, parent, name);
+    if (n && n->draft) {
+        w.yes = true;
+        w.seen = n->draft->replaces;
+        w.mode = n->draft->mode;
+    }
+    nodes_unlock(fs->nodes);
+    return w;
+}
+
+static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, bool folder)
 {
     struct fs *fs = fs_of(req);
     struct node *parent, *n;
+    struct written w;
     int64_t opid = 0;
     bool tried = false;
     char *path;
@@ -248,9 +270,13 @@ static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, remove
         fuse_reply_err(req, -r);
         return;
     }
+    w = written_at(fs, parent, name);
     do {
-        r = fn(fs->replica, path, &opid);
+        r = folder ? replica_rmdir(fs->replica, path, &opid)
+                   : replica_unlink(fs->replica, path, &w.seen, &opid);
     } while (fs_room(fs, r, &tried));
+    if (r == -ENOENT && w.yes) /* the master removed it, too */
+        r = 0;
     if (r == 0) {
         nodes_lock(fs->nodes);
         n = node_child_locked(fs->nodes, parent, name);
@@ -266,12 +292,12 @@ static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, remove
 
 static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
-    remove_name(req, dir, name, replica_unlink);
+    remove_name(req, dir, name, false);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
-    remove_name(req, dir, name, replica_rmdir);
+    remove_name(req, dir, name, true);
 }
 
 static void move_node(struct fs *fs, struct node *parent, const char *name, fuse_ino_t to_dir,
@@ -290,11 +316,22 @@ static void move_node(struct fs *fs, struct node *parent, const char *name, fuse
     nodes_unlock(fs->nodes);
 }
 
+/* A file that is written here and that the master removed is made anew, to be renamed. */
+static int revive(struct fs *fs, struct node *parent, const char *name, const char *path)
+{
+    struct written w = written_at(fs, parent, name);
+    struct node_attr a;
+    int r = w.yes ? replica_lookup(fs->replica, path, &a) : 0;
+
+    return r == -ENOENT ? replica_create(fs->replica, path, w.mode, &a) : r;
+}
+
 static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t to_dir,
                       const char *to_name, unsigned flags)
 {
     struct fs *fs = fs_of(req);
     struct node *parent, *to;
+    struct written over = {0};
     char *path, *to_parent = NULL, *to_path = NULL;
     int64_t opid = 0;
     bool tried = false;
@@ -313,10 +350,14 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
     } else {
         to_path = path_join(to_parent, to_name);
         r = strlen(to_name) > EEFS_NAME_MAX || strlen(to_path) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0;
+        over = written_at(fs, to, to_name);
     }
     do {
         if (r == 0 || tried)
-            r = replica_rename(fs->replica, path, to_path, flags & RENAME_NOREPLACE, &opid);
+            r = revive(fs, parent, name, path);
+        if (r == 0)
+            r = replica_rename(fs->replica, path, to_path, flags & RENAME_NOREPLACE, &over.seen,
+                               &opid);
     } while (fs_room(fs, r, &tried));
     if (r == 0)
         move_node(fs, parent, name, to_dir, to_name);

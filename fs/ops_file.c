@@ -272,7 +272,7 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
     }
     if (r < 0) {
         int64_t opid = 0;
-        replica_unlink(fs->replica, path, &opid);
+        replica_unlink(fs->replica, path, NULL, &opid);
         fs_changed(fs, opid);
     }
     ops_end(fs, parent, path);

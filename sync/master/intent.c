@@ -90,10 +90,11 @@ void intent_discard(struct apply *j, const char *tmp)
 int intent_made(struct apply *j, struct intent *ret)
 {
     struct db *db = j->m->tree->db;
-    sqlite3_stmt *st = db_query(db,
-                                "SELECT lands,over,result FROM intent WHERE mirror=? AND id=? AND n=?"
-                                " AND digest=? AND made=1",
-                                "ssih", j->who->name, j->outbox, j->op->n, j->digest);
+    sqlite3_stmt *st =
+        db_query(db,
+                 "SELECT lands,over,result FROM intent WHERE mirror=? AND id=? AND n=?"
+                 " AND digest=? AND made=1",
+                 "ssih", j->who->name, j->outbox, j->op->n, j->digest);
     int r = db_step(db, st);
 
     memset(ret, 0, sizeof(*ret));

@@ -21,8 +21,8 @@
  * transaction. 0 or an error.
  */
 int intent_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
-/* Removes staging file `tmp` ("": none), which was not moved; if that was noted, not before the note
- * is gone: else a kill would make it look moved. */
+/* Removes staging file `tmp` ("": none), which was not moved; if that was noted, not before the
+ * note is gone: else a kill would make it look moved. */
 void intent_discard(struct apply *j, const char *tmp);
 /* Within the transaction: the outbox has no row any more. 0 or -errno. */
 int intent_forget(struct db *db, const char *mirror, const char *outbox);

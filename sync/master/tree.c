@@ -46,7 +46,8 @@ static const char *const schema[] = {
     /* intent.h; made: 0 not known, 1 yes */
     "CREATE TABLE intent(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
     " digest BLOB NOT NULL, boot TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
-    " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY KEY(mirror,id)) WITHOUT ROWID",
+    " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
+    "KEY(mirror,id)) WITHOUT ROWID",
 };
 
 void row_release(struct row *r)

@@ -190,15 +190,11 @@ int replica_symlink(struct replica *r, const char *path, const char *target, str
     return rc;
 }
 
-/* --- publishing --- */
-
-/* What a put must find on the master: our own last content that is under way, written or renamed to
- * here, else what the writer began from. */
-static int put_pre(struct db *db, const char *path, const struct row *v,
-                   const struct hash *replaces, struct pre *ret)
+int seen_pre(struct db *db, const char *path, const struct row *v, const struct hash *seen,
+             struct pre *ret)
 {
     sqlite3_stmt *st = db_query(db,
-                                "SELECT o.hash FROM overlay o JOIN outbox b ON b.opid=o.opid"
+                                "SELECT o.hash,b.kind FROM overlay o JOIN outbox b ON b.opid=o.opid"
                                 " WHERE o.dir=? AND o.name=? AND b.kind IN (?,?) AND o.type=1"
                                 " ORDER BY o.opid DESC LIMIT 1",
                                 "bpii", path, path_parent_len(path), path_base(path),
@@ -206,13 +202,16 @@ static int put_pre(struct db *db, const char *path, const struct row *v,
     int rc = db_step(db, st);
 
     *ret = row_pre(v);
-    if (rc == 1)
+    /* A rename takes along what it finds over there, seen or not. */
+    if (rc == 1 && (sqlite3_column_int(st, 1) == OP_PUT || !seen || hash_is_none(seen)))
         db_col_hash(st, 0, &ret->hash);
-    else if (rc == 0 && replaces && !hash_is_none(replaces))
-        ret->hash = *replaces;
+    else if (rc >= 0 && seen && !hash_is_none(seen))
+        ret->hash = *seen;
     db_done(st);
     return rc < 0 ? rc : 0;
 }
+
+/* --- publishing --- */
 
 /* The operation that makes `path` as `want` says, where nothing was. */
 static struct op put_of(const char *path, const struct row *want)
@@ -255,7 +254,7 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
             if (rc == 0)
                 rc = overlay_put(r->db, path, op.n, want);
         } else if (rc >= 0) {
-            rc = put_pre(r->db, path, v, replaces, &op.pre);
+            rc = seen_pre(r->db, path, v, replaces, &op.pre);
             if (rc == 0)
                 rc = outbox_log(r, &op, STATE_QUEUED, want);
         }

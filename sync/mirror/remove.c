@@ -42,12 +42,14 @@ static int take_back(struct replica *r, const char *path, int64_t opid)
     return rc < 0 ? rc : keep_on(r, opid);
 }
 
-int outbox_unmake(struct replica *r, const char *path, const struct row *v, struct pre *pre)
+int outbox_unmake(struct replica *r, const char *path, const struct row *v, const struct hash *seen,
+                  struct pre *pre)
 {
     struct outbox_row o = {0};
-    int rc;
+    int rc = seen_pre(r->db, path, v, seen, pre);
 
-    *pre = row_pre(v);
+    if (rc < 0)
+        return rc;
     rc = row_is_open(v) ? outbox_get(r->db, v->opid, &o) : outbox_rewritable(r->db, path, v, &o);
     if (rc == 1 && (o.op.kind == OP_PUT || o.op.kind == OP_SYMLINK)) {
         *pre = o.op.pre;
@@ -63,7 +65,7 @@ int outbox_unmake(struct replica *r, const char *path, const struct row *v, stru
 
 /* `only`: with this content, or NULL. */
 static int unlink_locked(struct replica *r, const char *path, const struct hash *only,
-                         int64_t *opid)
+                         const struct hash *seen, int64_t *opid)
 {
     struct op op = {.kind = OP_UNLINK, .mtime = -1, .mode = -1};
     struct row v;
@@ -84,7 +86,7 @@ static int unlink_locked(struct replica *r, const char *path, const struct hash 
     } else if (v.opid == REPLICA_LOCAL) { /* was local once: the master's comes to light again */
         rc = overlay_delete(r->db, path, REPLICA_LOCAL);
     } else {
-        rc = outbox_unmake(r, path, &v, &op.pre);
+        rc = outbox_unmake(r, path, &v, seen, &op.pre);
         if (rc == 0) {
             rc = outbox_log(r, &op, STATE_QUEUED, NULL);
             *opid = op.n;
@@ -99,23 +101,29 @@ out:
     return rc;
 }
 
-int replica_unlink(struct replica *r, const char *path, int64_t *opid)
-{
-    return replica_unlink_if(r, path, NULL, opid);
-}
-
-int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid)
+static int unlink_path(struct replica *r, const char *path, const struct hash *only,
+                       const struct hash *seen, int64_t *opid)
 {
     int64_t n = 0;
     int rc = tx_begin(r);
 
     if (rc < 0)
         return rc;
-    rc = unlink_locked(r, path, only, &n);
+    rc = unlink_locked(r, path, only, seen, &n);
     rc = tx_end(r, rc, "replica.unlink.committed");
     if (rc == 0 && opid)
         *opid = n;
     return rc;
+}
+
+int replica_unlink(struct replica *r, const char *path, const struct hash *seen, int64_t *opid)
+{
+    return unlink_path(r, path, NULL, seen, opid);
+}
+
+int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid)
+{
+    return unlink_path(r, path, only, NULL, opid);
 }
 
 /* 1: the log has an operation strictly below `path`. */

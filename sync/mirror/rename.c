@@ -411,19 +411,20 @@ static int check(struct replica *r, const char *from, const char *to)
 }
 
 /* What the master has at `to`; what was written there and never sent is dropped. */
-static int clear_target(struct replica *r, const char *to, const struct row *w, struct pre *ret)
+static int clear_target(struct replica *r, const char *to, const struct row *w,
+                        const struct hash *seen, struct pre *ret)
 {
     int rc;
 
     *ret = row_pre(w);
     if (!w->exists || w->opid == REPLICA_LOCAL)
         return 0;
-    rc = outbox_unmake(r, to, w, ret);
+    rc = outbox_unmake(r, to, w, seen, ret);
     return rc < 0 ? rc : 0;
 }
 
 static int rename_locked(struct replica *r, const char *from, const char *to, bool noreplace,
-                         int64_t *opid)
+                         const struct hash *seen, int64_t *opid)
 {
     struct row v, w = {0};
     struct pre to_pre;
@@ -440,7 +441,7 @@ static int rename_locked(struct replica *r, const char *from, const char *to, bo
     if (rc == 0)
         rc = check_replaced(r, &v, to, &w, noreplace);
     if (rc == 0)
-        rc = clear_target(r, to, &w, &to_pre);
+        rc = clear_target(r, to, &w, seen, &to_pre);
     if (rc < 0)
         goto out;
     if (replica_is_local(r, from))
@@ -464,14 +465,14 @@ out:
 }
 
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,
-                   int64_t *opid)
+                   const struct hash *seen, int64_t *opid)
 {
     int64_t n = 0;
     int rc = tx_begin_spare(r);
 
     if (rc < 0)
         return rc;
-    rc = rename_locked(r, from, to, noreplace, &n);
+    rc = rename_locked(r, from, to, noreplace, seen, &n);
     rc = tx_end(r, rc, "replica.rename.committed");
     if (rc == 0 && opid)
         *opid = n;

@@ -83,13 +83,17 @@ int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct nod
                   int64_t *opid);
 int replica_symlink(struct replica *r, const char *path, const char *target, struct node_attr *ret,
                     int64_t *opid);
-int replica_unlink(struct replica *r, const char *path, int64_t *opid);
+/* `seen` (NULL: what the replica has) is the content that is removed in the caller's eyes: an open
+ * file that is written shows what it began from, whatever the feed brings. Another one over there
+ * is not removed by it. */
+int replica_unlink(struct replica *r, const char *path, const struct hash *seen, int64_t *opid);
 /* The same when it is a file with this content at that moment, else -EBUSY; `only` NULL: any. */
 int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid);
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
-/* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. */
+/* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. `seen`: of `to`,
+ * as for replica_unlink(). */
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,
-                   int64_t *opid);
+                   const struct hash *seen, int64_t *opid);
 /* mode or mtime -1: unchanged. */
 int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t mtime,
                     struct node_attr *ret, int64_t *opid);

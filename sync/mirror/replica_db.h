@@ -189,11 +189,16 @@ int outbox_log(struct replica *r, struct op *op, char state, const struct row *r
 /* The view has so many entries and bytes more. */
 void view_count(struct replica *r, int64_t entries, int64_t bytes);
 
+/* What an operation must find on the master at `path`, which is v here: our own last content that
+ * is under way, else what its user saw there (NULL or none: v). */
+int seen_pre(struct db *db, const char *path, const struct row *v, const struct hash *seen,
+             struct pre *ret);
 /*
  * Takes back what makes v and was never sent, as far as the log allows, so that *pre is what the
  * master has at `path`. 1: it was a creation, the master knows nothing of the path; 0: it has *pre.
  */
-int outbox_unmake(struct replica *r, const char *path, const struct row *v, struct pre *pre);
+int outbox_unmake(struct replica *r, const char *path, const struct row *v, const struct hash *seen,
+                  struct pre *pre);
 
 /* What an operation on this view's path expects to find on the master. */
 struct pre row_pre(const struct row *v);

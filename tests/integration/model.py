@@ -138,10 +138,12 @@ class Model:
                     for who, path, since, end in self.acts + self.edits))
 
     def undone(self, destroyed):
-        """A rename over it is none if somebody removed or renamed what was to be renamed; and what such
-        a rename was to replace need not have been sent."""
+        """A rename over it is none if somebody removed or renamed what was to be renamed, or if that was
+        a new file that was never closed; and what such a rename was to replace need not have been
+        sent."""
         who, _, _, _, by, into = destroyed
-        return (by and (any(d[0] != who for d in by.destroyed) or by.movers - {who}) or
+        return (by and (not by.acked or any(d[0] != who for d in by.destroyed) or
+                        by.movers - {who}) or
                 into and any(d[4] and self.undone(d) for d in into.destroyed))
 
     def stays_away(self, c):
@@ -505,7 +507,7 @@ class Visitor(Actor):
         if to == held.path:
             return
         self.run.model.moves.append((held.path, held.begin, math.inf))
-        self.destroying(to, lambda: os.rename(self.at(held.path), self.at(to)), old)
+        self.destroying(to, lambda: os.rename(self.at(held.path), self.at(to)), old or held.content)
         self.run.model.renames.append((self.name, held.path, to, self.unseen_since(held.begin),
                                        time.monotonic(), old))
         held.path = to
@@ -513,7 +515,6 @@ class Visitor(Actor):
     def unlink_held(self, path):
         os.unlink(self.at(path))
         self.held.unlinked = True
-        self.acting(path, self.held.begin)
 
     def orphans(self):
         """What hides or adds something in the mirror's view without an operation that will end."""

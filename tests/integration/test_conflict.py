@@ -431,6 +431,55 @@ def test_types_change_under_open_files(site, master):
     wait_for(lambda: mount.status()["state"] == "OK", 20)
 
 
+@pytest.mark.parametrize("act", ["unlink", "rename", "rename over"])
+@pytest.mark.parametrize("there", ["edited", "removed"])
+def test_what_an_open_file_hides(site, master, there, act):
+    """Who writes a file sees his own version, whatever comes from the master meanwhile: what he
+    removes, renames or replaces is that one."""
+    mount = site.mount(master)
+    up = lambda name: mount.path("uploads", name)
+    write(up("other.txt"), "other")
+    fd = os.open(up("both.txt"), os.O_RDWR)
+    os.ftruncate(fd, 0)
+    os.write(fd, b"mine")
+    if there == "edited":
+        write(master.path("uploads/both.txt"), "master's edit")
+        published(master, "both.txt", b"master's edit")
+    else:
+        os.unlink(master.path("uploads/both.txt"))
+        published(master, "both.txt", None)
+    write(master.path("uploads/same.txt"), "in the same feed, or later")
+    wait_for(lambda: read(up("same.txt")) == b"in the same feed, or later")
+    assert read(up("both.txt")) == b"mine"
+    if act == "unlink":
+        os.unlink(up("both.txt"))
+    elif act == "rename":
+        os.rename(up("both.txt"), up("new.txt"))
+        assert read(up("new.txt")) == b"mine"
+    else:
+        os.rename(up("other.txt"), up("both.txt"))
+        assert read(up("both.txt")) == b"other"
+    os.write(fd, b", and more")
+    os.close(fd)
+    mount.synced()
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")))
+    found = {name: data for name, data in files(master.path("uploads")).items()
+             if name in ("both.txt", "new.txt", "other.txt") or COPY.match(name)}
+    others = sorted(data for name, data in found.items() if COPY.match(name))
+    named = {name: data for name, data in found.items() if not COPY.match(name)}
+    edit, mine = b"master's edit", b"mine, and more"
+    want = {
+        ("edited", "unlink"): ({"both.txt": edit, "other.txt": b"other"}, []),
+        ("edited", "rename"): ({"new.txt": edit, "other.txt": b"other"}, [mine]),
+        ("edited", "rename over"): ({"both.txt": edit}, [b"other"]),
+        ("removed", "unlink"): ({"other.txt": b"other"}, []),
+        ("removed", "rename"): ({"new.txt": mine, "other.txt": b"other"}, []),
+        ("removed", "rename over"): ({"both.txt": b"other"}, []),
+    }
+    assert (named, others) == want[there, act]
+    assert mount.status()["conflicts"] == len(others)
+
+
 def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
     link = site.link(master)
     mount = site.mount(master, url=link.url)

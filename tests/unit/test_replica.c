@@ -240,7 +240,7 @@ static void test_view(void **state)
     assert_string_equal(target, "to/it");
     free(target);
     assert_int_equal(replica_readlink(f->r, "up/a", &target), -EINVAL);
-    assert_int_equal(replica_unlink(f->r, "up/a", &opid), 0);
+    assert_int_equal(replica_unlink(f->r, "up/a", NULL, &opid), 0);
     assert_list(f, "up", "B d l ");
     assert_int_equal(replica_readdir(f->r, "up/l", list_one, NULL), -ENOTDIR);
     assert_int_equal(replica_readdir(f->r, "up/a", list_one, NULL), -ENOENT);
@@ -260,17 +260,17 @@ static void test_errors(void **state)
     assert_int_equal(replica_create(f->r, "up/no/a", 0644, NULL), -ENOENT);
     assert_int_equal(replica_create(f->r, "up/a/b", 0644, NULL), -ENOTDIR);
     assert_int_equal(replica_create(f->r, "css/n", 0644, NULL), -EROFS);
-    assert_int_equal(replica_unlink(f->r, "up/d", &o), -EISDIR);
+    assert_int_equal(replica_unlink(f->r, "up/d", NULL, &o), -EISDIR);
     assert_int_equal(replica_rmdir(f->r, "up/a", &o), -ENOTDIR);
     assert_int_equal(replica_rmdir(f->r, "up/d", &o), -ENOTEMPTY);
     assert_int_equal(replica_rmdir(f->r, "up", &o), -EROFS);
-    assert_int_equal(replica_rename(f->r, "up", "up2", false, &o), -EROFS);
-    assert_int_equal(replica_rename(f->r, "up/d", "up/d/e", false, &o), -EINVAL);
-    assert_int_equal(replica_rename(f->r, "up/d", "up/a", false, &o), -ENOTDIR);
-    assert_int_equal(replica_rename(f->r, "up/a", "up/d", false, &o), -EISDIR);
-    assert_int_equal(replica_rename(f->r, "up/a", "up/d/x", true, &o), -EEXIST);
-    assert_int_equal(replica_rename(f->r, "up/none", "up/n", false, &o), -ENOENT);
-    assert_int_equal(replica_rename(f->r, "up/a", "up/a.tmp", false, &o), -EXDEV);
+    assert_int_equal(replica_rename(f->r, "up", "up2", false, NULL, &o), -EROFS);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/d/e", false, NULL, &o), -EINVAL);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/a", false, NULL, &o), -ENOTDIR);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/d", false, NULL, &o), -EISDIR);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/d/x", true, NULL, &o), -EEXIST);
+    assert_int_equal(replica_rename(f->r, "up/none", "up/n", false, NULL, &o), -ENOENT);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/a.tmp", false, NULL, &o), -EXDEV);
     assert_take(f, "");
 }
 
@@ -285,7 +285,7 @@ static void test_coalesce(void **state)
     assert_int_equal(o, n);
     assert_int_equal(a.mode, 0600);
     make(f, "up/new", 'N');
-    assert_int_equal(replica_unlink(f->r, "up/new", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/new", NULL, &o), 0);
     assert_int_equal(o, 0);
     assert_int_equal(replica_mkdir(f->r, "up/e", 0755, NULL, &o), 0);
     assert_int_equal(replica_rmdir(f->r, "up/e", &o), 0);
@@ -307,12 +307,12 @@ static void test_replace_by_rename(void **state)
 
     make(f, "up/t", 'N');
     ino = look(f, "up/t").ino;
-    assert_int_equal(replica_rename(f->r, "up/t", "up/a", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/t", "up/a", false, NULL, &o), 0);
     assert_int_equal(look(f, "up/a").ino, ino);
     assert_gone(f, "up/t");
-    assert_int_equal(replica_rename(f->r, "up/d/x", "up/y", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d/x", "up/y", false, NULL, &o), 0);
     assert_take(f, "put up/a=N pre=A;rename up/d/x>up/y pre=X;");
-    assert_int_equal(replica_rename(f->r, "up/y", "up/a", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/y", "up/a", false, NULL, &o), 0);
     assert_list(f, "up", "a d ");
     assert_int_equal(look(f, "up/a").hash.b[0], 'X');
 }
@@ -326,12 +326,12 @@ static void test_replace_unsent(void **state)
 
     for (char c = 'C'; c < 'F'; c++) { /* as editors save */
         n = make(f, "up/a.new", c);
-        assert_int_equal(replica_rename(f->r, "up/a.new", "up/a", false, &o), 0);
+        assert_int_equal(replica_rename(f->r, "up/a.new", "up/a", false, NULL, &o), 0);
     }
     assert_false(replica_outbox_done(f->r, n, &result)); /* goes on as the rename's operation */
     assert_int_equal(look(f, "up/a").hash.b[0], 'E');
     make(f, "up/n", 'N');
-    assert_int_equal(replica_rename(f->r, "up/d/x", "up/n", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d/x", "up/n", false, NULL, &o), 0);
     assert_take(f, "put up/a=E pre=A;rename up/d/x>up/n pre=X;");
     assert_list(f, "up", "a d n ");
 }
@@ -352,7 +352,7 @@ static void test_move_unsent_folder(void **state)
     assert_int_equal(replica_create(f->r, "up/g/open", 0644, NULL), 0);
     assert_int_equal(replica_setattr(f->r, "up/g", 0777, -1, &a, &o), 0);
     ino = look(f, "up/g/1").ino;
-    assert_int_equal(replica_rename(f->r, "up/g", "up/h", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/g", "up/h", false, NULL, &o), 0);
     assert_list(f, "up", "a d h ");
     assert_list(f, "up/h", "1 2 open s x.tmp ");
     assert_int_equal(look(f, "up/h/1").ino, ino);
@@ -362,9 +362,9 @@ static void test_move_unsent_folder(void **state)
     replica_totals(f->r, &entries, &bytes);
     assert_int_equal(entries, 11);
     assert_int_equal(bytes, 50);
-    assert_int_equal(replica_unlink(f->r, "up/h/2", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/h/2", NULL, &o), 0);
     assert_take(f, "mkdir up/h;put up/h/1=1 pre=absent;mkdir up/h/s;put up/h/open=O pre=absent;");
-    assert_int_equal(replica_rename(f->r, "up/h", "up/g", false, &o), 0); /* sent meanwhile */
+    assert_int_equal(replica_rename(f->r, "up/h", "up/g", false, NULL, &o), 0); /* sent meanwhile */
     assert_list(f, "up/g", "1 open s x.tmp ");
 }
 
@@ -375,17 +375,18 @@ static void test_open_files(void **state)
     int64_t o = -1;
 
     assert_int_equal(replica_create(f->r, "up/d/o", 0644, NULL), 0);
-    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, NULL, &o), 0);
     assert_list(f, "up/e", "o x ");
     publish(f, "up/e/o", 'O', 0);
     assert_int_equal(replica_create(f->r, "up/t", 0644, NULL), 0);
-    assert_int_equal(replica_rename(f->r, "up/t", "up/a", false, &o), 0); /* over a base file */
+    assert_int_equal(replica_rename(f->r, "up/t", "up/a", false, NULL, &o),
+                     0); /* over a base file */
     a = look(f, "up/a");
     assert_true(hash_is_none(&a.hash));
     publish(f, "up/a", 'T', 0);
     assert_take(f, "rename up/d>up/e pre=dir;put up/e/o=O pre=absent;put up/a=T pre=A;");
     assert_int_equal(replica_create(f->r, "up/u", 0644, NULL), 0);
-    assert_int_equal(replica_unlink(f->r, "up/u", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/u", NULL, &o), 0);
     assert_int_equal(o, 0);
 }
 
@@ -396,7 +397,7 @@ static void test_rename_folder(void **state)
     int64_t o = 0;
     struct entry e[4];
 
-    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, NULL, &o), 0);
     assert_gone(f, "up/d/x");
     assert_int_equal(look(f, "up/n/x").ino, ino);
     assert_int_equal(look(f, "up/n").ino, dir);
@@ -479,7 +480,7 @@ static void test_kept_until_sent(void **state)
     lose_folder(f);
     n = publish(f, "up/d/mine", 'M', 0); /* under a number of its own */
     assert_list(f, "up", "a d ");
-    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, NULL, &o), 0);
     assert_take(f, "put up/d/mine=M pre=absent;rename up/d>up/n pre=dir;");
     e[0] = E("up/d", 10, ENTRY_DIR, 0);
     e[1] = E("up/d/mine", 11, ENTRY_FILE, 'M');
@@ -500,10 +501,10 @@ static void test_kept_then_emptied(void **state)
     assert_int_equal(replica_create(f->r, "up/d/t", 0644, NULL), 0);
     make(f, "up/d/u", 'U');
     lose_folder(f);
-    assert_int_equal(replica_unlink(f->r, "up/d/u", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/d/u", NULL, &o), 0);
     assert_list(f, "up/d", "t ");
     assert_take(f, "");
-    assert_int_equal(replica_unlink(f->r, "up/d/t", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/d/t", NULL, &o), 0);
     assert_list(f, "up", "a d ");
     assert_take(f, "mkdir up/d;");
 }
@@ -515,10 +516,11 @@ static void test_kept_and_moved(void **state)
 
     assert_int_equal(replica_create(f->r, "up/d/t", 0644, NULL), 0);
     lose_folder(f);
-    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, &o), 0); /* its open file too */
+    assert_int_equal(replica_rename(f->r, "up/d", "up/n", false, NULL, &o),
+                     0); /* its open file too */
     assert_list(f, "up", "a n ");
     assert_list(f, "up/n", "t ");
-    assert_int_equal(replica_rename(f->r, "up/n/t", "up/t", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/n/t", "up/t", false, NULL, &o), 0);
     assert_list(f, "up", "a n t ");
     assert_list(f, "up/n", "");
 }
@@ -561,7 +563,7 @@ static void test_answers(void **state)
     assert_true(replica_outbox_done(f->r, n, &result));
     assert_int_equal(result, 0);
     /* Kept: the master's version comes back. */
-    assert_int_equal(replica_unlink(f->r, "up/a", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/a", NULL, &o), 0);
     assert_take(f, "unlink up/a pre=A;");
     e = E("up/a", 8, ENTRY_FILE, 'B');
     answer(f, o, RESULT_KEPT, NULL, NULL, &e, 1, "up up/a");
@@ -613,7 +615,7 @@ static void test_conflict(void **state)
     stage(f, E("up/a (conflict)", 10, ENTRY_GONE, 0));
     commit(f, CUR(10), false, NULL);
     assert_int_equal(replica_conflict_count(f->r), 1); /* still what our own put makes of it */
-    assert_int_equal(replica_unlink(f->r, "up/a (conflict)", &m), 0);
+    assert_int_equal(replica_unlink(f->r, "up/a (conflict)", NULL, &m), 0);
     commit(f, CUR(11), false, "");
     assert_int_equal(replica_conflict_count(f->r), 0);
 }
@@ -645,7 +647,7 @@ static void test_quarantine(void **state)
     assert_int_equal(json_array_size(list), 1);
     json_decref(list);
     /* A folder that is not empty on the master stays. */
-    assert_int_equal(replica_unlink(f->r, "up/d/x", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/d/x", NULL, &o), 0);
     assert_int_equal(replica_rmdir(f->r, "up/d", &o), 0);
     answer(f, o, RESULT_REFUSED, NULL, "not_empty", NULL, 0, "up up/d");
     assert_list(f, "up", "a d q ");
@@ -675,7 +677,7 @@ static void test_retry(void **state)
     assert_list(f, "up/q", "f ");
     /* what is tried again comes after what went on, for numbers only ascend */
     assert_take(f, "put up/b=B pre=absent;mkdir up/q;put up/q/f=F pre=absent;");
-    assert_int_equal(replica_unlink(f->r, "up/q/f", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/q/f", NULL, &o), 0);
     assert_true(o > m);
 }
 
@@ -702,7 +704,7 @@ static void test_discard(void **state)
     char *got;
 
     n = publish(f, "up/a", 'B', 'A');
-    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, &m), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, NULL, &m), 0);
     make(f, "up/e/new", 'N');
     make(f, "up/z", 'Z');
     answer(f, n, RESULT_REFUSED, NULL, "permission", NULL, 0, "");
@@ -744,7 +746,7 @@ static void test_rewritten_while_taken(void **state)
     op_release(&ops[0]);
     op_release(&ops[1]);
     assert_int_equal(replica_outbox_take(f->r, 0, 4, ops), 2);
-    assert_int_equal(replica_unlink(f->r, "up/n", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/n", NULL, &o), 0);
     assert_int_equal(o, 0);
     assert_int_equal(replica_outbox_sent(f->r, ops, 2), 1);
     op_release(&ops[0]);
@@ -778,11 +780,11 @@ static void test_local(void **state)
     assert_int_equal(publish(f, "css/x.tmp", 'L', 0), 0);
     assert_int_equal(replica_state_text(f->r, "css/x.tmp", &text), 0);
     assert_string_equal(text, "local");
-    assert_int_equal(replica_rename(f->r, "css/x.tmp", "up/d/y.tmp", false, &o), 0);
-    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, &o), 0);
+    assert_int_equal(replica_rename(f->r, "css/x.tmp", "up/d/y.tmp", false, NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, NULL, &o), 0);
     assert_list(f, "up/e", "x y.tmp ");
     assert_take(f, "rename up/d>up/e pre=dir;");
-    assert_int_equal(replica_unlink(f->r, "up/e/y.tmp", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/e/y.tmp", NULL, &o), 0);
     assert_list(f, "up/e", "x ");
 }
 
@@ -806,7 +808,7 @@ static void test_no_longer_local(void **state)
     stage(f, E("up/y.tmp", 7, ENTRY_FILE, 'M'));
     commit(f, CUR(7), false, "");
     assert_int_equal(look(f, "up/y.tmp").hash.b[0], 'L');
-    assert_int_equal(replica_unlink(f->r, "up/y.tmp", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/y.tmp", NULL, &o), 0);
     assert_int_equal(o, 0);
     assert_int_equal(look(f, "up/y.tmp").hash.b[0], 'M');
 }
@@ -859,7 +861,7 @@ static void test_mtime_and_content(void **state)
     int64_t before = look(f, "up").mtime, o, sum = 0;
     struct node_attr a;
 
-    assert_int_equal(replica_unlink(f->r, "up/a", &o), 0);
+    assert_int_equal(replica_unlink(f->r, "up/a", NULL, &o), 0);
     assert_true(look(f, "up").mtime > before);
     assert_int_equal(replica_setattr(f->r, "up/d", -1, 99, &a, &o), 0);
     assert_int_equal(look(f, "up/d").mtime, 99);

@@ -8,6 +8,7 @@
 
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
+#include "sync/common/path.h"
 #include "sync/master/apply.h"
 #include "sync/master/index.h"
 #include "sync/master/intent.h"
@@ -130,6 +131,43 @@ static int remember(struct db *db, struct ops_batch *b, const struct op *op,
     return r < 0 ? r : intent_forget(db, b->who.name, b->outbox);
 }
 
+static bool makes(const struct op *op)
+{
+    return op->kind == OP_PUT || op->kind == OP_MKDIR || op->kind == OP_SYMLINK;
+}
+
+static bool meet(const char *a, const char *b)
+{
+    return a && b && (path_is_under(a, b) || path_is_under(b, a));
+}
+
+/* `b`, made after `a`, leaves something else than what `a` made or would find. */
+static bool is_tied(const struct op *a, const struct op *b)
+{
+    if (a->kind == OP_SETATTR || b->kind == OP_SETATTR)
+        return false;
+    if (a->kind == OP_MKDIR && makes(b) && strcmp(a->path, b->path) != 0)
+        return false; /* in the new folder */
+    return meet(a->path, b->path) || meet(a->path, b->to) || meet(a->to, b->path) ||
+           meet(a->to, b->to);
+}
+
+/* A power failure takes the commits that were not synced: none of them must be tied to another. */
+static int sync_tied(struct db *db, const struct ops_batch *b, size_t i, size_t *synced)
+{
+    size_t k = *synced;
+    int r;
+
+    while (k < i && !is_tied(&b->ops[k], &b->ops[i]))
+        k++;
+    if (k == i)
+        return 0;
+    r = db_sync(db);
+    *synced = i;
+    crash_point("master.op.synced");
+    return r;
+}
+
 /*
  * Each operation commits by itself, for what it did to the folder cannot be rolled back: after a
  * kill at most the last one is met again, and every single operation finds itself done already.
@@ -143,11 +181,6 @@ static int commit_one(struct tree *t)
     r = tree_commit(t);
     crash_point("master.op.committed");
     return r < 0 ? r : tree_begin(t);
-}
-
-static bool takes_room(const struct op *op)
-{
-    return op->kind == OP_PUT || op->kind == OP_MKDIR || op->kind == OP_SYMLINK;
 }
 
 /*
@@ -165,6 +198,7 @@ static char *moved_folder(const struct op *op, const struct op_answer *a)
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
+    size_t synced = 0;
 
     for (size_t i = 0; i < b->n; i++) {
         struct op_answer a = {.n = b->ops[i].n};
@@ -180,7 +214,10 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
             return r < 0 ? r : 0;
         if (r == 1)
             continue;
-        if (fit && takes_room(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
+        r = sync_tied(db, b, i, &synced);
+        if (r < 0)
+            return r;
+        if (fit && makes(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
             a.result = RESULT_LATER;
             a.code = xstrdup(WIRE_E_NO_SPACE);
             a.error = xstrdup(why);

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import threading
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -208,11 +209,10 @@ def test_attributes_that_change_in_that_moment_are_no_conflict(master):
     sender = threading.Thread(target=lambda: got.extend(
         results(master.ops(BOX, put(1, "uploads/one.txt", b"new", b"one")))))
     sender.start()
-    pid = master.process.popen.pid
-    wait_for(lambda: read("/proc/%d/stat" % pid).split()[2] == b"T")
+    wait_for(lambda: stopped(master.process))
     os.chmod(master.path("uploads/one.txt"), 0o755)
     os.utime(master.path("uploads/one.txt"))
-    os.kill(pid, signal.SIGCONT)
+    master.process.signal(signal.SIGCONT)
     sender.join()
     assert got == ["done"]
     assert files(master) == {"one.txt": b"new", "two.txt": b"two"}
@@ -546,6 +546,50 @@ def test_killed_at_each_step_of_a_removal_and_a_rename_over(master, point):
     listing = master.listing()
     assert listing["uploads/one.txt"]["hash"] == content_name(b"two")
     assert "uploads/two.txt" not in listing
+
+
+def stopped(process):
+    return read("/proc/%d/stat" % process.popen.pid).split()[2] == b"T"
+
+
+TIED = {
+    "put, put": ([put(1, "uploads/one.txt", b"1", b"one"), put(2, "uploads/one.txt", b"2", b"1")],
+                 1, {"one.txt": b"2", "two.txt": b"two"}),
+    "rename, put": ([rename(1, "uploads/one.txt", "uploads/to.txt", b"one"),
+                     put(2, "uploads/one.txt", b"new")],
+                    1, {"one.txt": b"new", "to.txt": b"one", "two.txt": b"two"}),
+    "unlink, put, rename": ([{"n": 1, "op": "unlink", "path": "uploads/one.txt",
+                              "pre": content_name(b"one")}, put(2, "uploads/one.txt", b"one"),
+                             rename(3, "uploads/two.txt", "uploads/one.txt", b"two", b"one")],
+                            2, {"one.txt": b"two"}),
+}
+
+
+@pytest.mark.parametrize("case", TIED)
+def test_a_power_failure_amid_operations_that_are_tied(master, case):
+    """The folder is as it was at the end; of the database there is what was synced last."""
+    ops, syncs, want = TIED[case]
+    master.stop()
+    master.start(env={"EEFS_STOP_AT": "master.op.synced:%d" % syncs,
+                      "EEFS_CRASH_AT": "master.op.applied:%d" % len(ops)})
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(master.ops, BOX, *ops)
+        wait_for(lambda: stopped(master.process))
+        synced = {end: read(master.state + "/master.db" + end) for end in ("", "-wal")}
+        master.process.signal(signal.SIGCONT)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            sent.result()
+    assert master.process.popen.wait(20) == -9
+    assert files(master) == want
+    os.unlink(master.state + "/master.db-shm")
+    for end, data in synced.items():
+        write(master.state + "/master.db" + end, data)
+    with sqlite3.connect(master.state + "/master.db") as db:
+        db.execute("UPDATE intent SET boot='another'")
+    db.close()
+    got = [a["result"] for a in sent_again(master, lambda: None, True, *ops)]
+    assert got == ["done"] * len(ops)
+    assert files(master) == want
 
 
 def test_a_late_edit_survives_a_kill(master):

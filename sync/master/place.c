@@ -83,10 +83,9 @@ int place_open_parent(const struct master *m, const char *path)
     return fd == -ELOOP ? -ENOTDIR : fd;
 }
 
-bool place_takes_name(const struct master *m, const char *base)
+static bool takes_ending(int staging, const char *ending, size_t len)
 {
-    char *tmp = xasprintf("tmp-%s", base);
-    int staging = root_staging_fd(m->root);
+    char *tmp = xasprintf("tmp-%.*s", (int)len, ending);
     int fd = openat(staging, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool takes = fd >= 0 || errno != ENOENT;
 
@@ -96,6 +95,17 @@ bool place_takes_name(const struct master *m, const char *base)
     }
     free(tmp);
     return takes;
+}
+
+bool place_takes_name(const struct master *m, const char *base)
+{
+    int staging = root_staging_fd(m->root);
+    size_t half = strlen(base) / 2;
+
+    /* In two parts, for a name may be as long as one can be; not within a character of UTF-8. */
+    while (half > 0 && (base[half] & 0xc0) == 0x80)
+        half--;
+    return takes_ending(staging, base, half) && takes_ending(staging, base + half, strlen(base));
 }
 
 int place_give(const struct master *m, int fd, int dir, const struct stat *was)

@@ -314,14 +314,64 @@ static int publish_displaced(struct replica *r, const char *path, const struct r
     return rc;
 }
 
+/* 1: what the writer began from became the conflict copy *ret (malloc'd) and is that still: what he
+ * writes now belongs there, and is no further conflict. */
+static int find_own_copy(struct db *db, const char *path, const struct hash *began, char **ret)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT copy FROM conflict WHERE path=? AND length(copy)>0 ORDER BY id DESC",
+                 "p", path);
+    struct row copy = {0};
+    int rc;
+
+    while ((rc = db_step(db, st)) == 1) {
+        bool found;
+
+        *ret = xstrdup(db_col_text(st, 0));
+        rc = view_get(db, *ret, &copy);
+        found = rc == 0 && copy.exists && copy.type == ENTRY_FILE && hash_eq(&copy.hash, began);
+        row_release(&copy);
+        if (found || rc < 0) {
+            db_done(st);
+            return found ? 1 : rc;
+        }
+        free(*ret);
+        *ret = NULL;
+    }
+    return rc;
+}
+
+static int publish_locked(struct replica *r, const char *path, struct row *want,
+                          const struct hash *replaces, int64_t *opid);
+
+static int publish_to_copy(struct replica *r, const char *copy, struct row *want,
+                           const struct hash *replaces, int64_t *opid)
+{
+    int rc = publish_locked(r, copy, want, replaces, opid);
+
+    if (rc == 0)
+        rc = db_run(r->db, "UPDATE conflict SET ours=?,ours_mtime=? WHERE copy=?", "hip",
+                    &want->hash, want->mtime, copy);
+    return rc < 0 ? rc : 0;
+}
+
 static int publish_locked(struct replica *r, const char *path, struct row *want,
                           const struct hash *replaces, int64_t *opid)
 {
+    char *copy = NULL;
     struct row v;
     int rc = view_get(r->db, path, &v);
 
     if (rc == 0 && !replica_writable(r, path))
         rc = -EROFS;
+    if (rc == 0 && v.opid == 0 && !hash_is_none(replaces) && !hash_eq(&v.hash, replaces))
+        rc = find_own_copy(r->db, path, replaces, &copy);
+    if (rc == 1) {
+        rc = publish_to_copy(r, copy, want, replaces, opid);
+        free(copy);
+        row_release(&v);
+        return rc;
+    }
     if (rc == 0)
         rc = is_displaced(r->db, path, &v);
     if (rc == 1)

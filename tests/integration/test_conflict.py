@@ -431,6 +431,36 @@ def test_types_change_under_open_files(site, master):
     wait_for(lambda: mount.status()["state"] == "OK", 20)
 
 
+@pytest.mark.parametrize("there", ["edited", "folder", "removed"])
+def test_a_file_that_is_written_on_and_on_has_one_copy(site, master, there):
+    mount = site.mount(master)
+    path = master.path("uploads/both.txt")
+    with open(mount.path("uploads/both.txt"), "r+b", buffering=0) as f:
+        f.write(b"1")
+        write(path, "master's edit")
+        if there == "folder":
+            os.unlink(path)
+            os.mkdir(path)
+        write(master.path("uploads/marker"), "all is told")
+        wait_for(lambda: os.path.exists(mount.path("uploads/marker")))
+        os.fsync(f.fileno())
+        assert list(copies(master.path("uploads")).values()) == [b"1riginal both"]
+        if there == "removed":
+            os.unlink(path)
+            published(master, "both.txt", None)
+            write(master.path("uploads/marker2"), "and that")
+            wait_for(lambda: os.path.exists(mount.path("uploads/marker2")))
+        for text in b"2", b"3":
+            f.write(text)
+            os.fsync(f.fileno())
+        f.write(b"4")
+    final = b"1234inal both"
+    assert list(copies(master.path("uploads")).values()) == [final]
+    assert [c["ours"] for c in listed(site, mount)] == [content_name(final)]
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")))
+    assert os.path.isdir(path) if there == "folder" else os.path.exists(path) == (there == "edited")
+
+
 @pytest.mark.parametrize("act", ["unlink", "rename", "rename over"])
 @pytest.mark.parametrize("there", ["edited", "removed"])
 def test_what_an_open_file_hides(site, master, there, act):

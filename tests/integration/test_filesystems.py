@@ -206,6 +206,7 @@ def test_every_operation_on_exfat(site, exfat):
     # What cannot be had is refused with a reason, and not asked for again and again.
     for n, op in enumerate([{"op": "symlink", "path": "uploads/link", "target": "e", "pre": "absent", "mtime": 10**18},
                             put(0, "uploads/a:b", b"colon"),
+                            put(0, "uploads/" + 254 * "x" + ":", b"colon, as long as can be"),
                             {"op": "mkdir", "path": "uploads/c:d", "mode": 0o755},
                             rename(0, "uploads/one.txt", "uploads/o:e.txt", b"two")], 10):
         answer = answers(master.ops(BOX, dict(op, n=n)))[0]

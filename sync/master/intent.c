@@ -15,14 +15,22 @@
 #include "sync/master/fstype.h"
 #include "sync/master/place.h"
 
-/* This boot's id, "" when unknown (random(4), /proc/sys/kernel/random). */
-static void boot_id(char *out, size_t cap)
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, cap - 1);
+#define LIFE_CAP 96
 
-    out[n < 0 ? 0 : n] = '\0';
-    out[strcspn(out, "\n")] = '\0';
+/* While this text is the same, inode numbers are: this boot's id (random(4), /proc/sys/kernel/
+ * random), and which folder staging is. "" when it cannot be told. */
+static void life(const struct master *m, char *out)
+{
+    int staging = root_staging_fd(m->root), fd;
+    char boot[40] = ""; /* 36 digits and a newline */
+    struct stat st;
+
+    *out = '\0';
+    fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, boot, sizeof(boot) - 1) > 0 && fstat(staging, &st) == 0 &&
+        fstype_keeps_inodes(staging))
+        snprintf(out, LIFE_CAP, "%.*s %llx:%llx", (int)strcspn(boot, "\n"), boot,
+                 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
     if (fd >= 0)
         close(fd);
 }
@@ -42,7 +50,7 @@ static char *text_or_null(sqlite3_stmt *st, int col)
 int intent_note(struct apply *j, const char *staged, const char *lands, enum op_result result)
 {
     const struct op *op = j->op;
-    char boot[64];
+    char now[LIFE_CAP];
     struct stat st, over = {0};
     int r = 0;
 
@@ -52,14 +60,16 @@ int intent_note(struct apply *j, const char *staged, const char *lands, enum op_
         r = master_lstat(j->m, op->path, &st);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
+    life(j->m, now);
+    if (!*now)
+        return 0; /* it could not be judged */
     if (!staged && lands && master_lstat(j->m, lands, &over) < 0)
         over.st_ino = 0;
-    boot_id(boot, sizeof(boot));
     r = db_run(j->m->tree->db,
                "INSERT OR REPLACE INTO intent"
-               "(mirror,id,n,digest,boot,ino,path,lands,over,result,made)"
+               "(mirror,id,n,digest,life,ino,path,lands,over,result,made)"
                " VALUES(?,?,?,?,?,?,?,?,?,?,0)",
-               "ssihsippii", j->who->name, j->outbox, op->n, j->digest, boot, (int64_t)st.st_ino,
+               "ssihsippii", j->who->name, j->outbox, op->n, j->digest, now, (int64_t)st.st_ino,
                staged ? NULL : op->path, lands, (int64_t)over.st_ino, (int64_t)result);
     if (r < 0)
         return apply_db(j, r);
@@ -112,17 +122,18 @@ int intent_made(struct apply *j, struct intent *ret)
 struct noted {
     char *mirror, *id, *path, *lands; /* path, lands: may be NULL */
     int64_t ino, over;
-    bool this_boot;
+    bool can_tell; /* inode numbers are those of that time */
 };
 
-static int read_noted(struct db *db, struct noted **ret, size_t *n)
+static int read_noted(const struct master *m, struct noted **ret, size_t *n)
 {
+    struct db *db = m->tree->db;
     sqlite3_stmt *st =
-        db_query(db, "SELECT mirror,id,path,lands,ino,over,boot FROM intent WHERE made=0", "");
-    char boot[64];
+        db_query(db, "SELECT mirror,id,path,lands,ino,over,life FROM intent WHERE made=0", "");
+    char now[LIFE_CAP];
     int r;
 
-    boot_id(boot, sizeof(boot));
+    life(m, now);
     while ((r = db_step(db, st)) == 1) {
         struct noted *o;
 
@@ -135,7 +146,7 @@ static int read_noted(struct db *db, struct noted **ret, size_t *n)
         o->lands = text_or_null(st, 3);
         o->ino = sqlite3_column_int64(st, 4);
         o->over = sqlite3_column_int64(st, 5);
-        o->this_boot = *boot && strcmp(db_col_text(st, 6), boot) == 0;
+        o->can_tell = *now && strcmp(db_col_text(st, 6), now) == 0;
     }
     return r;
 }
@@ -186,13 +197,11 @@ static bool was_made(const struct master *m, const struct noted *o)
 /* The rows that stay, once the folder is durable as it is now. */
 static int note_made(struct master *m, struct db *db, const struct noted *all, size_t n)
 {
-    bool can_tell = root_is_there(m->root) && fstype_keeps_inodes(root_staging_fd(m->root));
+    bool durable = syncfs(root_staging_fd(m->root)) == 0;
     int r = db_begin(db);
 
-    if (r == 0 && can_tell && n && syncfs(root_staging_fd(m->root)) < 0)
-        can_tell = false;
     for (size_t i = 0; r >= 0 && i < n; i++) {
-        if (can_tell && all[i].this_boot && was_made(m, &all[i]))
+        if (durable && all[i].can_tell && was_made(m, &all[i]))
             r = db_run(db, "UPDATE intent SET made=1 WHERE mirror=? AND id=?", "ss", all[i].mirror,
                        all[i].id);
         else
@@ -210,7 +219,7 @@ int intent_judge(struct master *m, struct err *e)
     struct db *db = m->tree->db;
     struct noted *all = NULL;
     size_t n = 0;
-    int r = read_noted(db, &all, &n);
+    int r = read_noted(m, &all, &n);
 
     if (r >= 0 && n)
         r = note_made(m, db, all, n);

@@ -6,9 +6,10 @@
  * anything else touches staging; found made, the operation is answered when the mirror repeats it,
  * and not made again: people may have renamed, edited or removed what it made meanwhile.
  *
- * An outbox has one row, of its last operation. A row counts in the boot that it was made in: after
- * a power failure rows and names need not be of the same moment. Nor does it where inode numbers
- * are made up (fstype.h). Then a repeated operation judges by content alone.
+ * An outbox has one row, of its last operation. A row counts in the boot and for the folder that it
+ * was made in: after a power failure rows and names need not be of the same moment, and a copy of
+ * the folder has other inodes. Nor does it where inode numbers are made up (fstype.h). Then a
+ * repeated operation judges by content alone.
  */
 #ifndef EEFS_MASTER_INTENT_H
 #define EEFS_MASTER_INTENT_H

@@ -45,7 +45,7 @@ static const char *const schema[] = {
     " WHERE type!=0",
     /* intent.h; made: 0 not known, 1 yes */
     "CREATE TABLE intent(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
-    " digest BLOB NOT NULL, boot TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
+    " digest BLOB NOT NULL, life TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
     " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
     "KEY(mirror,id)) WITHOUT ROWID",
 };

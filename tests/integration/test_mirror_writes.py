@@ -494,18 +494,28 @@ def test_a_link_made_before_a_kill_is_not_made_again(master, point):
         "one.txt", "two.txt", "moved" if made else "link"}
 
 
-def test_a_note_of_another_boot_counts_for_nothing(master):
-    """After a power failure the row and the names need not be of one moment."""
+def test_a_note_from_before_a_power_failure_counts_for_nothing(master):
+    """The row and the names need not be of one moment."""
     move, _, _ = editor(master)
     op = put(1, "uploads/new.txt", b"mirror's")
     killed(master, "master.op.applied", op)
     with sqlite3.connect(master.state + "/master.db") as db:
-        assert db.execute("UPDATE intent SET boot='another'").rowcount == 1
+        assert db.execute("UPDATE intent SET life='another'").rowcount == 1
     db.close()
     got = sent_again(master, lambda: move("new.txt", "moved.txt"), True, op)
     assert [a["result"] for a in got] == ["done"]
     assert files(master) == {"one.txt": b"one", "two.txt": b"two", "moved.txt": b"mirror's",
                              "new.txt": b"mirror's"}
+
+
+def test_a_note_of_a_folder_that_was_copied_counts_for_nothing(master):
+    """The staged file has another inode there: it is not gone to where it was to go."""
+    op = put(1, "uploads/new.txt", b"mirror's")
+    killed(master, NOTED, op)
+    os.rename(master.root, master.root + ".old")
+    subprocess.run(["cp", "-a", master.root + ".old", master.root], check=True)
+    assert [a["result"] for a in sent_again(master, lambda: None, True, op)] == ["done"]
+    assert files(master) == {"one.txt": b"one", "two.txt": b"two", "new.txt": b"mirror's"}
 
 
 @pytest.mark.parametrize("base", [b"second", None])
@@ -585,7 +595,7 @@ def test_a_power_failure_amid_operations_that_are_tied(master, case):
     for end, data in synced.items():
         write(master.state + "/master.db" + end, data)
     with sqlite3.connect(master.state + "/master.db") as db:
-        db.execute("UPDATE intent SET boot='another'")
+        db.execute("UPDATE intent SET life='another'")
     db.close()
     got = [a["result"] for a in sent_again(master, lambda: None, True, *ops)]
     assert got == ["done"] * len(ops)

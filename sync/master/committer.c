@@ -176,8 +176,11 @@ static int observe(struct master *m, struct observation *o)
         return 0;
     }
     if (o->gone && r == -ENOENT) {
-        brake_add(m->brake, o->path);
-        return 0;
+        r = tree_get(m->tree->db, o->path, &was);
+        if (r == 1 && was.e.type != ENTRY_GONE)
+            brake_add(m->brake, o->path);
+        row_release(&was);
+        return r < 0 ? r : 0;
     }
     if (o->gone || r == -ENOENT) {
         index_push(m->index, o->path, INDEX_DEEP, 0);

@@ -406,13 +406,14 @@ static void push_links(struct master *m, struct db *db, int64_t ino)
     tree_find_inode(db, ino, push_link, m, &row);
 }
 
-static void examine_gone(struct master *m, const char *path, bool live, mode_t other)
+/* The committer may just be writing its row: it is told also of what has none. */
+static void examine_gone(struct master *m, const char *path, mode_t other)
 {
     if (other && !is_served(other) && !master_hides(m, path))
         skipped(m, path, type_name(other));
     else
         notices_clear_path(m->notices, path, true);
-    if (live && *path)
+    if (*path)
         observed(m, path, NULL, true, NULL, NULL, 0);
 }
 
@@ -431,7 +432,7 @@ void examine(struct master *m, const char *path, int flags)
     live = row.e.type != ENTRY_GONE;
     r = master_lstat(m, path, &st);
     if (r == -ENOENT) {
-        examine_gone(m, path, live, st.st_mode);
+        examine_gone(m, path, st.st_mode);
     } else if (r < 0) {
         index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
     } else if (S_ISDIR(st.st_mode)) {

@@ -28,8 +28,9 @@ PUSH = ["replica.outbox.sent", "upload.sent", "push.send", "push.answered",
         "replica.answer.committed", "pull.commit", "replica.feed.staged", "replica.feed.committed",
         "replica.commit"]
 MASTER = ["master.put.staged", "master.put.named", "master.put.exchanged", "master.put.published",
-          "master.remove.unlinked", "master.rename.renamed", "master.op.applied",
-          "master.op.committed", "master.ops.applied", "master.ops.committed",
+          "master.remove.unlinked", "master.rename.exchanged", "master.rename.renamed",
+          "master.link.renamed", "master.op.noted", "master.op.applied", "master.op.committed",
+          "master.op.synced", "master.ops.applied", "master.ops.committed",
           "master.upload.verified", "master.index.applied", "master.index.committed"]
 # (who dies, when, at which points)
 MATRIX = ([("mount", "online", p) for p in MOUNT + PUSH] + [("mount", "replay", p) for p in PUSH]

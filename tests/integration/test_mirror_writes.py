@@ -6,10 +6,12 @@ import base64
 import http.client
 import os
 import pwd
+import random
 import signal
 import sqlite3
 import subprocess
 import threading
+import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
@@ -279,6 +281,36 @@ def test_local_writers_and_a_mirror_on_one_file(master):
     for _, data in local + done + copies:
         assert data in present or data in replaced, data
     assert len(local) > 20
+
+
+def test_what_is_there_for_a_moment(master):
+    """Links and folders that are gone when the watcher has seen them and their rows are just being
+    written, with the files of a mirror."""
+    done = threading.Event()
+
+    def mirror_writes():
+        n, pre = 0, "absent"
+        while not done.is_set():
+            batch = [put(n + i, "uploads/m%d" % i, b"%d" % n, pre) for i in range(1, 21)]
+            assert set(results(master.ops(BOX, *batch))) == {"done"}
+            n, pre = n + 20, b"%d" % n
+
+    def come_and_go(k):
+        rng = random.Random(k)
+        for i in range(80):
+            path = master.path("uploads", "%d-%d" % (k, i))
+            os.symlink("target", path) if i % 2 else os.mkdir(path)
+            time.sleep(rng.uniform(0.018, 0.027))
+            os.unlink(path) if i % 2 else os.rmdir(path)
+
+    with ThreadPoolExecutor(21) as pool:
+        writer = pool.submit(mirror_writes)
+        for each in [pool.submit(come_and_go, k) for k in range(20)]:
+            each.result()
+        done.set()
+        writer.result()
+    wait_for(lambda: {path[8:] for path in master.listing() if path.startswith("uploads/")} ==
+             set(os.listdir(master.path("uploads"))), 15)
 
 
 # --- kill -9 ---

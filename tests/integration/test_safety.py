@@ -285,10 +285,9 @@ def test_full_disk_of_the_database(master, site):
     master.add_mirror("slave1")
     master.start()
     ballast = os.path.join(master.state, "ballast")
-    with open(ballast, "wb") as f, pytest.raises(OSError):
+    with open(ballast, "wb", buffering=0) as f, pytest.raises(OSError):
         while True:
             f.write(b"\0" * 65536)
-            f.flush()
     fill(master, 3000)
     state = wait_for(lambda: (lambda s: "cannot be written" in str(s["problems"]) and s)(
         master.control()), 30)

@@ -379,10 +379,11 @@ static void examine_children(struct master *m, struct db *db, const char *dir, i
 static void examine_dir(struct master *m, struct db *db, const char *path, const struct stat *st,
                         const struct row *row, int flags)
 {
-    bool live = row->e.type == ENTRY_DIR;
+    bool live = row->e.type == ENTRY_DIR, told = !(flags & (INDEX_SCAN | INDEX_FOUND));
 
     notices_clear_path(m->notices, path, false);
-    if (*path && (!live || row->e.mode != (st->st_mode & 07777)))
+    /* After an event also as the row has it: the committer may just be writing another mode. */
+    if (*path && (!live || told || row->e.mode != (st->st_mode & 07777)))
         observed(m, path, st, false, NULL, NULL, clock_wall_ns());
     if (!live || (flags & INDEX_DEEP)) {
         watch_add(m->watch, path);

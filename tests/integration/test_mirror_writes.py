@@ -283,9 +283,8 @@ def test_local_writers_and_a_mirror_on_one_file(master):
     assert len(local) > 20
 
 
-def test_what_is_there_for_a_moment(master):
-    """Links and folders that are gone when the watcher has seen them and their rows are just being
-    written, with the files of a mirror."""
+def while_a_mirror_writes(master, act):
+    """act(k, random) by twenty at once, while rows are being written for long."""
     done = threading.Event()
 
     def mirror_writes():
@@ -295,22 +294,44 @@ def test_what_is_there_for_a_moment(master):
             assert set(results(master.ops(BOX, *batch))) == {"done"}
             n, pre = n + 20, b"%d" % n
 
-    def come_and_go(k):
-        rng = random.Random(k)
+    with ThreadPoolExecutor(21) as pool:
+        writer = pool.submit(mirror_writes)
+        for each in [pool.submit(act, k, random.Random(k)) for k in range(20)]:
+            each.result()
+        done.set()
+        writer.result()
+
+
+def test_what_is_there_for_a_moment(master):
+    """Links and folders that are gone when the watcher has seen them and their rows are just being
+    written."""
+    def come_and_go(k, rng):
         for i in range(80):
             path = master.path("uploads", "%d-%d" % (k, i))
             os.symlink("target", path) if i % 2 else os.mkdir(path)
             time.sleep(rng.uniform(0.018, 0.027))
             os.unlink(path) if i % 2 else os.rmdir(path)
 
-    with ThreadPoolExecutor(21) as pool:
-        writer = pool.submit(mirror_writes)
-        for each in [pool.submit(come_and_go, k) for k in range(20)]:
-            each.result()
-        done.set()
-        writer.result()
+    while_a_mirror_writes(master, come_and_go)
     wait_for(lambda: {path[8:] for path in master.listing() if path.startswith("uploads/")} ==
              set(os.listdir(master.path("uploads"))), 15)
+
+
+def test_folders_that_have_another_mode_for_a_moment(master):
+    folders = [[master.path("uploads", "%d-%d" % (k, i)) for i in range(80)] for k in range(20)]
+    for path in sum(folders, []):
+        os.mkdir(path)
+    wait_for(lambda: len(master.listing()) > 1600)
+
+    def flip(k, rng):
+        for path in folders[k]:
+            os.chmod(path, 0o700)
+            time.sleep(rng.uniform(0, 0.01))
+            os.chmod(path, 0o755)
+            time.sleep(0.01)
+
+    while_a_mirror_writes(master, flip)
+    wait_for(lambda: {e["mode"] for e in master.listing().values() if e["type"] == "dir"} == {0o755})
 
 
 # --- kill -9 ---

@@ -138,12 +138,12 @@ class Model:
                     for who, path, since, end in self.acts + self.edits))
 
     def undone(self, destroyed):
-        """A rename over it is none if somebody removed or renamed what was to be renamed, or if that was
-        a new file that was never closed; and what such a rename was to replace need not have been
-        sent."""
+        """A rename over it is none if somebody removed or renamed what was to be renamed, seen or not,
+        or if that was a new file that was never closed; and what such a rename was to replace need
+        not have been sent."""
         who, _, _, _, by, into = destroyed
         return (by and (not by.acked or any(d[0] != who for d in by.destroyed) or
-                        by.movers - {who}) or
+                        by.movers - {who} or any(way[0] is None for way in self.ways(by))) or
                 into and any(d[4] and self.undone(d) for d in into.destroyed))
 
     def stays_away(self, c):

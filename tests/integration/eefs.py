@@ -157,6 +157,13 @@ class Process:
     def log(self):
         return read(self.log_path).decode(errors="replace")
 
+    def threads(self):
+        """Their names, each with the number of the system call that it is in."""
+        tasks = "/proc/%d/task" % self.pid
+        return ["%s %s" % (read("%s/%s/comm" % (tasks, t)).decode().strip(),
+                           read("%s/%s/syscall" % (tasks, t)).decode().split()[0])
+                for t in os.listdir(tasks)]
+
     def running(self):
         return self.popen.poll() is None
 
@@ -383,8 +390,10 @@ class Mount:
             try:
                 code = self.process.popen.wait(20 * SLOW)
             except subprocess.TimeoutExpired:
+                where = "%s; its threads: %s" % (mounts().get(self.point, "not mounted"),
+                                                 self.process.threads())
                 self.process.kill()
-                raise AssertionError("mount.eefs did not end within 20 s after umount")
+                raise AssertionError("mount.eefs did not end within 20 s after umount: " + where)
             assert code == 0, "mount.eefs exited with %d:\n%s" % (code, self.process.log())
 
     def kill(self):

@@ -62,6 +62,10 @@ def db():
     with MariaDB() as server:
         server.sql("CREATE DATABASE site; CREATE DATABASE two; CREATE TABLE two.z (a INT)")
         server.sql(SITE, "site")
+        # MariaDB 10.11.18 forgets to double the backtick here: no client can load such a dump.
+        if "`f`k`" in server.sql("SHOW CREATE TABLE c", "site")[0][1]:
+            server.sql("ALTER TABLE c DROP FOREIGN KEY `f``k`; ALTER TABLE c ADD CONSTRAINT `f-k` "
+                       "FOREIGN KEY (pid) REFERENCES p(id) ON DELETE CASCADE", "site")
         yield server
 
 

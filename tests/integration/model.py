@@ -725,7 +725,18 @@ class Run:
             print("  ", v.name, {k: w for k, w in v.mount.status().items()
                                  if k in ("state", "reason", "pending", "quarantined", "conflicts")})
 
+    def look_into_trash(self):
+        """What was put into a folder in the moment in which the editor took it away went along."""
+        for where, _, names in os.walk(self.trash):
+            for name in names:
+                path = os.path.join(where, name)
+                c = None if os.path.islink(path) else self.model.known(read(path))
+                if c and not c.destroyed:
+                    self.model.destroy(c.data, "master", "went along", False)
+                    self.model.excused += 1
+
     def check(self):
+        self.look_into_trash()
         places, wrong = {}, []
         for path, what in self.final.items():
             if what[0] == "file":

@@ -74,8 +74,9 @@ def test_what_was_closed_offline_is_on_the_disk(site, link, mount):
                                    "trace=syncfs,fsync", "-p", str(mount.process.pid)])
 
     def tracing():
-        with open("/proc/%d/status" % mount.process.pid) as f:
-            return "TracerPid:\t0\n" not in f.read()
+        tasks = "/proc/%d/task" % mount.process.pid
+        return not any(b"TracerPid:\t0\n" in read("%s/%s/status" % (tasks, task))
+                       for task in os.listdir(tasks))
 
     def synced_since(mark):
         lines = read(trace).decode()[mark:].splitlines()

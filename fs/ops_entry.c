@@ -275,7 +275,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, bool f
         r = folder ? replica_rmdir(fs->replica, path, &opid)
                    : replica_unlink(fs->replica, path, &w.seen, &opid);
     } while (fs_room(fs, r, &tried));
-    if (r == -ENOENT && w.yes) /* the master removed it, too */
+    if (r == -ENOENT && w.yes && !folder) /* the master removed it, too */
         r = 0;
     if (r == 0) {
         nodes_lock(fs->nodes);

@@ -305,7 +305,8 @@ static int refuse_errno(struct apply *j, int r)
     }
 }
 
-/* An earlier run made it: told as it is now. Who writes there now is told of later. */
+/* An earlier run made it: told as it is now. What somebody writes now is told as the tree has it;
+ * if that has nothing, it is not gone for that: -EBUSY. */
 static int tell_made(struct apply *j, const struct intent *made)
 {
     const char *const paths[] = {j->op->path, j->op->to, made->lands};
@@ -316,9 +317,9 @@ static int tell_made(struct apply *j, const struct intent *made)
 
         if (paths[i])
             r = truth(j, paths[i], &row);
-        row_release(&row);
-        if (r == -EBUSY)
+        if (r == -EBUSY && row.e.path && row.e.type != ENTRY_GONE)
             r = 0;
+        row_release(&row);
         if (paths[i] && r == 0)
             r = apply_tell(j, paths[i]);
     }

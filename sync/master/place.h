@@ -38,8 +38,8 @@ void place_discard(struct master *m, const char *tmp);
 int place_give(const struct master *m, int fd, int dir, const struct stat *was);
 /* Opens the folder that holds `path`. */
 int place_open_parent(const struct master *m, const char *path);
-/* False when the filesystem says of names that end in this one that they are not there: it does not
- * take them. Asked in staging, where nobody removes a folder meanwhile. */
+/* False when the filesystem says of names with the parts of this one that they are not there: it
+ * does not take them. Asked in staging, where nobody removes a folder meanwhile. */
 bool place_takes_name(const struct master *m, const char *base);
 /* mode and mtime (-1: leave) of a file or folder; never of a link (-ELOOP). */
 int place_attrs(const struct master *m, const char *path, int64_t mode, int64_t mtime);

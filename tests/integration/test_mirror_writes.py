@@ -384,7 +384,8 @@ def test_killed_at_each_step_of_a_replacing_put(master, point):
     assert files(master) == {"one.txt": new, "two.txt": b"two"}
 
 
-def test_a_put_that_was_killed_and_then_replaced_here(master):
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "power failure"])
+def test_a_put_that_was_killed_and_then_replaced_here(master, noted):
     """It was on the disk and not in the database; found by the scan, and replaced by an editor."""
     op = put(1, "uploads/one.txt", b"mirror's", b"one")
     master.stop()
@@ -393,6 +394,8 @@ def test_a_put_that_was_killed_and_then_replaced_here(master):
         master.ops(BOX, op)
     assert master.process.popen.wait(20) == -9
     assert files(master)["one.txt"] == b"mirror's"
+    if not noted:
+        forget_notes(master)
     master.start()
     wait_for(lambda: master.listing()["uploads/one.txt"]["hash"] == content_name(b"mirror's"))
     write(master.path("tmp"), "editor's")
@@ -405,6 +408,26 @@ def test_a_put_that_was_killed_and_then_replaced_here(master):
     later = dict(put(2, "uploads/one.txt", b"mirror's", b"one"), mtime=1_600_000_001_000_000_000)
     assert results(master.ops(BOX, later)) == ["conflict"]
     assert sorted(files(master).values()) == [b"editor's", b"mirror's", b"two"]
+
+
+def forget_notes(master):
+    """As after a power failure: they count for nothing. How many there were."""
+    with sqlite3.connect(master.state + "/master.db") as db:
+        n = db.execute("UPDATE intent SET life='another'").rowcount
+    db.close()
+    return n
+
+
+def test_what_was_made_before_a_kill_and_is_written_now_is_not_told_as_gone(master):
+    op = put(1, "uploads/new.txt", b"mirror's")
+    killed(master, "master.op.applied", op)
+    with open(master.path("uploads/new.txt"), "r+b"):
+        master.start()
+        answer, = answers(master.ops(BOX, op))
+        assert (answer["result"], answer["code"]) == ("later", "busy")
+    answer, = answers(master.ops(BOX, op))
+    assert answer["result"] == "done" and answer["entries"][0]["type"] == "file"
+    assert files(master) == {"one.txt": b"one", "two.txt": b"two", "new.txt": b"mirror's"}
 
 
 NOTED = "master.op.noted"  # about to be made
@@ -552,9 +575,7 @@ def test_a_note_from_before_a_power_failure_counts_for_nothing(master):
     move, _, _ = editor(master)
     op = put(1, "uploads/new.txt", b"mirror's")
     killed(master, "master.op.applied", op)
-    with sqlite3.connect(master.state + "/master.db") as db:
-        assert db.execute("UPDATE intent SET life='another'").rowcount == 1
-    db.close()
+    assert forget_notes(master) == 1
     got = sent_again(master, lambda: move("new.txt", "moved.txt"), True, op)
     assert [a["result"] for a in got] == ["done"]
     assert files(master) == {"one.txt": b"one", "two.txt": b"two", "moved.txt": b"mirror's",
@@ -647,9 +668,7 @@ def test_a_power_failure_amid_operations_that_are_tied(master, case):
     os.unlink(master.state + "/master.db-shm")
     for end, data in synced.items():
         write(master.state + "/master.db" + end, data)
-    with sqlite3.connect(master.state + "/master.db") as db:
-        db.execute("UPDATE intent SET life='another'")
-    db.close()
+    forget_notes(master)
     got = [a["result"] for a in sent_again(master, lambda: None, True, *ops)]
     assert got == ["done"] * len(ops)
     assert files(master) == want

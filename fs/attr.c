@@ -15,7 +15,8 @@ static int add_private(struct attr_rules *r, const char *text, struct err *e)
 {
     const char *colon = strrchr(text, ':');
     struct attr_private p = {NULL, 0, 0};
-    size_t len;
+    char *name;
+    int res;
 
     if (!*text || strcmp(text, "none") == 0)
         return 0;
@@ -23,16 +24,15 @@ static int add_private(struct attr_rules *r, const char *text, struct err *e)
         return err_set(e, EINVAL, "option private: '%s' is not PATH:USER", text);
     if (account_user(colon + 1, &p.uid, &p.gid) < 0)
         return err_set(e, EINVAL, "option private: no user '%s'", colon + 1);
-    while (*text == '/')
-        text++;
-    len = colon > text ? (size_t)(colon - text) : 0;
-    while (len > 0 && text[len - 1] == '/')
-        len--;
-    p.path = xstrndup(text, len);
-    if (path_check(p.path) < 0) {
-        err_set(e, EINVAL, "option private: '%s' is not a path in the tree", p.path);
+    name = xstrndup(text, (size_t)(colon - text));
+    res = path_from_text(name, &p.path);
+    free(name);
+    if (res < 0 || strpbrk(p.path, "*?")) {
         free(p.path);
-        return -EINVAL;
+        return err_set(e, EINVAL,
+                       "option private: '%s': the part before ':' is the path of a folder in the "
+                       "tree (such as sql; / is everything)",
+                       text);
     }
     r->private = xrealloc(r->private, (r->n_private + 1) * sizeof(*r->private));
     r->private[r->n_private++] = p;

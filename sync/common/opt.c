@@ -94,6 +94,7 @@ static int parse_number(const struct opt *o, const char *text, int64_t *ret)
         {OPT_SIZE, "T", 1LL << 40},
         {OPT_INT, "", 1},
         {OPT_MODE, "", 1},
+        {OPT_DURATION, "", 1000},
         {OPT_DURATION, "ms", 1},
         {OPT_DURATION, "s", 1000},
         {OPT_DURATION, "min", 60000},
@@ -107,10 +108,6 @@ static int parse_number(const struct opt *o, const char *text, int64_t *ret)
     v = strtoll(text, &end, o->type == OPT_MODE ? 8 : 10);
     if (errno || end == text)
         return -EINVAL;
-    if (o->type == OPT_DURATION && v == 0 && !*end) {
-        *ret = 0;
-        return 0;
-    }
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (units[i].type != o->type || strcmp(units[i].suffix, end) != 0)
             continue;
@@ -152,7 +149,7 @@ static int wrong_number(const struct opt *o, const char *value, const char *wher
     static const char *const what[] = {
         [OPT_INT] = "a whole number",
         [OPT_SIZE] = "a size such as 512M or 20G",
-        [OPT_DURATION] = "a time with its unit, such as 500ms, 10s or 15min",
+        [OPT_DURATION] = "a time such as 10 (seconds), 500ms or 15min",
         [OPT_MODE] = "an octal mode such as 022",
     };
 

@@ -27,7 +27,7 @@ enum opt_type {
     OPT_LIST,     /* dest struct strlist *; may be given many times */
     OPT_INT,      /* dest int64_t *; within min..max */
     OPT_SIZE,     /* dest int64_t *; bytes, suffix K M G T (powers of 1024) */
-    OPT_DURATION, /* dest int64_t *; milliseconds; needs a unit: ms s min h d, or 0 */
+    OPT_DURATION, /* dest int64_t *; milliseconds; units ms s min h d, seconds without one */
     OPT_MODE,     /* dest int64_t *; octal */
     OPT_ENUM,     /* dest char **; one of `choices`, separated by '|' */
     OPT_IGNORED,  /* accepted and dropped, with or without a value (what mount(8) passes on) */

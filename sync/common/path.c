@@ -47,6 +47,29 @@ int path_check(const char *path)
     }
 }
 
+int path_from_text(const char *text, char **ret)
+{
+    struct buf b = BUF_INIT;
+    int r = *text ? 0 : -EINVAL;
+
+    buf_reserve(&b, 0);
+    while (*text && r == 0) {
+        size_t len = strcspn(text, "/");
+        if (len > 0 && !(len == 1 && *text == '.')) {
+            if (b.len > 0)
+                buf_putc(&b, '/');
+            buf_append(&b, text, len);
+        }
+        text += len + (text[len] == '/');
+    }
+    if (r == 0)
+        r = path_check(b.data);
+    if (r == 0)
+        *ret = buf_detach(&b);
+    buf_release(&b);
+    return r;
+}
+
 bool path_is_under(const char *path, const char *dir)
 {
     size_t n = strlen(dir);
@@ -150,17 +173,20 @@ bool path_matches(const char *pattern, const char *path)
 {
     char pat[EEFS_PATH_MAX + 1];
     char part[EEFS_PATH_MAX + 1];
-    size_t plen = strlen(pattern);
-    size_t len = strlen(path);
+    size_t lead = pattern[0] == '.' && pattern[1] == '/' ? 1 : 0;
+    size_t plen, len = strlen(path);
     bool whole;
 
+    lead += strspn(pattern + lead, "/");
+    pattern += lead;
+    plen = strlen(pattern);
     while (plen > 0 && pattern[plen - 1] == '/')
         plen--;
     if (plen == 0 || plen > EEFS_PATH_MAX || len > EEFS_PATH_MAX)
         return false;
     memcpy(pat, pattern, plen);
     pat[plen] = '\0';
-    whole = strchr(pat, '/') != NULL;
+    whole = lead > 0 || strchr(pat, '/') != NULL;
 
     for (size_t start = 0; start < len;) {
         size_t end = start + strcspn(path + start, "/");

@@ -24,6 +24,13 @@ int path_check(const char *path);
 /* The same for one component. */
 int path_check_name(const char *name);
 
+/*
+ * A malloc'd tree path from the text that a person wrote: "/uploads", "./uploads" and "uploads//"
+ * are "uploads"; "/" and "." are the root, "". -EINVAL: empty, or with a ".." component;
+ * -ENAMETOOLONG. *ret untouched on failure.
+ */
+int path_from_text(const char *text, char **ret);
+
 /* True when `path` is `dir` or lies below it. Everything lies below "". */
 bool path_is_under(const char *path, const char *dir);
 
@@ -56,7 +63,8 @@ int path_decode(const char *text, char **ret);
 /*
  * Shell pattern match of exclude and prefetch lists: fnmatch(3) without FNM_PATHNAME. A pattern
  * with a '/' is matched against the whole path, one without against each component's name; a
- * match of a folder covers what lies below it. A trailing '/' on a pattern is ignored.
+ * match of a folder covers what lies below it. A trailing '/' on a pattern is ignored; a leading
+ * '/' or "./" makes it one for the whole path.
  */
 bool path_matches(const char *pattern, const char *path);
 

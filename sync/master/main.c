@@ -127,8 +127,7 @@ struct mirror_options {
     bool token_only;
 };
 
-static int mirror_add(struct db *db, const struct mirror_options *o, const char *name,
-                      struct err *e)
+static int mirror_add(struct db *db, struct mirror_options *o, const char *name, struct err *e)
 {
     char *token = NULL;
     int r = mirrors_add(db, name, &o->read, &o->write, o->url, &token, e);
@@ -159,7 +158,7 @@ static void print_list(const struct strlist *l, const char *none)
     if (l->n == 0)
         printf("%s", none);
     for (size_t i = 0; i < l->n; i++)
-        printf("%s%s", i ? "," : "", l->v[i]);
+        printf("%s%s", i ? "," : "", *l->v[i] ? l->v[i] : "/");
 }
 
 static void print_mirror(void *arg, const struct mirror *m)
@@ -181,7 +180,7 @@ static void print_mirror(void *arg, const struct mirror *m)
                MIRRORS_CLONED, when);
 }
 
-static int mirror_run(const struct mirror_options *o, int nargs, char **args, struct err *e)
+static int mirror_run(struct mirror_options *o, int nargs, char **args, struct err *e)
 {
     const char *verb = args[0];
     struct db *db = NULL;
@@ -209,9 +208,9 @@ static int cmd_mirror(int argc, char **argv)
     const struct opt table[] = {
         {OPT_STRING, "state", "DIR", &o.state, NULL, 0, 0, "the master's state folder"},
         {OPT_LIST, "read", "PATH", &o.read, NULL, 0, 0,
-         "what the mirror may read; may be repeated (default: everything)"},
+         "what the mirror may read, / is everything; may be repeated (default: everything)"},
         {OPT_LIST, "write", "PATH", &o.write, NULL, 0, 0,
-         "what it may write; may be repeated (default: uploads and sql/NAME)"},
+         "what it may write, / is everything; may be repeated (default: uploads and sql/NAME)"},
         {OPT_STRING, "url", "URL", &o.url, NULL, 0, 0, "the master's address, for the fstab line"},
         {OPT_FLAG, "token-only", NULL, &o.token_only, NULL, 0, 0, "print nothing but the token"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},

@@ -85,21 +85,35 @@ static char *make_token(struct hash *digest)
     return buf_detach(&b);
 }
 
-static int check_paths(const struct strlist *l, const char *what, struct err *e)
+/* Puts tree paths in the place of what a person wrote. */
+static int check_paths(struct strlist *l, const char *what, struct err *e)
 {
     for (size_t i = 0; i < l->n; i++) {
-        size_t n = strlen(l->v[i]);
-        while (n > 1 && l->v[i][n - 1] == '/') /* uploads/ is what people write */
-            l->v[i][--n] = '\0';
-        if (path_check(l->v[i]) < 0)
-            return err_set(e, EINVAL, "%s '%.200s' is no path within the folder (such as uploads)",
+        char *path = NULL;
+        int r = path_from_text(l->v[i], &path);
+        if (r == -ENAMETOOLONG)
+            return err_set(e, EINVAL, "%s '%.200s…' is longer than a path in the folder can be",
                            what, l->v[i]);
+        if (r < 0)
+            return err_set(e, EINVAL,
+                           "%s '%.200s' is no path within the folder; give one such as uploads, or "
+                           "/ for everything",
+                           what, l->v[i]);
+        if (strpbrk(path, "*?")) {
+            free(path);
+            return err_set(e, EINVAL,
+                           "%s '%.200s': patterns do not work here; give the path of a folder, "
+                           "which stands for all that lies below it, or / for everything",
+                           what, l->v[i]);
+        }
+        free(l->v[i]);
+        l->v[i] = path;
     }
     return 0;
 }
 
-int mirrors_add(struct db *db, const char *name, const struct strlist *read,
-                const struct strlist *write, const char *url, char **token, struct err *e)
+int mirrors_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                const char *url, char **token, struct err *e)
 {
     struct strlist defaults = {0};
     char *slot = xasprintf(SLOTS "/%s", name), *r_text = NULL, *w_text = NULL, *tok = NULL;
@@ -173,8 +187,8 @@ static int bump_scopegen(struct db *db, const char *name)
     return r < 0 ? r : 0;
 }
 
-int mirrors_set(struct db *db, const char *name, const struct strlist *read,
-                const struct strlist *write, struct err *e)
+int mirrors_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                struct err *e)
 {
     char *r_text, *w_text;
     int n = 0, r = check_paths(read, "--read", e);

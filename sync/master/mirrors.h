@@ -28,13 +28,13 @@ void mirror_release(struct mirror *m);
 /* --- the registry; any connection --- */
 
 /* NAME is [a-z0-9_-]{1,32}. -EEXIST when it is there. *token is malloc'd. Empty write: the default.
- */
-int mirrors_add(struct db *db, const char *name, const struct strlist *read,
-                const struct strlist *write, const char *url, char **token, struct err *e);
+ * The paths of read and write are as a person wrote them (path_from_text) and become tree paths. */
+int mirrors_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                const char *url, char **token, struct err *e);
 int mirrors_remove(struct db *db, const char *name, struct err *e);
 /* Another scope; an empty list leaves that half as it is. */
-int mirrors_set(struct db *db, const char *name, const struct strlist *read,
-                const struct strlist *write, struct err *e);
+int mirrors_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                struct err *e);
 /* Notes that operations of this mirror were refused because two machines use one outbox; when that
  * was last, ns since the epoch, 0: never. */
 int mirrors_cloned(struct db *db, const char *name);

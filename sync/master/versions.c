@@ -29,24 +29,17 @@ static int fail(const struct err *e)
     return 1;
 }
 
-/* As on the command line: "./" before and '/' after do not matter. *folder: it ended with one. */
+/* *folder: it ended with '/'. */
 static int tree_path(const char *text, char **ret, bool *folder, struct err *e)
 {
-    size_t n;
+    size_t n = strlen(text);
     char *path;
 
-    while (strncmp(text, "./", 2) == 0)
-        text += 2;
-    n = strlen(text);
-    *folder = n > 0 && text[n - 1] == '/';
-    while (n > 0 && text[n - 1] == '/')
-        n--;
-    path = xstrndup(text, n);
-    if ((n > 0 || !*folder) && path_check(path) == 0) {
+    if (path_from_text(text, &path) == 0) {
+        *folder = text[n - 1] == '/' || !*path;
         *ret = path;
         return 0;
     }
-    free(path);
     return err_set(e, EINVAL,
                    "'%s' is not a path in the shared folder; it is relative to that, such as "
                    "css/site.css",

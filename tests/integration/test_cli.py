@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Command lines: help, typing errors, and what each program refuses before it does anything."""
 
+import errno
 import json
 import os
 import re
@@ -114,13 +115,60 @@ def test_mirror_names(site, name):
     assert out.stderr.strip()
 
 
-@pytest.mark.parametrize("path", ["/abs", "../up", "a//b", "a/./b"])
-def test_mirror_paths(site, path):
+@pytest.mark.parametrize("path", ["../up", "a/../b", "/..", "*", "/*", "uploads/*", "img/?.png", "x/" * 2001])
+@pytest.mark.parametrize("option", ["--write", "--read"])
+def test_scopes_that_cannot_be_paths(site, path, option):
+    """A scope that names no path, or looks like a pattern, is refused with that text in the message."""
     master = site.master(start=False)
     out = site.run("eefs-master", "mirror", "add", "slave1", "--state", master.state,
-                   "--write", path, check=False)
+                   option, path, check=False)
     assert out.returncode == 1
-    assert path in out.stderr
+    assert option + " '" + path[:50] in out.stderr
+    assert "slave1" not in site.run("eefs-master", "mirror", "list", "--state", master.state).stdout
+
+
+@pytest.mark.parametrize("path,means", [
+    ("/uploads", "uploads"), ("./uploads", "uploads"), ("uploads//", "uploads"), ("img//./a/", "img/a"),
+    ("/", ""), (".", ""), ("./", ""), ("//", "")])
+def test_scopes_as_people_write_them(site, path, means):
+    """/uploads, ./uploads and uploads/ are uploads; / is the whole tree."""
+    master = site.master(start=False)
+    token = site.run("eefs-master", "mirror", "add", "slave1", "--state", master.state, "--token-only",
+                     "--write", path, "--read", path).stdout.strip()
+    assert "write " + (means or "/") in site.run(
+        "eefs-master", "mirror", "list", "--state", master.state).stdout
+    master.start()
+    hello = master.get("/v1/hello", token=token).json()
+    assert hello["write"] == hello["read"] == [means]
+
+
+def test_the_whole_tree_as_a_scope(site):
+    """A mirror with --write / writes at the top and in every folder; other mirrors' slots stay closed."""
+    master = site.master()
+    write(master.path("css/site.css"), "old")
+    write(master.path("sql/slave2/ee.sql"), "dump")
+    master.add_mirror("slave2")
+    master.add_mirror("slave1", "--write", "/")
+    mount = site.mount(master, "slave1")
+    write(mount.path("top.txt"), "top")
+    write(mount.path("css/site.css"), "new")
+    os.mkdir(mount.path("folder"))
+    os.rmdir(mount.path("folder"))
+    assert read(master.path("top.txt")) == b"top" and read(master.path("css/site.css")) == b"new"
+    assert os.listdir(mount.path("sql")) == []
+    site.run("eefs-master", "mirror", "set", "slave1", "--state", master.state, "--write", "./uploads/")
+
+
+    def refused():
+        try:
+            write(mount.path("top.txt"), "again")
+        except OSError as error:
+            return error.errno == errno.EROFS
+        return False
+
+    wait_for(refused, 15, "the narrower scope")
+    write(mount.path("uploads/a.txt"), "a")
+    assert read(master.path("uploads/a.txt")) == b"a"
 
 
 def test_mirror_changes_while_serving(site):

@@ -142,8 +142,8 @@ static void test_refused(void **state)
     refused("cache_size", "-1", "size");
     refused("cache_size", "9223372036854775807K", "size");
     refused("cache_size", "99999999999999999999", "size");
-    refused("grace", "5", "unit");
-    refused("grace", "5 s", "unit");
+    refused("grace", "5x", "seconds");
+    refused("grace", "5 s", "500ms");
     refused("umask", "8", "octal");
     refused("umask", "1000", "octal");
     refused("offline", "que", "queue|fail");
@@ -177,6 +177,9 @@ static void test_comma(void **state)
     assert_int_equal(opt_comma(table, "verbose=no,grace=0", "-o", &e), 0);
     assert_false(o.verbose);
     assert_int_equal(o.grace, 0);
+    assert_int_equal(opt_comma(table, "grace=90", "-o", &e), 0);
+    assert_int_equal(o.grace, 90000);
+    assert_int_equal(opt_comma(table, "grace=-1", "-o", &e), -EINVAL);
     assert_int_equal(opt_comma(table, "verbose,nonsense=1", "-o", &e), -EINVAL);
     assert_non_null(strstr(e.text, "'nonsense'"));
     assert_int_equal(opt_comma(table, "count=2\\", "-o", &e), -EINVAL);

@@ -85,6 +85,38 @@ static void test_under(void **state)
     assert_false(path_is_under("sql/slave10", "sql/slave1"));
 }
 
+static void test_from_text(void **state)
+{
+    static const struct {
+        const char *text, *path;
+    } t[] = {
+        {"uploads", "uploads"},
+        {"/uploads", "uploads"},
+        {"./uploads", "uploads"},
+        {"uploads/", "uploads"},
+        {"a//b/./c/", "a/b/c"},
+        {"/", ""},
+        {".", ""},
+        {"././/", ""},
+        {"..a/b..", "..a/b.."},
+        {"...", "..."},
+        {"a b", "a b"},
+        {"", NULL},
+        {"..", NULL},
+        {"a/..", NULL},
+        {"/../a", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        char *path = NULL;
+        int r = path_from_text(t[i].text, &path);
+        if (r != (t[i].path ? 0 : -EINVAL) || (t[i].path && strcmp(path, t[i].path) != 0))
+            fail_msg("'%s' gives %d '%s'", t[i].text, r, path ? path : "");
+        free(path);
+    }
+}
+
 static void test_parts(void **state)
 {
     char *p;
@@ -163,6 +195,11 @@ static void test_matches(void **state)
         {"/", "a", false},
         {"[", "[", true},
         {"a?c", "abc", true},
+        {"/cache", "cache/x", true},
+        {"/cache", "a/cache", false},
+        {"./cache/", "cache", true},
+        {"/css/*", "css/a", true},
+        {".git", "a/.git", true},
     };
 
     (void)state;
@@ -208,7 +245,7 @@ int main(void)
         cmocka_unit_test(test_name),           cmocka_unit_test(test_under),
         cmocka_unit_test(test_parts),          cmocka_unit_test(test_encode),
         cmocka_unit_test(test_decode_refuses), cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_open_beneath),
+        cmocka_unit_test(test_from_text),      cmocka_unit_test(test_open_beneath),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,8 @@ static int configure(struct run *r, struct err *e)
     r->cache = o->cache ? absolute(o->cache) : default_cache(instance);
     r->config.url = o->spec;
     r->config.token = r->token;
+    r->config.cafile = o->cafile ? absolute(o->cafile) : NULL;
+    r->config.insecure_http = o->insecure_http;
     r->config.cache = r->cache;
     r->config.cache_size = o->cache_size;
     r->config.lag_limit = o->lag_limit;

@@ -21,6 +21,11 @@ static void make_table(struct options *o, struct opt *ret)
     const struct opt table[] = {
         {OPT_STRING, "token_file", "FILE", &o->token_file, NULL, 0, 0,
          "file with this mirror's token (mode 0600); required"},
+        {OPT_STRING, "cafile", "FILE", &o->cafile, NULL, 0, 0,
+         "PEM file of the authorities that may sign the master's certificate (default: the "
+         "system's)"},
+        {OPT_FLAG, "insecure_http", NULL, &o->insecure_http, NULL, 0, 0,
+         "let token and files travel unencrypted (http://) on a network that you trust"},
         {OPT_STRING, "cache", "DIR", &o->cache, NULL, 0, 0,
          "cache folder (default: /var/cache/eefs/<instance>)"},
         {OPT_SIZE, "cache_size", "SIZE", &o->cache_size, "10G", 1, INT64_MAX,

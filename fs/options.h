@@ -21,13 +21,13 @@ struct options {
     char *point; /* as given */
     bool fake, sloppy, verbose, help, version;
 
-    char *token_file, *cache, *offline, *instance, *rundir, *prefetch;
+    char *token_file, *cafile, *cache, *offline, *instance, *rundir, *prefetch;
     char *uid, *gid;    /* names or numbers; NULL: see attr_rules_owner() */
     int64_t cache_size; /* bytes */
     int64_t lag_limit;  /* ms */
     int64_t umask;
     struct strlist private;
-    bool allow_other, read_only, foreground;
+    bool allow_other, read_only, foreground, insecure_http;
 };
 
 /* Fills *ret (strings live until exit). -EINVAL with a sentence. Not thread safe (getopt). */

@@ -9,7 +9,7 @@ PACKAGES="build-essential pkg-config clang clang-format
   libfuse3-dev fuse3 libcurl4-openssl-dev libsqlite3-dev default-libmysqlclient-dev
   libmicrohttpd-dev libzstd-dev libssl-dev libjansson-dev libutf8proc-dev libcmocka-dev
   python3 python3-pytest mariadb-server-core mariadb-client php-cli
-  rsync git procps sqlite3 strace ca-certificates
+  rsync git procps sqlite3 strace openssl ca-certificates
   xfsprogs btrfs-progs exfatprogs exfat-fuse bindfs faketime"
 
 say() { echo "deps.sh: $*" >&2; }
@@ -24,7 +24,7 @@ if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>
     say "  development files of: fuse3, libcurl, sqlite3, libmysqlclient or MariaDB Connector/C,"
     say "    libmicrohttpd, zstd, OpenSSL, jansson, utf8proc, cmocka"
     say "  programs: fusermount3, python3 with pytest, mariadbd, mariadb, mariadb-dump, php (command"
-    say "    line), rsync, git, sqlite3, ps, strace; for tests of other filesystems"
+    say "    line), rsync, git, sqlite3, ps, strace, openssl; for tests of other filesystems"
     say "    mkfs.xfs, mkfs.btrfs, mkfs.exfat, mount.exfat-fuse, bindfs; faketime"
     exit 1
 fi

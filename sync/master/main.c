@@ -40,6 +40,7 @@
 #include "sync/master/serve.h"
 #include "sync/master/state.h"
 #include "sync/master/versions.h"
+#include "sync/proto/http_client.h"
 
 #define EXIT_USAGE 1
 
@@ -130,8 +131,11 @@ struct mirror_options {
 static int mirror_add(struct db *db, struct mirror_options *o, const char *name, struct err *e)
 {
     char *token = NULL;
-    int r = mirrors_add(db, name, &o->read, &o->write, o->url, &token, e);
+    bool clear = false;
+    int r = o->url ? http_check_url(o->url, &clear, e) : 0;
 
+    if (r == 0)
+        r = mirrors_add(db, name, &o->read, &o->write, o->url, &token, e);
     if (r < 0)
         return r;
     if (o->token_only) {
@@ -143,8 +147,12 @@ static int mirror_add(struct db *db, struct mirror_options *o, const char *name,
                "Ctrl-D\n\n"
                "and add this line to /etc/fstab (uid is the user of the web server and PHP):\n\n"
                "  %s /var/www/assets eefs _netdev,nofail,x-systemd.automount,allow_other,"
-               "uid=www-data,token_file=/etc/eefs/token 0 0\n",
-               name, token, o->url ? o->url : "https://MASTER.EXAMPLE/");
+               "uid=www-data,token_file=/etc/eefs/token%s 0 0\n",
+               name, token, o->url ? o->url : "https://MASTER.EXAMPLE/",
+               clear ? ",insecure_http" : "");
+        if (clear)
+            printf("\nThat address is not encrypted: token and files cross the network in the "
+                   "clear. Use it on a network that you trust only.\n");
         if (!o->url)
             printf("\nwith the master's address in place of https://MASTER.EXAMPLE/ "
                    "(--url puts it there).\n");

@@ -121,7 +121,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     if (r == 0)
         r = store_new(m->cfg.cache, cfg->cache_size, is_pinned, m, &m->store, e);
     if (r == 0)
-        r = http_new(cfg->url, cfg->token, &m->http, e);
+        r = http_new(&(struct http_config){cfg->url, cfg->token, cfg->cafile, cfg->insecure_http},
+                     &m->http, e);
     if (r == 0) {
         m->pull = pull_new(m);
         m->push = push_new(m);

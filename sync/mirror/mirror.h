@@ -24,6 +24,8 @@ struct mirror;
 struct mirror_config {
     const char *url;         /* http(s)://host[:port]/ */
     const char *token;       /* the secret itself */
+    const char *cafile;      /* see struct http_config; may be NULL */
+    bool insecure_http;      /* the same */
     const char *cache;       /* folder; created 0700 */
     int64_t cache_size;      /* bytes of clean content */
     int64_t lag_limit;       /* ms behind the master from which on it is DEGRADED */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/proto/http_client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
@@ -25,8 +27,10 @@ struct line {
 };
 
 struct http {
-    char *base; /* without trailing '/' */
-    char *auth; /* the header line */
+    char *base;   /* without trailing '/' */
+    char *auth;   /* the header line */
+    char *cafile; /* or NULL */
+    bool proxies; /* the environment's apply */
     atomic_bool stop;
     pthread_mutex_t lock; /* guards the lists */
     struct line *idle, *running;
@@ -53,23 +57,90 @@ static void init_curl(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-int http_new(const char *url, const char *token, struct http **ret, struct err *e)
+static char *url_part(CURLU *u, CURLUPart part)
+{
+    char *text = NULL;
+
+    return curl_url_get(u, part, &text, 0) == CURLUE_OK ? text : NULL;
+}
+
+static bool host_is_loopback(const char *host)
+{
+    struct in_addr a;
+
+    return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+           (inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
+}
+
+int http_check_url(const char *url, bool *clear, struct err *e)
+{
+    static const CURLUPart alien[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
+                                      CURLUPART_FRAGMENT};
+    CURLU *u = curl_url();
+    char *scheme = NULL, *host = NULL;
+    bool form = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
+    int r = 0;
+
+    if (form) {
+        scheme = url_part(u, CURLUPART_SCHEME);
+        host = url_part(u, CURLUPART_HOST);
+    }
+    form = scheme && host && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+    for (size_t i = 0; form && i < sizeof(alien) / sizeof(alien[0]); i++) {
+        char *text = url_part(u, alien[i]);
+        form = text == NULL;
+        curl_free(text);
+    }
+    if (!form)
+        r = err_set(e, EINVAL,
+                    "'%.200s' is not a master's address: it is https://HOST[:PORT]/ or, on this "
+                    "machine, http://",
+                    url);
+    else
+        *clear = strcmp(scheme, "http") == 0 && !host_is_loopback(host);
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return r;
+}
+
+static int check(const struct http_config *c, bool *clear, struct err *e)
+{
+    int r = http_check_url(c->url, clear, e);
+
+    if (r < 0)
+        return r;
+    if (*clear && !c->insecure_http)
+        return err_set(e, EINVAL,
+                       "'%s' is not encrypted: the token and all files would cross the network in "
+                       "the clear; use https://, or give insecure_http on a network that you trust",
+                       c->url);
+    if (strpbrk(c->token, "\r\n"))
+        return err_set(e, EINVAL, "the token has a line break in it");
+    if (c->cafile && access(c->cafile, R_OK) < 0)
+        return err_sys(e, errno, "cannot read the certificates in '%s' (option cafile)", c->cafile);
+    return 0;
+}
+
+int http_new(const struct http_config *c, struct http **ret, struct err *e)
 {
     struct http *h;
-    size_t n = strlen(url);
+    size_t n = strlen(c->url);
+    bool clear = false;
+    int r;
 
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return err_set(e, EINVAL,
-                       "'%s' is not a master's address: it begins with http:// or https://", url);
-    if (strpbrk(token, "\r\n"))
-        return err_set(e, EINVAL, "the token has a line break in it");
     pthread_once(&curl_once, init_curl);
+    r = check(c, &clear, e);
+    if (r < 0)
+        return r;
     h = xcalloc(1, sizeof(*h));
     mutex_init(&h->lock);
-    while (n > 0 && url[n - 1] == '/')
+    while (n > 0 && c->url[n - 1] == '/')
         n--;
-    h->base = xstrndup(url, n);
-    h->auth = xasprintf("Authorization: Bearer %s", token);
+    h->base = xstrndup(c->url, n);
+    h->auth = xasprintf("Authorization: Bearer %s", c->token);
+    h->cafile = c->cafile ? xstrdup(c->cafile) : NULL;
+    h->proxies = clear || strncasecmp(c->url, "https:", 6) == 0;
     *ret = h;
     return 0;
 }
@@ -93,6 +164,7 @@ void http_free(struct http *h)
     }
     mutex_destroy(&h->lock);
     free(h->base);
+    free(h->cafile);
     explicit_bzero(h->auth, strlen(h->auth));
     free(h->auth);
     free(h);
@@ -345,7 +417,9 @@ static struct curl_slist *set_up(struct run *r, const char *url, char *error)
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    curl_easy_setopt(c, CURLOPT_NOPROXY, r->http->proxies ? "localhost,127.0.0.1,::1" : "*");
+    if (r->http->cafile)
+        curl_easy_setopt(c, CURLOPT_CAINFO, r->http->cafile);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, SILENT_S + q->wait_s);
@@ -431,8 +505,11 @@ static int judge(struct run *r, CURLcode code, const char *error, struct err *e)
     if (r->big)
         return err_set(e, EPROTO, "'%s' answered with more bytes than allowed", r->http->base);
     if (code != CURLE_OK)
-        return err_set(e, map_curl(code), "cannot reach the master at '%s': %s", r->http->base,
-                       *error ? error : curl_easy_strerror(code));
+        return err_set(e, map_curl(code), "cannot reach the master at '%s': %s%s", r->http->base,
+                       *error ? error : curl_easy_strerror(code),
+                       code == CURLE_PEER_FAILED_VERIFICATION
+                           ? "; a private authority is named by the option cafile"
+                           : "");
     if (status < 200 || status >= 300)
         return read_refusal(r, e);
     return 0;

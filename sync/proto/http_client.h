@@ -5,8 +5,9 @@
  * Three outcomes, as the protocol's rule 3 wants: an answer that is ours (returns 0: status, and
  * for a refusal its code), or "unknown" (returns -errno with a sentence): no connection, silence, a
  * broken transfer, or a page that is not eefs-master's (a captive portal, a proxy's error page).
- * Redirects are never followed, TLS certificates are verified, and proxy variables do not apply to
- * loopback. A connection that moves no byte for 10 s (a long poll: wait + 10 s) is given up.
+ * Redirects are never followed and TLS certificates are verified. Proxy variables of the
+ * environment apply to https (a tunnel, which sees no token) and, with insecure_http, to http. A
+ * connection that moves no byte for 10 s (a long poll: wait + 10 s) is given up.
  *
  * Thread safe: each running request has a handle of its own, taken from a list of idle ones, so
  * connections are kept alive. Make it after daemonising (threads of the resolver).
@@ -25,8 +26,18 @@
 
 struct http;
 
-/* `url` as http(s)://host[:port][/prefix]; -EINVAL with a sentence for any other form. */
-int http_new(const char *url, const char *token, struct http **ret, struct err *e);
+struct http_config {
+    const char *url;    /* http(s)://host[:port][/prefix] */
+    const char *token;  /* the secret itself */
+    const char *cafile; /* PEM file of the authorities that are believed; NULL: the system's */
+    bool insecure_http; /* http:// may leave this machine: token and files travel in the clear */
+};
+
+/* Copies what it needs. -EINVAL with a sentence: not of that form, or in the clear without
+ * insecure_http; -errno: cafile cannot be read. */
+int http_new(const struct http_config *c, struct http **ret, struct err *e);
+/* Checks the form of an address; *clear: its requests cross a network without encryption. */
+int http_check_url(const char *url, bool *clear, struct err *e);
 void http_free(struct http *h); /* no request may be running; NULL is fine */
 /* From now on every request, also a running one, ends with -ECANCELED, at once. */
 void http_stop(struct http *h);

@@ -189,7 +189,6 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
         if (r < 0) {
             fault->offset = st.offset;
             fault->line = st.line;
-            dump_excerpt(fault->excerpt, sizeof(fault->excerpt), st.text, st.len);
             if (o)
                 snprintf(fault->table, sizeof(fault->table), "%s", o->name);
             err_prefix(e, "line %llu", (unsigned long long)st.line);

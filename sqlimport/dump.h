@@ -70,12 +70,12 @@ struct dump {
     void *index;     /* tsearch(3) tree of objects by kind and name */
 };
 
-/* Where and why a dump was refused. */
+/* Where a dump was refused. Nothing of its text: rows hold addresses and password hashes, and this
+ * goes into logs and into a file that everybody may read. */
 struct dump_fault {
     char table[256]; /* "" when unknown */
     off_t offset;
     uint64_t line;
-    char excerpt[160]; /* printable ASCII */
 };
 
 /*
@@ -95,7 +95,7 @@ struct object *dump_find(const struct dump *d, enum object_kind kind, const char
 bool object_is_table(const struct object *o);        /* table or sequence */
 const char *object_kind_name(enum object_kind kind); /* "TABLE", as in DROP … */
 
-/* Fills out (cap bytes) with a printable excerpt of text. */
+/* Fills out (cap bytes) with text, or as much of it as fits, in printable ASCII. */
 void dump_excerpt(char *out, size_t cap, const char *text, size_t len);
 
 #endif

@@ -64,8 +64,8 @@ static int check(int fd, struct hash *ret, struct err *e)
         r = err_set(e, EACCES,
                     "the account may not read all routines or events, and mysqldump left "
                     "them out: see the README for what it needs");
-    else if (r < 0 && *fault.excerpt)
-        err_prefix(e, "mirrors would refuse the new dump ('%.60s…')", fault.excerpt);
+    else if (r < 0 && fault.line)
+        err_prefix(e, "mirrors would refuse the new dump");
     else if (r < 0)
         err_prefix(e, "the new dump is not whole");
     *ret = d->hash;

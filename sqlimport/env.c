@@ -161,7 +161,7 @@ static bool unsafe_charset(const char *s)
 static int put_checked(struct env *v, enum field f, const char *value, struct err *e)
 {
     if (!safe_value(f, value))
-        return err_set(e, EPERM, "a session setting has the strange value '%.40s'", value);
+        return err_set(e, EPERM, "a session setting has a strange value");
     if ((f == CLIENT || f == NAMES) && unsafe_charset(value))
         return err_set(e, EPERM,
                        "the dump is in character set '%s', which cannot be read safely; dump with "
@@ -227,7 +227,7 @@ static int set_user_variable(struct env *v, const char *name, struct lexer *l, s
         skip_value(l, t);
         return 0;
     }
-    return err_set(e, EPERM, "the variable '@%.40s' gets a value that is no plain word", name);
+    return err_set(e, EPERM, "a variable gets a value that is no plain word");
 }
 
 static int set_names(struct env *v, struct lexer *l, struct token *t, struct err *e)

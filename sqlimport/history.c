@@ -32,6 +32,9 @@ static const char *const steps[] = {
     "CREATE TABLE secret(id INTEGER PRIMARY KEY CHECK(id = 1), value BLOB);",
     "ALTER TABLE object ADD COLUMN created BLOB; ALTER TABLE object ADD COLUMN shape BLOB;",
     "CREATE TABLE untold(name TEXT PRIMARY KEY) WITHOUT ROWID;",
+    /* Excerpts of dumps and errors that quote rows were kept once. */
+    "ALTER TABLE import ADD COLUMN dump TEXT;"
+    "UPDATE failure SET excerpt = '', error = 'it failed before this version of eefs';",
 };
 
 static int take_lock(struct history *h, const char *dir, const char *name, struct err *e)
@@ -88,7 +91,7 @@ void history_close(struct history *h)
 int history_last(struct history *h, struct last_import *last, struct failure *f, struct err *e)
 {
     sqlite3_stmt *q = db_query(h->db,
-                               "SELECT wall_ns, seconds_ms, tables_changed, rows, hash"
+                               "SELECT wall_ns, seconds_ms, tables_changed, rows, hash, dump"
                                " FROM import ORDER BY id DESC LIMIT 1",
                                "");
 
@@ -100,12 +103,13 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
         last->tables_changed = sqlite3_column_int64(q, 2);
         last->rows = sqlite3_column_int64(q, 3);
         db_col_hash(q, 4, &last->hash);
+        snprintf(last->dump, sizeof(last->dump), "%s", db_col_text(q, 5));
     }
     db_done(q);
     if (!q)
         return db_error(h->db, e, "cannot read the import history");
     q = db_query(h->db,
-                 "SELECT count, dump, hash, code, tbl, offset, line, excerpt, error"
+                 "SELECT count, dump, hash, code, tbl, offset, line, error"
                  " FROM failure",
                  "");
     if (!q)
@@ -118,8 +122,7 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
         snprintf(f->where.table, sizeof(f->where.table), "%s", db_col_text(q, 4));
         f->where.offset = sqlite3_column_int64(q, 5);
         f->where.line = (uint64_t)sqlite3_column_int64(q, 6);
-        snprintf(f->where.excerpt, sizeof(f->where.excerpt), "%s", db_col_text(q, 7));
-        snprintf(f->error, sizeof(f->error), "%s", db_col_text(q, 8));
+        snprintf(f->error, sizeof(f->error), "%s", db_col_text(q, 7));
     }
     db_done(q);
     return 0;
@@ -128,10 +131,10 @@ int history_last(struct history *h, struct last_import *last, struct failure *f,
 int history_add(struct history *h, const struct last_import *l, struct err *e)
 {
     if (db_run(h->db,
-               "INSERT INTO import(wall_ns, seconds_ms, tables_changed, rows, hash)"
-               " VALUES(?,?,?,?,?)",
-               "iiiih", l->wall_ns, (int64_t)(l->seconds * 1000), l->tables_changed, l->rows,
-               &l->hash) < 0 ||
+               "INSERT INTO import(wall_ns, seconds_ms, tables_changed, rows, hash, dump)"
+               " VALUES(?,?,?,?,?,?)",
+               "iiiihs", l->wall_ns, (int64_t)(l->seconds * 1000), l->tables_changed, l->rows,
+               &l->hash, l->dump) < 0 ||
         db_run(h->db, "DELETE FROM failure", "") < 0)
         return db_error(h->db, e, "cannot write the import history");
     return 0;
@@ -139,10 +142,9 @@ int history_add(struct history *h, const struct last_import *l, struct err *e)
 
 int history_fail(struct history *h, const struct failure *f, struct err *e)
 {
-    if (db_run(h->db, "INSERT OR REPLACE INTO failure VALUES(1,?,?,?,?,?,?,?,?,?,?)", "ishisiissi",
+    if (db_run(h->db, "INSERT OR REPLACE INTO failure VALUES(1,?,?,?,?,?,?,?,'',?,?)", "ishisiisi",
                f->count, f->dump, &f->hash, (int64_t)f->code, f->where.table,
-               (int64_t)f->where.offset, (int64_t)f->where.line, f->where.excerpt, f->error,
-               clock_wall_ns()) < 0)
+               (int64_t)f->where.offset, (int64_t)f->where.line, f->error, clock_wall_ns()) < 0)
         return db_error(h->db, e, "cannot write the import history");
     return 0;
 }

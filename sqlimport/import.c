@@ -428,6 +428,7 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
         .rows = (int64_t)r->plan->rows,
         .hash = r->dump->hash,
     };
+    snprintf(last->dump, sizeof(last->dump), "%s", r->a->file);
     crash_point("import.done");
     rc = record(r, last, e);
     if (rc == -ENOSPC) { /* the history matters, the row hashes beside it are a cache */

@@ -10,6 +10,7 @@
 struct import_args {
     const char *database, *defaults_file;
     const char *rowset_dir; /* folder for row hashes */
+    const char *file;       /* the dump's name, noted with the import */
     const struct strlist *keep;
     int connections;
     bool dry_run, drop_missing;

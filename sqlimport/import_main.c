@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "sqlimport/confirm.h"
@@ -29,6 +30,8 @@
 #include "sync/common/rundir.h"
 
 #define BACKOFF_MAX_MS 30000
+#define EXIT_FAILED    1 /* of --once: the dump cannot be imported, or not now */
+#define EXIT_NOTHING   3 /* nothing was imported: no dump, or several; also a wrong option */
 
 static volatile int stop;
 static int stop_fd = -1; /* an eventfd: becomes readable with it */
@@ -98,13 +101,13 @@ static void report(const struct program *p, const struct failure *f)
     char place[700] = "";
 
     if (f->where.line)
-        snprintf(place, sizeof(place), "; %s%s%sline %llu, offset %lld: %s",
-                 *f->where.table ? "'" : "", f->where.table, *f->where.table ? "', " : "",
-                 (unsigned long long)f->where.line, (long long)f->where.offset, f->where.excerpt);
+        snprintf(place, sizeof(place), "; %s%s%sline %llu, offset %lld", *f->where.table ? "'" : "",
+                 f->where.table, *f->where.table ? "', " : "", (unsigned long long)f->where.line,
+                 (long long)f->where.offset);
     log_error(
         "cannot import '%s/%s': %s%s; the dump stays and is tried again when it changes: make "
         "a new one on the master",
-        p->slot_dir, p->file, f->error, place);
+        p->slot_dir, slot_file(p->slot), f->error, place);
 }
 
 static void failed(struct program *p, const struct failure *f, const struct err *e)
@@ -114,7 +117,7 @@ static void failed(struct program *p, const struct failure *f, const struct err 
 
     p->failure = *f;
     p->failure.count = count;
-    snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", p->file);
+    snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", slot_file(p->slot));
     snprintf(p->failure.error, sizeof(p->failure.error), "%s", e->text);
     report(p, &p->failure);
     if (history_fail(p->history, &p->failure, &e2) < 0)
@@ -161,8 +164,10 @@ static void succeeded(struct program *p, int fd, const struct stat *st)
     p->confirm_ms = clock_mono_ms() + CONFIRM_AFTER_MS;
     p->complaint[0] = '\0';
     memset(&p->failure, 0, sizeof(p->failure));
-    log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir, p->file,
-             p->last.seconds, (long long)p->last.tables_changed, (long long)p->last.rows);
+    log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir,
+             slot_file(p->slot), p->last.seconds, (long long)p->last.tables_changed,
+             (long long)p->last.rows);
+    slot_took(p->slot);
     state_set_last(p->state, &p->last);
     state_set_failure(p->state, &p->failure);
     state_set(p->state, "idle", NULL, NULL);
@@ -192,24 +197,29 @@ static bool is_seen(struct program *p, int fd, const struct stat *st)
     return p->has_seen && same_file(st, &p->seen);
 }
 
-/* No dump of the name that is waited for; one of another name may be meant for this database. */
+/* No dump to import. */
 static void found_none(struct program *p)
 {
-    char name[256], text[768], action[400];
-
-    if (!slot_stranger(p->slot, name, sizeof(name))) {
+    if (!p->once)
         state_set(p->state, "idle", NULL, NULL);
-        return;
-    }
-    snprintf(text, sizeof(text),
-             "the slot '%.300s' holds '%s', which is not imported: '%s' is waited for", p->slot_dir,
-             name, p->file);
-    snprintf(action, sizeof(action), "give the importer --file %s, if that dump is meant", name);
-    complain(p, text);
-    state_set(p->state, "idle", text, action);
+    else if (p->file)
+        log_error("nothing imported: the slot '%s' holds no '%s'", p->slot_dir, p->file);
+    else
+        log_error("nothing imported: the slot '%s' holds no dump (a file whose name ends in .sql, "
+                  ".sql.gz or .sql.zst)",
+                  p->slot_dir);
 }
 
-/* Looks into the slot once. 0: nothing to do or done, -errno as from import_run. */
+/* There is something, and it is not clear whether it is meant. */
+static void found_doubtful(struct program *p, const struct err *e)
+{
+    complain(p, e->text);
+    state_set(p->state, "idle", e->text,
+              "give the importer --file NAME with the one that is meant");
+}
+
+/* Looks into the slot once. 0: done, or a dump that is left alone; -ENOENT: there is none, or none
+ * that is meant for sure; else as from import_run. */
 static int look(struct program *p)
 {
     struct import_args a = {
@@ -232,16 +242,19 @@ static int look(struct program *p)
     int fd = -1;
     int r = slot_find(p->slot, &fd, &st, &e);
 
-    if (r <= 0) {
-        if (r < 0) {
-            complain(p, e.text);
-            state_set(p->state, "waiting_database", e.text, "check the mount and --slot");
-        } else if (!p->dry_run) {
-            found_none(p);
-        }
+    if (r == 0)
+        found_none(p);
+    else if (r == -EEXIST)
+        found_doubtful(p, &e);
+    if (r == 0 || r == -EEXIST)
+        return -ENOENT;
+    if (r < 0) {
+        complain(p, e.text);
+        state_set(p->state, "waiting_database", e.text, "check the mount and --slot");
         return r;
     }
     r = 0;
+    a.file = slot_file(p->slot);
     if (is_seen(p, fd, &st))
         goto out;
     state_set(p->state, "importing", NULL, NULL);
@@ -269,7 +282,13 @@ out:
 
 static int set_up(struct program *p, struct err *e)
 {
-    struct sigaction sa = {.sa_handler = on_signal};
+    struct sigaction act = {.sa_handler = on_signal};
+    struct slot_args sa = {.dir = p->slot_dir,
+                           .name = p->name,
+                           .file = p->file,
+                           .database = p->database,
+                           .once = p->once};
+    char *own = xasprintf("%s.sql", p->database);
     const char *rundir = rundir_path(p->rundir);
     int r;
 
@@ -278,18 +297,22 @@ static int set_up(struct program *p, struct err *e)
     stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stop_fd < 0)
         return err_sys(e, errno, "cannot make an eventfd");
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
     p->rowset_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
     r = history_open(p->state_dir, p->name, &p->history, e);
     if (r == 0)
         r = history_last(p->history, &p->last, &p->failure, e);
     if (r == 0)
-        r = state_open(rundir, p->name, p->database, p->slot_dir, &p->state, e);
+        r = state_open(rundir, p->name, p->database, p->slot_dir, p->file, &p->state, e);
     if (r < 0)
         return r;
-    p->slot = slot_new(p->slot_dir, p->file, rundir);
+    sa.rundir = rundir;
+    sa.last = *p->last.dump ? p->last.dump : hash_is_none(&p->last.hash) ? "" : own;
+    ; /* before names were noted */
+    p->slot = slot_new(&sa);
+    free(own);
     state_set_last(p->state, &p->last);
     state_set_failure(p->state, &p->failure);
     return 0;
@@ -338,11 +361,11 @@ static int run(struct program *p)
 
     for (;;) {
         r = look(p);
-        if (r == 0 && !p->dry_run)
+        if ((r == 0 || r == -ENOENT) && !p->dry_run)
             tell(p);
         if (p->once || stop)
             break;
-        if (r == 0)
+        if (r == 0 || r == -ENOENT)
             confirm(p);
         slot_wait(p->slot, pause_ms(p), stop_fd);
         if (stop)
@@ -351,9 +374,9 @@ static int run(struct program *p)
     state_close(p->state);
     history_close(p->history);
     slot_free(p->slot);
-    if (p->once)
-        return r < 0 ? 1 : 0;
-    return 0;
+    if (!p->once || r == 0)
+        return 0;
+    return r == -ENOENT ? EXIT_NOTHING : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -361,7 +384,8 @@ int main(int argc, char **argv)
     static struct program p; /* what options point to lives until the end */
     const struct opt table[] = {
         {OPT_STRING, "slot", "DIR", &p.slot_dir, NULL, 0, 0, "folder that dumps arrive in"},
-        {OPT_STRING, "file", "NAME", &p.file, NULL, 0, 0, "name of the dump (default: DB.sql)"},
+        {OPT_STRING, "file", "NAME", &p.file, NULL, 0, 0,
+         "name of the dump (default: DB.sql, or the only dump that is there)"},
         {OPT_STRING, "database", "DB", &p.database, NULL, 0, 0, "database to fill"},
         {OPT_STRING, "defaults-file", "FILE", &p.defaults_file, NULL, 0, 0,
          "client options with user, password, host or socket ([client])"},
@@ -369,7 +393,8 @@ int main(int argc, char **argv)
          "folder of the import history"},
         {OPT_STRING, "rundir", "DIR", &p.rundir, NULL, 0, 0, "run directory (also EEFS_RUNDIR)"},
         {OPT_STRING, "name", "NAME", &p.name, NULL, 0, 0, "name in eefs-status (default: DB)"},
-        {OPT_FLAG, "once", NULL, &p.once, "no", 0, 0, "import what is there, then exit"},
+        {OPT_FLAG, "once", NULL, &p.once, "no", 0, 0,
+         "import what is there, then exit: 0 done, 1 failed, 3 nothing there"},
         {OPT_FLAG, "dry-run", NULL, &p.dry_run, "no", 0, 0, "print what would change, then exit"},
         {OPT_FLAG, "keep-dump", NULL, &p.keep_dump, "no", 0, 0, "leave the dump in the slot"},
         {OPT_LIST, "keep-table", "PATTERN", &p.keep, NULL, 0, 0,
@@ -388,15 +413,17 @@ int main(int argc, char **argv)
         {OPT_INT, "connections", "N", &p.connections, "2", 1, 16, "connections that fill tables"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
     };
+    const struct rlimit no_core = {0, 0};
     struct err e = {0};
     bool help = false;
     int nargs = 0;
 
     log_init("eefs-sqlimport", LOG_LEVEL_INFO);
+    setrlimit(RLIMIT_CORE, &no_core); /* rows lie in this program's memory */
     opt_defaults(table);
     if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0) {
         log_error("%s", e.text);
-        return 3;
+        return EXIT_NOTHING;
     }
     if (help) {
         opt_help(table, "eefs-sqlimport --slot DIR --database DB --defaults-file FILE [options]");
@@ -404,20 +431,18 @@ int main(int argc, char **argv)
     }
     if (!p.slot_dir || !p.database || !p.defaults_file || nargs > 0) {
         log_error("--slot, --database and --defaults-file are needed and nothing else; see --help");
-        return 3;
+        return EXIT_NOTHING;
     }
     if (strlen(p.database) > 64 - strlen("_eefs_stage")) {
         log_error("the database name '%s' is too long: 53 characters at most", p.database);
-        return 3;
+        return EXIT_NOTHING;
     }
     if (!p.name)
         p.name = xstrdup(p.database);
-    if (!p.file)
-        p.file = xasprintf("%s.sql", p.database);
     p.once = p.once || p.dry_run;
     if (set_up(&p, &e) < 0) {
         log_error("%s", e.text);
-        return 1;
+        return EXIT_FAILED;
     }
     return run(&p);
 }

@@ -171,7 +171,6 @@ static void set_fault(struct dump_fault *fault, const struct object *o)
     snprintf(fault->table, sizeof(fault->table), "%s", o->name);
     fault->offset = o->offset;
     fault->line = o->line;
-    dump_excerpt(fault->excerpt, sizeof(fault->excerpt), o->ddl, o->ddl_len);
 }
 
 /* One round over what is left: 1 when it makes sense to go on, 0 all is made. */

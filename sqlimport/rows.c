@@ -181,10 +181,12 @@ enum rows_result rows_next(const char **p, const char *end, struct token_mode mo
     return ROWS_ROW;
 }
 
-static int not_plain(const char *p, const char *end, struct err *e)
+/* Says where, and not what: it may be somebody's address. */
+static int not_plain(int64_t rows, struct err *e)
 {
-    return err_set(e, EPERM, "an INSERT holds something other than plain values at '%.*s'",
-                   (int)(end - p > 40 ? 40 : end - p), p < end ? p : "");
+    return err_set(e, EPERM,
+                   "an INSERT holds something other than plain values behind its row %lld",
+                   (long long)rows);
 }
 
 bool rows_begin(struct lexer *l, struct token *t)
@@ -205,11 +207,11 @@ int rows_find(struct lexer *l, struct err *e)
             lexer_next(l, &t);
         while (t.type == TOKEN_NAME || t.type == TOKEN_WORD || token_is_punct(&t, ','));
         if (!token_is_punct(&t, ')'))
-            return not_plain(t.p, l->end, e);
+            return not_plain(0, e);
         lexer_next(l, &t);
     }
     if (!token_is(&t, "VALUES") && !token_is(&t, "VALUE"))
-        return not_plain(t.p, l->end, e);
+        return not_plain(0, e);
     return 0;
 }
 
@@ -221,5 +223,5 @@ int64_t rows_count(const char *p, const char *end, struct token_mode mode, struc
 
     while ((r = rows_next(&p, end, mode, n == 0, true, &row)) == ROWS_ROW)
         n++;
-    return r == ROWS_END && p == end ? n : not_plain(p, end, e);
+    return r == ROWS_END && p == end ? n : not_plain(n, e);
 }

@@ -38,9 +38,12 @@ static char *path_of(const char *dir, const struct hash *hash)
     return xasprintf("%s/%s", dir, hash_text(hash, text));
 }
 
-static FILE *open_file(const char *path, const char *how)
+/* Keys of rows lie in it as they are, an address for instance: for its owner only. */
+static FILE *open_file(const char *path, bool new)
 {
-    FILE *f = fopen(path, how);
+    int flags = new ? O_WRONLY | O_CREAT | O_EXCL : O_RDONLY;
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, new ? "w" : "r");
 
     if (f) { /* one thread, many small records */
         setvbuf(f, NULL, _IOFBF, 256 * 1024);
@@ -83,8 +86,10 @@ struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, co
 
     w->path = path_of(dir, hash);
     w->temp = xasprintf("%s.tmp", w->path);
-    if (file_mkdirs(dir, 0700) == 0)
-        w->f = open_file(w->temp, "we");
+    if (file_mkdirs(dir, 0700) == 0) {
+        (void)unlink(w->temp); /* of a run that was killed */
+        w->f = open_file(w->temp, true);
+    }
     if (!w->f) {
         free(w->path);
         free(w->temp);
@@ -151,7 +156,7 @@ struct rowset_reader *rowset_open(const char *dir, const struct hash *hash)
     struct rowset_reader *r = xcalloc(1, sizeof(*r));
     char *path = path_of(dir, hash);
 
-    r->f = open_file(path, "re");
+    r->f = open_file(path, false);
     free(path);
     if (r->f && read_head(r))
         return r;

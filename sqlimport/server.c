@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sqlimport/redact.h"
 #include "sync/common/buf.h"
 
 /* Errors that carry the one of the operating system. */
@@ -19,6 +20,7 @@ static bool is_full_disk(const char *text)
 
 static int failed(struct server *s, struct err *e)
 {
+    char text[600];
     int code;
 
     s->code = mysql_errno(s->my);
@@ -48,7 +50,8 @@ static int failed(struct server *s, struct err *e)
     default:
         code = is_full_disk(mysql_error(s->my)) ? ENOSPC : EREMOTEIO;
     }
-    return err_set(e, code, "error %u: %s", s->code, mysql_error(s->my));
+    redact(s->code, s->carries_rows, mysql_error(s->my), text, sizeof(text));
+    return err_set(e, code, "error %u: %s", s->code, text);
 }
 
 static int prepare(struct server *s, struct err *e)
@@ -114,6 +117,7 @@ void server_close(struct server *s)
 
 int server_send(struct server *s, const char *sql, size_t len, struct err *e)
 {
+    s->carries_rows = redact_carries_rows(sql, len);
     return mysql_send_query(s->my, sql, (unsigned long)len) != 0 ? failed(s, e) : 0;
 }
 
@@ -159,6 +163,7 @@ static int vquery(struct server *s, MYSQL_RES **ret, struct err *e, const char *
     int r = 0;
 
     buf_vprintf(&b, fmt, ap);
+    s->carries_rows = false;
     if (mysql_real_query(s->my, b.data, (unsigned long)b.len) != 0 ||
         !(res = mysql_store_result(s->my)))
         r = failed(s, e);
@@ -183,6 +188,7 @@ int server_stream(struct server *s, const char *sql, size_t len, MYSQL_RES **ret
 {
     MYSQL_RES *res;
 
+    s->carries_rows = true; /* keys of rows */
     if (mysql_real_query(s->my, sql, (unsigned long)len) != 0 || !(res = mysql_use_result(s->my)))
         return failed(s, e);
     *ret = res;

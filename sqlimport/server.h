@@ -21,6 +21,7 @@ struct server {
     unsigned code;       /* the server's number of the last error */
     uint64_t packet_max; /* max_allowed_packet */
     int env;             /* setting made last by server_env, -1 for none */
+    bool carries_rows;   /* the statement sent last: its errors may quote values */
     bool cut;            /* by server_abandon() */
 };
 

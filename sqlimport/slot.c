@@ -17,32 +17,49 @@
 #include "sync/common/ctl.h"
 #include "sync/common/file.h"
 #include "sync/common/mounts.h"
+#include "sync/common/opt.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 
 #define CTL_TIMEOUT_MS    3000
 #define REMOVE_TIMEOUT_MS 30000
-#define STRANGER_AGE_S    60
+#define SETTLE_MS         2000 /* a dump of an unknown name may still be somebody else's */
+#define NAMED_MAX         5    /* dumps that a sentence names */
+
+static const char *const endings[] = {".sql", ".sql.gz", ".sql.zst"};
 
 struct slot {
-    char *dir, *file, *rundir;
-    char *aside;       /* name under which a plain folder's dump is looked at before it goes */
+    char *dir, *rundir, *name, *database, *last;
+    char *wanted; /* --file, or NULL */
+    char *file;   /* the dump that was found last, or would be */
+    bool once;
+    struct stat young; /* a dump of an unknown name, and since when it is there so */
+    int64_t since_ms;
     struct ctl *watch; /* change stream of the mount, or NULL */
     int inotify;       /* tells what this machine does in the folder; -1: nothing is watched */
     dev_t dev;         /* the folder that is watched */
     ino_t ino;
 };
 
-struct slot *slot_new(const char *dir, const char *file, const char *rundir)
+struct slot *slot_new(const struct slot_args *a)
 {
     struct slot *s = xcalloc(1, sizeof(*s));
 
-    s->dir = xstrdup(dir);
-    s->file = xstrdup(file);
-    s->rundir = xstrdup(rundir);
-    s->aside = xasprintf(".eefs-sqlimport.%s.removing", file);
+    s->dir = xstrdup(a->dir);
+    s->rundir = xstrdup(a->rundir);
+    s->name = xstrdup(a->name);
+    s->database = xstrdup(a->database);
+    s->last = xstrdup(a->last);
+    s->wanted = a->file ? xstrdup(a->file) : NULL;
+    s->file = a->file ? xstrdup(a->file) : xasprintf("%s%s", a->database, endings[0]);
+    s->once = a->once;
     s->inotify = -1;
     return s;
+}
+
+const char *slot_file(const struct slot *s)
+{
+    return s->file;
 }
 
 static void end_watch(struct slot *s)
@@ -60,9 +77,12 @@ void slot_free(struct slot *s)
         return;
     end_watch(s);
     free(s->dir);
-    free(s->file);
     free(s->rundir);
-    free(s->aside);
+    free(s->name);
+    free(s->database);
+    free(s->last);
+    free(s->wanted);
+    free(s->file);
     free(s);
 }
 
@@ -77,14 +97,220 @@ static int put_back(int dir, const char *aside, const char *name)
     return r;
 }
 
+/* Name under which a plain folder's dump is looked at before it goes. */
+static char *aside_of(const char *file)
+{
+    return xasprintf(".eefs-sqlimport.%s.removing", file);
+}
+
+/* What a run that was killed left aside. */
+static void restore(int dir, const char *file)
+{
+    char *aside = aside_of(file);
+
+    if (faccessat(dir, aside, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)put_back(dir, aside, file);
+    free(aside);
+}
+
+static const char *ending_of(const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+        size_t n = strlen(endings[i]);
+        if (len > n && strcmp(name + len - n, endings[i]) == 0)
+            return name + len - n;
+    }
+    return NULL;
+}
+
+/* DATABASE.sql, .sql.gz or .sql.zst */
+static bool is_named(const char *file, const char *database)
+{
+    const char *ending = ending_of(file);
+
+    return ending && strlen(database) == (size_t)(ending - file) &&
+           strncmp(file, database, (size_t)(ending - file)) == 0;
+}
+
+/* --- which one --- */
+
+struct claims {
+    const struct slot *s;
+    const char *real; /* path of the slot */
+    const char *file;
+    bool taken;
+};
+
+/* Another importer's state file: does it wait for this dump? */
+static void look_claim(void *arg, const char *path)
+{
+    struct claims *c = arg;
+    json_t *j = json_load_file(path, 0, NULL);
+    const char *name = json_string_value(json_object_get(j, "name"));
+    const char *slot = json_string_value(json_object_get(j, "slot"));
+    const char *file = json_string_value(json_object_get(j, "file"));
+    const char *database = json_string_value(json_object_get(j, "database"));
+    char *real = slot ? realpath(slot, NULL) : NULL;
+
+    if (real && strcmp(real, c->real) == 0 && name && strcmp(name, c->s->name) != 0 &&
+        (file ? strcmp(file, c->file) == 0 : database && is_named(c->file, database)))
+        c->taken = true;
+    free(real);
+    json_decref(j);
+}
+
+static bool is_claimed(const struct slot *s, const char *file)
+{
+    char *real = realpath(s->dir, NULL);
+    struct claims c = {s, real, file, false};
+
+    if (real)
+        rundir_each(s->rundir, "import", "json", look_claim, &c);
+    free(real);
+    return c.taken;
+}
+
+struct choice {
+    struct strlist own, others; /* names of dumps: with the database's name, and without */
+};
+
+static int list(const struct slot *s, int dir, struct choice *c)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *de;
+    struct stat st;
+
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return -EIO;
+    }
+    while ((de = readdir(d))) {
+        if (*de->d_name == '.' || !ending_of(de->d_name) ||
+            fstatat(dir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+            continue;
+        if (is_named(de->d_name, s->database))
+            strlist_add(&c->own, de->d_name);
+        else if (!is_claimed(s, de->d_name))
+            strlist_add(&c->others, de->d_name);
+    }
+    closedir(d);
+    return 0;
+}
+
+static bool holds(const struct strlist *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int refuse(const struct slot *s, const struct strlist *l, struct err *e)
+{
+    struct buf names = BUF_INIT;
+    int r;
+
+    for (size_t i = 0; i < l->n && i < NAMED_MAX; i++)
+        buf_printf(&names, "%s'%.60s'", i ? ", " : "", l->v[i]);
+    if (l->n > NAMED_MAX)
+        buf_printf(&names, " and %zu more", l->n - NAMED_MAX);
+    if (l->n > 1)
+        r = err_set(e, EEXIST,
+                    "the slot '%.200s' holds %zu dumps (%s), and none of them is '%.60s.sql': "
+                    "name the one that is meant with --file",
+                    s->dir, l->n, names.data, s->database);
+    else
+        r = err_set(e, EEXIST,
+                    "the slot '%.200s' holds %s, which is not imported: the last dump was "
+                    "'%.60s'; name it with --file if it is meant",
+                    s->dir, names.data, *s->last ? s->last : s->file);
+    buf_release(&names);
+    return r;
+}
+
+/* A dump with an unknown name: 1 when it has lain there unchanged for a moment. */
+static int settled(struct slot *s, int dir, const char *name)
+{
+    struct stat st;
+
+    if (s->once)
+        return 1;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    if (st.st_ino != s->young.st_ino || st.st_dev != s->young.st_dev ||
+        st.st_size != s->young.st_size || file_mtime_ns(&st) != file_mtime_ns(&s->young)) {
+        s->young = st;
+        s->since_ms = clock_mono_ms();
+    }
+    return clock_mono_ms() - s->since_ms >= SETTLE_MS;
+}
+
+static int choose(struct slot *s, int dir, const struct choice *c, const char **ret, struct err *e)
+{
+    *ret = c->own.n == 1 ? c->own.v[0] : NULL;
+    for (size_t i = 0; i < c->own.n; i++)
+        if (strcmp(ending_of(c->own.v[i]), endings[0]) == 0)
+            *ret = c->own.v[i];
+    if (*ret)
+        return 1;
+    if (c->own.n > 0)
+        return refuse(s, &c->own, e);
+    if (*s->last && holds(&c->others, s->last)) {
+        *ret = s->last;
+        return 1;
+    }
+    if (c->others.n == 0)
+        return 0;
+    if (c->others.n > 1 || (*s->last && !s->once))
+        return refuse(s, &c->others, e);
+    *ret = c->others.v[0];
+    return settled(s, dir, *ret);
+}
+
+/* The dump to take: 1, and s->file is its name; 0; -errno. */
+static int find_name(struct slot *s, int dir, struct err *e)
+{
+    struct choice c = {{NULL, 0}, {NULL, 0}};
+    const char *name = NULL;
+    int r;
+
+    if (s->wanted)
+        return 1;
+    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+        char *own = xasprintf("%s%s", s->database, endings[i]);
+        restore(dir, own);
+        free(own);
+    }
+    if (*s->last)
+        restore(dir, s->last);
+    r = list(s, dir, &c);
+    r = r < 0 ? err_sys(e, -r, "cannot read the slot '%s'", s->dir) : choose(s, dir, &c, &name, e);
+    if (r == 1) {
+        char *copy = xstrdup(name);
+        free(s->file);
+        s->file = copy;
+    }
+    strlist_release(&c.own);
+    strlist_release(&c.others);
+    return r;
+}
+
 int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
 {
-    int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, code;
+    int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, code, r;
 
     if (dir < 0)
         return err_sys(e, errno, "cannot open the slot '%s'", s->dir);
-    if (faccessat(dir, s->aside, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        (void)put_back(dir, s->aside, s->file); /* of a run that was killed */
+    r = find_name(s, dir, e);
+    if (r <= 0) {
+        close(dir);
+        return r;
+    }
+    restore(dir, s->file);
     fd = openat(dir, s->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     code = fd < 0 ? errno : fstat(fd, st) < 0 ? errno : S_ISREG(st->st_mode) ? 0 : EINVAL;
     close(dir);
@@ -97,29 +323,6 @@ int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
     return code == ENOENT ? 0
                           : err_set(e, code, "cannot open the dump '%s/%s': %s", s->dir, s->file,
                                     code == EINVAL ? "it is no regular file" : strerror(code));
-}
-
-bool slot_stranger(const struct slot *s, char *ret, size_t cap)
-{
-    DIR *d = opendir(s->dir);
-    int64_t young = clock_wall_ns() / 1000000000 - STRANGER_AGE_S;
-    bool found = false;
-    struct dirent *de;
-    struct stat st;
-
-    while (d && !found && (de = readdir(d))) {
-        size_t n = strlen(de->d_name);
-        if (*de->d_name == '.' || n < 5 || strcmp(de->d_name + n - 4, ".sql") != 0 ||
-            strcmp(de->d_name, s->file) == 0 ||
-            fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-            st.st_mtim.tv_sec > young)
-            continue;
-        snprintf(ret, cap, "%s", de->d_name);
-        found = true;
-    }
-    if (d)
-        closedir(d);
-    return found;
 }
 
 /* Path of `path` below the folder `top`, or NULL. */
@@ -258,14 +461,16 @@ static bool is_imported(int dir, const char *caught, int fd, const struct hash *
 static int remove_plain(const struct slot *s, int fd, const struct hash *hash, struct err *e)
 {
     int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    char *aside = aside_of(s->file);
 
-    if (dir < 0 || renameat(dir, s->file, dir, s->aside) < 0)
+    if (dir < 0 || renameat(dir, s->file, dir, aside) < 0)
         r = -errno;
     crash_point("slot.aside");
-    if (r == 0 && is_imported(dir, s->aside, fd, hash))
-        r = unlinkat(dir, s->aside, 0) < 0 ? -errno : 0;
+    if (r == 0 && is_imported(dir, aside, fd, hash))
+        r = unlinkat(dir, aside, 0) < 0 ? -errno : 0;
     else if (r == 0)
-        r = put_back(dir, s->aside, s->file) < 0 ? -errno : -ESTALE;
+        r = put_back(dir, aside, s->file) < 0 ? -errno : -ESTALE;
+    free(aside);
     if (dir >= 0)
         close(dir);
     if (r == -ENOENT)
@@ -273,6 +478,12 @@ static int remove_plain(const struct slot *s, int fd, const struct hash *hash, s
     return r == 0 || r == -ESTALE
                ? r
                : err_sys(e, -r, "cannot remove the dump '%s/%s'", s->dir, s->file);
+}
+
+void slot_took(struct slot *s)
+{
+    free(s->last);
+    s->last = xstrdup(s->file);
 }
 
 int slot_remove(struct slot *s, int fd, const struct hash *hash, struct err *e)

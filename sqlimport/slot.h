@@ -17,16 +17,29 @@
 
 struct slot;
 
-/* file: the dump's name in the folder. Does not need the folder to exist yet. */
-struct slot *slot_new(const char *dir, const char *file, const char *rundir);
+struct slot_args {
+    const char *dir, *rundir;
+    const char *name;     /* of this importer, as in its state file */
+    const char *file;     /* the dump's name in the folder, or NULL: see slot_find() */
+    const char *database; /* its dumps are DATABASE.sql, .sql.gz and .sql.zst */
+    const char *last;     /* name of the dump imported last; "" when there was none */
+    bool once;            /* somebody asked for it: take any single dump, and at once */
+};
+
+/* Strings are copied. Does not need the folder to exist yet. */
+struct slot *slot_new(const struct slot_args *a);
 void slot_free(struct slot *s);
 
-/* Opens the dump. 1: *ret_fd and *st are filled; 0: there is none; -errno. */
+/*
+ * Opens the dump: `file`, or else the one with the database's name, or the name imported last, or,
+ * when nothing was imported under another name yet, whichever single dump lies there that no other
+ * importer of this machine waits for. 1: *ret_fd and *st are filled, and slot_file() is its name;
+ * 0: there is none; -EEXIST: several, or one that was not expected: *e names them; -errno.
+ */
 int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e);
-
-/* There is a dump of another name that lies there for a minute, which nobody here imports: true,
- * and the name of one. */
-bool slot_stranger(const struct slot *s, char *ret, size_t cap);
+const char *slot_file(const struct slot *s);
+/* It was imported: its name is the one to expect from now on. */
+void slot_took(struct slot *s);
 
 /* Removes the dump if it still has these bytes (hash) and, in a plain folder, is the file of fd.
  * 0: gone; -ESTALE: another one lies there now, which stays. */

@@ -80,13 +80,11 @@ int stage_empty(struct server *s, const char *schema, bool all, struct err *e)
     return r;
 }
 
-static void set_fault(struct dump_fault *f, const struct object *o, off_t offset, uint64_t line,
-                      const char *text, size_t len)
+static void set_fault(struct dump_fault *f, const struct object *o, off_t offset, uint64_t line)
 {
     snprintf(f->table, sizeof(f->table), "%s", o->name);
     f->offset = offset;
     f->line = line;
-    dump_excerpt(f->excerpt, sizeof(f->excerpt), text, len);
 }
 
 /* Sends an INSERT that is larger than the server takes in parts, cut between rows; n rows of the
@@ -190,7 +188,7 @@ static int fill_range(struct filling *f, const struct range *g)
     if (r == 0)
         tell(f, g->rows, f->keys.len ? g->len - g->len / KEYS_PART : g->len);
     else
-        set_fault(&f->fault, f->st->o, st.offset, st.line, st.text, st.len);
+        set_fault(&f->fault, f->st->o, st.offset, st.line);
     return r;
 }
 
@@ -253,7 +251,7 @@ static int add_keys(struct filling *f)
         r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
     }
     if (r < 0)
-        set_fault(&f->fault, o, o->offset, o->line, f->keys.data, f->keys.len);
+        set_fault(&f->fault, o, o->offset, o->line);
     else
         tell(f, 0, o->bytes - f->told);
     return r;
@@ -271,7 +269,7 @@ static int fill_table(struct filling *f)
     if (r == 0)
         r = server_run(f->s, f->create.data, f->create.len, &f->e);
     if (r < 0)
-        set_fault(&f->fault, o, o->offset, o->line, o->ddl, o->ddl_len);
+        set_fault(&f->fault, o, o->offset, o->line);
     if (r == 0)
         r = fill_rows(f);
     if (r == 0 && f->keys.len > 0) {

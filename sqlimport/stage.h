@@ -24,7 +24,7 @@ struct stage_args {
  * names (_eefs_…) only what `all` says. */
 int stage_empty(struct server *s, const char *schema, bool all, struct err *e);
 
-/* Fills the tables. On failure *fault names table, offset and excerpt, *code the server's number.
+/* Fills the tables. On failure *fault names table, line and offset, *code the server's number.
  * -ESTALE: the dump's bytes are not those that were read before; -ENOSPC: the disk gets full. */
 int stage_run(const struct stage_args *a, struct dump_fault *fault, unsigned *code, struct err *e);
 

@@ -19,7 +19,7 @@
 #define PROGRESS_MS  500
 
 struct state {
-    char *path, *name, *database, *slot; /* fixed */
+    char *path, *name, *database, *slot, *file; /* fixed; file may be NULL */
     pthread_t thread;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -79,8 +79,8 @@ static json_t *failure_json(const struct failure *f)
     if (*f->where.table)
         json_object_set_new(j, "table", text(f->where.table));
     json_object_set_new(j, "offset", json_integer(f->where.offset));
-    if (*f->where.excerpt)
-        json_object_set_new(j, "excerpt", text(f->where.excerpt));
+    if (f->where.line)
+        json_object_set_new(j, "line", json_integer((json_int_t)f->where.line));
     json_object_set_new(j, "error", text(f->error));
     return j;
 }
@@ -117,6 +117,8 @@ static json_t *snapshot_locked(struct state *s)
     json_object_set_new(j, "pid", json_integer(getpid()));
     json_object_set_new(j, "database", text(s->database));
     json_object_set_new(j, "slot", text(s->slot));
+    if (s->file)
+        json_object_set_new(j, "file", text(s->file));
     json_object_set_new(j, "state", json_string(s->state));
     if (s->reason)
         json_object_set_new(j, "reason", text(s->reason));
@@ -179,7 +181,7 @@ static void *writer(void *arg)
 }
 
 int state_open(const char *rundir, const char *name, const char *database, const char *slot,
-               struct state **ret, struct err *e)
+               const char *file, struct state **ret, struct err *e)
 {
     struct state *s;
     int r = rundir_ensure(rundir, e);
@@ -191,6 +193,7 @@ int state_open(const char *rundir, const char *name, const char *database, const
     s->name = xstrdup(name);
     s->database = xstrdup(database);
     s->slot = xstrdup(slot);
+    s->file = file ? xstrdup(file) : NULL;
     s->state = "idle";
     s->on_terminal = isatty(STDERR_FILENO);
     mutex_init(&s->lock);
@@ -223,6 +226,7 @@ void state_close(struct state *s)
     free(s->name);
     free(s->database);
     free(s->slot);
+    free(s->file);
     free(s->reason);
     free(s->action);
     free(s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state: what eefs-status shows of this importer: RUNDIR/import-NAME.json, replaced atomically on
- * every change, twice a second while there is progress and every 5 s otherwise, by a thread of
- * its own. Thread safe.
+ * state: what eefs-status shows of this importer: RUNDIR/import-NAME.json, which everybody may read
+ * (so nothing of a dump's rows is ever in it), replaced atomically on every change, twice a second
+ * while there is progress and every 5 s otherwise, by a thread of its own. Thread safe.
  */
 #ifndef EEFS_SQLIMPORT_STATE_H
 #define EEFS_SQLIMPORT_STATE_H
@@ -20,6 +20,7 @@ struct last_import {
     double seconds;
     int64_t tables_changed, rows;
     struct hash hash;
+    char dump[256]; /* name of the file */
 };
 
 struct failure {
@@ -31,8 +32,9 @@ struct failure {
     char error[768];
 };
 
+/* file: the dump's name when --file gave one, else NULL. */
 int state_open(const char *rundir, const char *name, const char *database, const char *slot,
-               struct state **ret, struct err *e);
+               const char *file, struct state **ret, struct err *e);
 /* Writes state "stopped" and ends the thread. NULL is fine. */
 void state_close(struct state *s);
 

@@ -36,8 +36,8 @@ static ssize_t read_some(void *arg, void *out, size_t n)
 static void describe(struct buf *b, const struct dump *d, const struct dump_fault *f, int r,
                      const struct err *e)
 {
-    buf_printf(b, "%d %s line %llu at %lld '%s' in %s\n", r, e->text, (unsigned long long)f->line,
-               (long long)f->offset, f->excerpt, f->table);
+    buf_printf(b, "%d %s line %llu at %lld in %s\n", r, e->text, (unsigned long long)f->line,
+               (long long)f->offset, f->table);
     for (size_t i = 0; i < d->n; i++) {
         const struct object *o = d->objects[i];
         char hash[HASH_TEXT_CAP];

@@ -128,29 +128,98 @@ def test_wakes_at_once_in_a_plain_folder(db, plain):
     assert plain.rows() == 6 and (plain.slot / "other.sql").exists()
 
 
-def test_a_dump_of_another_name_is_told(db, plain):
-    """Once in the log, and in the status; it is not imported. A young one may be somebody else's."""
-    plain.start("--poll", "50ms")
+def once(plain, *more):
+    return subprocess.run(plain.argv("--once", *more), capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["site.sql", "a name.sql", "live.sql"])
+def test_the_only_dump_is_taken_whatever_its_name(db, plain, name):
+    plain.slot.mkdir(exist_ok=True)
+    (plain.slot / "readme.txt").write_text("no dump")
+    put(plain.slot, dump(db, 4), name)
+    done = once(plain)
+    assert done.returncode == 0 and f"/{name}' in" in done.stderr, done
+    assert plain.rows() == 4 and [p.name for p in plain.slot.iterdir()] == ["readme.txt"]
+
+
+def test_nothing_or_several(db, plain):
+    """Exit code 3, and a sentence that says why."""
+    plain.slot.mkdir(exist_ok=True)
+    done = once(plain)
+    assert done.returncode == 3 and "holds no dump" in done.stderr
+    put(plain.slot, dump(db, 4), "a.sql")
+    put(plain.slot, dump(db, 5), "b.sql")
+    done = once(plain)
+    assert done.returncode == 3 and "'a.sql'" in done.stderr and "'b.sql'" in done.stderr
+    assert "--file" in done.stderr and plain.rows() == -1 and len(list(plain.slot.iterdir())) == 2
+    assert once(plain, "--file", "c.sql").returncode == 3
+    assert once(plain, "--file", "b.sql").returncode == 0 and plain.rows() == 5
+    put(plain.slot, dump(db, 6))
+    assert once(plain).returncode == 0 and plain.rows() == 6 and (plain.slot / "a.sql").exists()
+
+
+def test_the_service_takes_the_only_dump(db, plain):
+    """It keeps to that name afterwards: another one needs --file."""
+    plain.start("--poll", "100ms")
     put(plain.slot, dump(db, 3), "ee.sql")
-    before = plain.state()["updated_ms"]
-    wait_for(lambda: plain.state()["updated_ms"] > before)
-    assert "reason" not in plain.state()
-    os.utime(plain.slot / "ee.sql", (1, time.time() - 100))
-    wait_for(lambda: "reason" in plain.state())
-    state = plain.state()
-    assert state["state"] == "idle" and "'ee.sql', which is not imported" in state["reason"], state
-    assert "'live.sql' is waited for" in state["reason"] and "--file ee.sql" in state["action"]
+    wait_for(lambda: plain.rows() == 3 and not (plain.slot / "ee.sql").exists())
+    put(plain.slot, dump(db, 4), "other.sql")
+    wait_for(lambda: "'other.sql', which is not imported" in plain.state().get("reason", ""))
+    assert "--file" in plain.state()["action"] and plain.state()["state"] == "idle"
     shown = subprocess.run([program("eefs-status"), "--rundir", str(plain.rundir)], capture_output=True,
                            text=True)
     assert "which is not imported" in shown.stdout and "--file" in shown.stdout, shown
-    put(plain.slot, dump(db, 2))
-    wait_for(lambda: plain.gone() and "reason" in plain.state())
-    assert plain.rows() == 2 and (plain.slot / "ee.sql").exists()
+    put(plain.slot, dump(db, 5), "ee.sql")
+    wait_for(lambda: plain.rows() == 5)
     plain.stop()
-    assert plain.log().count("ee.sql") <= 2  # told again after an import, for then it is news again
-    os.unlink(plain.slot / "ee.sql")
-    plain.start("--poll", "50ms")
-    wait_for(lambda: "reason" not in plain.state())
+    plain.start("--poll", "100ms")  # it is remembered
+    put(plain.slot, dump(db, 6), "ee.sql")
+    wait_for(lambda: plain.rows() == 6)
+    assert (plain.slot / "other.sql").exists() and plain.log().count("'other.sql'") <= 4
+
+
+def test_a_dump_of_another_importer_is_left_alone(db, plain):
+    plain.slot.mkdir(exist_ok=True)
+    plain.rundir.mkdir()
+    state = {"name": "second", "database": "second", "slot": str(plain.slot)}
+    (plain.rundir / "import-second.json").write_text(json.dumps(state))
+    put(plain.slot, dump(db, 3), "second.sql")
+    assert once(plain).returncode == 3
+    put(plain.slot, dump(db, 4), "site.sql")
+    assert once(plain).returncode == 0 and plain.rows() == 4
+    state["file"] = "third.sql"
+    (plain.rundir / "import-second.json").write_text(json.dumps(state))
+    assert once(plain).returncode == 0 and not list(plain.slot.iterdir())
+
+
+def test_no_row_is_shown(db, plain):
+    """Not in the state file, the log, the command's environment: of a dump that is refused, of one
+    that the server refuses. What holds keys of rows is for its owner only."""
+    plain.slot.mkdir(exist_ok=True)
+    secret = "ann@example.org"
+    put(plain.slot, db.dump("site", "--skip-extended-insert"))
+    assert once(plain).returncode == 0
+    table = ("CREATE TABLE m (mail VARCHAR(99) CHARSET ascii PRIMARY KEY, n INT, UNIQUE (n)) ENGINE=InnoDB;"
+             f"INSERT INTO m VALUES ('{secret}', 1), ('b', 2);")
+    end = b"-- Dump completed"
+    whole = dump(db, 3)
+    put(plain.slot, whole.replace(end, table.encode() + end))
+    assert once(plain, "--after", f"env > '{plain.tmp}/env'").returncode == 0
+    bad = [table + f"INSERT INTO m VALUES ('{secret}', 3);",          # 1062 by the server
+           table + f"INSERT INTO m VALUES (CONCAT('{secret}'), 3);",  # no plain value
+           table + f"'{secret}';", f"{secret};", f"ALTER '{secret}';", f"SET sql_mode='{secret}';",
+           f"SET @x = f('{secret}');", f"CREATE TABLE n (a INT DEFAULT '{secret}');"]
+    for statement in bad:
+        put(plain.slot, whole.replace(end, statement.encode() + b"\n" + end))
+        done = once(plain)
+        assert done.returncode == 1 and secret not in done.stderr, done
+        assert "line" in done.stderr
+        assert secret not in (plain.rundir / "import-live.json").read_text()
+    assert secret not in (plain.tmp / "env").read_text()
+    for path in plain.tmp.rglob("*"):
+        if path.is_file() and path.parent != plain.slot and secret.encode() in path.read_bytes():
+            assert path.stat().st_mode & 0o077 == 0, path
+
 
 
 def test_a_dump_of_the_given_name_is_imported(db, plain):
@@ -200,7 +269,7 @@ def test_a_failed_dump_is_told_once(db, plain):
     put(plain.slot, bad)
     wait_for(lambda: plain.state()["state"] == "failed")
     said = plain.log()
-    for part in ("error 1072", "'t', line", "offset", "CREATE TABLE `t`", "make a new one"):
+    for part in ("error 1072", "'t', line", "offset", "make a new one"):
         assert part in said, said
     offset = int(re.search(r"offset (\d+)", said)[1])
     assert bad[offset:].startswith(b"CREATE TABLE")

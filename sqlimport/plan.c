@@ -11,6 +11,7 @@
 #include "sqlimport/kin.h"
 #include "sqlimport/section.h"
 #include "sync/common/buf.h"
+#include "sync/common/printable.h"
 
 /* A delta is worth it up to a part of the table's rows; beyond these numbers its transaction would
  * hold locks and undo space for too long. */
@@ -423,7 +424,9 @@ void plan_print(const struct plan *p)
     printf("%-40s %-9s %10s %9s  %s\n", "table", "action", "rows", "size", "why");
     for (size_t i = 0; i < p->n; i++) {
         const struct step *st = &p->steps[i];
-        printf("%-40s %-9s %10llu", st->name, actions[st->action],
+        char name[300];
+        printable_copy(name, sizeof(name), st->name);
+        printf("%-40s %-9s %10llu", name, actions[st->action],
                (unsigned long long)(st->o ? st->o->rows : 0));
         print_size(st->o ? st->o->bytes : 0);
         if (st->action == ACTION_DELTA)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sync/common/printable.h"
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
     va_list ap;
@@ -15,6 +17,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->text, sizeof(e->text), fmt, ap);
         va_end(ap);
+        printable_make(e->text, sizeof(e->text));
     }
     return -code;
 }
@@ -33,6 +36,7 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
     va_end(ap);
     n = strlen(e->text);
     snprintf(e->text + n, sizeof(e->text) - n, ": %s", strerror_r(code, reason, sizeof(reason)));
+    printable_make(e->text, sizeof(e->text));
     return -code;
 }
 
@@ -51,5 +55,6 @@ int err_prefix(struct err *e, const char *fmt, ...)
     n = strlen(e->text);
     if (n + 3 < sizeof(e->text))
         snprintf(e->text + n, sizeof(e->text) - n, ": %.*s", (int)(sizeof(e->text) - n - 3), old);
+    printable_make(e->text, sizeof(e->text));
     return -e->code;
 }

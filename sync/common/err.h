@@ -13,7 +13,7 @@
 
 struct err {
     int code;       /* positive errno, 0 when nothing failed */
-    char text[768]; /* one sentence, lower case, no trailing dot */
+    char text[768]; /* one sentence, lower case, no trailing dot; printable (printable.h) */
 };
 
 /* Fills *e (when not NULL) and returns -code. `code` is a positive errno. */

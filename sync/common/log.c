@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <syslog.h>
 
+#include "sync/common/printable.h"
+
 /* Set once by main() before threads start; read-only afterwards. */
 static const char *program_name = "eefs";
 static enum log_level max_level = LOG_LEVEL_INFO;
@@ -48,10 +50,7 @@ void log_at(enum log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
-    for (char *c = line; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    }
+    printable_make(line, sizeof(line));
     if (use_syslog)
         syslog(priorities[level], "%s", line);
     else if (to_journal)

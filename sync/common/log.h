@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * log: where the programs' messages go. Only top layers (programs and their long-running threads)
- * log; libraries return errors. Thread safe; one line per call: control characters, which a file's
- * name may hold, become '?'.
+ * log; libraries return errors. Thread safe; one line per call, made
+ * printable (see printable.h).
  *
  * A line is "program: message" on stderr, or goes to syslog (facility daemon) after
  * log_to_syslog(). Where systemd has connected stderr with its journal, which notes the program by

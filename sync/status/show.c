@@ -9,6 +9,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
+#include "sync/common/printable.h"
 
 static const char *text_of(json_t *o, const char *name)
 {
@@ -195,12 +196,32 @@ static void show_import(json_t *o)
     }
 }
 
+/* Strings of the tree that hold what a terminal must not get, replaced. */
+static void make_printable(json_t *j)
+{
+    const char *s = json_string_value(j), *name;
+    json_t *x;
+    size_t i;
+
+    if (s && !printable_is(s)) {
+        size_t cap = 4 * strlen(s) + 1;
+        char *plain = xmalloc(cap);
+        printable_copy(plain, cap, s);
+        json_string_set(j, plain);
+        free(plain);
+    }
+    json_array_foreach(j, i, x) make_printable(x);
+    if (json_is_object(j))
+        json_object_foreach(j, name, x) make_printable(x);
+}
+
 void show(json_t *all)
 {
     json_t *mounts = json_object_get(all, "mounts"), *masters = json_object_get(all, "masters");
     json_t *imports = json_object_get(all, "imports"), *o;
     size_t i;
 
+    make_printable(all);
     json_array_foreach(mounts, i, o) show_mount(o);
     json_array_foreach(masters, i, o) show_master(o);
     json_array_foreach(imports, i, o) show_import(o);

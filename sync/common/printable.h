@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * printable: text that came from elsewhere (names of files and tables, a peer's or a server's
+ * words), made fit for a log, a terminal or JSON. Pure.
+ */
+#ifndef EEFS_COMMON_PRINTABLE_H
+#define EEFS_COMMON_PRINTABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Copies `text` to out (cap bytes, at least 1, always terminated). What is not valid UTF-8 (RFC
+ * 3629), control characters (C0, DEL, C1) and characters that break lines or turn the direction of
+ * what follows (U+2028 to U+202E, U+2066 to U+2069, U+200E, U+200F, U+061C) become "\xNN" for each
+ * of their bytes. A text that does not fit ends before a character or an escape, never inside one.
+ */
+void printable_copy(char *out, size_t cap, const char *text);
+/* The same within a buffer of cap bytes. */
+void printable_make(char *text, size_t cap);
+/* Nothing of the text would be changed. */
+bool printable_is(const char *text);
+
+#endif

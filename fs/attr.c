@@ -80,7 +80,7 @@ void attr_stat(const struct attr_rules *r, const char *path, const struct node_a
     ret->st_mode = types[a->type] | (a->mode & 07777 & ~r->umask);
     if (a->type == NODE_LINK)
         ret->st_mode = S_IFLNK | 0777;
-    ret->st_nlink = !path ? 0 : a->type == NODE_DIR ? 2 : 1;
+    ret->st_nlink = path ? 1 : 0; /* of a folder: the number of subfolders is not known */
     ret->st_uid = r->uid;
     ret->st_gid = r->gid;
     ret->st_size = a->type == NODE_DIR ? 4096 : a->size;

@@ -47,6 +47,7 @@ struct fs {
     atomic_bool live;      /* the kernel has sent FUSE_INIT and was not told goodbye */
     atomic_bool forgetful; /* "not found" may be cached for long: the kernel drops it when told */
     atomic_uint probes;    /* LOOKUPs of FS_PROBE */
+    bool no_opendir;       /* the kernel needs no OPENDIR; set with FUSE_INIT */
     _Atomic int64_t newest_op; /* newest operation that the replica gave out */
     _Atomic uint64_t changes;  /* counts changes of the view, for listings (ops_dir.c) */
 };

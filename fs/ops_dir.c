@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listing is taken from the replica when it is read from its start, and what of it does not fit
- * into one answer is kept with the handle. The attributes kept may be used only while nothing has
- * changed (fs->changes): a change that comes after the look at that counter finds the node in the
- * table and its notification waits for this request (notify.c).
+ * A READDIR asks the replica for the names behind an offset, as many as fit into the answer:
+ * nothing is kept between two of them, so a folder needs no handle (OPENDIR is answered with ENOSYS
+ * once, and the kernel opens folders by itself and keeps their listings). An offset is the name's
+ * own, for ever (cookie.h), so a reader finds on whatever changed meanwhile, and from wherever the
+ * kernel's own copy of the listing ends: it asks us for what is behind an offset that the copy does
+ * not have (fs/fuse/readdir.c).
+ *
+ * The attributes that came with a name may be used only while nothing has changed (fs->changes): a
+ * change that comes after the look at that counter finds the node in the table and its
+ * notification waits for this request (notify.c).
  */
 #include "fs/ops.h"
 
@@ -15,70 +21,51 @@
 #include "fs/later.h"
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+
+enum { DOT = 1, DOT_DOT = 2 }; /* offsets of "." and ".." */
 
 struct child {
     char *name;
+    int64_t place;
     struct node_attr attr;
 };
 
+/* What one READDIR answers. */
 struct listing {
-    struct node *node; /* holds a reference */
-    pthread_mutex_t lock;
-    struct child *v; /* guarded by lock, as all below */
+    struct fs *fs;
+    fuse_req_t req;
+    struct node *node;
+    const char *dir;
+    bool plus;
+    uint64_t changes; /* fs->changes before the replica was asked */
+    struct child *v;
     size_t n, cap;
-    uint64_t changes; /* fs->changes when it was taken */
+    size_t bytes; /* that they take at least */
+    size_t size;  /* of the answer, at most */
+    struct buf out;
 };
-
-static struct listing *listing_of(const struct fuse_file_info *fi)
-{
-    return (struct listing *)(uintptr_t)fi->fh;
-}
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct fs *fs = fs_of(req);
-    struct listing *l;
-    struct node *n = node_get(fs->nodes, ino);
-
-    if (!n) {
-        fuse_reply_err(req, ESTALE);
+    (void)ino;
+    if (fs_of(req)->no_opendir) {
+        fuse_reply_err(req, ENOSYS);
         return;
     }
-    l = xcalloc(1, sizeof(*l));
-    l->node = n;
-    mutex_init(&l->lock);
-    fi->fh = (uint64_t)(uintptr_t)l;
+    fi->fh = 0;
     fi->cache_readdir = 1;
     fi->keep_cache = 1;
-    if (fuse_reply_open(req, fi) == -ENOENT) {
-        node_unref(fs->nodes, n);
-        mutex_destroy(&l->lock);
-        free(l);
-    }
-}
-
-static void clear(struct listing *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->v[i].name);
-    l->n = 0;
+    fuse_reply_open(req, fi);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct listing *l = listing_of(fi);
-
     (void)ino;
-    clear(l);
-    node_unref(fs_of(req)->nodes, l->node);
-    mutex_destroy(&l->lock);
-    free(l->v);
-    free(l);
+    (void)fi;
     fuse_reply_err(req, 0);
 }
 
-static int keep(void *arg, const char *name, const struct node_attr *attr)
+static int keep(void *arg, const char *name, int64_t place, const struct node_attr *attr)
 {
     struct listing *l = arg;
 
@@ -86,102 +73,137 @@ static int keep(void *arg, const char *name, const struct node_attr *attr)
         l->cap = l->cap ? 2 * l->cap : 32;
         l->v = xrealloc(l->v, l->cap * sizeof(*l->v));
     }
-    l->v[l->n].name = xstrdup(name);
-    l->v[l->n++].attr = *attr;
-    return 0;
+    l->v[l->n++] = (struct child){xstrdup(name), place, *attr};
+    l->bytes += l->plus ? fuse_add_direntry_plus(l->req, NULL, 0, name, NULL, 0)
+                        : fuse_add_direntry(l->req, NULL, 0, name, NULL, 0);
+    return l->bytes > l->size; /* that one does not fit any more */
 }
 
-/* Adds entry `i` (0 ".", 1 "..", then the children); returns its size, more than `room` when it
- * did not fit, 0 when it is gone meanwhile. */
-static size_t add_child(fuse_req_t req, struct listing *l, const char *dir, size_t i, char *buf,
-                        size_t room, bool plus)
+static void forget_children(struct listing *l)
 {
-    static const char *const dots[] = {".", ".."};
-    struct fs *fs = fs_of(req);
-    const char *name = i < 2 ? dots[i] : l->v[i - 2].name;
-    struct fuse_entry_param e = {.attr = {.st_mode = S_IFDIR, .st_ino = l->node->attr.ino}};
-    struct node_attr a;
-    size_t size;
-    char *path;
-
-    if (i >= 2) {
-        a = l->v[i - 2].attr;
-        path = path_join(dir, name);
-        if (plus && l->changes != atomic_load(&fs->changes) &&
-            replica_lookup(fs->replica, path, &a) < 0) {
-            free(path);
-            return 0;
-        }
-        if (plus)
-            ops_enter(fs, l->node, name, path, &a, false, &e);
-        else
-            attr_stat(&fs->rules, path, &a, &e.attr);
-        free(path);
-    }
-    if (!plus)
-        return fuse_add_direntry(req, buf, room, name, &e.attr, (off_t)i + 1);
-    size = fuse_add_direntry_plus(req, buf, room, name, &e, (off_t)i + 1);
-    if (size > room && e.ino)
-        node_forget(fs->nodes, e.ino, 1);
-    return size;
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i].name);
+    l->n = l->bytes = 0;
 }
 
-static int fill(fuse_req_t req, struct listing *l, const char *dir, size_t size, off_t off,
-                bool plus, struct buf *out)
+/* Adds an entry unless it does not fit: false. */
+static bool add(struct listing *l, const char *name, const struct fuse_entry_param *e,
+                int64_t place)
 {
-    struct fs *fs = fs_of(req);
-    int r;
+    char *at = l->out.data + l->out.len;
+    size_t room = l->size - l->out.len;
+    size_t n = l->plus ? fuse_add_direntry_plus(l->req, at, room, name, e, place)
+                       : fuse_add_direntry(l->req, at, room, name, &e->attr, place);
 
-    if (off == 0) {
-        clear(l);
-        l->changes = atomic_load(&fs->changes);
-        r = replica_readdir(fs->replica, dir, keep, l);
-        if (r < 0)
-            return r;
-    }
-    buf_reserve(out, size);
-    for (size_t i = (size_t)off; i < l->n + 2; i++) {
-        size_t n = add_child(req, l, dir, i, out->data + out->len, size - out->len, plus);
-        if (n > size - out->len)
-            break;
-        out->len += n;
-    }
-    return 0;
+    if (n > room)
+        return false;
+    l->out.len += n;
+    return true;
 }
 
-static void read_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                         struct fuse_file_info *fi, bool plus)
+/* A file that is written here has the number that its handles see, whatever the feed brought. */
+static void own_number(struct listing *l, struct child *c)
 {
-    struct fs *fs = fs_of(req);
-    struct listing *l = listing_of(fi);
-    struct buf out = BUF_INIT;
     struct node *n;
+
+    nodes_lock(l->fs->nodes);
+    n = node_child_locked(l->fs->nodes, l->node, c->name);
+    if (n && n->draft)
+        c->attr.ino = n->attr.ino;
+    nodes_unlock(l->fs->nodes);
+}
+
+/* 1: added; 0: does not fit; -ENOENT: gone meanwhile; other -errno. */
+static int add_child(struct listing *l, struct child *c)
+{
+    struct fs *fs = l->fs;
+    struct fuse_entry_param e = {.ino = 0};
+    char *path = path_join(l->dir, c->name);
+    int r = 0;
+
+    if (!l->plus) {
+        own_number(l, c);
+        attr_stat(&fs->rules, path, &c->attr, &e.attr);
+    } else if (l->changes != atomic_load(&fs->changes)) {
+        r = replica_lookup(fs->replica, path, &c->attr);
+    }
+    if (r == 0 && l->plus)
+        ops_enter(fs, l->node, c->name, path, &c->attr, false, &e);
+    free(path);
+    if (r < 0)
+        return r;
+    if (add(l, c->name, &e, c->place))
+        return 1;
+    if (e.ino)
+        node_forget(fs->nodes, e.ino, 1);
+    return 0;
+}
+
+/* Adds what fits of the names behind `off`. An answer without any is the end of the listing: so
+ * there is another look when all that were found are gone meanwhile. */
+static int add_children(struct listing *l, int64_t off)
+{
+    int r = 1;
+
+    do {
+        forget_children(l);
+        l->changes = atomic_load(&l->fs->changes);
+        r = replica_readdir(l->fs->replica, l->dir, off, keep, l);
+        if (r < 0 || l->n == 0)
+            return r;
+        r = 1;
+        for (size_t i = 0; r == 1 && i < l->n; i++) {
+            r = add_child(l, &l->v[i]);
+            if (r == -ENOENT)
+                r = 1;
+            off = l->v[i].place;
+        }
+    } while (r == 1 && l->out.len == 0);
+    return r < 0 ? r : 0;
+}
+
+static int fill(struct listing *l, int64_t off)
+{
+    struct fuse_entry_param e = {.attr = {.st_mode = S_IFDIR, .st_ino = l->node->attr.ino}};
+
+    buf_reserve(&l->out, l->size);
+    if ((off < DOT && !add(l, ".", &e, DOT)) || (off < DOT_DOT && !add(l, "..", &e, DOT_DOT)))
+        return 0;
+    return add_children(l, off);
+}
+
+static void read_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+{
+    struct listing l = {.fs = fs_of(req), .req = req, .plus = plus, .size = size, .out = BUF_INIT};
     char *dir;
-    int r = ops_begin(fs, ino, NULL, &n, &dir);
+    int r = ops_begin(l.fs, ino, NULL, &l.node, &dir);
 
     if (r == 0) {
-        mutex_lock(&l->lock);
-        r = fill(req, l, dir, size, off, plus, &out);
-        mutex_unlock(&l->lock);
-        ops_end(fs, n, dir);
+        l.dir = dir;
+        r = fill(&l, off);
+        ops_end(l.fs, l.node, dir);
     }
-    if (r < 0)
+    if (r < 0 && l.out.len == 0)
         fuse_reply_err(req, -r);
     else
-        fuse_reply_buf(req, out.data, out.len);
-    buf_release(&out);
+        fuse_reply_buf(req, l.out.data, l.out.len);
+    forget_children(&l);
+    free(l.v);
+    buf_release(&l.out);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                        struct fuse_file_info *fi)
 {
-    read_listing(req, ino, size, off, fi, false);
+    (void)fi;
+    read_listing(req, ino, size, off, false);
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                            struct fuse_file_info *fi)
 {
-    read_listing(req, ino, size, off, fi, true);
+    (void)fi;
+    read_listing(req, ino, size, off, true);
 }
 
 /* --- fsyncdir: everything that was changed here so far is on the master or safely queued --- */

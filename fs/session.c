@@ -56,6 +56,7 @@ static void op_init(void *arg, struct fuse_conn_info *c)
     c->max_background = BACKGROUND;
     c->congestion_threshold = BACKGROUND * 3 / 4;
     c->time_gran = 1;
+    fs->no_opendir = (c->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) != 0;
     atomic_store(&fs->live, true);
 }
 

@@ -13,6 +13,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
+#include "sync/mirror/cookie.h"
 
 #define ROW_COLS "type,size,mtime,mode,hash,target,ino"
 
@@ -162,13 +163,24 @@ static int side_next(struct side *s)
         if (!s->name)
             s->name = xstrdup(db_col_text(s->st, 0));
         row_release(&s->row);
-        read_row(s->st, 2, &s->row);
+        read_row(s->st, 3, &s->row);
         s->row.opid = sqlite3_column_int64(s->st, 1);
+        s->row.cookie = sqlite3_column_int64(s->st, 2);
         rc = side_step(s);
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+/* Which of them comes first: negative, 0 (the same name), positive. */
+static int side_cmp(const struct side *a, const struct side *b)
+{
+    if (!a->name || !b->name)
+        return a->name ? -1 : 1;
+    if (a->row.cookie != b->row.cookie)
+        return a->row.cookie < b->row.cookie ? -1 : 1;
+    return strcmp(a->name, b->name);
 }
 
 static int merge(struct side *base, struct side *over, view_fn *fn, void *arg)
@@ -178,7 +190,7 @@ static int merge(struct side *base, struct side *over, view_fn *fn, void *arg)
     if (rc == 0)
         rc = side_next(over);
     while (rc == 0 && (base->name || over->name)) {
-        int cmp = !base->name ? 1 : !over->name ? -1 : strcmp(base->name, over->name);
+        int cmp = side_cmp(base, over);
         struct side *s = cmp < 0 ? base : over;
 
         if (s->row.type != ENTRY_GONE)
@@ -191,15 +203,19 @@ static int merge(struct side *base, struct side *over, view_fn *fn, void *arg)
     return rc;
 }
 
-int view_each(struct db *db, const char *dir, view_fn *fn, void *arg)
+int view_each(struct db *db, const char *dir, int64_t from, view_fn *fn, void *arg)
 {
     struct side base = {.db = db}, over = {.db = db};
     int rc;
 
-    base.st = db_query(
-        db, "SELECT name,0," ROW_COLS " FROM base WHERE dir=? AND type<>0 ORDER BY name", "p", dir);
-    over.st = db_query(
-        db, "SELECT name,opid," ROW_COLS " FROM overlay WHERE dir=? ORDER BY name,opid", "p", dir);
+    base.st = db_query(db,
+                       "SELECT name,0,cookie," ROW_COLS " FROM base WHERE dir=? AND cookie>=?"
+                       " AND type<>0 ORDER BY cookie,name",
+                       "pi", dir, from);
+    over.st = db_query(db,
+                       "SELECT name,opid,cookie," ROW_COLS " FROM overlay WHERE dir=?"
+                       " AND cookie>=? ORDER BY cookie,name,opid",
+                       "pi", dir, from);
     rc = side_step(&base);
     if (rc == 0)
         rc = side_step(&over);
@@ -220,7 +236,7 @@ static int stop_at_first(void *arg, const char *name, const struct row *row)
 
 int view_has_children(struct db *db, const char *dir)
 {
-    return view_each(db, dir, stop_at_first, NULL);
+    return view_each(db, dir, 0, stop_at_first, NULL);
 }
 
 /* --- base --- */
@@ -242,10 +258,12 @@ int base_get(struct db *db, const char *path, struct row *ret)
 
 int base_put(struct db *db, const char *path, const struct row *row)
 {
-    int rc = db_run(
-        db, "INSERT OR REPLACE INTO base(dir,name,seq," ROW_COLS ") VALUES(?,?,?,?,?,?,?,?,?,?)",
-        "bpiiiiihpi", path, path_parent_len(path), path_base(path), row->seq, (int64_t)row->type,
-        row->size, row->mtime, row->mode, &row->hash, row->target, (int64_t)row->ino);
+    int rc = db_run(db,
+                    "INSERT OR REPLACE INTO base(dir,name,cookie,seq," ROW_COLS ")"
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiihpi", path, path_parent_len(path), path_base(path),
+                    cookie_of(path_base(path)), row->seq, (int64_t)row->type, row->size, row->mtime,
+                    row->mode, &row->hash, row->target, (int64_t)row->ino);
 
     return rc < 0 ? rc : 0;
 }
@@ -278,11 +296,12 @@ int overlay_get(struct db *db, const char *path, int64_t opid, struct row *ret)
 
 int overlay_put(struct db *db, const char *path, int64_t opid, const struct row *row)
 {
-    int rc = db_run(
-        db,
-        "INSERT OR REPLACE INTO overlay(dir,name,opid," ROW_COLS ") VALUES(?,?,?,?,?,?,?,?,?,?)",
-        "bpiiiiihpi", path, path_parent_len(path), path_base(path), opid, (int64_t)row->type,
-        row->size, row->mtime, row->mode, &row->hash, row->target, (int64_t)row->ino);
+    int rc = db_run(db,
+                    "INSERT OR REPLACE INTO overlay(dir,name,cookie,opid," ROW_COLS ")"
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiihpi", path, path_parent_len(path), path_base(path),
+                    cookie_of(path_base(path)), opid, (int64_t)row->type, row->size, row->mtime,
+                    row->mode, &row->hash, row->target, (int64_t)row->ino);
 
     return rc < 0 ? rc : 0;
 }

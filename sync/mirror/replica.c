@@ -9,6 +9,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/cookie.h"
 
 int replica_lookup(struct replica *r, const char *path, struct node_attr *ret)
 {
@@ -29,6 +30,8 @@ int replica_lookup(struct replica *r, const char *path, struct node_attr *ret)
 struct readdir {
     replica_child_fn *fn;
     void *arg;
+    int64_t after, cookie;
+    int same; /* names before this one that share its cookie */
 };
 
 static int readdir_child(void *arg, const char *name, const struct row *row)
@@ -36,13 +39,18 @@ static int readdir_child(void *arg, const char *name, const struct row *row)
     struct readdir *d = arg;
     struct node_attr attr;
 
+    d->same = row->cookie == d->cookie ? d->same + 1 : 0;
+    d->cookie = row->cookie;
+    if (row->cookie + d->same <= d->after)
+        return 0;
     row_attr(row, &attr);
-    return d->fn(d->arg, name, &attr);
+    return d->fn(d->arg, name, row->cookie + d->same, &attr);
 }
 
-int replica_readdir(struct replica *r, const char *dir, replica_child_fn *fn, void *arg)
+int replica_readdir(struct replica *r, const char *dir, int64_t after, replica_child_fn *fn,
+                    void *arg)
 {
-    struct readdir d = {fn, arg};
+    struct readdir d = {fn, arg, after, 0, 0};
     struct row row = {0};
     struct db *db;
     int rc = reader_get(r, &db);
@@ -55,7 +63,7 @@ int replica_readdir(struct replica *r, const char *dir, replica_child_fn *fn, vo
     if (rc >= 0 && row.type != ENTRY_DIR)
         rc = -ENOTDIR;
     if (rc >= 0)
-        rc = view_each(db, dir, readdir_child, &d);
+        rc = view_each(db, dir, after - after % COOKIE_STEP, readdir_child, &d);
     db_rollback(db);
     reader_put(r, db);
     row_release(&row);

@@ -12,6 +12,7 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/cookie.h"
 
 #define APP_ID           0x65656672 /* "eefr" */
 #define PAGE             4096
@@ -55,6 +56,12 @@ static const char *const SCHEMA[] = {
     "CREATE INDEX conflict_copy ON conflict(copy);"
     "CREATE TABLE renumbered(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);"
     "CREATE INDEX renumbered_new ON renumbered(new)",
+    "ALTER TABLE base ADD COLUMN cookie INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE overlay ADD COLUMN cookie INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE base SET cookie=name_cookie(name);"
+    "UPDATE overlay SET cookie=name_cookie(name);"
+    "CREATE INDEX base_cookie ON base(dir,cookie);"
+    "CREATE INDEX overlay_cookie ON overlay(dir,cookie)",
 };
 
 /* --- meta --- */
@@ -372,6 +379,8 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
     mutex_init(&r->scope_lock);
     cond_init(&r->pool_free);
     rc = db_open(r->path, 0, &r->db, e);
+    if (rc == 0 && cookie_register(db_handle(r->db)) < 0)
+        rc = err_set(e, EIO, "'%s': out of memory", r->path);
     if (rc == 0)
         rc = db_migrate(r->db, APP_ID, SCHEMA, (int)(sizeof(SCHEMA) / sizeof(SCHEMA[0])), e);
     /* answered: what was confirmed while a listing is being paged; see follow.c. */

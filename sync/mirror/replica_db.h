@@ -92,8 +92,9 @@ struct row {
     struct hash hash;
     char *target;
     uint64_t ino;
-    int64_t opid; /* overlay: its operation; 0: from the base */
-    int64_t seq;  /* base only */
+    int64_t opid;   /* overlay: its operation; 0: from the base */
+    int64_t seq;    /* base only */
+    int64_t cookie; /* in a listing only: cookie_of() its name */
 };
 
 void row_release(struct row *row);
@@ -108,9 +109,10 @@ int view_get(struct db *db, const char *path, struct row *ret);
 int view_need(struct replica *r, struct db *db, const char *path, struct row *ret);
 /* 0 when `path`'s parent is a folder of the view, -ENOENT or -ENOTDIR. */
 int view_check_parent(struct db *db, const char *path);
-/* Children of the view in byte order; the caller of view_each has a read or write transaction. */
+/* Children of the view in the order of cookies, then names, from cookie `from` on, until fn returns
+ * non-zero, which is returned; the caller has a read or write transaction. */
 typedef int view_fn(void *arg, const char *name, const struct row *row);
-int view_each(struct db *db, const char *dir, view_fn *fn, void *arg);
+int view_each(struct db *db, const char *dir, int64_t from, view_fn *fn, void *arg);
 /* 1: has children, 0: none, -errno. */
 int view_has_children(struct db *db, const char *dir);
 

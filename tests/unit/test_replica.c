@@ -10,9 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
+#include "sync/mirror/cookie.h"
 #include "sync/mirror/follow.h"
 
 #define CUR(seq) "00000000000000aa." #seq ".1"
@@ -117,20 +119,32 @@ static int teardown(void **state)
     return 0;
 }
 
-static int list_one(void *arg, const char *name, const struct node_attr *attr)
+static int list_one(void *arg, const char *name, int64_t place, const struct node_attr *attr)
 {
     (void)attr;
-    buf_printf(arg, "%s ", name);
+    assert_true(place > COOKIE_DOTS);
+    strlist_add(arg, name);
     return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static void assert_list(struct fix *f, const char *dir, const char *expect)
 {
+    struct strlist l = {0};
     struct buf b = BUF_INIT;
 
+    assert_int_equal(replica_readdir(f->r, dir, 0, list_one, &l), 0);
+    if (l.n)
+        qsort(l.v, l.n, sizeof(*l.v), by_name);
     buf_puts(&b, "");
-    assert_int_equal(replica_readdir(f->r, dir, list_one, &b), 0);
+    for (size_t i = 0; i < l.n; i++)
+        buf_printf(&b, "%s ", l.v[i]);
     assert_string_equal(b.data, expect);
+    strlist_release(&l);
     buf_release(&b);
 }
 
@@ -242,8 +256,8 @@ static void test_view(void **state)
     assert_int_equal(replica_readlink(f->r, "up/a", &target), -EINVAL);
     assert_int_equal(replica_unlink(f->r, "up/a", NULL, &opid), 0);
     assert_list(f, "up", "B d l ");
-    assert_int_equal(replica_readdir(f->r, "up/l", list_one, NULL), -ENOTDIR);
-    assert_int_equal(replica_readdir(f->r, "up/a", list_one, NULL), -ENOENT);
+    assert_int_equal(replica_readdir(f->r, "up/l", 0, list_one, NULL), -ENOTDIR);
+    assert_int_equal(replica_readdir(f->r, "up/a", 0, list_one, NULL), -ENOENT);
     replica_totals(f->r, &entries, &bytes);
     assert_int_equal(entries, 6);
     assert_int_equal(bytes, 10);
@@ -873,6 +887,210 @@ static void test_mtime_and_content(void **state)
     assert_int_equal(sum, 20);
 }
 
+/* --- listings in parts --- */
+
+struct part {
+    size_t most;
+    int64_t last;
+    struct strlist names;
+};
+
+static int take_part(void *arg, const char *name, int64_t place, const struct node_attr *attr)
+{
+    struct part *p = arg;
+
+    (void)attr;
+    assert_true(place > p->last);
+    p->last = place;
+    strlist_add(&p->names, name);
+    return p->names.n >= p->most;
+}
+
+static size_t times(const struct strlist *l, const char *name)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        n += strcmp(l->v[i], name) == 0;
+    return n;
+}
+
+/* The names of a folder by parts of up to `most`, with a change before each. */
+static void list_parts(struct fix *f, const char *dir, unsigned most,
+                       void (*change)(struct fix *f, int i), struct strlist *ret)
+{
+    struct part p = {0};
+
+    for (int i = 0;; i++) {
+        p.most = p.names.n + 1 + (unsigned)random() % most;
+        if (change)
+            change(f, i);
+        assert_int_equal(replica_readdir(f->r, dir, p.last, take_part, &p), 0);
+        if (p.names.n < p.most)
+            break;
+    }
+    *ret = p.names;
+}
+
+static void change_listed(struct fix *f, int i)
+{
+    static int64_t seq = 1000;
+    struct entry e;
+    char path[64], cursor[64];
+    int64_t o;
+
+    snprintf(path, sizeof(path), "up/d/v%ld", random() % 40);
+    if (random() % 2) {
+        snprintf(path, sizeof(path), "up/d/s%d", i % 50); /* a new version of a name that stays */
+        publish(f, path, (char)(1 + random() % 100), 'X');
+    } else if (replica_unlink(f->r, path, NULL, &o) == -ENOENT) {
+        make(f, path, 'V');
+    }
+    snprintf(path, sizeof(path), "up/d/%c%ld", random() % 2 ? 's' : 'w', random() % 50);
+    e = E(path, ++seq, path[5] == 'w' && random() % 2 ? ENTRY_GONE : ENTRY_FILE, 'M');
+    stage(f, e);
+    snprintf(cursor, sizeof(cursor), "00000000000000aa.%lld.1", (long long)seq);
+    commit(f, cursor, false, NULL);
+}
+
+static void test_listing_in_parts(void **state)
+{
+    struct fix *f = *state;
+    char path[64];
+
+    for (int i = 0; i < 50; i++) {
+        snprintf(path, sizeof(path), "up/d/s%d", i);
+        stage(f, E(path, 100 + i, ENTRY_FILE, 'X'));
+    }
+    commit(f, CUR(200), false, NULL);
+    for (int round = 0; round < 30; round++) {
+        struct strlist l = {0};
+
+        list_parts(f, "up/d", 7, change_listed, &l);
+        for (int i = 0; i < 50; i++) {
+            snprintf(path, sizeof(path), "s%d", i);
+            assert_int_equal(times(&l, path), 1);
+        }
+        strlist_release(&l);
+    }
+}
+
+static void with_db(struct fix *f, const char *sql)
+{
+    char path[80];
+    sqlite3 *h;
+
+    replica_close(f->r);
+    snprintf(path, sizeof(path), "%s/replica.db", f->dir);
+    assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+    if (sqlite3_exec(h, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s", sqlite3_errmsg(h));
+    sqlite3_close(h);
+    assert_int_equal(replica_open(f->dir, false, &f->r, NULL), 0);
+}
+
+static void test_listing_of_colliding_names(void **state)
+{
+    struct fix *f = *state;
+    struct strlist l = {0};
+    char path[64];
+
+    for (int i = 0; i < 12; i++) {
+        snprintf(path, sizeof(path), "up/d/s%d", i);
+        if (i % 2)
+            make(f, path, 'V');
+        else
+            stage(f, E(path, 100 + i, ENTRY_FILE, 'X'));
+    }
+    commit(f, CUR(200), false, NULL);
+    with_db(f, "UPDATE base SET cookie=4096 WHERE dir=CAST('up/d' AS BLOB);"
+               "UPDATE overlay SET cookie=4096 WHERE dir=CAST('up/d' AS BLOB)");
+    for (unsigned most = 1; most < 15; most++) {
+        list_parts(f, "up/d", most, NULL, &l);
+        assert_int_equal(l.n, 13);
+        for (int i = 0; i < 12; i++) {
+            snprintf(path, sizeof(path), "s%d", i);
+            assert_int_equal(times(&l, path), 1);
+        }
+        strlist_release(&l);
+        memset(&l, 0, sizeof(l));
+    }
+}
+
+/* A database of schema version 2: its rows get their cookies. */
+static const char *const VERSION_2 =
+    "DROP TABLE base; DROP TABLE overlay; DROP TABLE outbox; DROP TABLE incoming;"
+    "DROP TABLE conflict; DROP TABLE exclude; DROP TABLE meta; DROP TABLE renumbered;"
+    "CREATE TABLE base(dir BLOB NOT NULL, name BLOB NOT NULL, type INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB,"
+    " target BLOB, seq INTEGER NOT NULL, ino INTEGER NOT NULL, PRIMARY KEY(dir,name))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX base_gone ON base(seq) WHERE type=0;"
+    "CREATE TABLE overlay(dir BLOB NOT NULL, name BLOB NOT NULL, opid INTEGER NOT NULL,"
+    " type INTEGER NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+    " mode INTEGER NOT NULL, hash BLOB, target BLOB, ino INTEGER NOT NULL,"
+    " PRIMARY KEY(dir,name,opid)) WITHOUT ROWID;"
+    "CREATE INDEX overlay_opid ON overlay(opid);"
+    "CREATE INDEX overlay_hash ON overlay(hash) WHERE hash IS NOT NULL;"
+    "CREATE TABLE outbox(opid INTEGER PRIMARY KEY, kind INTEGER NOT NULL, path BLOB NOT NULL,"
+    " to_path BLOB, target BLOB, hash BLOB, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+    " mode INTEGER NOT NULL, pre TEXT NOT NULL, to_pre TEXT NOT NULL, state TEXT NOT NULL,"
+    " code TEXT, error TEXT, created INTEGER NOT NULL);"
+    "CREATE INDEX outbox_path ON outbox(path);"
+    "CREATE INDEX outbox_to ON outbox(to_path) WHERE to_path IS NOT NULL;"
+    "CREATE INDEX outbox_hash ON outbox(hash) WHERE hash IS NOT NULL;"
+    "CREATE INDEX outbox_state ON outbox(state,size);"
+    "CREATE TABLE incoming(path BLOB NOT NULL PRIMARY KEY, type INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB,"
+    " target BLOB, seq INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE conflict(id INTEGER PRIMARY KEY, path BLOB NOT NULL, copy BLOB NOT NULL,"
+    " ours BLOB, theirs BLOB, time INTEGER NOT NULL, place TEXT,"
+    " ours_mtime INTEGER NOT NULL DEFAULT 0, theirs_mtime INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX conflict_copy ON conflict(copy);"
+    "CREATE TABLE exclude(n INTEGER PRIMARY KEY, pattern BLOB NOT NULL);"
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE renumbered(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);"
+    "CREATE INDEX renumbered_new ON renumbered(new);"
+    "INSERT INTO base VALUES(x'','up',2,0,1,493,NULL,NULL,1,2),('up','a',2,0,1,493,NULL,NULL,2,3),"
+    " ('up','b',2,0,1,493,NULL,NULL,3,4);"
+    "UPDATE base SET dir=CAST(dir AS BLOB), name=CAST(name AS BLOB);"
+    "INSERT INTO overlay VALUES(CAST('up' AS BLOB),CAST('c' AS BLOB),1152921504606846976,"
+    " 2,0,1,493,NULL,NULL,5);"
+    "PRAGMA user_version=2";
+
+static void test_listing_after_an_upgrade(void **state)
+{
+    struct fix *f = *state;
+    struct part p = {.most = 99};
+    int64_t last = 0;
+
+    with_db(f, VERSION_2);
+    assert_list(f, "", "up ");
+    assert_int_equal(replica_readdir(f->r, "up", 0, take_part, &p), 0);
+    assert_int_equal(p.names.n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(cookie_of(p.names.v[i]) > last);
+        last = cookie_of(p.names.v[i]);
+    }
+    strlist_release(&p.names);
+}
+
+static void test_cookies(void **state)
+{
+    (void)state;
+    assert_true(cookie_of("") > COOKIE_DOTS);
+    for (int i = 0; i < 1000; i++) {
+        char name[16];
+        int64_t c;
+
+        snprintf(name, sizeof(name), "%d", i);
+        c = cookie_of(name);
+        assert_true(c > COOKIE_DOTS && c % COOKIE_STEP == 0);
+        assert_true(c == cookie_of(name));
+    }
+    assert_true(cookie_of("abc") == 0x3a7816bf8f01cfe0); /* FIPS 180-4's example, begun */
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -904,6 +1122,10 @@ int main(void)
         T(test_no_longer_local),
         T(test_reopen),
         T(test_mtime_and_content),
+        T(test_listing_in_parts),
+        T(test_listing_of_colliding_names),
+        T(test_listing_after_an_upgrade),
+        cmocka_unit_test(test_cookies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

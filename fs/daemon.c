@@ -11,6 +11,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/printable.h"
 
 #define EXIT_MOUNT 32 /* mount(8): mount failure */
 
@@ -29,8 +30,9 @@ static void wait_for_child(int fd)
             buf_append(&b, part, (size_t)n);
     if (b.len == 1 && b.data[0] == '+')
         _exit(0);
-    fprintf(stderr, "mount.eefs: %s\n",
-            b.len ? b.data : "the daemon ended before the mount was ready; see the system's log");
+    printable_line(stderr, "mount.eefs: %s",
+                   b.len ? b.data
+                         : "the daemon ended before the mount was ready; see the system's log");
     fflush(stderr);
     _exit(EXIT_MOUNT);
 }

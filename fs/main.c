@@ -37,6 +37,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 
 #define EXIT_USAGE 1  /* mount(8) */
@@ -209,7 +210,7 @@ static int run(struct run *r)
 
 static int fail(const struct err *e, int code)
 {
-    fprintf(stderr, "mount.eefs: %s\n", e->text);
+    printable_line(stderr, "mount.eefs: %s", e->text);
     return code;
 }
 
@@ -239,7 +240,7 @@ int main(int argc, char **argv)
     if (configure(&r, &e) < 0)
         return fail(&e, EXIT_MOUNT);
     if (warning)
-        fprintf(stderr, "mount.eefs: %s\n", warning);
+        printable_line(stderr, "mount.eefs: %s", warning);
     free(warning);
     if (r.opt.fake)
         return 0;

@@ -164,6 +164,14 @@ int ctl_fd(struct ctl *c)
     return c->fd;
 }
 
+pid_t ctl_peer_pid(struct ctl *c)
+{
+    struct ucred cred = {0};
+    socklen_t len = sizeof(cred);
+
+    return getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ? 0 : cred.pid;
+}
+
 int ctl_send(struct ctl *c, json_t *request, int64_t timeout_ms, struct err *e)
 {
     int r = send_line(c->fd, request, clock_mono_ms() + timeout_ms);
@@ -182,23 +190,23 @@ int ctl_recv(struct ctl *c, int64_t timeout_ms, json_t **ret, struct err *e)
     if (r == 0)
         return err_set(e, EPIPE, "'%s' closed the connection", c->path);
     if (r == -ETIMEDOUT)
-        return err_set(e, ETIMEDOUT, "no answer from '%s' within %lld ms", c->path,
-                       (long long)timeout_ms);
+        return err_set(e, ETIMEDOUT, "no answer from '%s' in time", c->path);
     return err_sys(e, -r, "cannot read from '%s'", c->path);
 }
 
 int ctl_call(const char *socket_path, json_t *request, int64_t timeout_ms, json_t **ret,
              struct err *e)
 {
+    int64_t until = clock_mono_ms() + timeout_ms;
     struct ctl *c = NULL;
     json_t *answer = NULL;
     int r = ctl_connect(socket_path, timeout_ms, &c, e);
 
     if (r < 0)
         return r;
-    r = ctl_send(c, request, timeout_ms, e);
+    r = ctl_send(c, request, until - clock_mono_ms(), e);
     if (r == 0)
-        r = ctl_recv(c, timeout_ms, &answer, e);
+        r = ctl_recv(c, until - clock_mono_ms(), &answer, e);
     ctl_close(c);
     if (r < 0)
         return r;

@@ -31,14 +31,18 @@ void ctl_close(struct ctl *c);
 /* The socket, for poll(2). Check ctl_recv with timeout 0 first: lines may be buffered. */
 int ctl_fd(struct ctl *c);
 
+/* The process that listens there, 0: not known. */
+pid_t ctl_peer_pid(struct ctl *c);
+
 /* Sends one line; does not take over the reference. */
 int ctl_send(struct ctl *c, json_t *request, int64_t timeout_ms, struct err *e);
 /* Receives one line; *ret is a new reference. -ETIMEDOUT, -EPIPE (peer closed), -EPROTO. */
 int ctl_recv(struct ctl *c, int64_t timeout_ms, json_t **ret, struct err *e);
 
 /*
- * connect, send, one answer, close. An answer with "ok":false becomes -EREMOTEIO with its
- * sentence in e; *ret is then the answer all the same (may be NULL to ignore it).
+ * connect, send, one answer, close, all within timeout_ms. An answer with "ok":false becomes
+ * -EREMOTEIO with its sentence in e; *ret is then the answer all the same (may be NULL to ignore
+ * it).
  */
 int ctl_call(const char *socket_path, json_t *request, int64_t timeout_ms, json_t **ret,
              struct err *e);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/common/printable.h"
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sync/common/buf.h"
+
+#define LINE_CAP 4096
 
 /* Bytes of the UTF-8 character at p, 0 when there is none; *ret is the character. */
 static size_t decode(const unsigned char *p, uint32_t *ret)
@@ -30,7 +33,9 @@ static size_t decode(const unsigned char *p, uint32_t *ret)
 static bool is_plain(uint32_t c)
 {
     return c >= 0x20 && !(c >= 0x7f && c <= 0x9f) && c != 0x61c && c != 0x200e && c != 0x200f &&
-           !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069);
+           !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069) && c != 0xad &&
+           c != 0x200b && !(c >= 0x2060 && c <= 0x2065) && c != 0xfeff &&
+           !(c >= 0xfff9 && c <= 0xfffb) && !(c >= 0xe0000 && c <= 0xe0fff);
 }
 
 /* Bytes at p that stay as they are: 0 means that *ret bytes are to be escaped. */
@@ -87,4 +92,36 @@ void printable_make(char *text, size_t cap)
     printable_copy(plain, cap, text);
     strcpy(text, plain);
     free(plain);
+}
+
+void printable_line(FILE *f, const char *fmt, ...)
+{
+    struct buf raw = BUF_INIT;
+    char line[LINE_CAP];
+    va_list ap;
+
+    buf_puts(&raw, "");
+    va_start(ap, fmt);
+    buf_vprintf(&raw, fmt, ap);
+    va_end(ap);
+    printable_copy(line, sizeof(line), raw.data);
+    fprintf(f, "%s\n", line);
+    buf_release(&raw);
+}
+
+char *printable_utf8(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    struct buf b = BUF_INIT;
+    uint32_t c;
+
+    buf_puts(&b, "");
+    for (size_t n; *p; p += n ? n : 1) {
+        n = decode(p, &c);
+        if (n)
+            buf_append(&b, p, n);
+        else
+            buf_printf(&b, "\\x%02x", *p);
+    }
+    return buf_detach(&b);
 }

@@ -2,10 +2,13 @@
 #include "sync/common/rundir.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
@@ -44,6 +47,36 @@ char *rundir_file(const char *rundir, const char *kind, const char *name, const 
         if (*p == '/')
             *p = '-';
     return path;
+}
+
+/* "…/mount-x.sock" → "…/mount-x.at" */
+static char *note_of(const char *socket)
+{
+    size_t n = strlen(socket), cut = n > 5 && strcmp(socket + n - 5, ".sock") == 0 ? 5 : 0;
+
+    return xasprintf("%.*s.at", (int)(n - cut), socket);
+}
+
+int rundir_note_point(const char *socket, const char *point)
+{
+    char *note = note_of(socket), *fresh = xasprintf("%s~", note);
+    int r = 0;
+
+    unlink(fresh);
+    if (symlink(point, fresh) < 0 || rename(fresh, note) < 0)
+        r = -errno;
+    free(fresh);
+    free(note);
+    return r;
+}
+
+char *rundir_point(const char *socket)
+{
+    char *note = note_of(socket), target[PATH_MAX];
+    ssize_t n = readlink(note, target, sizeof(target) - 1);
+
+    free(note);
+    return n > 0 ? xstrndup(target, (size_t)n) : NULL;
 }
 
 static bool is_kind(const char *file, const char *kind, const char *suffix)

@@ -34,6 +34,7 @@
 #include "sync/common/ctl.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/options.h"
@@ -63,7 +64,7 @@ static const char usage_main[] =
 
 static int fail(const struct err *e, int code)
 {
-    fprintf(stderr, "eefs-master: %s\n", e->text);
+    printable_line(stderr, "eefs-master: %s", e->text);
     return code;
 }
 
@@ -161,26 +162,28 @@ static int mirror_add(struct db *db, struct mirror_options *o, const char *name,
     return 0;
 }
 
-static void print_list(const struct strlist *l, const char *none)
+static void add_list(struct buf *b, const struct strlist *l, const char *none)
 {
     if (l->n == 0)
-        printf("%s", none);
+        buf_puts(b, none);
     for (size_t i = 0; i < l->n; i++)
-        printf("%s%s", i ? "," : "", *l->v[i] ? l->v[i] : "/");
+        buf_printf(b, "%s%s", i ? "," : "", *l->v[i] ? l->v[i] : "/");
 }
 
 static void print_mirror(void *arg, const struct mirror *m)
 {
+    struct buf b = BUF_INIT;
     int64_t cloned = 0;
     char when[32];
     struct tm tm;
     time_t t;
 
-    printf("%-16s  read ", m->name);
-    print_list(&m->scope.read, "everything");
-    printf("  write ");
-    print_list(&m->scope.write, "nothing");
-    putchar('\n');
+    buf_printf(&b, "%-16s  read ", m->name);
+    add_list(&b, &m->scope.read, "everything");
+    buf_puts(&b, "  write ");
+    add_list(&b, &m->scope.write, "nothing");
+    printable_line(stdout, "%s", b.data);
+    buf_release(&b);
     mirrors_cloned_at(arg, m->name, &cloned);
     t = (time_t)(cloned / 1000000000);
     if (cloned && gmtime_r(&t, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm))

@@ -16,6 +16,7 @@
 #include "sync/common/ctl.h"
 #include "sync/common/opt.h"
 #include "sync/common/path.h"
+#include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/master/history.h"
 #include "sync/master/state.h"
@@ -25,7 +26,7 @@
 
 static int fail(const struct err *e)
 {
-    fprintf(stderr, "eefs-master: %s\n", e->text);
+    printable_line(stderr, "eefs-master: %s", e->text);
     return 1;
 }
 
@@ -105,7 +106,7 @@ static bool list_deleted(void *arg, const char *path)
         if (l->n == 0)
             printf(
                 "deleted below this folder ('eefs-master history' of each lists its versions):\n");
-        printf("  %s\n", path);
+        printable_line(stdout, "  %s", path);
     }
     l->n++;
     return true;
@@ -142,11 +143,11 @@ static int history_of(struct db *db, const char *path, bool folder, bool json, s
     else if (json)
         print_json(l.json, path, folder ? "deleted" : "versions");
     else if (l.n == 0 && folder)
-        printf("nothing was deleted below '%s'\n", path);
+        printable_line(stdout, "nothing was deleted below '%s'", path);
     else if (l.n == 0)
         r = err_set(e, ENOENT, "nothing is known of '%s'", path);
     else if (!folder && row.e.moved_from && row.e.type == ENTRY_FILE)
-        printf("it was '%s' before\n", row.e.moved_from);
+        printable_line(stdout, "it was '%s' before", row.e.moved_from);
     json_decref(l.json);
     row_release(&row);
     return r;
@@ -224,9 +225,10 @@ static int ask(const char *socket, const char *path, int64_t seq, struct err *e)
                 "'eefs-master serve' (or its --rundir)",
                 socket);
     else if (r == 0)
-        printf("restored '%s' to version %" PRId64 "; that is change %" JSON_INTEGER_FORMAT
-               " now\n",
-               path, seq, json_integer_value(json_object_get(answer, "seq")));
+        printable_line(stdout,
+                       "restored '%s' to version %" PRId64 "; that is change %" JSON_INTEGER_FORMAT
+                       " now",
+                       path, seq, json_integer_value(json_object_get(answer, "seq")));
     json_decref(answer);
     json_decref(request);
     free(text);

@@ -221,6 +221,8 @@ int control_start(struct mirror *m, struct err *e)
         return r;
     path = rundir_file(m->cfg.rundir, "mount", m->cfg.instance, "sock");
     r = ctl_server_start(path, 0666, on_request, m, &m->control, e);
+    if (r == 0)
+        (void)rundir_note_point(path, m->cfg.mountpoint);
     free(path);
     return r;
 }

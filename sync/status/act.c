@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/status/act.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,20 @@
 #include "sync/common/ctl.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/common/printable.h"
+#include "sync/common/thread.h"
 
 #define ASK_MS 10000 /* a large outbox takes its time */
 
+/* One mount, in a thread of its own: one that hangs holds up none of the others. */
 struct act {
-    const char *cmd, *point, *socket;
-    int64_t until; /* mono ms; of "wait" */
+    const char *cmd, *point, *socket; /* socket NULL: it does not answer */
+    int64_t until;                    /* mono ms; of "wait" */
+    char *const *paths;
+    int n;
+    pthread_t thread;
+    bool running;
+    int code;
 };
 
 static long long int_of(json_t *o, const char *name)
@@ -28,14 +37,14 @@ static void say_done(const struct act *a, json_t *answer)
     json_t *x;
 
     if (strcmp(a->cmd, "discard") == 0) {
-        json_array_foreach(json_object_get(answer, "paths"), i, x)
-            printf("discarded the change of %s\n", json_string_value(x));
+        json_array_foreach(json_object_get(answer, "paths"), i, x) printable_line(
+            stdout, "discarded the change of %s", json_is_string(x) ? json_string_value(x) : "?");
     } else if (strcmp(a->cmd, "renew") == 0) {
-        printf("%s: has an identity of its own now\n", a->point);
+        printable_line(stdout, "%s: has an identity of its own now", a->point);
     } else {
-        printf("%s: %lld %s\n", a->point, int_of(answer, "count"),
-               strcmp(a->cmd, "retry") == 0 ? "changes are sent again"
-                                            : "conflicts are off the list");
+        printable_line(stdout, "%s: %lld %s", a->point, int_of(answer, "count"),
+                       strcmp(a->cmd, "retry") == 0 ? "changes are sent again"
+                                                    : "conflicts are off the list");
     }
 }
 
@@ -59,7 +68,7 @@ static int say_waited(const struct act *a, int r, json_t *answer, const struct e
 /* One request about the tree path `path`. */
 static int act_on(const struct act *a, const char *path)
 {
-    bool wait = strcmp(a->cmd, "wait") == 0;
+    bool wait = strcmp(a->cmd, "wait") == 0, silent;
     int64_t left = a->until - clock_mono_ms();
     char *text = path_encoded(path);
     json_t *request = json_pack("{s:s,s:s}", "cmd", a->cmd, "path", text), *answer = NULL;
@@ -70,7 +79,10 @@ static int act_on(const struct act *a, const char *path)
     if (wait)
         json_object_set_new(request, "timeout_ms", json_integer(left));
     r = ctl_call(a->socket, request, ASK_MS + (wait ? left : 0), &answer, &e);
-    if (wait)
+    silent = r == -ETIMEDOUT; /* its own "timeout" is -EREMOTEIO */
+    if (silent)
+        log_error("'%s' does not answer", a->point);
+    else if (wait)
         r = say_waited(a, r, answer, &e);
     else if (r < 0)
         log_error("'%s': %s", a->point, e.text);
@@ -79,52 +91,81 @@ static int act_on(const struct act *a, const char *path)
     json_decref(request);
     json_decref(answer);
     free(text);
-    return r == 0 ? 0 : 1;
+    return r == 0 ? 0 : silent ? 3 : 1;
 }
 
-/* The tree path of an absolute path within the mount, or NULL. */
-static const char *inside(const char *point, const char *path)
+/* The tree path of an absolute path within the mount, or NULL. Freed by the caller. */
+static char *inside(const char *point, const char *path)
 {
     size_t n = strlen(point);
+    struct buf raw = BUF_INIT;
+    char *r = NULL;
 
-    if (strncmp(path, point, n) != 0 || (path[n] && path[n] != '/'))
-        return NULL;
-    return path[n] ? path + n + 1 : "";
+    /* `point` came as JSON: what is not UTF-8 in it is escaped (printable.h), and so compared. */
+    for (const char *end = path + strlen(path); end > path && !r;) {
+        char *text;
+
+        buf_clear(&raw);
+        buf_append(&raw, path, (size_t)(end - path));
+        text = printable_utf8(raw.data);
+        if (strlen(text) == n && strcmp(text, point) == 0)
+            r = xstrdup(*end ? end + 1 : "");
+        free(text);
+        do
+            end--;
+        while (end > path && *end != '/');
+    }
+    buf_release(&raw);
+    return r;
 }
 
-static int act_mount(struct act *a, char *const *paths, int n)
+static void *act_run(void *arg)
 {
-    int worst = 0;
+    struct act *a = arg;
 
-    if (n == 0)
-        return act_on(a, "");
-    for (int i = 0; i < n; i++) {
-        const char *path = inside(a->point, paths[i]);
+    if (!a->socket) {
+        log_error("'%s' does not answer", a->point);
+        a->code = 3;
+        return NULL;
+    }
+    if (a->n == 0)
+        a->code = act_on(a, "");
+    for (int i = 0; i < a->n; i++) {
+        char *path = inside(a->point, a->paths[i]);
         int r = path ? act_on(a, path) : 0;
 
-        worst = r > worst ? r : worst;
+        a->code = r > a->code ? r : a->code;
+        free(path);
     }
-    return worst;
+    return NULL;
 }
 
 int act(json_t *all, const char *cmd, char *const *paths, int n, int64_t timeout_ms)
 {
-    struct act a = {.cmd = cmd, .until = clock_mono_ms() + timeout_ms};
-    int worst = 0, r;
+    json_t *mounts = json_object_get(all, "mounts"), *m;
+    struct act *acts = xcalloc(json_array_size(mounts) + 1, sizeof(*acts));
+    int64_t until = clock_mono_ms() + timeout_ms;
+    int worst = 0;
     size_t i;
-    json_t *m;
 
-    json_array_foreach(json_object_get(all, "mounts"), i, m)
+    json_array_foreach(mounts, i, m)
     {
-        a.socket = json_string_value(json_object_get(m, "socket"));
-        a.point = json_string_value(json_object_get(m, "mountpoint"));
-        if (!a.socket || !a.point || json_object_get(m, "pending") == NULL) {
-            log_error("'%s' does not answer", a.point ? a.point : "?");
-            r = 3;
-        } else {
-            r = act_mount(&a, paths, n);
-        }
-        worst = r > worst ? r : worst;
+        struct act *a = &acts[i];
+        const char *point = json_string_value(json_object_get(m, "mountpoint"));
+
+        *a = (struct act){.cmd = cmd, .until = until, .paths = paths, .n = n};
+        a->point = point ? point : "?";
+        if (point && json_object_get(m, "pending"))
+            a->socket = json_string_value(json_object_get(m, "socket"));
+        a->running = thread_start(&a->thread, "act", act_run, a) == 0;
+        if (!a->running)
+            act_run(a);
     }
+    for (i = 0; i < json_array_size(mounts); i++) {
+        if (acts[i].running)
+            thread_join(acts[i].thread);
+        worst = acts[i].code > worst ? acts[i].code : worst;
+    }
+    free(acts);
     return worst;
 }

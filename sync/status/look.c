@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 #include "sync/common/ctl.h"
 #include "sync/common/file.h"
 #include "sync/common/mounts.h"
+#include "sync/common/printable.h"
 #include "sync/common/rundir.h"
+#include "sync/common/thread.h"
 
 #define ASK_MS            2000
 #define STALE_MS          30000
@@ -29,7 +32,10 @@ static const char *text_of(json_t *o, const char *name)
 
 static void set_text(json_t *o, const char *name, const char *s)
 {
-    json_object_set_new(o, name, json_string(s));
+    char *text = printable_utf8(s);
+
+    json_object_set_new(o, name, json_string(text));
+    free(text);
 }
 
 static void set_state(json_t *o, const char *state, const char *reason, const char *action)
@@ -41,59 +47,162 @@ static void set_state(json_t *o, const char *state, const char *reason, const ch
 
 /* --- sockets --- */
 
-static void ask(json_t *into, const char *socket)
-{
-    json_t *request = json_pack("{s:s}", "cmd", "status"), *answer = NULL;
-    struct err e = {0};
-    int r = ctl_call(socket, request, ASK_MS, &answer, &e);
-
-    set_text(into, "socket", socket);
-    if (r == 0)
-        json_object_update(into, answer);
-    else
-        set_state(into, "unknown", e.text,
-                  "look at the daemon's log; if it hangs or is gone, "
-                  "unmount (umount -l) and mount again");
-    json_decref(request);
-    json_decref(answer);
-}
-
-/* conflicts → conflicts_list */
-static void ask_list(json_t *into, const char *socket, const char *list)
-{
-    json_t *request = json_pack("{s:s}", "cmd", list), *answer = NULL;
-    char member[32];
-
-    snprintf(member, sizeof(member), "%s_list", list);
-    if (ctl_call(socket, request, ASK_MS, &answer, NULL) == 0)
-        json_object_set(into, member, json_object_get(answer, list));
-    json_decref(request);
-    json_decref(answer);
-}
-
-struct asked {
-    json_t *list;
-    const char *lists; /* further lists to ask mounts for, or NULL */
+/* One control socket and what came of asking it, in a thread of its own: a daemon that hangs holds
+ * up nobody. */
+struct question {
+    char *socket;
+    char *point;       /* the mountpoint that the daemon noted beside its socket; NULL: none */
+    const char *lists; /* a further list to ask a mount for, or NULL */
+    pthread_t thread;
+    bool running;
+    json_t *answer; /* the daemon's, or a state "unknown" */
+    bool silent;    /* it is there, and does not answer */
 };
 
-static void ask_socket(void *arg, const char *path)
+/* What the kernel says of a process that does not answer. */
+static const char *process_state(pid_t pid)
 {
-    struct asked *a = arg;
-    json_t *o = json_object();
+    char path[64], text[512], *end;
+    ssize_t n;
+    int fd;
 
-    ask(o, path);
-    if (a->lists && strcmp(text_of(o, "kind"), "mount") == 0)
-        ask_list(o, path, a->lists);
-    json_array_append_new(a->list, o);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    end = strrchr(text, ')'); /* "pid (name) state …", proc(5) */
+    switch (end && end[1] == ' ' ? end[2] : '?') {
+    case 'T':
+    case 't':
+        return "is stopped (SIGSTOP or a debugger)";
+    case 'D':
+        return "hangs in the kernel";
+    case 'Z':
+    case 'X':
+        return "has ended";
+    default:
+        return "does not answer";
+    }
 }
 
-/* Every control socket of one kind; an unanswered one of a mount is kept only by look_mounts. */
-static json_t *ask_sockets(const char *rundir, const char *kind, const char *lists)
+static void set_silent(struct question *q, pid_t pid)
 {
-    struct asked a = {json_array(), lists};
+    char reason[160];
 
-    rundir_each(rundir, kind, "sock", ask_socket, &a);
-    return a.list;
+    snprintf(reason, sizeof(reason), "its daemon (process %d) %s; it was given %d s", (int)pid,
+             process_state(pid), ASK_MS / 1000);
+    q->silent = true;
+    set_state(q->answer, "unknown", reason,
+              "look at the daemon's log; if it is stopped: kill -CONT; if it hangs: "
+              "umount -f, then mount again");
+}
+
+/* One request; -errno as ctl_recv(). */
+static int ask(struct question *q, const char *cmd, json_t **ret, struct err *e)
+{
+    int64_t until = clock_mono_ms() + ASK_MS;
+    json_t *request = json_pack("{s:s}", "cmd", cmd);
+    struct ctl *c = NULL;
+    pid_t pid = 0;
+    int r = ctl_connect(q->socket, ASK_MS, &c, e);
+
+    if (r == 0) {
+        pid = ctl_peer_pid(c);
+        r = ctl_send(c, request, until - clock_mono_ms(), e);
+    }
+    if (r == 0)
+        r = ctl_recv(c, until - clock_mono_ms(), ret, e);
+    if (r == -ETIMEDOUT)
+        set_silent(q, pid);
+    ctl_close(c);
+    json_decref(request);
+    return r;
+}
+
+static void *question_run(void *arg)
+{
+    struct question *q = arg;
+    json_t *answer = NULL, *more = NULL;
+    struct err e = {0};
+    char member[32];
+    int r = ask(q, "status", &answer, &e);
+
+    if (r == 0)
+        json_object_update(q->answer, answer);
+    else if (!q->silent)
+        set_state(q->answer, "unknown", e.text,
+                  "look at the daemon's log; if it hangs or is gone, "
+                  "unmount (umount -l) and mount again");
+    if (r == 0 && q->lists && strcmp(text_of(answer, "kind"), "mount") == 0 &&
+        ask(q, q->lists, &more, &e) == 0) {
+        snprintf(member, sizeof(member), "%s_list", q->lists);
+        json_object_set(q->answer, member, json_object_get(more, q->lists));
+    }
+    set_text(q->answer, "socket", q->socket);
+    json_decref(answer);
+    json_decref(more);
+    return NULL;
+}
+
+struct questions {
+    struct question *v;
+    size_t n;
+    char *const *paths; /* mounts elsewhere are not asked */
+    int n_paths;
+    const char *lists;
+};
+
+static bool wanted(const char *point, char *const *paths, int n);
+
+/* Adds a socket of which it is not known that it is not wanted. */
+static void add_question(void *arg, const char *path)
+{
+    struct questions *all = arg;
+    char *point = rundir_point(path);
+    struct question *q;
+
+    if (point && !wanted(point, all->paths, all->n_paths)) {
+        free(point);
+        return;
+    }
+    all->v = xrealloc(all->v, (all->n + 1) * sizeof(*all->v));
+    q = &all->v[all->n++];
+    memset(q, 0, sizeof(*q));
+    q->socket = xstrdup(path);
+    q->point = point;
+    q->lists = all->lists;
+    q->answer = json_object();
+}
+
+/* Asks all at the same time. */
+static void ask_begin(struct questions *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        struct question *q = &all->v[i];
+
+        q->running = thread_start(&q->thread, "ask", question_run, q) == 0;
+        if (!q->running)
+            question_run(q);
+    }
+}
+
+static void ask_end(struct questions *all)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (all->v[i].running)
+            thread_join(all->v[i].thread);
+}
+
+static void questions_release(struct questions *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        free(all->v[i].socket);
+        free(all->v[i].point);
+        json_decref(all->v[i].answer);
+    }
+    free(all->v);
 }
 
 /* --- the table of mounts --- */
@@ -105,42 +214,68 @@ static bool holds(const char *point, const char *path)
     return strncmp(path, point, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
+/* `point` is a mountpoint as it is or as printable_utf8() has it. */
 static bool wanted(const char *point, char *const *paths, int n)
 {
-    int i;
+    bool yes = n == 0;
 
-    for (i = 0; i < n; i++)
-        if (holds(point, paths[i]))
-            return true;
-    return n == 0;
+    for (int i = 0; i < n && !yes; i++) {
+        char *path = printable_utf8(paths[i]), *text = printable_utf8(point);
+
+        yes = holds(text, path);
+        free(path);
+        free(text);
+    }
+    return yes;
 }
 
-/* Adds an eefs mount that no socket told of. */
+/* Adds an eefs mount that no socket reported. */
 static void add_silent(void *arg, const struct mounts_entry *e)
 {
     json_t *mounts = arg, *m;
+    char *point;
     size_t i;
 
     if (strcmp(e->type, MOUNTS_EEFS) != 0)
         return;
+    point = printable_utf8(e->point);
     json_array_foreach(mounts, i, m)
     {
-        if (strcmp(text_of(m, "mountpoint"), e->point) == 0)
+        if (strcmp(text_of(m, "mountpoint"), point) == 0) {
+            free(point);
             return;
+        }
     }
-    m = json_pack("{s:s,s:s}", "kind", "mount", "mountpoint", e->point);
+    m = json_pack("{s:s,s:s}", "kind", "mount", "mountpoint", point);
     set_state(m, "unknown", "it is mounted, but its daemon does not answer",
               "look at the daemon's log; if it is gone, unmount (umount -l) and mount again");
     json_array_append_new(mounts, m);
+    free(point);
 }
 
-static json_t *look_mounts(const char *rundir, char *const *paths, int n, const char *lists)
+/* What is kept of a socket: an answer, or a daemon that is there and silent. A socket that nobody
+ * listens on is a leftover; what is mounted all the same is found by add_silent(). */
+static void add_answer(json_t *list, const struct question *q)
 {
-    json_t *all = ask_sockets(rundir, "mount", lists), *list = json_array(), *m;
+    char *point;
+
+    if (q->silent) {
+        point = printable_utf8(q->point ? q->point : "");
+        set_text(q->answer, "kind", "mount");
+        set_text(q->answer, "mountpoint", point);
+        free(point);
+    }
+    if (json_is_string(json_object_get(q->answer, "mountpoint")))
+        json_array_append(list, q->answer);
+}
+
+static json_t *list_mounts(const struct questions *all, char *const *paths, int n)
+{
+    json_t *list = json_array();
     size_t i;
 
-    json_array_foreach(all, i, m) if (json_object_get(m, "mountpoint")) json_array_append(list, m);
-    json_decref(all);
+    for (i = 0; i < all->n; i++)
+        add_answer(list, &all->v[i]);
     (void)mounts_each(add_silent, list);
     for (i = json_array_size(list); i-- > 0;)
         if (!wanted(text_of(json_array_get(list, i), "mountpoint"), paths, n))
@@ -186,7 +321,8 @@ static void look_import(void *list, const char *path)
         judge_import(o);
     } else {
         json_decref(o);
-        o = json_pack("{s:s}", "name", strrchr(path, '/') + 1);
+        o = json_object();
+        set_text(o, "name", strrchr(path, '/') + 1);
         set_state(o, "unknown", "its state file cannot be read", "start eefs-sqlimport again");
     }
     json_array_append_new(list, o);
@@ -233,11 +369,23 @@ static void fold(json_t *list, int *code, const char **state)
 
 json_t *look(const char *rundir, char *const *paths, int n, const char *lists, int *code)
 {
-    json_t *mounts = look_mounts(rundir, paths, n, lists);
-    json_t *masters = n > 0 ? json_array() : ask_sockets(rundir, "master", NULL);
-    json_t *imports = n > 0 ? json_array() : look_imports(rundir);
+    struct questions at_mounts = {.paths = paths, .n_paths = n, .lists = lists};
+    struct questions at_masters = {0};
+    json_t *imports = n > 0 ? json_array() : look_imports(rundir), *mounts, *masters = json_array();
     const char *state = NULL;
 
+    rundir_each(rundir, "mount", "sock", add_question, &at_mounts);
+    if (n == 0)
+        rundir_each(rundir, "master", "sock", add_question, &at_masters);
+    ask_begin(&at_mounts);
+    ask_begin(&at_masters);
+    ask_end(&at_mounts);
+    ask_end(&at_masters);
+    mounts = list_mounts(&at_mounts, paths, n);
+    for (size_t i = 0; i < at_masters.n; i++)
+        json_array_append(masters, at_masters.v[i].answer);
+    questions_release(&at_mounts);
+    questions_release(&at_masters);
     *code = 0;
     fold(mounts, code, &state);
     fold(masters, code, &state);

@@ -121,12 +121,13 @@ int main(int argc, char **argv)
         return 3;
     }
     if (help) {
-        opt_help(options, "usage: eefs-status [OPTION…] [PATH…]\n\n"
-                          "Tells how the eefs mounts, imports and masters of this machine stand;\n"
-                          "with PATH… only the mounts that hold those paths.\n"
-                          "Conflicts and refused changes stay on their lists until somebody has\n"
-                          "seen to them.\n"
-                          "Exit code: 0 fine, 1 wants attention, 2 not fit to serve, 3 unknown.\n");
+        opt_help(options,
+                 "usage: eefs-status [OPTION…] [PATH…]\n\n"
+                 "Reports how the eefs mounts, imports and masters of this machine stand;\n"
+                 "with PATH… only the mounts that hold those paths.\n"
+                 "Conflicts and refused changes stay on their lists until somebody has\n"
+                 "seen to them.\n"
+                 "Exit code: 0 fine, 1 wants attention, 2 not fit to serve, 3 unknown.\n");
         return 0;
     }
     for (i = 0; i < nargs; i++)
@@ -142,7 +143,7 @@ int main(int argc, char **argv)
     } else if (cmd) {
         code = act(all, cmd, argv, nargs, timeout_ms);
     } else if (want_json) {
-        json_dumpf(all, stdout, JSON_INDENT(2)), putchar('\n');
+        json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII), putchar('\n');
     } else {
         show(all);
     }

@@ -23,20 +23,32 @@ static long long int_of(json_t *o, const char *name)
     return (long long)json_integer_value(json_object_get(o, name));
 }
 
+/* A word of ours, or no state at all: what a peer reports is not one until it is known. */
 static const char *state_of(json_t *o)
 {
-    const char *state = text_of(o, "state");
+    static const char *const known[] = {"OK", "SYNCING", "DEGRADED", "ISOLATED", "FAILED"};
 
-    return strcmp(state, "unknown") == 0 || !*state ? "(unknown)" : state;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(text_of(o, "state"), known[i]) == 0)
+            return known[i];
+    return "(unknown)";
+}
+
+/* The one place of output: everything that is shown, also what others wrote, goes through here. */
+#define say(...) printable_line(stdout, __VA_ARGS__)
+
+static void show_why(json_t *o)
+{
+    if (*text_of(o, "reason"))
+        say("  reason   %s", text_of(o, "reason"));
+    if (*text_of(o, "action"))
+        say("  action   %s", text_of(o, "action"));
 }
 
 static void show_state(json_t *o)
 {
-    printf("  state    %s\n", state_of(o));
-    if (*text_of(o, "reason"))
-        printf("  reason   %s\n", text_of(o, "reason"));
-    if (*text_of(o, "action"))
-        printf("  action   %s\n", text_of(o, "action"));
+    say("  state    %s", state_of(o));
+    show_why(o);
 }
 
 /* A path as people write it, when that is unambiguous on a terminal; else as it travels. The caller
@@ -75,13 +87,13 @@ static void show_conflict(json_t *c)
     char *path = path_of(c, "path"), *copy = path_of(c, "copy"), *place = path_of(c, "place");
     char when[32];
 
-    printf("  conflict %s, %s\n", path, time_of(c, "time", when));
-    printf("    master  %s of %s\n", hash_of(c, "theirs"), time_of(c, "theirs_mtime", when));
-    printf("    here    %s of %s\n", hash_of(c, "ours"), time_of(c, "ours_mtime", when));
+    say("  conflict %s, %s", path, time_of(c, "time", when));
+    say("    master  %s of %s", hash_of(c, "theirs"), time_of(c, "theirs_mtime", when));
+    say("    here    %s of %s", hash_of(c, "ours"), time_of(c, "ours_mtime", when));
     if (*copy)
-        printf("    kept as %s\n", copy);
+        say("    kept as %s", copy);
     else
-        printf("    kept on the master as %s\n", place);
+        say("    kept on the master as %s", place);
     free(path);
     free(copy);
     free(place);
@@ -92,9 +104,9 @@ static void show_refused(json_t *q)
     char *path = path_of(q, "path"), *to = path_of(q, "to");
     char when[32];
 
-    printf("  refused  %s %s%s%s, %s\n    because %s (%s)\n", text_of(q, "op"), path,
-           *to ? " to " : "", to, time_of(q, "time", when), text_of(q, "error"),
-           text_of(q, "code"));
+    say("  refused  %s %s%s%s, %s", text_of(q, "op"), path, *to ? " to " : "", to,
+        time_of(q, "time", when));
+    say("    because %s (%s)", text_of(q, "error"), text_of(q, "code"));
     free(path);
     free(to);
 }
@@ -104,17 +116,16 @@ static void show_mount(json_t *m)
     json_t *x;
     size_t i;
 
-    printf("mount %s\n", text_of(m, "mountpoint"));
+    say("mount %s", *text_of(m, "mountpoint") ? text_of(m, "mountpoint") : text_of(m, "socket"));
     show_state(m);
     if (!json_object_get(m, "pending"))
         return;
-    printf("  master   %s as %s, link %s, lag %.1f s\n", text_of(m, "url"), text_of(m, "name"),
-           text_of(m, "link"), (double)int_of(m, "lag_ms") / 1000.0);
-    printf("  changes  %lld pending, %lld quarantined, %lld conflicts\n", int_of(m, "pending"),
-           int_of(m, "quarantined"), int_of(m, "conflicts"));
-    printf("  cache    %.1f of %.1f MiB, %lld entries\n",
-           (double)int_of(m, "cache_used") / 1048576.0,
-           (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
+    say("  master   %s as %s, link %s, lag %.1f s", text_of(m, "url"), text_of(m, "name"),
+        text_of(m, "link"), (double)int_of(m, "lag_ms") / 1000.0);
+    say("  changes  %lld pending, %lld quarantined, %lld conflicts", int_of(m, "pending"),
+        int_of(m, "quarantined"), int_of(m, "conflicts"));
+    say("  cache    %.1f of %.1f MiB, %lld entries", (double)int_of(m, "cache_used") / 1048576.0,
+        (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
     json_array_foreach(json_object_get(m, "conflicts_list"), i, x) show_conflict(x);
     json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(x);
 }
@@ -123,15 +134,14 @@ static void show_mount(json_t *m)
 static void show_kept(json_t *k)
 {
     if (int_of(k, "space") == 0) {
-        printf("  kept     nothing: what is overwritten or deleted cannot be restored\n");
+        say("  kept     nothing: what is overwritten or deleted cannot be restored");
         return;
     }
-    printf("  kept     %.1f of %.1f MiB; %lld earlier versions, %lld of them without content\n",
-           (double)int_of(k, "bytes") / 1048576.0, (double)int_of(k, "space") / 1048576.0,
-           int_of(k, "versions"), int_of(k, "lost_versions"));
+    say("  kept     %.1f of %.1f MiB; %lld earlier versions, %lld of them without content",
+        (double)int_of(k, "bytes") / 1048576.0, (double)int_of(k, "space") / 1048576.0,
+        int_of(k, "versions"), int_of(k, "lost_versions"));
     if (int_of(k, "unkept_files") > 0)
-        printf(
-            "  not kept %lld files with %.1f MiB: not to be restored once they are overwritten\n",
+        say("  not kept %lld files with %.1f MiB: not to be restored once they are overwritten",
             int_of(k, "unkept_files"), (double)int_of(k, "unkept_bytes") / 1048576.0);
 }
 
@@ -144,20 +154,21 @@ static void show_notices(json_t *lists)
 
     json_object_foreach(lists, kind, list)
     {
-        json_array_foreach(list, i, x) printf("  %-8s %s: %s, since %s\n", kind, text_of(x, "path"),
-                                              text_of(x, "text"), text_of(x, "since"));
+        json_array_foreach(list, i, x) say("  %-8s %s: %s, since %s", kind, text_of(x, "path"),
+                                           text_of(x, "text"), text_of(x, "since"));
     }
 }
 
 static void show_mirror(json_t *x)
 {
     const char *reason = text_of(x, "reason");
+    char lag[80] = "";
 
-    printf("  mirror   %s %s", text_of(x, "name"), state_of(x));
     if (json_object_get(x, "pending"))
-        printf(", lag %.1f s, %lld pending", (double)int_of(x, "lag_ms") / 1000.0,
-               int_of(x, "pending"));
-    printf("%s%s\n", *reason ? ": " : "", reason);
+        snprintf(lag, sizeof(lag), ", lag %.1f s, %lld pending",
+                 (double)int_of(x, "lag_ms") / 1000.0, int_of(x, "pending"));
+    say("  mirror   %s %s%s%s%s", text_of(x, "name"), state_of(x), lag, *reason ? ": " : "",
+        reason);
 }
 
 static void show_master(json_t *m)
@@ -165,12 +176,12 @@ static void show_master(json_t *m)
     json_t *x;
     size_t i;
 
-    printf("master %s\n", *text_of(m, "root") ? text_of(m, "root") : text_of(m, "socket"));
+    say("master %s", *text_of(m, "root") ? text_of(m, "root") : text_of(m, "socket"));
     show_state(m);
     json_array_foreach(json_object_get(m, "problems"), i, x)
     {
         if (i > 0) /* the first one is shown above */
-            printf("  reason   %s\n  action   %s\n", text_of(x, "reason"), text_of(x, "action"));
+            show_why(x);
     }
     show_notices(json_object_get(m, "notices"));
     if (json_object_get(m, "kept"))
@@ -181,38 +192,19 @@ static void show_master(json_t *m)
 static void show_import(json_t *o)
 {
     json_t *p = json_object_get(o, "progress");
+    char left[48] = "";
 
-    printf("import %s\n", text_of(o, "name"));
+    say("import %s", text_of(o, "name"));
     show_state(o);
     if (*text_of(o, "database"))
-        printf("  database %s from %s, %s\n", text_of(o, "database"), text_of(o, "slot"),
-               text_of(o, "activity"));
+        say("  database %s from %s, %s", text_of(o, "database"), text_of(o, "slot"),
+            text_of(o, "activity"));
     if (p) {
-        printf("  staged   %lld of %lld MB, %lld rows", int_of(p, "bytes") / 1000000,
-               int_of(p, "bytes_total") / 1000000, int_of(p, "rows"));
         if (json_object_get(p, "seconds_left"))
-            printf(", about %lld s left", int_of(p, "seconds_left"));
-        printf("\n");
+            snprintf(left, sizeof(left), ", about %lld s left", int_of(p, "seconds_left"));
+        say("  staged   %lld of %lld MB, %lld rows%s", int_of(p, "bytes") / 1000000,
+            int_of(p, "bytes_total") / 1000000, int_of(p, "rows"), left);
     }
-}
-
-/* Strings of the tree that hold what a terminal must not get, replaced. */
-static void make_printable(json_t *j)
-{
-    const char *s = json_string_value(j), *name;
-    json_t *x;
-    size_t i;
-
-    if (s && !printable_is(s)) {
-        size_t cap = 4 * strlen(s) + 1;
-        char *plain = xmalloc(cap);
-        printable_copy(plain, cap, s);
-        json_string_set(j, plain);
-        free(plain);
-    }
-    json_array_foreach(j, i, x) make_printable(x);
-    if (json_is_object(j))
-        json_object_foreach(j, name, x) make_printable(x);
 }
 
 void show(json_t *all)
@@ -221,10 +213,9 @@ void show(json_t *all)
     json_t *imports = json_object_get(all, "imports"), *o;
     size_t i;
 
-    make_printable(all);
     json_array_foreach(mounts, i, o) show_mount(o);
     json_array_foreach(masters, i, o) show_master(o);
     json_array_foreach(imports, i, o) show_import(o);
     if (json_array_size(mounts) + json_array_size(masters) + json_array_size(imports) == 0)
-        printf("nothing of eefs is mounted or running here\n");
+        say("nothing of eefs is mounted or running here");
 }

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sync/common/err.h"
@@ -91,13 +93,38 @@ static void test_err(void **state)
     assert_string_equal(e.text, "'\\x1b': No such file or directory");
 }
 
+/* One line goes out as one line, whatever is in it. */
+static void test_line(void **state)
+{
+    char *text = NULL, big[10000];
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+
+    (void)state;
+    memset(big, 'x', sizeof(big) - 1);
+    big[sizeof(big) - 1] = '\0';
+    printable_line(f, "reason %s", "OK\nmount /forged");
+    printable_line(f, "%s", big);
+    fclose(f);
+    assert_memory_equal(text, "reason OK\\x0amount /forged\n", 27);
+    assert_true(len < 27 + 5000 && memchr(text + 27, '\n', len - 27) == text + len - 1);
+    free(text);
+}
+
+static void test_utf8(void **state)
+{
+    char *s = printable_utf8("a\xff\n\\\xc3\xa4\xc3");
+
+    (void)state;
+    assert_string_equal(s, "a\\xff\n\\\xc3\xa4\\xc3");
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_err),
+        cmocka_unit_test(test_escapes), cmocka_unit_test(test_cut),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_err),     cmocka_unit_test(test_line), cmocka_unit_test(test_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,8 +18,8 @@
  *               conflict.c  where losers go
  *   history.c   versions of a path, keep.c their contents, keeper.c the thread that fills that
  *               store, restore.c  back into the folder; versions.c  the commands
- *   routes.c    HTTP ─> feed.c pages and long polls, content.c downloads and uploads, upload.c
- *               their staging
+ *   routes.c    HTTP (connections.c bounds it) ─> feed.c pages and long polls, content.c downloads
+ *               and uploads, upload.c their staging
  *   mirrors.c   names, tokens, scopes, reports   status.c   control socket
  */
 #include <errno.h>

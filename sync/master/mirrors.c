@@ -346,6 +346,7 @@ struct seen {
     char name[MIRROR_NAME_CAP];
     int64_t at, seq;
     int64_t cloned; /* mono ms when a copy of its cache was refused; 0: never */
+    int requests;   /* that are running */
     json_t *report;
 };
 
@@ -396,6 +397,30 @@ static struct seen *enter_locked(struct mirrors *s, const char *name)
     }
     p->at = clock_mono_ms();
     return p;
+}
+
+bool mirrors_begin(struct mirrors *s, const char *name)
+{
+    struct seen *p;
+    bool yes;
+
+    mutex_lock(&s->lock);
+    p = enter_locked(s, name);
+    yes = p->requests < MIRRORS_REQUESTS_MAX;
+    p->requests += yes;
+    mutex_unlock(&s->lock);
+    return yes;
+}
+
+void mirrors_end(struct mirrors *s, const char *name)
+{
+    struct seen *p;
+
+    mutex_lock(&s->lock);
+    p = find_locked(s, name);
+    if (p)
+        p->requests--;
+    mutex_unlock(&s->lock);
 }
 
 void mirrors_seen_clone(struct mirrors *s, const char *name)

@@ -54,6 +54,10 @@ void mirrors_free(struct mirrors *s);
 /* Remembers a report (POST /v1/state), or with NULL only that the mirror was seen, and its cursor's
  * seq (-1: not told). */
 void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq);
+/* A request of this mirror begins: false when MIRRORS_REQUESTS_MAX are running; and ends. */
+bool mirrors_begin(struct mirrors *s, const char *name);
+void mirrors_end(struct mirrors *s, const char *name);
+#define MIRRORS_REQUESTS_MAX 128
 /* A copy of its cache was refused: for five minutes the mirror is shown as DEGRADED. */
 void mirrors_seen_clone(struct mirrors *s, const char *name);
 #define MIRRORS_CLONED                                                                             \

@@ -15,19 +15,23 @@
 
 struct upload;
 struct request;
+struct routes;
 
 /* Answers with one of the reply functions, or suspends and is called again. */
 typedef enum MHD_Result request_fn(struct request *q);
 
 struct request {
     struct master *m;
+    struct routes *routes;
     struct MHD_Connection *conn;
     const char *url;
     bool head, put;
     request_fn *run; /* once the body is complete, and after each resume */
     struct mirror who;
+    char counted[MIRROR_NAME_CAP]; /* the mirror whose requests it counts among, or "" */
     struct buf body;
-    bool too_large;
+    int64_t body_max;         /* bytes that are kept */
+    bool too_large, too_many; /* the body, all bodies together */
     /* content */
     struct hash hash;
     struct upload *upload;

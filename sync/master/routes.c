@@ -16,6 +16,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/master/committer.h"
+#include "sync/master/connections.h"
 #include "sync/master/pool.h"
 #include "sync/master/request.h"
 #include "sync/master/upload.h"
@@ -25,9 +26,14 @@
 #define CONNECTIONS_MAX 20000
 #define IDLE_S          120
 #define POOL_BYTES      (64 * 1024)
+#define STATE_MAX       (256 * 1024) /* bytes of a report */
+#define BODIES_MAX      (256 << 20)  /* bytes of bodies that are held in memory at once */
 
 struct routes {
     struct MHD_Daemon *daemon;
+    struct connections *connections;
+    struct master *m;
+    _Atomic int64_t bodies; /* bytes */
 };
 
 /* --- answers --- */
@@ -281,13 +287,33 @@ static enum MHD_Result run_healthz(struct request *q)
     return reply_json(q, 200, json_pack("{s:s}", "state", "OK"));
 }
 
+static enum MHD_Result run_unauthorized(struct request *q)
+{
+    return reply_error(q, 401, WIRE_E_UNAUTHORIZED,
+                       "no or unknown token; 'eefs-master mirror add' on the master makes one");
+}
+
+static enum MHD_Result too_many(struct request *q)
+{
+    return reply_error(q, 503, WIRE_E_UNAVAILABLE,
+                       "this mirror asks for too much at once; it tries again");
+}
+
 /* --- routing --- */
+
+static bool has_body(struct request *q)
+{
+    const char *v = MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Content-Length");
+
+    return (v && strtoll(v, NULL, 10) != 0) ||
+           MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Transfer-Encoding");
+}
 
 static bool body_fits(struct request *q)
 {
     const char *v = MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Content-Length");
 
-    return !v || strtoll(v, NULL, 10) <= WIRE_BODY_MAX;
+    return !v || strtoll(v, NULL, 10) <= q->body_max;
 }
 
 static enum MHD_Result not_found(struct request *q)
@@ -315,72 +341,105 @@ static enum MHD_Result route_object(struct request *q, const char *method)
     return MHD_YES;
 }
 
-/* The headers are there: a refusal is queued now, before any body is sent. */
-static enum MHD_Result route(struct request *q, const char *method)
+static enum MHD_Result route_table(struct request *q, const char *method)
 {
     static const struct {
         const char *method, *url;
         request_fn *run;
+        int64_t body_max;
     } table[] = {
-        {"GET", WIRE_HELLO, run_hello},     {"GET", WIRE_CHANGES, begin_changes},
-        {"POST", WIRE_OPS, run_ops},        {"POST", WIRE_STATE, run_state},
-        {"GET", WIRE_MIRRORS, run_mirrors},
+        {"GET", WIRE_HELLO, run_hello, 0},          {"GET", WIRE_CHANGES, begin_changes, 0},
+        {"POST", WIRE_OPS, run_ops, WIRE_BODY_MAX}, {"POST", WIRE_STATE, run_state, STATE_MAX},
+        {"GET", WIRE_MIRRORS, run_mirrors, 0},
     };
-    char why[512];
-    int r;
 
-    if (strcmp(q->url, WIRE_HEALTHZ) == 0) {
-        q->run = run_healthz;
-        return MHD_YES;
-    }
-    r = authenticate(q);
-    if (r < 0)
-        return reply_error(q, 503, WIRE_E_UNAVAILABLE, "the master's database cannot be read");
-    if (r == 0)
-        return reply_error(q, 401, WIRE_E_UNAUTHORIZED,
-                           "no or unknown token; 'eefs-master mirror add' on the master makes one");
-    if (master_unfit(q->m, why, sizeof(why)))
-        return reply_error(q, 503, WIRE_E_UNAVAILABLE, why);
-    if (strncmp(q->url, WIRE_OBJECT, strlen(WIRE_OBJECT)) == 0)
-        return route_object(q, method);
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (strcmp(table[i].url, q->url) != 0 || strcmp(table[i].method, method) != 0)
             continue;
+        q->body_max = table[i].body_max;
         if (!body_fits(q))
-            return reply_error(q, 413, WIRE_E_TOO_LARGE, "the body is larger than max_body");
+            return reply_error(q, 413, WIRE_E_TOO_LARGE, "the body is larger than it may be");
         q->run = table[i].run;
         return MHD_YES;
     }
     return not_found(q);
 }
 
+/* The headers are there: a refusal is queued now, before any body is sent. */
+static enum MHD_Result route(struct request *q, const char *method)
+{
+    char why[512];
+    int r;
+
+    if (strcmp(q->url, WIRE_HEALTHZ) == 0) {
+        if ((strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) || has_body(q))
+            return not_found(q);
+        q->run = run_healthz;
+        return MHD_YES;
+    }
+    r = authenticate(q);
+    if (r < 0)
+        return reply_error(q, 503, WIRE_E_UNAVAILABLE, "the master's database cannot be read");
+    if (r == 0) {
+        q->run = run_unauthorized;
+        return connections_delay(q->routes->connections, q->conn) ? MHD_YES : q->run(q);
+    }
+    if (!mirrors_begin(q->m->mirrors, q->who.name))
+        return too_many(q);
+    memcpy(q->counted, q->who.name, sizeof(q->counted));
+    if (master_unfit(q->m, why, sizeof(why)))
+        return reply_error(q, 503, WIRE_E_UNAVAILABLE, why);
+    if (strncmp(q->url, WIRE_OBJECT, strlen(WIRE_OBJECT)) == 0)
+        return route_object(q, method);
+    return route_table(q, method);
+}
+
+/* A body that is not wanted is thrown away, and refused when it is over. */
+static void take_body(struct request *q, const char *data, size_t len)
+{
+    struct routes *r = q->routes;
+
+    connections_body(r->connections, q->conn, len);
+    if (q->put) {
+        content_put_data(q, data, len);
+    } else if ((int64_t)(q->body.len + len) > q->body_max) {
+        q->too_large = true;
+    } else if (atomic_fetch_add(&r->bodies, (int64_t)len) + (int64_t)len > BODIES_MAX) {
+        atomic_fetch_sub(&r->bodies, (int64_t)len);
+        q->too_many = true;
+    } else {
+        buf_append(&q->body, data, len);
+    }
+}
+
 static enum MHD_Result handle(void *cls, struct MHD_Connection *conn, const char *url,
                               const char *method, const char *version, const char *upload_data,
                               size_t *upload_data_size, void **con_cls)
 {
+    struct routes *r = cls;
     struct request *q = *con_cls;
 
     (void)version;
     if (!q) {
         q = *con_cls = xcalloc(1, sizeof(*q));
-        q->m = cls;
+        q->m = r->m;
+        q->routes = r;
         q->conn = conn;
         q->url = url;
+        connections_headers(r->connections, conn);
         return route(q, method);
     }
     q->url = url;
     if (*upload_data_size > 0) {
-        if (q->put)
-            content_put_data(q, upload_data, *upload_data_size);
-        else if (q->body.len + *upload_data_size > WIRE_BODY_MAX)
-            q->too_large = true;
-        else
-            buf_append(&q->body, upload_data, *upload_data_size);
+        take_body(q, upload_data, *upload_data_size);
         *upload_data_size = 0;
         return MHD_YES;
     }
+    connections_whole(r->connections, conn);
     if (q->too_large)
-        return reply_error(q, 413, WIRE_E_TOO_LARGE, "the body is larger than max_body");
+        return reply_error(q, 413, WIRE_E_TOO_LARGE, "the body is larger than it may be");
+    if (q->too_many)
+        return too_many(q);
     return q->run ? q->run(q) : MHD_NO;
 }
 
@@ -390,9 +449,13 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
     struct request *q = *con_cls;
     int64_t have;
 
-    (void)cls, (void)conn, (void)how;
+    (void)cls, (void)how;
     if (!q)
         return;
+    connections_answered(q->routes->connections, conn);
+    if (*q->counted)
+        mirrors_end(q->m->mirrors, q->counted);
+    atomic_fetch_sub(&q->routes->bodies, (int64_t)q->body.len);
     if (q->upload)
         upload_end(q->upload, false,
                    &have); /* the connection broke: what came stays for resuming */
@@ -484,32 +547,41 @@ static unsigned connection_limit(void)
 
 int routes_start(struct master *m, bool insecure, struct routes **ret, struct err *e)
 {
-    struct routes *r;
-    struct MHD_Daemon *d;
-    int fd = open_socket(m->listen, insecure, e);
+    struct routes *r = xcalloc(1, sizeof(*r));
+    unsigned limit = connection_limit();
+    int rc, fd = open_socket(m->listen, insecure, e);
 
-    if (fd < 0)
-        return fd;
-    d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-                         handle, m, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
-                         (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-                         MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
-    if (!d) {
-        close(fd);
-        return err_set(e, EIO, "cannot start the HTTP server on '%s'", m->listen);
+    r->m = m;
+    rc = fd < 0 ? fd : connections_start(limit, &r->connections, e);
+    if (rc < 0)
+        goto fail;
+    r->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, r,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_NOTIFY_CONNECTION,
+        connections_notify, r->connections, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+        MHD_OPTION_END);
+    if (r->daemon) {
+        *ret = r;
+        return 0;
     }
-    r = xcalloc(1, sizeof(*r));
-    r->daemon = d;
-    *ret = r;
-    return 0;
+    rc = err_set(e, EIO, "cannot start the HTTP server on '%s'", m->listen);
+    connections_stop(r->connections);
+fail:
+    if (fd >= 0)
+        close(fd);
+    connections_free(r->connections);
+    free(r);
+    return rc;
 }
 
 void routes_stop(struct routes *r)
 {
     if (!r)
         return;
+    connections_stop(r->connections);
     MHD_stop_daemon(r->daemon);
+    connections_free(r->connections);
     free(r);
 }

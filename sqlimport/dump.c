@@ -22,12 +22,12 @@ static int compare(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-struct dump *dump_new(const struct hash *secret)
+struct dump *dump_new(const struct hash *secret, const struct dialect *dialect)
 {
     struct dump *d = xcalloc(1, sizeof(*d));
 
     d->secret = *secret;
-    d->env = env_new();
+    d->env = env_new(dialect);
     return d;
 }
 
@@ -57,6 +57,7 @@ void dump_free(struct dump *d)
         object_free(d->objects[i]);
     free(d->objects);
     free(d->database);
+    strlist_release(&d->placeholders);
     env_free(d->env);
     free(d);
 }
@@ -149,6 +150,12 @@ static int check_end(struct split *s, const struct dump *d, bool last_set, struc
                            "without --no-create-info",
                            o->name);
     }
+    for (size_t i = 0; i < d->placeholders.n; i++)
+        if (!dump_find(d, OBJECT_VIEW, d->placeholders.v[i]))
+            return err_set(e, EPERM,
+                           "table '%.100s' is made within a versioned comment, and no view follows "
+                           "that it could stand for",
+                           d->placeholders.v[i]);
     if (!split_is_completed(s) && (split_has_header(s) || !last_set))
         return err_set(e, EPROTO,
                        "the dump is cut off: '-- Dump completed' is missing at its end (or it "
@@ -207,12 +214,12 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
     return r;
 }
 
-int dump_read(int fd, const struct hash *secret, struct dump **ret, struct dump_fault *fault,
-              struct err *e)
+int dump_read(int fd, const struct hash *secret, const struct dialect *dialect, struct dump **ret,
+              struct dump_fault *fault, struct err *e)
 {
     struct source *src = source_new(fd);
     struct split *s = split_new(source_read, src, SPLIT_READ_SIZE);
-    struct dump *d = dump_new(secret);
+    struct dump *d = dump_new(secret, dialect);
     int r = dump_read_split(s, d, fault, e);
 
     /* A refused dump is known by its hash all the same. */

@@ -3,9 +3,10 @@
  * dump: what a whole dump consists of, read and judged before any of it is run.
  *
  * dump_read() cuts the dump into statements, accepts only those on its list, and sorts them by the
- * object that they make. Small texts (DDL) are kept; rows stay in the file as ranges. Every object
- * has a hash over all that makes it, so that unchanged ones can be told from the last import.
- * Not thread safe while reading; read-only afterwards.
+ * object that they make. A statement is what the server of `dialect` reads. Small texts (DDL) are
+ * kept; rows stay in the file as ranges. Every object has a hash over all that makes it, so that
+ * unchanged ones can be told from the last import. Not thread safe while reading; read-only
+ * afterwards.
  */
 #ifndef EEFS_SQLIMPORT_DUMP_H
 #define EEFS_SQLIMPORT_DUMP_H
@@ -15,6 +16,7 @@
 #include <sys/types.h>
 
 #include "sqlimport/rowhash.h"
+#include "sqlimport/token.h"
 #include "sync/common/hash.h"
 #include "sync/common/opt.h"
 
@@ -43,7 +45,7 @@ struct object {
     enum object_kind kind;
     char *name;
     char *table; /* of a trigger: the table it belongs to */
-    char *ddl;   /* the CREATE statement, DEFINERs replaced by CURRENT_USER */
+    char *ddl;   /* "CREATE …" as plain text (plain.h), its DEFINER replaced by CURRENT_USER */
     size_t ddl_len;
     off_t offset;  /* of ddl in the dump */
     uint64_t line; /* the same */
@@ -65,7 +67,8 @@ struct dump {
     struct hash hash;   /* of all bytes */
     off_t size;
     uint64_t rows;
-    char *database;  /* the one database that USE or CREATE DATABASE names, or NULL */
+    struct strlist placeholders; /* of views, see classify.c */
+    char *database;              /* the one database that USE or CREATE DATABASE names, or NULL */
     bool unreadable; /* mysqldump says that it could not read all routines or the like */
     void *index;     /* tsearch(3) tree of objects by kind and name */
 };
@@ -83,12 +86,12 @@ struct dump_fault {
  * not a dump; -EPERM: a statement that an import does not run; then *fault says where. Caller frees
  * *ret.
  */
-int dump_read(int fd, const struct hash *secret, struct dump **ret, struct dump_fault *fault,
-              struct err *e);
+int dump_read(int fd, const struct hash *secret, const struct dialect *dialect, struct dump **ret,
+              struct dump_fault *fault, struct err *e);
 /* The same from a reader, for tests and the fuzzer. */
 struct split;
 int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e);
-struct dump *dump_new(const struct hash *secret);
+struct dump *dump_new(const struct hash *secret, const struct dialect *dialect);
 void dump_free(struct dump *d);
 
 struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name);

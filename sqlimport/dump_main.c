@@ -56,9 +56,10 @@ static bool has(const struct strlist *l, const char *s)
 static int check(int fd, struct hash *ret, struct err *e)
 {
     static const struct hash no_secret;
+    static const struct dialect any;
     struct dump_fault fault;
     struct dump *d = NULL;
-    int r = dump_read(fd, &no_secret, &d, &fault, e);
+    int r = dump_read(fd, &no_secret, &any, &d, &fault, e);
 
     if (r == 0 && d->unreadable)
         r = err_set(e, EACCES,

@@ -24,6 +24,7 @@ struct saved { /* a user variable that remembers a field */
 };
 
 struct env {
+    struct dialect dialect;
     struct setting now;
     struct setting *all;
     int n;
@@ -32,10 +33,11 @@ struct env {
 
 static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM", "0"};
 
-struct env *env_new(void)
+struct env *env_new(const struct dialect *dialect)
 {
     struct env *v = xcalloc(1, sizeof(*v));
 
+    v->dialect = *dialect;
     for (int i = 0; i < FIELDS; i++)
         v->now.f[i] = xstrdup(start[i]);
     return v;
@@ -149,8 +151,8 @@ static bool safe_value(enum field f, const char *s)
 /* Character sets whose second byte may be a backslash or quote: text in them cannot be cut. */
 static bool unsafe_charset(const char *s)
 {
-    static const char *const names[] = {"big5", "cp932", "gb18030", "gbk",  "sjis",
-                                        "ucs2", "utf16", "utf16le", "utf32"};
+    static const char *const names[] = {"big5", "cp932", "gb18030", "gbk",     "sjis",
+                                        "swe7", "ucs2",  "utf16",   "utf16le", "utf32"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (strcasecmp(s, names[i]) == 0)
@@ -160,7 +162,9 @@ static bool unsafe_charset(const char *s)
 
 static int put_checked(struct env *v, enum field f, const char *value, struct err *e)
 {
-    if (!safe_value(f, value))
+    bool named = f == CLIENT || f == NAMES || (f == COLLATION && *value);
+
+    if (!safe_value(f, value) || (named && !isalpha((unsigned char)*value)))
         return err_set(e, EPERM, "a session setting has a strange value");
     if ((f == CLIENT || f == NAMES) && unsafe_charset(value))
         return err_set(e, EPERM,
@@ -381,24 +385,48 @@ static bool has_mode(const char *modes, const char *mode)
     return false;
 }
 
-static struct token_mode mode_of(const char *modes)
+/* Character sets of several bytes, whose bytes are all from 0x80 on but may be any number. */
+static enum token_charset charset_of(const char *client)
 {
+    static const char *const several[] = {"eucjpms", "euckr", "gb2312", "ujis"};
+
+    if (strncasecmp(client, "utf8", 4) == 0)
+        return TOKEN_UTF8;
+    for (size_t i = 0; i < sizeof(several) / sizeof(*several); i++)
+        if (strcasecmp(client, several[i]) == 0)
+            return TOKEN_ASCII;
+    return TOKEN_SINGLE;
+}
+
+static struct token_mode mode_of(const struct env *v, const struct setting *s)
+{
+    const char *modes = s->f[SQL_MODE];
     struct token_mode m = {
         .no_backslash_escapes = has_mode(modes, "NO_BACKSLASH_ESCAPES"),
         .ansi_quotes = has_mode(modes, "ANSI_QUOTES") || has_mode(modes, "ANSI") ||
                        has_mode(modes, "ORACLE") || has_mode(modes, "DB2") ||
                        has_mode(modes, "MAXDB") || has_mode(modes, "MSSQL") ||
                        has_mode(modes, "POSTGRESQL"),
+        .charset = charset_of(s->f[CLIENT]),
+        .dialect = v->dialect,
     };
     return m;
 }
 
+bool env_mode_agrees(const struct env *v, int id, const char *modes)
+{
+    struct token_mode m = env_mode_of(v, id);
+
+    return m.no_backslash_escapes == has_mode(modes, "NO_BACKSLASH_ESCAPES") &&
+           m.ansi_quotes == has_mode(modes, "ANSI_QUOTES");
+}
+
 struct token_mode env_mode(const struct env *v)
 {
-    return mode_of(v->now.f[SQL_MODE]);
+    return mode_of(v, &v->now);
 }
 
 struct token_mode env_mode_of(const struct env *v, int id)
 {
-    return mode_of(v->all[id].f[SQL_MODE]);
+    return mode_of(v, &v->all[id]);
 }

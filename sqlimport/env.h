@@ -17,7 +17,7 @@
 
 struct env;
 
-struct env *env_new(void);
+struct env *env_new(const struct dialect *dialect);
 void env_free(struct env *v);
 
 /* Follows one SET statement (l stands behind the word SET). -EPERM with a sentence: refused. */
@@ -33,5 +33,7 @@ void env_replace_collation(struct env *v, const char *from, const char *to);
 /* How text is cut into tokens now, and under setting `id`. */
 struct token_mode env_mode(const struct env *v);
 struct token_mode env_mode_of(const struct env *v, int id);
+/* A server that made setting `id` and shows this sql_mode cuts text as env_mode_of() says. */
+bool env_mode_agrees(const struct env *v, int id, const char *modes);
 
 #endif

@@ -337,12 +337,14 @@ static int judge(struct run *r, struct failure *f, struct err *e)
 
     if (rc < 0)
         return rc;
-    rc = dump_read(r->fd, &secret, &r->dump, &f->where, e);
-    f->hash = r->dump->hash;
-    if (r->a->known_bad && hash_eq(r->a->known_bad, &f->hash))
+    if (r->a->known_bad && hash_fd(r->fd, &f->hash, NULL) == 0 &&
+        hash_eq(r->a->known_bad, &f->hash))
         return -EALREADY;
-    if (rc == 0)
-        rc = connect_server(r, e);
+    rc = connect_server(r, e); /* it decides what the dump means */
+    if (rc < 0)
+        return rc;
+    rc = dump_read(r->fd, &secret, &r->s->dialect, &r->dump, &f->where, e);
+    f->hash = r->dump->hash;
     if (rc == 0)
         rc = collation_adapt(r->dump, r->s, e);
     if (rc == 0)

@@ -54,13 +54,73 @@ static int failed(struct server *s, struct err *e)
     return err_set(e, code, "error %u: %s", s->code, text);
 }
 
+/* What the defaults file may have switched on. */
+static int restrain(struct server *s, struct err *e)
+{
+    unsigned local = 0;
+    my_bool again = 0;
+
+    mysql_options(s->my, MYSQL_OPT_LOCAL_INFILE, &local);
+    mysql_options(s->my, MYSQL_OPT_RECONNECT, &again);
+    return mysql_set_server_option(s->my, MYSQL_OPTION_MULTI_STATEMENTS_OFF) != 0 ? failed(s, e)
+                                                                                  : 0;
+}
+
+/* True: a versioned comment of this number is read. */
+static int reads_comment(struct server *s, const char *opener, unsigned version, bool *ret,
+                         struct err *e)
+{
+    char *text = NULL;
+    int r = server_value(s, &text, e, "SELECT 1%s%05u +1 */", opener, version);
+
+    *ret = text && *text == '2';
+    free(text);
+    return r;
+}
+
+/*
+ * The server is asked what it reads, for what it calls itself can be configured. Its version is
+ * what it says, if that is so, and else looked for.
+ */
+static int learn_dialect(struct server *s, struct err *e)
+{
+    struct dialect *d = &s->dialect;
+    unsigned low = 50000, high = 999998, said = (unsigned)mysql_get_server_version(s->my);
+    const char *opener;
+    bool is, more;
+    int r = reads_comment(s, "/*M!", low, &d->mariadb, e);
+
+    opener = d->mariadb ? "/*M!" : "/*!";
+    if (!d->mariadb)
+        high = 99998;
+    if (r == 0 && said > low && said < high) {
+        r = reads_comment(s, opener, said, &is, e);
+        if (r == 0)
+            r = reads_comment(s, opener, said + 1, &more, e);
+        if (r == 0 && is && !more)
+            low = high = said;
+    }
+    while (r == 0 && low < high) { /* low is read, high + 1 is not */
+        unsigned middle = low + (high - low + 1) / 2;
+        r = reads_comment(s, opener, middle, &is, e);
+        low = is ? middle : low;
+        high = is ? high : middle - 1;
+    }
+    d->version = low;
+    return r;
+}
+
 static int prepare(struct server *s, struct err *e)
 {
     char *text = NULL;
-    int r = server_runf(s, e,
+    int r = restrain(s, e);
+
+    if (r == 0)
+        r = server_runf(s, e,
                         "SET SESSION sql_mode='', foreign_key_checks=0, unique_checks=0, "
                         "sql_notes=0, lock_wait_timeout=60, time_zone='SYSTEM'");
-
+    if (r == 0)
+        r = learn_dialect(s, e);
     if (r == 0)
         r = server_value(s, &text, e, "SELECT @@max_allowed_packet");
     if (r < 0)
@@ -227,13 +287,19 @@ int server_value(struct server *s, char **ret, struct err *e, const char *fmt, .
 
 int server_env(struct server *s, const struct env *v, int id, struct err *e)
 {
-    char *sql;
+    char *sql, *modes = NULL;
     int r;
 
     if (s->env == id)
         return 0;
     sql = env_sql(v, id);
     r = server_run(s, sql, strlen(sql), e);
+    if (r == 0)
+        r = server_value(s, &modes, e, "SELECT @@sql_mode");
+    if (r == 0 && !env_mode_agrees(v, id, modes ? modes : ""))
+        r = err_set(e, EPERM, "the server makes sql_mode '%.200s' of the dump's '%.200s'",
+                    modes ? modes : "", sql);
+    free(modes);
     free(sql);
     s->env = r == 0 ? id : -1;
     return r;
@@ -241,7 +307,7 @@ int server_env(struct server *s, const struct env *v, int id, struct err *e)
 
 bool server_is_mariadb(const struct server *s)
 {
-    return strstr(mysql_get_server_info(s->my), "MariaDB") != NULL;
+    return s->dialect.mariadb;
 }
 
 static char *quoted(const char *text, char q)

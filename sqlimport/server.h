@@ -2,7 +2,8 @@
 /*
  * server: a connection to MySQL or MariaDB, by Connector/C. One thread at a time.
  *
- * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL is off.
+ * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL and
+ * several statements in one are off, and a lost connection is not made again by itself.
  * Every connection runs with foreign_key_checks, unique_checks and sql_notes off and an empty
  * sql_mode.
  */
@@ -20,9 +21,10 @@ struct server {
     MYSQL *my;
     unsigned code;       /* the server's number of the last error */
     uint64_t packet_max; /* max_allowed_packet */
-    int env;             /* setting made last by server_env, -1 for none */
-    bool carries_rows;   /* the statement sent last: its errors may quote values */
-    bool cut;            /* by server_abandon() */
+    struct dialect dialect;
+    int env;           /* setting made last by server_env, -1 for none */
+    bool carries_rows; /* the statement sent last: its errors may quote values */
+    bool cut;          /* by server_abandon() */
 };
 
 /* -ENOTCONN: not reachable or refuses connections (try again later); *ret untouched. */
@@ -52,7 +54,8 @@ void server_abandon(struct server *s, MYSQL_RES *res);
 /* First column of the first row, malloc'd; NULL in *ret for no row or NULL. */
 int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Makes the settings `id` of the dump, when they are not already made. */
+/* Makes the settings `id` of the dump, when they are not already made. -EPERM: the server cuts text
+ * in another way under them than the dump was judged by. */
 int server_env(struct server *s, const struct env *v, int id, struct err *e);
 
 bool server_is_mariadb(const struct server *s);

@@ -176,6 +176,18 @@ static uint64_t find_bad_word(const char *p, uint64_t starts)
     return 0;
 }
 
+/* The first minus sign behind another one, which may begin a comment, as a bit, or 0. `signs`:
+ * where a sign or dot stands. */
+static uint64_t find_comment(const struct skim *s, const char *p, uint64_t signs)
+{
+    for (uint64_t m = signs & (signs << 1 | s->minus); m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        if (p[i] == '-' && (i > 0 ? p[i - 1] == '-' : s->minus))
+            return m & -m;
+    }
+    return 0;
+}
+
 /* One block: 64, or the place where the rows end or go wrong. */
 static int skim_block(struct skim *s, const char *p, enum skim_result *ret)
 {
@@ -193,6 +205,7 @@ static int skim_block(struct skim *s, const char *p, enum skim_result *ret)
     bad = (m.of[OPEN] & out & ~row) | (m.of[CLOSE] & out & row);
     bad |= row & out &
            ~(m.of[OPEN] | m.of[COMMA] | m.of[BLANK] | m.of[LETTER] | m.of[DIGIT] | m.of[SIGN]);
+    bad |= find_comment(s, p, m.of[SIGN] & out & row);
     end = ~row & (~(m.of[CLOSE] | m.of[COMMA] | m.of[BLANK]) | text | quotes);
     stop = bad | end;
     if (starts)
@@ -207,6 +220,7 @@ static int skim_block(struct skim *s, const char *p, enum skim_result *ret)
     s->text = -(text >> 63);
     s->row = -(row >> 63);
     s->wordy = wordy >> 63;
+    s->minus = (m.of[SIGN] & out & row) >> 63 && p[BLOCK - 1] == '-';
     return BLOCK;
 }
 
@@ -232,7 +246,7 @@ enum skim_result skim_rows(struct skim *s, const char **p, const char *end, bool
                 *p = end;
                 return SKIM_BAD;
             }
-            s->wordy = false;
+            s->wordy = s->minus = false;
             *p += BLOCK;
             continue;
         }

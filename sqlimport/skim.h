@@ -2,8 +2,8 @@
 /*
  * skim: passes over the rows of an INSERT at some gigabytes a second, 64 bytes at a time, finds
  * their end, counts them, and makes sure that they hold values only: outside of strings there is
- * nothing but numbers, commas, brackets around rows, and the few words that rows.h allows. A row
- * that is only badly formed may pass: the server refuses it. Resumable anywhere. Pure.
+ * nothing but numbers, commas, brackets around rows, and the few words that rows.h allows; no
+ * comment. A row that is only badly formed may pass: the server refuses it. Resumable anywhere. Pure.
  */
 #ifndef EEFS_SQLIMPORT_SKIM_H
 #define EEFS_SQLIMPORT_SKIM_H
@@ -16,6 +16,7 @@ struct skim {
     bool escapes;  /* a backslash escapes in strings */
     bool escaped;  /* the byte before was such a backslash */
     bool wordy;    /* the byte before was a letter or digit */
+    bool minus;    /* the byte before was a minus sign */
     uint64_t text; /* all ones within a string */
     uint64_t row;  /* all ones within brackets */
 };

@@ -14,8 +14,7 @@ void lexer_init(struct lexer *l, const char *text, size_t len, struct token_mode
     l->p = text;
     l->end = text + len;
     l->mode = mode;
-    l->versioned = l->twofold = false;
-    l->close = NULL;
+    l->versioned = l->commented = l->bad = false;
 }
 
 bool token_escapes(char quote, struct token_mode mode)
@@ -78,79 +77,104 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_' || c == '$' || (c & 0x80);
 }
 
-/* Length of a versioned comment's opener at p, or 0. */
-static size_t versioned_opener(const char *p, const char *end)
+/* Behind the end of a comment whose inside begins at p; NULL: it does not end. One that is skipped
+ * for its version may hold others, which hold none. */
+static const char *comment_end(const char *p, const char *end, bool nests)
 {
-    const char *start = p;
-    const char *digits;
-
-    if (end - p >= 3 && memcmp(p, "/*!", 3) == 0)
-        p += 3;
-    else if (end - p >= 4 && memcmp(p, "/*M!", 4) == 0)
-        p += 4;
-    else
-        return 0;
-    digits = p;
-    while (p < end && p - digits < 6 && isdigit((unsigned char)*p))
-        p++;
-    if (p - digits == 6 && memcmp(digits, "999999", 6) == 0)
-        return 0;
-    return (size_t)(p - start);
+    for (const char *from = p; (p = memchr(p, '*', (size_t)(end - p)));) {
+        if (nests && p > from && p[-1] == '/') {
+            p = from = comment_end(p + 1, end, false);
+            if (!p)
+                return NULL;
+        } else if (++p < end && *p == '/') {
+            return p + 1;
+        }
+    }
+    return NULL;
 }
 
-/* Every server reads numbers up to MySQL 5.6; MySQL skips MariaDB's, MariaDB skips later ones. */
-static bool is_skipped_by_some(const char *opener, size_t len)
+/* A server of this dialect reads a comment of this version. */
+static bool reads(const struct dialect *d, unsigned long version, bool maria)
 {
-    int number = 0;
+    if (d->version == 0)
+        return version != 999999; /* the sandbox marker */
+    if (d->mariadb && !maria && version >= 50700 && version <= 99999)
+        return false;
+    return version <= d->version;
+}
 
-    for (size_t i = 3; i < len; i++)
-        number = number * 10 + (opener[i] - '0');
-    return opener[2] == 'M' || number >= 50700;
+/* At a slash and star: passes over the comment, or over the opener of one that is read. */
+static void comment(struct lexer *l)
+{
+    const struct dialect *d = &l->mode.dialect;
+    const char *p = l->p + 2;
+    bool maria = l->end - p >= 2 && p[0] == 'M' && p[1] == '!' && (d->mariadb || d->version == 0);
+    bool versioned = maria || (p < l->end && *p == '!');
+    unsigned long version = 0, five = 0;
+    int n = 0;
+
+    if (versioned) {
+        p += maria ? 2 : 1;
+        for (; n < 6 && p + n < l->end && isdigit((unsigned char)p[n]); n++) {
+            five = version;
+            version = version * 10 + (unsigned long)(p[n] - '0');
+        }
+        if (n < 5 || reads(d, version, maria)) {
+            /* A MySQL before 8.0.34 takes five digits. */
+            l->bad = l->bad || (n == 6 && !d->mariadb && d->version != 0);
+            l->p = p + (n < 5 ? 0 : n);
+            l->versioned = true;
+            return;
+        }
+        l->bad = l->bad || (n == 6 && !d->mariadb && d->version != 0 && reads(d, five, maria));
+    }
+    p = comment_end(p, l->end, versioned);
+    l->bad = l->bad || !p;
+    l->p = p ? p : l->end;
+}
+
+static bool is_line_comment(const char *p, const char *end)
+{
+    return *p == '#' ||
+           (end - p >= 2 && p[0] == '-' && p[1] == '-' &&
+            (end - p == 2 || isspace((unsigned char)p[2]) || iscntrl((unsigned char)p[2])));
 }
 
 /* Skips white space and comments. */
 static void skip_blank(struct lexer *l)
 {
-    while (l->p < l->end) {
-        size_t left = (size_t)(l->end - l->p);
-        size_t opener;
+    l->commented = false;
+    for (; l->p < l->end; l->commented = true) {
+        size_t left;
 
-        if (isspace((unsigned char)*l->p)) {
+        while (l->p < l->end && isspace((unsigned char)*l->p))
             l->p++;
-        } else if ((opener = versioned_opener(l->p, l->end))) {
-            l->twofold |= l->close != NULL; /* one within another */
-            l->close = is_skipped_by_some(l->p, opener)
-                           ? memmem(l->p + opener, left - opener, "*/", 2)
-                           : NULL;
-            l->p += opener;
-            l->versioned = true;
+        left = (size_t)(l->end - l->p);
+        if (left >= 2 && memcmp(l->p, "/*", 2) == 0) {
+            comment(l);
         } else if (l->versioned && left >= 2 && memcmp(l->p, "*/", 2) == 0) {
-            l->twofold |= l->close && l->close != l->p;
-            l->close = NULL;
             l->p += 2;
             l->versioned = false;
-        } else if (left >= 2 && memcmp(l->p, "/*", 2) == 0) {
-            const char *close = memmem(l->p + 2, left - 2, "*/", 2);
-            l->p = close ? close + 2 : l->end;
-        } else if (*l->p == '#' || (left >= 2 && memcmp(l->p, "--", 2) == 0 &&
-                                    (left == 2 || isspace((unsigned char)l->p[2])))) {
+        } else if (left > 0 && is_line_comment(l->p, l->end)) {
             const char *nl = memchr(l->p, '\n', left);
             l->p = nl ? nl + 1 : l->end;
         } else {
-            return;
+            break;
         }
     }
+    l->bad = l->bad || (l->p >= l->end && l->versioned);
 }
 
-static const char *variable_end(const char *p, const char *end, struct token_mode mode)
+static const char *variable_end(struct lexer *l, const char *p)
 {
     const char *close;
 
-    if (p < end && (*p == '`' || *p == '\'' || *p == '"')) {
-        close = token_quoted_end(p, end, mode);
-        return close ? close : end;
+    if (p < l->end && (*p == '`' || *p == '\'' || *p == '"')) {
+        close = token_quoted_end(p, l->end, l->mode);
+        l->bad = l->bad || !close;
+        return close ? close : l->end;
     }
-    while (p < end && (is_word(*p) || *p == '.'))
+    while (p < l->end && (is_word(*p) || *p == '.'))
         p++;
     return p;
 }
@@ -172,6 +196,7 @@ void lexer_next(struct lexer *l, struct token *ret)
     if (c == '\'' || c == '"' || c == '`') {
         const char *close = token_quoted_end(p, l->end, l->mode);
         ret->type = c == '`' || (c == '"' && l->mode.ansi_quotes) ? TOKEN_NAME : TOKEN_STRING;
+        l->bad = l->bad || !close;
         p = close ? close : l->end;
     } else if (isdigit((unsigned char)c) ||
                (c == '.' && p + 1 < l->end && isdigit((unsigned char)p[1]))) {
@@ -187,25 +212,13 @@ void lexer_next(struct lexer *l, struct token *ret)
     } else if (c == '@') {
         bool system = p + 1 < l->end && p[1] == '@';
         ret->type = system ? TOKEN_SYSTEM : TOKEN_USER;
-        p = variable_end(p + 1 + system, l->end, l->mode);
+        p = variable_end(l, p + 1 + system);
     } else {
         ret->type = TOKEN_PUNCT;
         p++;
     }
     ret->len = (size_t)(p - ret->p);
     l->p = p;
-}
-
-bool token_is_twofold(const char *text, size_t len, struct token_mode mode)
-{
-    struct lexer l;
-    struct token t;
-
-    lexer_init(&l, text, len, mode);
-    do
-        lexer_next(&l, &t);
-    while (t.type != TOKEN_END);
-    return l.twofold || l.close;
 }
 
 bool token_is(const struct token *t, const char *word)

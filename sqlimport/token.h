@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * token: the words of SQL text as mysqldump writes it, on a statement that is whole in memory.
+ * token: the words of SQL text as one server reads it, on a statement that is whole in memory.
  *
- * Versioned comments (slash-star-bang NNNNN … and MariaDB's "M!" form) are SQL: their openers and
- * ends are skipped like white space and their inside is read; other comments are skipped. The
- * sandbox marker (version 999999) is a comment on every server. Pure; allocates nothing.
+ * A versioned comment (slash-star-bang NNNNN …, and MariaDB's "M!" form) is SQL for a server that
+ * reads that version: its opener and end are skipped like white space. For another server all of it
+ * is a comment. Which one it is, and where a comment ends that holds others, is decided as in the
+ * servers' own lexers (sql/sql_lex.cc, consume_comment()). Pure; allocates nothing; linear.
  */
 #ifndef EEFS_SQLIMPORT_TOKEN_H
 #define EEFS_SQLIMPORT_TOKEN_H
@@ -23,37 +24,46 @@ enum token_type {
     TOKEN_PUNCT,  /* one other byte */
 };
 
-/* Parts of sql_mode that change how text is cut into tokens. */
+/* Which versioned comments are read. */
+struct dialect {
+    bool mariadb;
+    unsigned version; /* 50624, 101106; 0: no server is known, all of them are read */
+};
+
+/* How bytes from 0x80 on make characters in names: what else a server would do there with bytes
+ * that make none differs from version to version. */
+enum token_charset {
+    TOKEN_UTF8,
+    TOKEN_SINGLE, /* each byte is a character */
+    TOKEN_ASCII,  /* such bytes are not understood */
+};
+
+/* How text is cut into tokens: parts of sql_mode, the client's character set and the server. */
 struct token_mode {
     bool no_backslash_escapes;
     bool ansi_quotes;
+    enum token_charset charset;
+    struct dialect dialect;
 };
 
 struct token {
     enum token_type type;
     const char *p;
     size_t len;
-    bool versioned; /* inside a versioned comment */
+    bool versioned; /* inside a versioned comment that is read */
 };
 
 struct lexer {
     const char *p, *end;
     struct token_mode mode;
-    bool versioned;
-    const char *close; /* where the versioned comment ends for a server that skips it, or NULL */
-    bool twofold;      /* see token_is_twofold; of what was read so far */
+    bool versioned; /* within a versioned comment that is read */
+    bool commented; /* a comment, or the opener or end of one, stands before the last token */
+    bool bad;       /* something does not end, or servers disagree on what it is; set at once */
 };
 
 void lexer_init(struct lexer *l, const char *text, size_t len, struct token_mode mode);
 /* The next token; TOKEN_END at the end, and again whenever asked after it. */
 void lexer_next(struct lexer *l, struct token *ret);
-
-/*
- * True when a versioned comment that some servers skip (MySQL 5.7's and later numbers, MariaDB's)
- * ends elsewhere for them than for those that read it, for "*" "/" stands in a string or comment
- * within: what this text does depends on the server, and cannot be judged.
- */
-bool token_is_twofold(const char *text, size_t len, struct token_mode mode);
 
 /* Case-insensitive comparison of a TOKEN_WORD with an upper-case word. */
 bool token_is(const struct token *t, const char *word);

@@ -24,6 +24,7 @@ static double now(void)
 int main(int argc, char **argv)
 {
     static const struct hash secret;
+    static const struct dialect any;
     double parsing = 1e9, hashing = 1e9;
     struct dump_fault fault;
     struct dump *d = NULL;
@@ -35,7 +36,7 @@ int main(int argc, char **argv)
         double begin = now(), middle;
 
         dump_free(d);
-        r = dump_read(fd, &secret, &d, &fault, &e);
+        r = dump_read(fd, &secret, &any, &d, &fault, &e);
         middle = now();
         parsing = middle - begin < parsing ? middle - begin : parsing;
         if (r == 0)

@@ -15,6 +15,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct hash none;
+static const struct dialect any;
 
 struct source {
     const uint8_t *data;
@@ -86,7 +87,7 @@ static char *understand(const uint8_t *data, size_t size, size_t step)
 {
     struct source src = {data, size};
     struct split *s = split_new(read_some, &src, step);
-    struct dump *d = dump_new(&none);
+    struct dump *d = dump_new(&none, &any);
     struct dump_fault fault;
     struct buf b = BUF_INIT;
     struct err e = {0};

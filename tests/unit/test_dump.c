@@ -22,6 +22,7 @@
 #define END    "\n-- Dump completed\n"
 
 static const struct hash no_secret;
+static const struct dialect any;
 
 struct text {
     const char *p;
@@ -44,7 +45,7 @@ static struct dump *parse(const char *p, size_t len, size_t step, int *ret, stru
 {
     struct text t = {p, len};
     struct split *s = split_new(read_text, &t, step);
-    struct dump *d = dump_new(&no_secret);
+    struct dump *d = dump_new(&no_secret, &any);
 
     e->text[0] = '\0';
     *ret = dump_read_split(s, d, f, e);
@@ -256,9 +257,36 @@ static void test_refused(void **state)
         "INSTALL PLUGIN x SONAME 'x.so';",
         "FLUSH PRIVILEGES;",
         "SHUTDOWN;",
-        "CREATE TABLE u (a int) /*!99999 ' */ SELECT 1 /* ' */;",
-        "CREATE TABLE u (a int) /*!80016 -- */ SELECT 1\n*/;",
         "CREATE TABLE u (a int) /*M!100100 /* */ SELECT 1 */;",
+        "CREATE /*!99999 VIEW v */ DATABASE site;",
+        "CREATE USER event;",
+        "CREATE ROLE view;",
+        "CREATE ROLE IF NOT EXISTS view;",
+        "CREATE OR TABLE u (a int);",
+        "CREATE OR REPLACE USER trigger;",
+        "CREATE DEFINER=a USER procedure;",
+        "CREATE SERVER view;",
+        "CREATE TEMPORARY TABLE u (a int);",
+        "CREATE TABLE _eefs_renames (a int);",
+        "CREATE TABLE IF NOT EXISTS `_EEFS_state` (a int);",
+        "CREATE TABLE `#mysql50#u` (a int);",
+        "CREATE TABLE u (a int); DROP TABLE u;",
+        "/*!50001 CREATE TABLE u (a int) */;",
+        "CREATE TABLE u\\N (a int);",
+        "CREATE TABLE u.1 (a int);",
+        "CREATE TABLE `u\xc3` (a int);",
+        "SET NAMES latin1; CREATE TABLE u\001 (a int);",
+        "SET character_set_client='28';",
+        "SET NAMES 28;",
+        "DROP USER x;",
+        "DROP FUNCTION IF EXISTS a.b;",
+        "INSERT /* c */ INTO t VALUES (1);",
+        "INSERT INTO t /*!99999 (a) */ VALUES (1);",
+        "/*!40000 INSERT INTO t VALUES (1) */;",
+        "INSERT INTO t VALUES (1, -- ),(\n2);",
+        "INSERT INTO t VALUES (1 --\n);",
+        "CREATE SEQUENCE s; DO /* c */ SETVAL(s, 1);",
+        "CREATE SEQUENCE s; DO SETVAL(s, a);",
         "XA START 'x';",
         "HANDLER t OPEN;",
     };
@@ -270,8 +298,10 @@ static void test_refused(void **state)
 
         if (judge(evil[i], &f, &e) != -EPERM)
             fail_msg("not refused: %s (%s)", evil[i], e.text);
-        assert_int_equal(f.line, 2);
-        assert_non_null(strstr(e.text, "line 2: "));
+        if (!strstr(evil[i], "50001")) {
+            assert_int_equal(f.line, 2);
+            assert_non_null(strstr(e.text, "line 2: "));
+        }
     }
 }
 
@@ -341,7 +371,7 @@ static void test_definer(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct buf b = BUF_INIT;
-        struct token_mode mode = {false, false};
+        struct token_mode mode = {0};
 
         ddl_replace_definer(&b, texts[i].from, strlen(texts[i].from), mode);
         assert_string_equal(b.data, texts[i].to);
@@ -363,7 +393,7 @@ static void test_collations(void **state)
         {"utf8mb3_bin", "utf8_bin"},
     };
     struct strlist names = {NULL, 0};
-    struct token_mode mode = {false, false};
+    struct token_mode mode = {0};
     struct buf b = BUF_INIT;
 
     (void)state;

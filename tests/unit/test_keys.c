@@ -13,7 +13,7 @@
 
 static bool cut(const char *sql, struct buf *create, struct buf *alter)
 {
-    const struct token_mode mode = {false, false};
+    const struct token_mode mode = {0};
 
     buf_clear(create);
     buf_clear(alter);

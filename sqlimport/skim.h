@@ -3,7 +3,8 @@
  * skim: passes over the rows of an INSERT at some gigabytes a second, 64 bytes at a time, finds
  * their end, counts them, and makes sure that they hold values only: outside of strings there is
  * nothing but numbers, commas, brackets around rows, and the few words that rows.h allows; no
- * comment. A row that is only badly formed may pass: the server refuses it. Resumable anywhere. Pure.
+ * comment. A row that is only badly formed may pass: the server refuses it. Resumable anywhere.
+ * Pure.
  */
 #ifndef EEFS_SQLIMPORT_SKIM_H
 #define EEFS_SQLIMPORT_SKIM_H

@@ -18,9 +18,10 @@
 #define DEMAND_THREADS   4
 #define PREFETCH_THREADS 2
 #define BUCKETS          1024
-#define TRIES            5
-#define BREAKS           3    /* of the link that one want outlives */
-#define BREAK_MS         2000 /* see link_is_back() */
+#define TRIES            5     /* in a row, each without … */
+#define STEP             65536 /* … so many bytes that never came before */
+#define BREAKS           3     /* of the link that one want outlives */
+#define BREAK_MS         2000  /* see link_is_back() */
 
 struct waiter {
     struct waiter *next;
@@ -254,6 +255,7 @@ static int transfer(struct fetch *f, const struct want *w)
     struct err e = {0};
     struct hash sum;
     char *name = NULL;
+    int64_t most = 0;
     int r, tries = 0;
 
     a.fd = store_stage(f->m->store, &name);
@@ -262,7 +264,9 @@ static int transfer(struct fetch *f, const struct want *w)
     a.sum = hash_stream_new();
     do {
         r = get_once(f, w, &a, &e);
-    } while (r == -EAGAIN && ++tries < TRIES && !mirror_stopping(f->m));
+        tries = a.got >= most + STEP ? 0 : tries + 1;
+        most = a.got > most ? a.got : most;
+    } while (r == -EAGAIN && tries < TRIES && !mirror_stopping(f->m));
     if (r == -EAGAIN) {
         link_fail(&f->m->link, &e);
         r = -EIO;

@@ -83,6 +83,17 @@ int replica_outbox_sent(struct replica *r, const struct op *ops, size_t n);
  */
 int replica_outbox_answer(struct replica *r, const struct op_answer *a, struct strlist *changed);
 
+/*
+ * Sets an operation aside that did not go through and may do so later: what does not depend on it
+ * goes on. It counts as pending, and is listed with what was refused.
+ */
+int replica_outbox_defer(struct replica *r, int64_t opid, const char *code, const char *why);
+/* Sends the first `max` of these once more, with what waits for them, under the numbers from *from
+ * up to *to. The number of operations or -errno. */
+int replica_outbox_retry_deferred(struct replica *r, size_t max, int64_t *from, int64_t *to);
+/* How many there are, and the path and reason of the first (malloc'd, or NULL). */
+int64_t replica_deferred(struct replica *r, char **path, char **why);
+
 /* Operations that are pending, and that are quarantined; unpublished ones do not count. */
 void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quarantined);
 /* The same of what is at or under a path. */
@@ -105,9 +116,10 @@ int replica_conflicts_forget(struct replica *r, const char *under);
 
 /* New reference: [{"opid","op","path","to","code","error","time"}] */
 json_t *replica_quarantine(struct replica *r);
-/* True when operation opid waits for one that was refused. */
+/* True when operation opid is deferred, or waits for one that is or was refused. */
 bool replica_outbox_held(struct replica *r, int64_t opid);
-/* True when everything that is pending waits for what was refused. */
+/* True when nothing can be sent now: all that is pending is deferred or waits for what is, or for
+ * what was refused. */
 bool replica_outbox_all_held(struct replica *r);
 /* Sends the refused operations at or under a path once more, with what waits for them; those that
  * were refused for the scope and are within it now. Both return the number of operations or -errno.

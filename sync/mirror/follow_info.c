@@ -143,7 +143,7 @@ int replica_set_remote(struct replica *r, const struct remote *remote)
 
 void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quarantined)
 {
-    *pending = ASK(r, 0, "SELECT count(*) FROM outbox WHERE state IN ('q','s')", "");
+    *pending = ASK(r, 0, "SELECT count(*) FROM outbox WHERE state IN ('q','s','d')", "");
     *quarantined = ASK(r, 0, "SELECT count(*) FROM outbox WHERE state='x'", "");
 }
 
@@ -158,7 +158,8 @@ void replica_outbox_count_under(struct replica *r, const char *under, int64_t *p
     }
     subtree_init(&s, under);
     *pending = ASK(r, 0,
-                   "SELECT count(*) FROM outbox WHERE state IN ('q','s') AND (path=?1 OR to_path=?1"
+                   "SELECT count(*) FROM outbox WHERE state IN ('q','s','d')"
+                   " AND (path=?1 OR to_path=?1"
                    " OR (path>=?2 AND path<?3) OR (to_path>=?2 AND to_path<?3))",
                    "ppp", under, s.from, s.to);
     *quarantined = ASK(r, 0,
@@ -175,8 +176,8 @@ void replica_outbox_first(struct replica *r, size_t max, struct strlist *ret)
 
     if (reader_get(r, &db) < 0)
         return;
-    st = db_query(db, "SELECT path FROM outbox WHERE state IN ('q','s') ORDER BY opid LIMIT ?", "i",
-                  (int64_t)max);
+    st = db_query(db, "SELECT path FROM outbox WHERE state IN ('q','s','d') ORDER BY opid LIMIT ?",
+                  "i", (int64_t)max);
     while (db_step(db, st) == 1)
         strlist_add(ret, db_col_text(st, 0));
     reader_put(r, db);
@@ -300,8 +301,8 @@ json_t *replica_quarantine(struct replica *r)
     if (reader_get(r, &db) < 0)
         return list;
     st = db_query(db,
-                  "SELECT opid,kind,path,code,error,to_path,created FROM outbox"
-                  " WHERE state='x' ORDER BY opid",
+                  "SELECT opid,kind,path,code,error,to_path,created,state FROM outbox"
+                  " WHERE state IN ('x','d') ORDER BY opid",
                   "");
     while (db_step(db, st) == 1) {
         json_t *v = json_object();
@@ -314,10 +315,39 @@ json_t *replica_quarantine(struct replica *r)
         if (sqlite3_column_type(st, 5) != SQLITE_NULL)
             json_object_set_new(v, "to", path_json(st, 5));
         json_object_set_new(v, "time", json_integer(sqlite3_column_int64(st, 6)));
+        json_object_set_new(v, "deferred", json_boolean(*db_col_text(st, 7) == STATE_DEFERRED));
         json_array_append_new(list, v);
     }
     reader_put(r, db);
     return list;
+}
+
+int64_t replica_deferred(struct replica *r, char **path, char **why)
+{
+    sqlite3_stmt *st;
+    struct db *db;
+    int64_t n = 0;
+
+    *path = *why = NULL;
+    if (reader_get(r, &db) < 0)
+        return 0;
+    if (db_get_int(db, 0, &n, "SELECT count(*) FROM outbox WHERE state='d'", "") < 0)
+        n = 0;
+    st = n == 0 ? NULL
+                : db_query(db,
+                           "SELECT path,coalesce(error,'') FROM outbox WHERE state='d'"
+                           " ORDER BY opid LIMIT 1",
+                           "");
+    if (st && db_step(db, st) == 1) {
+        *path = xstrdup(db_col_text(st, 0));
+        *why = xstrdup(db_col_text(st, 1));
+    } else {
+        n = 0;
+    }
+    if (st)
+        db_done(st);
+    reader_put(r, db);
+    return n;
 }
 
 /* --- content --- */

@@ -47,7 +47,6 @@ struct mirror {
     struct http *http;
     struct link link;
     atomic_bool stop;
-    atomic_llong moved;   /* bytes of ops on their way, and one for each operation settled */
     pthread_mutex_t lock; /* guards name and fault */
     char name[128];       /* the mirror's name on the master */
     struct {
@@ -110,12 +109,13 @@ void upload_free(struct upload *u);
 int upload_start(struct upload *u);
 void upload_stop(struct upload *u);
 /* Wants the content of operation `opid` on the master; tells how that stands. A failed one is
- * tried again by the next call. push_kick is called whenever one ends. e: why it failed. */
+ * tried again by the next call. push_kick is called whenever one ends. e: why it failed; `code`
+ * (UPLOAD_CODE_CAP bytes): the master's word for it, or "". */
+#define UPLOAD_CODE_CAP 32
 enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, int64_t opid,
-                              struct err *e);
-void upload_forget(struct upload *u, const struct hash *h);
-/* A number that changes whenever an upload for operation `opid`, or one before it, goes on. */
-long long upload_moved(struct upload *u, int64_t opid);
+                              char *code, struct err *e);
+/* The master has it no more, operation `opid` was told: it is sent again when it is wanted. */
+void upload_forget(struct upload *u, const struct hash *h, int64_t opid);
 
 /* --- wait.c --- */
 struct wait *wait_new(struct mirror *m);
@@ -124,6 +124,9 @@ int wait_start(struct wait *w);
 void wait_stop(struct wait *w); /* ends what waits, as if cut */
 void wait_wake(struct wait *w); /* answers came in, or the link went down */
 uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg);
+/* Operation opid, or its content, went on as it never did before: who waits for it or for what is
+ * sent after it has 5 s more. Any thread. */
+void wait_moved(struct wait *w, int64_t opid);
 void wait_cut(struct wait *w, uint64_t ticket);
 
 /* --- fetch.c --- */

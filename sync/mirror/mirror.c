@@ -190,7 +190,7 @@ static void flush(struct mirror *m, int64_t flush_ms)
     for (;;) {
         replica_outbox_count(m->replica, &pending, &quarantined);
         if (pending == 0 || !link_is_up(&m->link) || clock_mono_ms() >= until ||
-            (quarantined > 0 && replica_outbox_all_held(m->replica)))
+            replica_outbox_all_held(m->replica))
             break;
         usleep(10000);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * queue: the outbox towards the master: what is to be sent next, and what cannot be sent because
- * the master refused it (quarantined) or because it depends on that.
+ * the master refused it (quarantined), because it did not go through for now (deferred), or because
+ * it depends on one of these.
  *
  * An operation depends on a refused one when it is about one of its paths or something below them;
  * a rename or removal of a folder also when one of them lies in that folder. The numbers of what
@@ -19,9 +20,10 @@
 
 /* --- the walk --- */
 
-enum standing { FREE, REFUSED, WAITING };
+enum standing { FREE, REFUSED, WAITING }; /* REFUSED: or deferred */
 
-/* Which refused operations are meant: those at or under `under`, or those in `ids` (sorted). */
+/* Which refused or deferred operations are meant: those at or under `under`, or those in `ids`
+ * (sorted). */
 struct pick {
     const char *under;
     const int64_t *ids;
@@ -61,11 +63,11 @@ static bool depends(const struct op *op, const struct pathset *held)
 static int walk(struct db *db, int64_t after, const struct pick *pick, walk_fn *fn, void *arg)
 {
     struct pathset *held = pathset_new();
-    sqlite3_stmt *st =
-        db_query(db,
-                 "SELECT " OUTBOX_COLS " FROM outbox WHERE opid > min(?1,"
-                 " (SELECT coalesce(min(opid)-1,?1) FROM outbox WHERE state='x')) ORDER BY opid",
-                 "i", after);
+    sqlite3_stmt *st = db_query(
+        db,
+        "SELECT " OUTBOX_COLS " FROM outbox WHERE opid > min(?1,"
+        " (SELECT coalesce(min(opid)-1,?1) FROM outbox WHERE state IN ('x','d'))) ORDER BY opid",
+        "i", after);
     int rc;
 
     while ((rc = db_step(db, st)) == 1) {
@@ -75,7 +77,7 @@ static int walk(struct db *db, int64_t after, const struct pick *pick, walk_fn *
         rc = outbox_read(st, &o);
         if (rc < 0)
             break;
-        if (o.state == STATE_QUARANTINED && is_picked(pick, &o.op))
+        if ((o.state == STATE_QUARANTINED || o.state == STATE_DEFERRED) && is_picked(pick, &o.op))
             s = REFUSED;
         else if (depends(&o.op, held))
             s = WAITING;
@@ -201,7 +203,7 @@ static int find_one(void *arg, struct outbox_row *o, enum standing s)
 
     if (o->op.n < f->opid)
         return 0;
-    f->held = o->op.n == f->opid && s == WAITING;
+    f->held = o->op.n == f->opid && (s == WAITING || (s == REFUSED && o->state == STATE_DEFERRED));
     return 1;
 }
 
@@ -323,6 +325,48 @@ int replica_outbox_retry_allowed(struct replica *r)
     pick = (struct pick){NULL, l.v, l.n};
     if (rc == 0 && l.n > 0)
         rc = retry_locked(r, &pick);
+    ids_release(&l);
+    return tx_end(r, rc, "replica.outbox.retried");
+}
+
+int replica_outbox_defer(struct replica *r, int64_t opid, const char *code, const char *why)
+{
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = db_run(r->db,
+                "UPDATE outbox SET state='d',code=?,error=? WHERE opid=? AND state IN ('q','s')",
+                "ssi", code, why, opid);
+    rc = tx_end(r, rc, "replica.outbox.deferred");
+    return rc < 0 ? rc : 0;
+}
+
+static int pick_deferred(struct replica *r, size_t max, struct ids *l)
+{
+    sqlite3_stmt *st = db_query(
+        r->db, "SELECT opid FROM outbox WHERE state='d' ORDER BY opid LIMIT ?", "i", (int64_t)max);
+    int rc;
+
+    while ((rc = db_step(r->db, st)) == 1)
+        ids_add(l, sqlite3_column_int64(st, 0));
+    return rc;
+}
+
+int replica_outbox_retry_deferred(struct replica *r, size_t max, int64_t *from, int64_t *to)
+{
+    struct ids l = {0};
+    struct pick pick;
+    int rc = tx_begin(r);
+
+    if (rc < 0)
+        return rc;
+    rc = pick_deferred(r, max, &l);
+    pick = (struct pick){NULL, l.v, l.n};
+    *from = r->now.next_opid;
+    if (rc == 0 && l.n > 0)
+        rc = retry_locked(r, &pick);
+    *to = r->now.next_opid;
     ids_release(&l);
     return tx_end(r, rc, "replica.outbox.retried");
 }

@@ -166,6 +166,7 @@ struct outbox_row {
 #define STATE_QUEUED      'q'
 #define STATE_SENT        's'
 #define STATE_QUARANTINED 'x'
+#define STATE_DEFERRED    'd' /* set aside by push; tried again by itself */
 
 void outbox_row_release(struct outbox_row *o);
 /* 1: found, 0: none, -errno */

@@ -12,6 +12,7 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
@@ -30,8 +31,9 @@ struct state {
 };
 
 struct facts {
-    int64_t pending, quarantined, conflicts, entries, bytes, used, limit, fs_free;
+    int64_t pending, quarantined, deferred, conflicts, entries, bytes, used, limit, fs_free;
     int64_t contact, since, step, lag_ms, lag_limit;
+    char deferred_reason[700];
     bool up, denied, in_step, failed;
     char link_reason[512], push_reason[512], fault[512], action[256], name[128];
 };
@@ -55,12 +57,29 @@ void state_free(struct state *s)
     free(s);
 }
 
+static void gather_deferred(struct mirror *m, struct facts *f)
+{
+    char *path, *why, *text;
+
+    f->deferred = replica_deferred(m->replica, &path, &why);
+    if (f->deferred > 0) {
+        text = path_encoded(path);
+        snprintf(f->deferred_reason, sizeof(f->deferred_reason),
+                 "%lld changes wait, the first of '%.200s': %.300s", (long long)f->deferred, text,
+                 why);
+        free(text);
+    }
+    free(path);
+    free(why);
+}
+
 static void gather(struct mirror *m, struct facts *f)
 {
     int64_t now = clock_mono_ms();
 
     memset(f, 0, sizeof(*f));
     replica_outbox_count(m->replica, &f->pending, &f->quarantined);
+    gather_deferred(m, f);
     f->conflicts = replica_conflict_count(m->replica);
     replica_totals(m->replica, &f->entries, &f->bytes);
     store_usage(m->store, &f->used, &f->limit, &f->fs_free);
@@ -106,6 +125,12 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
         *action =
             "eefs-status --quarantine lists them: mend the cause and --retry them, or copy what "
             "you need out of the mount and --discard them";
+        return "DEGRADED";
+    }
+    if (f->deferred > 0) {
+        snprintf(reason, cap, "%s", f->deferred_reason);
+        *action = "see to the cause: they are tried again by themselves; eefs-status --quarantine "
+                  "lists them";
         return "DEGRADED";
     }
     if (f->conflicts > 0) {
@@ -171,6 +196,7 @@ json_t *state_json(struct mirror *m)
     json_object_set_new(o, "lag_ms", json_integer(f.lag_ms));
     json_object_set_new(o, "pending", json_integer(f.pending));
     json_object_set_new(o, "quarantined", json_integer(f.quarantined));
+    json_object_set_new(o, "deferred", json_integer(f.deferred));
     json_object_set_new(o, "conflicts", json_integer(f.conflicts));
     json_object_set_new(o, "entries", json_integer(f.entries));
     json_object_set_new(o, "cache_used", json_integer(f.used));

@@ -5,6 +5,7 @@
  * stands.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,9 +24,12 @@ struct item {
     struct item *next;
     struct hash hash;
     int64_t size;
-    int64_t opid;       /* the first operation that named it */
-    atomic_llong moved; /* bytes that went on their way, in all tries but repeated ones */
-    bool queued, failed, done, again; /* again: the last try failed */
+    int64_t opid; /* the first operation that named it */
+    /* How far it ever was sent: going beyond that is progress (wait.c). Guarded by the lock. */
+    int64_t sent;
+    int64_t forgotten_for; /* the last operation for which it had to be sent anew */
+    bool queued, running, failed, done;
+    char code[UPLOAD_CODE_CAP];
     struct err err;
 };
 
@@ -80,7 +84,7 @@ static void trim_locked(struct upload *u)
     int n = 0;
 
     while ((i = *at)) {
-        if (n++ < KEEP_MAX || !i->done) {
+        if (n++ < KEEP_MAX || !i->done || i->running) {
             at = &i->next;
             continue;
         }
@@ -90,11 +94,12 @@ static void trim_locked(struct upload *u)
 }
 
 enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, int64_t opid,
-                              struct err *e)
+                              char *code, struct err *e)
 {
     enum upload_state s = UPLOAD_BUSY;
     struct item *i;
 
+    *code = '\0';
     mutex_lock(&u->lock);
     i = find_locked(u, h);
     if (!i) {
@@ -112,6 +117,7 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
     } else if (i->failed) {
         s = UPLOAD_FAILED;
         *e = i->err;
+        snprintf(code, UPLOAD_CODE_CAP, "%s", i->code);
         i->failed = false;
         i->queued = true;
         cond_signal(&u->more);
@@ -122,32 +128,44 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
     return s;
 }
 
-long long upload_moved(struct upload *u, int64_t opid)
+void upload_forget(struct upload *u, const struct hash *h, int64_t opid)
 {
-    long long sum = 0;
+    struct item *i;
 
     mutex_lock(&u->lock);
-    for (struct item *i = u->items; i; i = i->next)
-        if (!i->done && i->opid <= opid)
-            sum += atomic_load(&i->moved) + 1; /* one that is done is missed by this */
+    i = find_locked(u, h);
+    if (i && i->done) {
+        i->done = false;
+        i->queued = true;
+        if (opid > i->forgotten_for) { /* once for each operation, so that it comes to an end */
+            i->forgotten_for = opid;
+            i->sent = 0;
+        }
+        cond_signal(&u->more);
+    }
     mutex_unlock(&u->lock);
-    return sum;
 }
 
-void upload_forget(struct upload *u, const struct hash *h)
-{
-    struct item **at, *i;
+/* A running PUT, for http_sent_fn. */
+struct sending {
+    struct upload *u;
+    struct item *item;
+    int64_t from; /* where this request began */
+};
 
-    mutex_lock(&u->lock);
-    for (at = &u->items; (i = *at); at = &i->next)
-        if (hash_eq(&i->hash, h)) {
-            if (i->done) {
-                *at = i->next;
-                free(i);
-            }
-            break;
-        }
-    mutex_unlock(&u->lock);
+static void on_sent(void *arg, int64_t bytes)
+{
+    struct sending *s = arg;
+    int64_t opid = 0;
+
+    mutex_lock(&s->u->lock);
+    if (s->from + bytes > s->item->sent) {
+        s->item->sent = s->from + bytes;
+        opid = s->item->opid;
+    }
+    mutex_unlock(&s->u->lock);
+    if (opid)
+        wait_moved(s->u->m->wait, opid);
 }
 
 /* Where to go on: how much of it the master has staged, `size` only when it has verified that. */
@@ -163,57 +181,66 @@ static int64_t ask_have(struct upload *u, const char *path, int64_t size)
     return at;
 }
 
-/* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno. `moved` NULL: it was
- * refused before, and sending its bytes once more is no progress. */
-static int put_once(struct upload *u, const char *path, int fd, int64_t size, atomic_llong *moved,
-                    int64_t *at, struct err *e)
+/* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno, and the item's code
+ * says what the master did. */
+static int put_once(struct upload *u, const char *path, int fd, struct item *i, int64_t *at,
+                    struct err *e)
 {
+    struct sending sending = {u, i, *at};
     struct http_request q = {.method = "PUT",
                              .path = path,
                              .body_fd = fd,
                              .body_at = *at,
-                             .body_size = size - *at,
-                             .body_total = size,
+                             .body_size = i->size - *at,
+                             .body_total = i->size,
                              .cancel = &u->m->link.down,
-                             .moved = moved};
+                             .sent = on_sent,
+                             .sent_arg = &sending};
     struct http_reply p;
     json_t *v;
     int r = http_run(u->m->http, &q, &p, e);
 
+    snprintf(i->code, sizeof(i->code), "%s", p.code);
     if (r == -ECONNRESET || r == -EIO) {
-        *at = ask_have(u, path, size);
+        *at = ask_have(u, path, i->size);
         r = -EAGAIN;
+    } else if (r == -EPROTO) {
+        /* Something on the way does not take it (a proxy's limit, say): that is no absence. */
+        snprintf(i->code, sizeof(i->code), "foreign");
     } else if ((r = mirror_judge(u->m, r, &p, e)) == 0 && p.status / 100 != 2) {
         r = err_set(e, EIO, "the master refused an upload: %s", p.text);
         if (strcmp(p.code, WIRE_E_OFFSET) == 0 && (v = http_reply_json(&p, NULL))) {
             *at = json_integer_value(json_object_get(v, "have"));
             json_decref(v);
-            r = *at >= 0 && *at < size ? -EAGAIN : r;
+            r = *at >= 0 && *at < i->size ? -EAGAIN : r;
         }
     }
     http_reply_release(&p);
     return r;
 }
 
-static int upload_one(struct upload *u, const struct hash *h, int64_t size, atomic_llong *moved,
-                      struct err *e)
+/* The item is `running`: nobody else writes its code or removes it. */
+static int upload_one(struct upload *u, struct item *i, struct err *e)
 {
     char text[HASH_TEXT_CAP], *path, *outbox;
-    int fd = store_open(u->m->store, h, size, INT64_MAX), tries, r = -EAGAIN;
+    int fd = store_open(u->m->store, &i->hash, i->size, INT64_MAX), tries, r = -EAGAIN;
     int64_t at;
 
+    *i->code = '\0';
     if (fd < 0)
         return err_sys(e, -fd, "cannot read the content %.12s of a change from the cache",
-                       hash_text(h, text));
+                       hash_text(&i->hash, text));
     outbox = replica_outbox_id(u->m->replica);
-    path = xasprintf("%s%s?outbox=%s", WIRE_OBJECT, hash_text(h, text), outbox);
+    path = xasprintf("%s%s?outbox=%s", WIRE_OBJECT, hash_text(&i->hash, text), outbox);
     free(outbox);
-    at = ask_have(u, path, size);
-    for (tries = 0; r == -EAGAIN && tries < TRIES && at < size; tries++)
-        r = put_once(u, path, fd, size, moved, &at, e);
-    if (r == -EAGAIN && at == size) /* verified already */
+    at = ask_have(u, path, i->size);
+    for (tries = 0; r == -EAGAIN && tries < TRIES && at < i->size; tries++)
+        r = put_once(u, path, fd, i, &at, e);
+    if (r == -EAGAIN && at == i->size) /* verified already */
         r = 0;
-    if (r == -EAGAIN) {
+    if (r == -EAGAIN && strcmp(i->code, WIRE_E_OFFSET) == 0) {
+        r = -EIO; /* it answers well, and takes nothing */
+    } else if (r == -EAGAIN) {
         link_fail(&u->m->link, e);
         r = -EIO;
     }
@@ -242,13 +269,14 @@ static void *upload_main(void *arg)
             continue;
         }
         next->queued = false;
+        next->running = true;
         mutex_unlock(&u->lock);
-        r = link_is_up(&u->m->link)
-                ? upload_one(u, &next->hash, next->size, next->again ? NULL : &next->moved, &e)
-                : err_set(&e, EIO, "the master is away");
+        r = link_is_up(&u->m->link) ? upload_one(u, next, &e)
+                                    : err_set(&e, EIO, "the master is away");
         mutex_lock(&u->lock);
+        next->running = false;
         next->done = r == 0;
-        next->failed = next->again = r < 0;
+        next->failed = r < 0;
         next->err = e;
         mutex_unlock(&u->lock);
         push_kick(u->m->push);

@@ -2,11 +2,14 @@
 /*
  * wait: who waits for the master's answer (close, fsync). A wait ends when the operation is
  * answered; when the link is down, when 5 s passed without progress, when it is cut, or when the
- * operation waits for a refused one, it ends by making the queue durable instead: one sync for all
- * who are at that point. Progress is what brings this operation to the master: bytes of its own
- * content and of those that go before it, and answers that settle something (the outbox is sent in
- * order). What others upload for later operations does not count, nor does a master that answers
- * and takes nothing.
+ * operation is deferred or waits for one that was or is refused, it ends by making the queue
+ * durable instead: one sync for all who are at that point.
+ *
+ * Progress is what never happened before and brings this operation nearer to the master: bytes of
+ * it, of its content, or of what goes before it, that are sent for the first time, and answers that
+ * settle something (the outbox is sent in order). What is sent once more does not count, nor what
+ * others upload for later operations, nor what the master says. All of that is finite, so no wait
+ * is without end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -33,11 +36,10 @@ struct waiter {
     mirror_done_fn *done;
     void *arg;
     bool cut;
-    int64_t asked;   /* when it was last asked whether it waits for a refused one; 0: never */
-    bool held;       /* it does */
-    long long moved; /* what counts as progress at the last look, and when it last changed */
-    int64_t moved_at;
-    bool over; /* outcome is in result */
+    int64_t asked;    /* when it was last asked whether it waits for a refused one; 0: never */
+    bool held;        /* it does */
+    int64_t moved_at; /* mono ms of the last progress; guarded by the lock */
+    bool over;        /* outcome is in result */
     enum early early;
     int result;
 };
@@ -102,6 +104,17 @@ uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg)
     return ticket;
 }
 
+void wait_moved(struct wait *w, int64_t opid)
+{
+    int64_t now = clock_mono_ms();
+
+    mutex_lock(&w->lock);
+    for (struct waiter *n = w->list; n; n = n->next)
+        if (n->opid >= opid)
+            n->moved_at = now;
+    mutex_unlock(&w->lock);
+}
+
 void wait_cut(struct wait *w, uint64_t ticket)
 {
     struct waiter *n;
@@ -135,19 +148,12 @@ static void take_over(struct wait *w, struct waiter **over)
 /* What is known of one waiter now. Without the lock. */
 static void inquire(struct wait *w, struct waiter *n, int64_t now)
 {
-    long long moved;
-
     n->over = replica_outbox_done(w->m->replica, n->opid, &n->result);
     if (n->over)
         return;
     if (!n->asked || now - n->asked >= ASK_MS) {
         n->held = replica_outbox_held(w->m->replica, n->opid);
         n->asked = now;
-    }
-    moved = atomic_load(&w->m->moved) + upload_moved(w->m->upload, n->opid);
-    if (moved != n->moved) {
-        n->moved = moved;
-        n->moved_at = now;
     }
 }
 
@@ -181,7 +187,8 @@ static void say(struct wait *w, enum early why, int n, int failed)
         break;
     case HELD:
         snprintf(text, sizeof(text),
-                 "they depend on changes that the master refused (eefs-status --quarantine)");
+                 "they depend on changes that the master refused or cannot take now (eefs-status "
+                 "--quarantine)");
         break;
     case CLONED:
         snprintf(text, sizeof(text), "the master refuses what this mirror sends (eefs-status)");

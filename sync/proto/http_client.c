@@ -241,12 +241,6 @@ static void give_line(struct http *h, struct line *l)
         free_line(l);
 }
 
-static void moved(struct run *r, size_t n)
-{
-    if (r->q->moved)
-        atomic_fetch_add(r->q->moved, (long long)n);
-}
-
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct run *r = arg;
@@ -254,7 +248,6 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     long status = 0;
 
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
-    moved(r, n);
     if (status >= 200 && status < 300) {
         if (r->q->type && strncasecmp(r->type, r->q->type, strlen(r->q->type)) != 0)
             return 0; /* not ours: told apart by the type afterwards */
@@ -288,7 +281,6 @@ static size_t on_send(char *data, size_t size, size_t count, void *arg)
         return CURL_READFUNC_ABORT;
     }
     r->sent += got;
-    moved(r, (size_t)got);
     return (size_t)got;
 }
 
@@ -367,7 +359,9 @@ static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dl, curl_off_t 
 {
     struct run *r = arg;
 
-    (void)dltotal, (void)dl, (void)ultotal, (void)ul;
+    (void)dltotal, (void)dl, (void)ultotal;
+    if (r->q->sent && ul > 0)
+        r->q->sent(r->q->sent_arg, (int64_t)ul);
     return given_up(r);
 }
 

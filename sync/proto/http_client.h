@@ -47,6 +47,9 @@ void http_wake(struct http *h);
 /* Takes bytes of a successful (2xx) body as they arrive; non-zero (-errno) ends the request. */
 typedef int http_sink_fn(void *arg, const void *data, size_t len);
 
+/* Called while a body is on its way with how many bytes of it have gone in this request. */
+typedef void http_sent_fn(void *arg, int64_t bytes);
+
 struct http_reply {
     int status;      /* HTTP status of an answer that is ours */
     char code[32];   /* WIRE_E_* of a refusal, "" otherwise */
@@ -73,7 +76,8 @@ struct http_request {
     http_sink_fn *sink;
     void *sink_arg;
     const atomic_bool *cancel; /* may be NULL: true ends the request with -ECANCELED */
-    atomic_llong *moved;       /* may be NULL: grows by bytes of body sent and received */
+    http_sent_fn *sent;        /* may be NULL */
+    void *sent_arg;
 };
 
 /*

@@ -102,11 +102,13 @@ static void show_conflict(json_t *c)
 static void show_refused(json_t *q)
 {
     char *path = path_of(q, "path"), *to = path_of(q, "to");
+    bool deferred = json_is_true(json_object_get(q, "deferred"));
     char when[32];
 
-    say("  refused  %s %s%s%s, %s", text_of(q, "op"), path, *to ? " to " : "", to,
-        time_of(q, "time", when));
-    say("    because %s (%s)", text_of(q, "error"), text_of(q, "code"));
+    say("  %s  %s %s%s%s, %s", deferred ? "waits  " : "refused", text_of(q, "op"), path,
+        *to ? " to " : "", to, time_of(q, "time", when));
+    say("    because %s (%s)%s", text_of(q, "error"), text_of(q, "code"),
+        deferred ? "; tried again by itself" : "");
     free(path);
     free(to);
 }

@@ -667,6 +667,43 @@ static void test_quarantine(void **state)
     assert_list(f, "up", "a d q ");
 }
 
+/* Set aside: what does not depend on it goes on, it is pending, and gets new numbers. */
+static void test_defer(void **state)
+{
+    struct fix *f = *state;
+    int64_t n, m, from = 0, to = 0, pending, quarantined;
+    char *path, *why;
+    const char *text = NULL;
+    int result = 0;
+
+    assert_int_equal(replica_mkdir(f->r, "up/q", 0755, NULL, &n), 0);
+    m = make(f, "up/q/f", 'F');
+    make(f, "up/b", 'B');
+    assert_int_equal(replica_deferred(f->r, &path, &why), 0);
+    assert_null(path);
+    assert_int_equal(replica_outbox_defer(f->r, n, "io", "for a test"), 0);
+    assert_take(f, "put up/b=B pre=absent;");
+    assert_false(replica_outbox_done(f->r, n, &result));
+    assert_true(replica_outbox_held(f->r, n));
+    assert_true(replica_outbox_held(f->r, m));
+    assert_int_equal(replica_state_text(f->r, "up/q", &text), 0);
+    assert_string_equal(text, "pending");
+    replica_outbox_count(f->r, &pending, &quarantined);
+    assert_int_equal(pending, 3);
+    assert_int_equal(quarantined, 0);
+    assert_int_equal(replica_deferred(f->r, &path, &why), 1);
+    assert_string_equal(path, "up/q");
+    assert_string_equal(why, "for a test");
+    free(path);
+    free(why);
+    assert_int_equal(replica_outbox_retry_deferred(f->r, 8, &from, &to), 2);
+    assert_int_equal(to - from, 2);
+    assert_true(from > m);
+    assert_take(f, "put up/b=B pre=absent;mkdir up/q;put up/q/f=F pre=absent;");
+    assert_false(replica_outbox_held(f->r, n));
+    assert_int_equal(replica_outbox_retry_deferred(f->r, 8, &from, &to), 0);
+}
+
 static void test_retry(void **state)
 {
     struct fix *f = *state;
@@ -1113,6 +1150,7 @@ int main(void)
         T(test_full_listing_keeps_confirmed),
         T(test_conflict),
         T(test_quarantine),
+        T(test_defer),
         T(test_retry),
         T(test_retry_in_scope),
         T(test_discard),

@@ -18,7 +18,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 B       := build$(if $(SAN),/san-$(SAN))
 
-PKGS    := fuse3 libcurl sqlite3 libmicrohttpd libzstd libcrypto jansson libmariadb libutf8proc
+PKGS    := fuse3 libcurl sqlite3 libmicrohttpd libzstd libcrypto jansson libmariadb libutf8proc zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -62,7 +62,7 @@ PKGS_sync/proto  := libcurl libmicrohttpd libzstd
 PKGS_sync/master := libutf8proc
 PKGS_sync/mirror := libzstd
 PKGS_fs          := fuse3
-PKGS_sqlimport   := libmariadb
+PKGS_sqlimport   := libmariadb zlib libzstd
 
 src = $(sort $(foreach d,$(1),$(wildcard $(d)/*.c)))
 obj = $(patsubst %.c,$(B)/%.o,$(call src,$(1)))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "sqlimport/classify.h"
 #include "sqlimport/source.h"
@@ -128,18 +129,76 @@ static void make_printable(struct err *e)
     strcpy(e->text, text);
 }
 
-/* The end of a dump without comments: SET SQL_NOTES=@OLD_SQL_NOTES, or MariaDB 11's NOTE_VERBOSITY.
- */
-static bool is_last_set(const struct statement *st)
+/* --- the end --- */
+
+/* What is remembered of the statements for the end. */
+struct tail {
+    bool transaction; /* began before the first object */
+    bool commit;      /* the last statement is a COMMIT */
+    bool notes;       /* the last one gives back SQL_NOTES or NOTE_VERBOSITY */
+};
+
+/* The last of mysqldump's when it writes no comments. */
+static bool gives_back_notes(const struct statement *st)
 {
     return st->len < 200 &&
            (memmem(st->text, st->len, "NOTES=@OLD_SQL_NOTES", 20) != NULL ||
             memmem(st->text, st->len, "VERBOSITY=@OLD_NOTE_VERBOSITY", 29) != NULL);
 }
 
-static int check_end(struct split *s, const struct dump *d, bool last_set, struct err *e)
+static void note_tail(struct tail *t, struct dump *d, const struct statement *st)
+{
+    struct lexer l;
+    struct token word;
+
+    lexer_init(&l, st->text, st->len, env_mode(d->env));
+    lexer_next(&l, &word);
+    t->notes = gives_back_notes(st);
+    if (token_is(&word, "SET") || word.type == TOKEN_END)
+        return;
+    env_break(d->env, d->n > 0);
+    t->commit = token_is(&word, "COMMIT");
+    t->transaction = t->transaction || (d->n == 0 && token_is(&word, "START"));
+}
+
+/* The dump ends with what its maker writes at the end. */
+static bool is_ended(const struct split *s, const struct dump *d, const struct tail *t)
+{
+    enum maker m = split_maker(s);
+
+    if (m == MAKER_MYSQLDUMP || split_is_completed(s))
+        return split_is_completed(s);
+    if (m == MAKER_ADMINER)
+        return split_is_closed(s);
+    return env_is_restored(d->env) || t->notes ||
+           (m == MAKER_NAVICAT && env_checks_are_back(d->env)) ||
+           (m == MAKER_PHPMYADMIN && !env_has_saved(d->env) && t->transaction && t->commit);
+}
+
+static int no_end(const struct split *s, struct dump *d, struct err *e)
+{
+    enum maker m = split_maker(s);
+
+    if (m == MAKER_UNKNOWN && strcasecmp(env_charset(d->env), "binary") == 0)
+        m = MAKER_MYDUMPER;
+    if (m == MAKER_MYSQLDUMP)
+        return err_set(e, EPROTO, "the dump is cut off: '-- Dump completed' is missing at its end");
+    if (maker_marks_end(m) || env_has_saved(d->env))
+        return err_set(e, EPROTO,
+                       "the dump is cut off: the lines that %s writes at the end are missing",
+                       maker_name(m));
+    d->unmarked = true;
+    return err_set(e, EPROTO,
+                   "the dump was made by %s without a mark at its end: one that is cut off looks "
+                   "the same; make it with mysqldump (without --compact), or, if it is whole for "
+                   "sure, import it with --accept-unmarked-end",
+                   maker_name(m));
+}
+
+static int check_end(struct split *s, struct dump *d, const struct tail *t, struct err *e)
 {
     bool any = false;
+    int r;
 
     for (size_t i = 0; i < d->n; i++) {
         const struct object *o = d->objects[i];
@@ -147,22 +206,21 @@ static int check_end(struct split *s, const struct dump *d, bool last_set, struc
         if (!o->ddl)
             return err_set(e, EPROTO,
                            "rows of table '%.100s' come without its CREATE TABLE: dump "
-                           "without --no-create-info",
+                           "the whole database into one file, without --no-create-info",
                            o->name);
     }
+    if (!any)
+        return err_set(e, EPROTO, "the dump holds no table");
+    r = is_ended(s, d, t) ? 0 : no_end(s, d, e);
+    if (r < 0 && !d->unmarked)
+        return r;
     for (size_t i = 0; i < d->placeholders.n; i++)
         if (!dump_find(d, OBJECT_VIEW, d->placeholders.v[i]))
             return err_set(e, EPERM,
                            "table '%.100s' is made within a versioned comment, and no view follows "
                            "that it could stand for",
                            d->placeholders.v[i]);
-    if (!split_is_completed(s) && (split_has_header(s) || !last_set))
-        return err_set(e, EPROTO,
-                       "the dump is cut off: '-- Dump completed' is missing at its end (or it "
-                       "was made with --compact: then nothing tells that it is whole)");
-    if (!any)
-        return err_set(e, EPROTO, "the dump holds no table");
-    return 0;
+    return r;
 }
 
 /* The hash over all is that of the DDL's and the ranges' hashes: the rows are hashed once. */
@@ -185,7 +243,7 @@ static void object_end(struct object *o)
 int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e)
 {
     struct statement st;
-    bool last_set = false;
+    struct tail tail = {0};
     int r;
 
     memset(fault, 0, sizeof(*fault));
@@ -203,12 +261,12 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
             return r;
         }
         split_set_mode(s, env_mode(d->env));
-        last_set = is_last_set(&st);
+        note_tail(&tail, d, &st);
     }
     fault->offset = split_offset(s);
     d->unreadable = split_is_unreadable(s);
     if (r == 0)
-        r = check_end(s, d, last_set, e);
+        r = check_end(s, d, &tail, e);
     for (size_t i = 0; i < d->n; i++)
         object_end(d->objects[i]);
     return r;

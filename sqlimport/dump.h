@@ -69,6 +69,7 @@ struct dump {
     uint64_t rows;
     struct strlist placeholders; /* of views, see classify.c */
     char *database;              /* the one database that USE or CREATE DATABASE names, or NULL */
+    bool unmarked;               /* -EPROTO only because its maker marks no end */
     bool unreadable; /* mysqldump says that it could not read all routines or the like */
     void *index;     /* tsearch(3) tree of objects by kind and name */
 };

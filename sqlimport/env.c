@@ -3,12 +3,17 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "sqlimport/ddl.h"
+#include "sqlimport/variables.h"
 #include "sync/common/buf.h"
+
+#define SETTINGS_MAX 1000 /* in one dump; those of mysqldump have three */
+#define VALUE_MAX    1000 /* bytes; all names of sql_mode are 600 */
 
 enum field { CLIENT, NAMES, COLLATION, SQL_MODE, TIME_ZONE, HISTORY, FIELDS };
 
@@ -16,11 +21,9 @@ struct setting {
     char *f[FIELDS]; /* COLLATION "" : the default of NAMES */
 };
 
-struct saved { /* a user variable that remembers a field */
-    char *name;
-    enum field field;
-    char *value;
-    struct saved *next;
+struct known { /* a node of the index of `all` */
+    char *key;
+    int id;
 };
 
 struct env {
@@ -28,7 +31,11 @@ struct env {
     struct setting now;
     struct setting *all;
     int n;
-    struct saved *saved;
+    int current; /* the number of `now`, or -1: not looked up yet */
+    void *index; /* tsearch(3) */
+    struct variables *variables;
+    bool checks_off; /* foreign_key_checks was 0 when the first object came */
+    enum { CHECKS_UNTOUCHED, CHECKS_OFF, CHECKS_ON } checks; /* in this run of SETs */
 };
 
 static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM", "0"};
@@ -40,7 +47,17 @@ struct env *env_new(const struct dialect *dialect)
     v->dialect = *dialect;
     for (int i = 0; i < FIELDS; i++)
         v->now.f[i] = xstrdup(start[i]);
+    v->current = -1;
+    v->variables = variables_new();
     return v;
+}
+
+static void free_known(void *node)
+{
+    struct known *k = node;
+
+    free(k->key);
+    free(k);
 }
 
 void env_free(struct env *v)
@@ -52,13 +69,8 @@ void env_free(struct env *v)
             free(v->all[i].f[j]);
     for (int j = 0; j < FIELDS; j++)
         free(v->now.f[j]);
-    while (v->saved) {
-        struct saved *s = v->saved;
-        v->saved = s->next;
-        free(s->name);
-        free(s->value);
-        free(s);
-    }
+    tdestroy(v->index, free_known);
+    variables_free(v->variables);
     free(v->all);
     free(v);
 }
@@ -69,29 +81,7 @@ static void put(struct env *v, enum field f, const char *value)
 
     free(v->now.f[f]);
     v->now.f[f] = copy;
-}
-
-static struct saved *find_saved(struct env *v, const char *name)
-{
-    for (struct saved *s = v->saved; s; s = s->next)
-        if (strcasecmp(s->name, name) == 0)
-            return s;
-    return NULL;
-}
-
-static void save(struct env *v, const char *name, enum field f)
-{
-    struct saved *s = find_saved(v, name);
-
-    if (!s) {
-        s = xcalloc(1, sizeof(*s));
-        s->name = xstrdup(name);
-        s->next = v->saved;
-        v->saved = s;
-    }
-    free(s->value);
-    s->field = f;
-    s->value = xstrdup(v->now.f[f]);
+    v->current = -1;
 }
 
 static int field_of(const char *name)
@@ -164,7 +154,8 @@ static int put_checked(struct env *v, enum field f, const char *value, struct er
 {
     bool named = f == CLIENT || f == NAMES || (f == COLLATION && *value);
 
-    if (!safe_value(f, value) || (named && !isalpha((unsigned char)*value)))
+    if (strlen(value) > VALUE_MAX || !safe_value(f, value) ||
+        (named && !isalpha((unsigned char)*value)))
         return err_set(e, EPERM, "a session setting has a strange value");
     if ((f == CLIENT || f == NAMES) && unsafe_charset(value))
         return err_set(e, EPERM,
@@ -175,31 +166,105 @@ static int put_checked(struct env *v, enum field f, const char *value, struct er
     return 0;
 }
 
-/* One value that stands behind '='. */
-static int assign(struct env *v, int field, const struct token *t, struct token_mode mode,
-                  struct err *e)
+static int cannot_follow(struct err *e)
 {
-    char *text = token_text(t, mode);
-    int r = 0;
+    return err_set(e, EPERM, "a session setting gets a value that cannot be followed");
+}
 
-    if (t->type == TOKEN_USER) {
-        struct saved *s = find_saved(v, text);
-        if (!s || (int)s->field != field)
-            put(v, (enum field)field, start[field]);
-        else
-            put(v, (enum field)field, s->value);
-    } else if (t->type == TOKEN_WORD || t->type == TOKEN_STRING ||
-               (t->type == TOKEN_NUMBER && field == HISTORY)) {
-        r = put_checked(v, (enum field)field, strcasecmp(text, "default") ? text : start[field], e);
-    } else {
-        r = err_set(e, EPERM, "a session setting has a value that is no plain word");
-    }
+/* The value of a literal or a plain word; at the token behind it afterwards. */
+static int literal(struct env *v, enum field f, struct lexer *l, struct token *t, struct err *e)
+{
+    bool plain = t->type == TOKEN_WORD || t->type == TOKEN_STRING ||
+                 (t->type == TOKEN_NUMBER && f == HISTORY);
+    char *text;
+    int r;
+
+    if (!plain)
+        return err_set(e, EPERM, "a session setting has a value that is no plain word");
+    text = token_text(t, l->mode);
+    r = put_checked(v, f, strcasecmp(text, "default") == 0 ? start[f] : text, e);
     free(text);
+    lexer_next(l, t);
     return r;
 }
 
-/* Stands at the value; leaves at the ',' or the end behind it. */
-static void skip_value(struct lexer *l, struct token *t)
+/* What a variable gives back. One that nothing was saved in (a dump whose head is missing) gives
+ * the setting of the start. */
+static int give_back(struct env *v, enum field f, const struct variable *from, struct err *e)
+{
+    if (from->kind == VARIABLE_NULL) {
+        put(v, f, start[f]);
+        return 0;
+    }
+    if (from->kind == VARIABLE_UNKNOWN || (from->kind == VARIABLE_FIELD && from->field != (int)f))
+        return cannot_follow(e);
+    return put_checked(v, f, from->value, e);
+}
+
+static bool take_punct(struct lexer *l, struct token *t, char c)
+{
+    if (!token_is_punct(t, c))
+        return false;
+    lexer_next(l, t);
+    return true;
+}
+
+static bool take_word(struct lexer *l, struct token *t, const char *word)
+{
+    if (!token_is(t, word))
+        return false;
+    lexer_next(l, t);
+    return true;
+}
+
+/* IFNULL(@x, 'y') and IF(@x IS NULL, 'y', @x), as HeidiSQL writes. */
+static int give_back_or(struct env *v, enum field f, bool is_if, struct lexer *l, struct token *t,
+                        struct err *e)
+{
+    const struct variable *from;
+    char *name;
+    int r;
+
+    lexer_next(l, t);
+    if (!take_punct(l, t, '(') || t->type != TOKEN_USER)
+        return cannot_follow(e);
+    name = token_text(t, l->mode);
+    from = variables_get(v->variables, name);
+    free(name);
+    lexer_next(l, t);
+    if (is_if && (!take_word(l, t, "IS") || !take_word(l, t, "NULL")))
+        return cannot_follow(e);
+    if (!take_punct(l, t, ','))
+        return cannot_follow(e);
+    r = literal(v, f, l, t, e);
+    if (r == 0 && is_if) {
+        if (!take_punct(l, t, ',') || t->type != TOKEN_USER)
+            return cannot_follow(e);
+        lexer_next(l, t);
+    }
+    if (r == 0 && !take_punct(l, t, ')'))
+        return cannot_follow(e);
+    return r == 0 && from->kind != VARIABLE_NULL ? give_back(v, f, from, e) : r;
+}
+
+/* The value behind '='; at the token behind it afterwards. */
+static int assign(struct env *v, enum field f, struct lexer *l, struct token *t, struct err *e)
+{
+    if (t->type == TOKEN_USER) {
+        char *name = token_text(t, l->mode);
+        const struct variable *from = variables_get(v->variables, name);
+        free(name);
+        lexer_next(l, t);
+        return give_back(v, f, from, e);
+    }
+    if (token_is(t, "IFNULL") || token_is(t, "COALESCE") || token_is(t, "IF"))
+        return give_back_or(v, f, token_is(t, "IF"), l, t, e);
+    return literal(v, f, l, t, e);
+}
+
+/* Stands at the value; leaves at the ',' or the end behind it. Notes the variables in it: what
+ * gets a value from one is given back. */
+static void skip_value(struct env *v, bool back, struct lexer *l, struct token *t)
 {
     int depth = 0;
 
@@ -210,28 +275,51 @@ static void skip_value(struct lexer *l, struct token *t)
             depth--;
         else if (token_is_punct(t, ',') && depth <= 0)
             return;
+        if (back && t->type == TOKEN_USER) {
+            char *name = token_text(t, l->mode);
+            variables_restored(v->variables, name);
+            free(name);
+        }
     }
+}
+
+/* What one token is worth to a variable; the value is the caller's. */
+static struct variable value_of(const struct env *v, const struct token *t, char *text)
+{
+    struct variable x = {VARIABLE_UNKNOWN, -1, NULL};
+    const char *system = strncasecmp(text, "session.", 8) == 0 ? text + 8 : text;
+
+    if (t->type == TOKEN_USER) {
+        x = *variables_get(v->variables, text);
+        if (x.kind == VARIABLE_NULL)
+            x.kind = VARIABLE_UNKNOWN; /* it is set now */
+    } else if (t->type == TOKEN_STRING || t->type == TOKEN_NUMBER) {
+        x.kind = VARIABLE_TEXT;
+        x.value = text;
+    } else if (t->type == TOKEN_SYSTEM && (x.field = field_of(system)) >= 0) {
+        x.kind = VARIABLE_FIELD;
+        x.value = v->now.f[x.field];
+    }
+    return x;
 }
 
 static int set_user_variable(struct env *v, const char *name, struct lexer *l, struct token *t,
                              struct err *e)
 {
-    const char *system;
-    char *value;
-    int field;
+    char *text = token_text(t, l->mode);
+    struct variable x = value_of(v, t, text);
+    int r = 0;
 
-    if (t->type == TOKEN_SYSTEM || t->type == TOKEN_STRING || t->type == TOKEN_NUMBER ||
-        t->type == TOKEN_USER || t->type == TOKEN_WORD) {
-        value = token_text(t, l->mode);
-        system = strncasecmp(value, "session.", 8) == 0 ? value + 8 : value;
-        field = t->type == TOKEN_SYSTEM ? field_of(system) : -1;
-        if (field >= 0)
-            save(v, name, (enum field)field);
-        free(value);
-        skip_value(l, t);
-        return 0;
-    }
-    return err_set(e, EPERM, "a variable gets a value that is no plain word");
+    if (t->type == TOKEN_PUNCT || t->type == TOKEN_END)
+        r = err_set(e, EPERM, "a variable gets a value that is no plain word");
+    lexer_next(l, t);
+    if (t->type != TOKEN_END && !token_is_punct(t, ','))
+        x = (struct variable){VARIABLE_UNKNOWN, -1, NULL}; /* an expression */
+    if (r == 0)
+        r = variables_set(v->variables, name, &x, e);
+    skip_value(v, false, l, t);
+    free(text);
+    return r;
 }
 
 static int set_names(struct env *v, struct lexer *l, struct token *t, struct err *e)
@@ -250,10 +338,19 @@ static int set_names(struct env *v, struct lexer *l, struct token *t, struct err
     lexer_next(l, t);
     if (r == 0 && token_is(t, "COLLATE")) {
         lexer_next(l, t);
-        r = assign(v, COLLATION, t, l->mode, e);
-        lexer_next(l, t);
+        r = assign(v, COLLATION, l, t, e);
     }
     return r;
+}
+
+/* foreign_key_checks = 0 or 1 */
+static void note_checks(struct env *v, const char *name, const struct token *value)
+{
+    if (strcasecmp(name, "foreign_key_checks") != 0)
+        return;
+    v->checks = value->type != TOKEN_NUMBER || value->len != 1 ? CHECKS_UNTOUCHED
+                : *value->p == '0'                             ? CHECKS_OFF
+                                                               : CHECKS_ON;
 }
 
 static int set_one(struct env *v, struct lexer *l, struct token *t, struct err *e)
@@ -294,11 +391,14 @@ static int set_one(struct env *v, struct lexer *l, struct token *t, struct err *
                strcasecmp(plain, "gtid_slave_pos") != 0) {
         r = err_set(e, EPERM, "the dump would change the server's global setting '%.60s'", plain);
     } else if (!global && field >= 0) {
-        r = assign(v, field, t, l->mode, e);
-        lexer_next(l, t);
+        struct lexer again = *l;
+        struct token first = *t;
+        r = assign(v, (enum field)field, l, t, e);
+        skip_value(v, true, &again, &first);
     } else if (global || is_harmless(plain)) {
         r = 0;
-        skip_value(l, t);
+        note_checks(v, plain, t);
+        skip_value(v, true, l, t);
     } else {
         r = err_set(e, EPERM, "the dump sets '%.60s', which an import does not allow", plain);
     }
@@ -311,6 +411,9 @@ int env_set(struct env *v, struct lexer *l, struct err *e)
 {
     struct token t;
 
+    if (v->n >= SETTINGS_MAX)
+        return err_set(e, EPERM, "the dump uses more than %d combinations of session settings",
+                       SETTINGS_MAX);
     for (;;) {
         int r;
 
@@ -325,19 +428,75 @@ int env_set(struct env *v, struct lexer *l, struct err *e)
     }
 }
 
-int env_current(struct env *v)
+static int compare(const void *a, const void *b)
 {
-    for (int i = v->n - 1; i >= 0; i--) {
-        bool same = true;
-        for (int j = 0; j < FIELDS && same; j++)
-            same = strcmp(v->all[i].f[j], v->now.f[j]) == 0;
-        if (same)
-            return i;
-    }
+    const struct known *x = a, *y = b;
+
+    return strcmp(x->key, y->key);
+}
+
+static int add_current(struct env *v)
+{
     v->all = xrealloc(v->all, (size_t)(v->n + 1) * sizeof(*v->all));
     for (int j = 0; j < FIELDS; j++)
         v->all[v->n].f[j] = xstrdup(v->now.f[j]);
     return v->n++;
+}
+
+int env_current(struct env *v)
+{
+    struct buf key = BUF_INIT;
+    struct known *k;
+    void *const *node;
+
+    if (v->current >= 0)
+        return v->current;
+    for (int j = 0; j < FIELDS; j++)
+        buf_printf(&key, "%s|", v->now.f[j]);
+    k = xcalloc(1, sizeof(*k));
+    k->key = buf_detach(&key);
+    node = tsearch(k, &v->index, compare);
+    if (!node)
+        abort();
+    if (*node == k)
+        k->id = add_current(v);
+    else
+        free_known(k);
+    v->current = (*(struct known *const *)node)->id;
+    return v->current;
+}
+
+void env_break(struct env *v, bool object)
+{
+    variables_break(v->variables, object);
+    v->checks_off = v->checks_off || (object && v->checks == CHECKS_OFF);
+    if (object || v->checks == CHECKS_ON)
+        v->checks = CHECKS_UNTOUCHED;
+}
+
+bool env_is_restored(const struct env *v)
+{
+    return variables_all_restored(v->variables);
+}
+
+bool env_has_saved(const struct env *v)
+{
+    return variables_saved(v->variables) > 0;
+}
+
+bool env_checks_are_back(const struct env *v)
+{
+    return v->checks_off && v->checks == CHECKS_ON;
+}
+
+const char *env_charset(const struct env *v)
+{
+    return v->now.f[CLIENT];
+}
+
+const char *env_charset_of(const struct env *v, int id)
+{
+    return v->all[id].f[CLIENT];
 }
 
 void env_collations(const struct env *v, struct strlist *ret)

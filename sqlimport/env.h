@@ -23,6 +23,17 @@ void env_free(struct env *v);
 /* Follows one SET statement (l stands behind the word SET). -EPERM with a sentence: refused. */
 int env_set(struct env *v, struct lexer *l, struct err *e);
 
+/* A statement that is no SET came by; `object`: one that makes or fills something came before. */
+void env_break(struct env *v, bool object);
+/* The SETs since then give back all that those of the head saved. */
+bool env_is_restored(const struct env *v);
+bool env_has_saved(const struct env *v); /* the head did */
+/* They set foreign_key_checks to 1, and those of the head to 0. */
+bool env_checks_are_back(const struct env *v);
+/* The character set of the text now: "utf8mb4", "binary". */
+const char *env_charset(const struct env *v);
+const char *env_charset_of(const struct env *v, int id);
+
 /* The settings now, as a number for env_sql(). */
 int env_current(struct env *v);
 /* malloc'd SET statement that makes setting `id`. */

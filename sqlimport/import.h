@@ -14,7 +14,8 @@ struct import_args {
     const struct strlist *keep;
     int connections;
     bool dry_run, drop_missing;
-    int64_t drop_limit; /* see plan.h */
+    bool accept_unmarked; /* a dump without a mark at its end */
+    int64_t drop_limit;   /* see plan.h */
     struct state *state;
     struct history *history;
     const volatile int *stop;     /* nonzero: give up with -EINTR */

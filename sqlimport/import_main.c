@@ -2,8 +2,10 @@
 /*
  * eefs-sqlimport: keeps a mirror's database equal to the dumps that arrive in its slot.
  *
- *   slot.c ── a dump ──> import.c ── dump.c: split.c, classify.c, env.c, ddl.c  (judge all of it)
- *     ^                     |        plan.c   (what changed, against history.c and the server)
+ *   slot.c ── a file ──> form.c, unpack.c ── SQL text ──┐
+ *     ^                     ┌────────────────────────────┘
+ *     |                  import.c ── dump.c: split.c, classify.c, env.c, ddl.c  (judge all of it)
+ *     |                     |        plan.c   (what changed, against history.c and the server)
  *     |                     |        stage.c  (fill the staging schema on several connections)
  *     |                     v        swap.c   (one RENAME, then views, triggers, routines, events)
  *     └─ remove the dump ── state.c (what eefs-status shows), history.c, hook.c (--after)
@@ -21,9 +23,11 @@
 #include <unistd.h>
 
 #include "sqlimport/confirm.h"
+#include "sqlimport/form.h"
 #include "sqlimport/hook.h"
 #include "sqlimport/import.h"
 #include "sqlimport/slot.h"
+#include "sqlimport/unpack.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
@@ -56,7 +60,7 @@ static const char *const keep_default[] = {
 
 struct program {
     char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
-    bool once, dry_run, keep_dump, no_keep, drop_missing;
+    bool once, dry_run, keep_dump, no_keep, drop_missing, accept_unmarked;
     struct strlist keep;
     int64_t poll_ms, connections, drop_limit, after_timeout_ms;
     char *rowset_dir;
@@ -155,7 +159,8 @@ static void later(struct program *p, int r, const struct err *e)
         p->backoff_ms = BACKOFF_MAX_MS;
 }
 
-static void succeeded(struct program *p, int fd, const struct stat *st)
+/* hash: of the file in the slot, which goes if it still has it. */
+static void succeeded(struct program *p, int fd, const struct stat *st, const struct hash *hash)
 {
     struct err e = {0};
     int r;
@@ -175,7 +180,7 @@ static void succeeded(struct program *p, int fd, const struct stat *st)
     p->has_seen = p->keep_dump;
     if (p->keep_dump)
         return;
-    r = slot_remove(p->slot, fd, &p->last.hash, &e);
+    r = slot_remove(p->slot, fd, hash, &e);
     if (r < 0 && r != -ESTALE) {
         log_warn("imported, but %s", e.text);
         p->backoff_ms = BACKOFF_MAX_MS; /* then it is found unchanged, and removed */
@@ -218,6 +223,36 @@ static void found_doubtful(struct program *p, const struct err *e)
               "give the importer --file NAME with the one that is meant");
 }
 
+/* The dump in the slot as plain SQL. */
+struct plain {
+    int fd; /* of the plain text: the file itself, or an unpacked copy */
+    bool packed;
+    struct hash hash; /* of the file as it lies in the slot, when it is packed */
+};
+
+static int open_plain(struct program *p, int fd, struct plain *ret, struct err *e)
+{
+    enum form form;
+    int r = form_of_file(fd, &form, e);
+
+    *ret = (struct plain){.fd = fd};
+    if (r == 0 && form != FORM_SQL) {
+        ret->packed = true;
+        r = unpack(fd, form, p->state_dir, &stop, &ret->fd, &ret->hash, e);
+    }
+    return r;
+}
+
+/* Not SQL at all, or damaged: known by its hash like any dump that fails. */
+static int refuse_file(const struct import_args *a, int fd, int r, struct failure *f)
+{
+    memset(f, 0, sizeof(*f));
+    if (r == -EPROTO && hash_fd(fd, &f->hash, NULL) == 0 && a->known_bad &&
+        hash_eq(a->known_bad, &f->hash))
+        return -EALREADY;
+    return r;
+}
+
 /* Looks into the slot once. 0: done, or a dump that is left alone; -ENOENT: there is none, or none
  * that is meant for sure; else as from import_run. */
 static int look(struct program *p)
@@ -229,6 +264,7 @@ static int look(struct program *p)
         .connections = (int)p->connections,
         .dry_run = p->dry_run,
         .drop_missing = p->drop_missing,
+        .accept_unmarked = p->accept_unmarked,
         .drop_limit = p->drop_limit,
         .rowset_dir = p->rowset_dir,
         .state = p->state,
@@ -237,6 +273,7 @@ static int look(struct program *p)
         .known_bad = p->once || hash_is_none(&p->failure.hash) ? NULL : &p->failure.hash,
     };
     struct failure f;
+    struct plain plain;
     struct err e = {0};
     struct stat st;
     int fd = -1;
@@ -258,9 +295,12 @@ static int look(struct program *p)
     if (is_seen(p, fd, &st))
         goto out;
     state_set(p->state, "importing", NULL, NULL);
-    r = import_run(&a, fd, &p->last, &f, &e);
+    r = open_plain(p, fd, &plain, &e);
+    r = r < 0 ? refuse_file(&a, fd, r, &f) : import_run(&a, plain.fd, &p->last, &f, &e);
+    if (plain.fd != fd)
+        close(plain.fd);
     if (r == 0 && !p->dry_run) {
-        succeeded(p, fd, &st);
+        succeeded(p, fd, &st, plain.packed ? &plain.hash : &p->last.hash);
     } else if (r == -EALREADY) {
         show_failed(p);
     } else if (r == -EINTR) {
@@ -397,6 +437,9 @@ int main(int argc, char **argv)
          "import what is there, then exit: 0 done, 1 failed, 3 nothing there"},
         {OPT_FLAG, "dry-run", NULL, &p.dry_run, "no", 0, 0, "print what would change, then exit"},
         {OPT_FLAG, "keep-dump", NULL, &p.keep_dump, "no", 0, 0, "leave the dump in the slot"},
+        {OPT_FLAG, "accept-unmarked-end", NULL, &p.accept_unmarked, "no", 0, 0,
+         "import a dump of a program that does not mark its end; one that is cut off looks the "
+         "same"},
         {OPT_LIST, "keep-table", "PATTERN", &p.keep, NULL, 0, 0,
          "never overwrite these tables (EE's sessions and the like are always kept)"},
         {OPT_FLAG, "no-default-keep", NULL, &p.no_keep, "no", 0, 0,

@@ -24,6 +24,8 @@
 
 #define LOOKAHEAD     32
 #define DELIMITER_MAX 16
+#define LINE_MAX      4096 /* of the client's own command, and of a warning */
+#define COMMENT_MAX   4096 /* bytes of a comment that are looked at */
 
 enum state { IN_SQL, IN_ROWS, IN_QUOTE, IN_LINE_COMMENT, IN_COMMENT };
 
@@ -38,14 +40,16 @@ struct split {
     size_t counted;
     enum state in;
     char quote;
-    size_t comment; /* where the comment began */
-    bool begun;     /* a byte of the statement was met: start is its first */
-    bool insert;    /* the statement is INSERT or REPLACE, its rows were not met yet */
+    size_t comment;    /* where the comment began */
+    bool long_comment; /* its begin is no longer in the buffer */
+    bool begun;        /* a byte of the statement was met: start is its first */
+    bool insert;       /* the statement is INSERT or REPLACE, its rows were not met yet */
     struct skim rows;
     size_t rows_at, rows_end; /* from start on; rows_end: behind the last one and white space */
     bool later;               /* behind the first statement's first byte */
     bool eof;
-    bool header, completed, unreadable;
+    bool completed, unreadable, closed;
+    enum maker maker;
     char delimiter[DELIMITER_MAX + 1];
     size_t delimiter_len;
     struct token_mode mode;
@@ -77,9 +81,14 @@ void split_set_mode(struct split *s, struct token_mode mode)
     s->mode = mode;
 }
 
-bool split_has_header(const struct split *s)
+enum maker split_maker(const struct split *s)
 {
-    return s->header;
+    return s->maker;
+}
+
+bool split_is_closed(const struct split *s)
+{
+    return s->closed;
 }
 
 bool split_is_completed(const struct split *s)
@@ -109,9 +118,29 @@ static uint64_t line_at(struct split *s, size_t pos)
     return s->line;
 }
 
+/* From here on the bytes are needed. */
+static size_t needed_from(struct split *s)
+{
+    if (s->begun)
+        return s->start;
+    if (s->in == IN_SQL)
+        return s->pos;
+    if (s->pos - s->comment > COMMENT_MAX) {
+        s->long_comment = true;
+        s->comment = s->pos;
+    }
+    return s->comment;
+}
+
+static int too_large(struct split *s, struct err *e)
+{
+    return err_set(e, EFBIG, "the statement at line %llu is larger than %zu MB, which is the limit",
+                   (unsigned long long)s->line, SPLIT_STATEMENT_MAX >> 20);
+}
+
 static int fill(struct split *s, struct err *e)
 {
-    size_t keep = s->begun ? s->start : s->in == IN_SQL ? s->pos : s->comment;
+    size_t keep = needed_from(s);
     size_t want = s->read_size;
 
     if (keep > 0) {
@@ -124,8 +153,7 @@ static int fill(struct split *s, struct err *e)
         s->counted = 0;
     }
     if (s->b.len > SPLIT_STATEMENT_MAX)
-        return err_set(e, EFBIG, "the statement at line %llu is larger than 1 GB",
-                       (unsigned long long)s->line);
+        return too_large(s, e);
     buf_reserve(&s->b, want);
     while (want > 0 && !s->eof) {
         ssize_t n = s->reader(s->arg, s->b.data + s->b.len, want);
@@ -139,20 +167,21 @@ static int fill(struct split *s, struct err *e)
     return 0;
 }
 
-static void end_line_comment(struct split *s, size_t end)
+/* Looks at what a comment outside of statements says. */
+static void end_comment(struct split *s, size_t end)
 {
     const char *text = s->b.data + s->comment;
     size_t len = end - s->comment;
 
-    if (s->begun)
+    if (s->begun || s->long_comment)
         return;
     if (len >= 17 && memcmp(text, "-- Dump completed", 17) == 0)
         s->completed = true;
-    if (len >= 13 && (memcmp(text, "-- MySQL dump", 13) == 0 ||
-                      (len >= 15 && memcmp(text, "-- MariaDB dump", 15) == 0)))
-        s->header = true;
     if (len >= 26 && memcmp(text, "-- insufficient privileges", 26) == 0)
         s->unreadable = true;
+    if (s->maker == MAKER_UNKNOWN && (!s->later || len < 200))
+        s->maker = maker_of(text, len, s->later);
+    s->closed = maker_ends_with(s->maker, text, len) || (s->closed && len < 3);
 }
 
 /* The client's DELIMITER command on a line of its own; false when the line is not all there. */
@@ -162,11 +191,10 @@ static bool take_delimiter(struct split *s)
     const char *nl = memchr(p, '\n', (size_t)(end - p));
     size_t n;
 
-    if (!nl) {
-        if (!s->eof)
-            return false;
-        nl = end;
-    }
+    if (!nl && !s->eof && end - p < LINE_MAX)
+        return false;
+    if (!nl)
+        nl = end - p < LINE_MAX ? end : p + LINE_MAX;
     p += 9;
     while (p < nl && isspace((unsigned char)*p))
         p++;
@@ -206,6 +234,7 @@ static bool begin_comment(struct split *s, const char *p, size_t left)
         return false;
     }
     s->comment = s->pos;
+    s->long_comment = false;
     s->pos += s->in == IN_COMMENT ? 2 : 1;
     return true;
 }
@@ -227,6 +256,8 @@ static ssize_t preamble(const struct split *s)
         if (left < strlen(starts[i]) || memcmp(p, starts[i], strlen(starts[i])) != 0)
             continue;
         nl = memchr(p, '\n', left);
+        if (!nl && left > LINE_MAX) /* no warning is that long */
+            return 0;
         return nl ? nl - p : s->eof ? (ssize_t)left : -EAGAIN;
     }
     return 0;
@@ -250,7 +281,7 @@ static void begin(struct split *s)
 
     s->begun = s->later = true;
     s->start = s->pos;
-    s->completed = false;
+    s->completed = s->closed = false;
     s->insert =
         left >= 7 && (strncasecmp(p, "INSERT", 6) == 0 || strncasecmp(p, "REPLACE", 7) == 0);
     s->rows_at = s->rows_end = 0;
@@ -363,14 +394,13 @@ static int scan_comment(struct split *s)
 
     if (close) {
         s->pos = (size_t)(close - s->b.data) + (s->in == IN_COMMENT ? 2 : 0);
-        if (s->in == IN_LINE_COMMENT)
-            end_line_comment(s, s->pos);
+        end_comment(s, s->pos);
         s->in = IN_SQL;
         return 0;
     }
     if (s->in == IN_LINE_COMMENT && s->eof) {
         s->pos = s->b.len;
-        end_line_comment(s, s->pos);
+        end_comment(s, s->pos);
         s->in = IN_SQL;
         return 0;
     }

@@ -11,11 +11,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sqlimport/maker.h"
 #include "sqlimport/token.h"
 #include "sync/common/err.h"
 
 #define SPLIT_READ_SIZE     ((size_t)1 << 20)
-#define SPLIT_STATEMENT_MAX ((size_t)1 << 30) /* the largest max_allowed_packet there is */
+#define SPLIT_STATEMENT_MAX ((size_t)64 << 20) /* bytes */
 
 /* Reads up to n bytes: count, 0 at the end, -errno. */
 typedef ssize_t split_reader(void *arg, void *data, size_t n);
@@ -44,8 +45,10 @@ int split_next(struct split *s, struct statement *ret, struct err *e);
 /* How quotes are read from the next statement on. */
 void split_set_mode(struct split *s, struct token_mode mode);
 
-/* A comment names the program that made the dump ("-- MySQL dump", "-- MariaDB dump"). */
-bool split_has_header(const struct split *s);
+/* The program that made the dump, as a comment before the first statement names it. */
+enum maker split_maker(const struct split *s);
+/* The dump's last comment is its maker's end, and no statement came after it. */
+bool split_is_closed(const struct split *s);
 /* "-- Dump completed" was met as a comment of its own and no statement came after it. */
 bool split_is_completed(const struct split *s);
 /* A comment says that mysqldump was not allowed to read something ("-- insufficient privileges").

@@ -328,7 +328,7 @@ def test_a_key_that_cannot_be_made(mirror, db, key, code):
     bad = good.replace(b"KEY `k` (`t`(8))", key.encode()).replace(b"(1,'c4ca", b"(1,'c5ca")
     done = mirror.run(bad)
     assert done.returncode == 1
-    assert all(x in done.stderr for x in ("'a'", "error " + code, "ADD KEY `k`", "make a new one")), done.stderr
+    assert all(x in done.stderr for x in ("'a'", "error " + code, "make a new one")), done.stderr
     assert mirror.state()["state"] in ("failed", "stopped") and mirror.picture() == before
     assert mirror.clean() and (mirror.slot / "live.sql").exists()
     mirror.imported(good.replace(b"(1,'c4ca", b"(1,'c5ca"))

@@ -34,6 +34,7 @@
 #include "fs/pool.h"
 #include "fs/publish.h"
 #include "fs/session.h"
+#include "sync/common/account.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
@@ -52,6 +53,8 @@ struct run {
     char *token;
     char *cache; /* absolute cache folder */
     struct mirror_config config;
+    struct mirror_hook *hooks;
+    struct account hook_account;
     struct fs fs;
     struct daemon *daemon;
 };
@@ -132,6 +135,63 @@ static int make_rules(struct run *r, struct err *e)
     strlist_add(&by_default, "sql:root");
     res = attr_rules_private(&r->fs.rules, r->opt.private.n ? &r->opt.private : &by_default, e);
     strlist_release(&by_default);
+    return res;
+}
+
+/* Whom the commands of on_change run as: the named user, or whom everything belongs to. */
+static int find_hook_account(struct run *r, struct err *e)
+{
+    char owner[16];
+    const char *user = r->opt.on_change_user;
+
+    snprintf(owner, sizeof(owner), "%u", r->fs.rules.uid);
+    if (!user && r->fs.rules.uid == 0)
+        return err_set(e, EINVAL,
+                       "option on_change: whose command is it? give on_change_user=USER, such as "
+                       "www-data");
+    if (account_open(user ? user : owner, &r->hook_account) < 0)
+        return err_set(e, EINVAL, "option on_change_user: no user '%s'", user);
+    if (geteuid() != 0 && geteuid() != r->hook_account.uid)
+        return err_set(e, EPERM, "option on_change_user: only root can run commands as '%s'",
+                       user ? user : owner);
+    return 0;
+}
+
+static int parse_hook(const char *text, struct mirror_hook *ret, struct err *e)
+{
+    const char *colon = strchr(text, ':');
+
+    if (!colon || colon == text || !colon[1])
+        return err_set(e, EINVAL, "option on_change: '%s' is not GLOB:COMMAND", text);
+    ret->glob = xstrndup(text, (size_t)(colon - text));
+    ret->command = xstrdup(colon + 1);
+    return 0;
+}
+
+static void give_account(struct run *r, struct mirror_hook *hook)
+{
+    const struct attr_rules *rules = &r->fs.rules;
+
+    hook->account = &r->hook_account;
+    for (size_t i = 0; i < rules->n_private && r->hook_account.uid != 0; i++)
+        if (rules->private[i].uid != r->hook_account.uid)
+            strlist_add(&hook->hidden, rules->private[i].path);
+}
+
+static int make_hooks(struct run *r, struct err *e)
+{
+    const struct strlist *list = &r->opt.on_change;
+    int res = 0;
+
+    r->hooks = xcalloc(list->n + 1, sizeof(*r->hooks));
+    for (size_t i = 0; i < list->n && res == 0; i++)
+        res = parse_hook(list->v[i], &r->hooks[i], e);
+    if (res == 0 && list->n > 0)
+        res = find_hook_account(r, e);
+    for (size_t i = 0; i < list->n && res == 0; i++)
+        give_account(r, &r->hooks[i]);
+    r->config.hooks = r->hooks;
+    r->config.n_hooks = list->n;
     return res;
 }
 
@@ -232,7 +292,7 @@ int main(int argc, char **argv)
         printf("mount.eefs %s\n", EEFS_VERSION);
         return 0;
     }
-    if (make_rules(&r, &e) < 0)
+    if (make_rules(&r, &e) < 0 || make_hooks(&r, &e) < 0)
         return fail(&e, EXIT_USAGE);
     res = mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e);
     if (res != 0)

@@ -26,7 +26,8 @@ struct options {
     int64_t cache_size; /* bytes */
     int64_t lag_limit;  /* ms */
     int64_t umask;
-    struct strlist private;
+    struct strlist private, on_change;
+    char *on_change_user;
     bool allow_other, read_only, foreground, insecure_http;
 };
 

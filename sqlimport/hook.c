@@ -2,15 +2,11 @@
 #include "sqlimport/hook.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "sqlimport/child.h"
 #include "sync/common/buf.h"
+#include "sync/common/subprocess.h"
 
 #define LIST_MAX (100 * 1024) /* bytes; the kernel takes 128 KB for one variable */
 
@@ -27,47 +23,16 @@ static char *join(const struct strlist *tables)
     return buf_detach(&b);
 }
 
-/* Ours and the two variables; made before the fork, for other threads may hold locks then. */
-static char **environment(const char *database, const char *tables)
-{
-    size_t n = 0, kept = 2;
-    char **env;
-
-    while (environ[n])
-        n++;
-    env = xcalloc(n + 3, sizeof(*env));
-    env[0] = xasprintf("EEFS_DATABASE=%s", database);
-    env[1] = xasprintf("EEFS_TABLES=%s", tables);
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(environ[i], "EEFS_DATABASE=", 14) != 0 &&
-            strncmp(environ[i], "EEFS_TABLES=", 12) != 0)
-            env[kept++] = environ[i];
-    return env;
-}
-
 static pid_t start(const struct hook *k, const char *tables)
 {
-    char *argv[] = {xstrdup("sh"), xstrdup("-c"), xstrdup(k->command), NULL};
-    char **env = environment(k->database, tables);
-    pid_t pid = fork();
+    char *database = xasprintf("EEFS_DATABASE=%s", k->database);
+    char *list = xasprintf("EEFS_TABLES=%s", tables);
+    const char *variables[] = {database, list, NULL};
+    pid_t pid =
+        subprocess_start(&(struct subprocess){.command = k->command, .variables = variables});
 
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDONLY);
-
-        setpgid(0, 0);
-        signal(SIGPIPE, SIG_DFL);
-        dup2(null, STDIN_FILENO);
-        dup2(STDERR_FILENO, STDOUT_FILENO);
-        execve("/bin/sh", argv, env);
-        _exit(127);
-    }
-    for (int i = 0; argv[i]; i++)
-        free(argv[i]);
-    free(env[0]);
-    free(env[1]);
-    free(env);
-    if (pid > 0)
-        setpgid(pid, pid); /* here too: it may be ended before it comes to that */
+    free(database);
+    free(list);
     return pid;
 }
 
@@ -77,8 +42,8 @@ static int run(const struct hook *k, const char *tables, struct err *e)
     int status = 0, r;
 
     if (pid < 0)
-        return err_sys(e, errno, "cannot start the command of --after");
-    r = child_wait(pid, k->timeout_ms, true, k->stop, &status);
+        return err_sys(e, -pid, "cannot start the command of --after");
+    r = subprocess_wait(pid, k->timeout_ms, true, k->stop, &status);
     if (r == -ETIMEDOUT)
         return err_set(e, ETIMEDOUT,
                        "the command of --after did not end within %lld s and was ended",

@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sqlimport/child.h"
 #include "sqlimport/server.h"
 #include "sync/common/buf.h"
+#include "sync/common/subprocess.h"
 
 static const char *const options[] = {
     "--single-transaction",
@@ -179,7 +179,7 @@ static int run(const struct strlist *args, int out, int64_t timeout_ms, struct e
 
     if (pid < 0)
         return err_sys(e, errno, "cannot start mariadb-dump");
-    if (child_wait(pid, timeout_ms, false, NULL, &status) == 0)
+    if (subprocess_wait(pid, timeout_ms, false, NULL, &status) == 0)
         return judge(status, e);
     return err_set(e, ETIMEDOUT, "mariadb-dump did not end within %lld s (--timeout) and was ended",
                    (long long)(timeout_ms / 1000));

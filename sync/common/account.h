@@ -15,4 +15,18 @@
 int account_user(const char *text, uid_t *ret_uid, gid_t *ret_gid);
 int account_group(const char *text, gid_t *ret);
 
+/* All that a process needs to run as a user. */
+struct account {
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups; /* gid among them */
+    int n_groups;
+};
+
+/* The user's groups too. -EINVAL: as of account_user(). */
+int account_open(const char *text, struct account *ret);
+void account_release(struct account *a);
+/* This process becomes that user for good; async-signal-safe, for a child after fork(2). */
+int account_become(const struct account *a);
+
 #endif

@@ -7,7 +7,8 @@
  *   upload  large contents ahead of their operations                         (4 threads)
  *   wait    who waits for the master's answer                                (1 thread)
  *   fetch   contents on demand and ahead of it                               (4 + 2 threads)
- *   tell    changed paths → fs and watch streams                             (1 thread)
+ *   tell    changed paths → fs, watch streams and hooks                      (1 thread)
+ *   hooks   commands of on_change                                            (1 thread)
  *   prefetch  walks, eviction, sync mark                                     (1 thread)
  *   state   status and its reports                                           (1 thread)
  *   control the socket's threads (sync/common/ctl.h)
@@ -21,6 +22,7 @@
 
 #include "sync/common/ctl.h"
 #include "sync/mirror/follow.h"
+#include "sync/mirror/hooks.h"
 #include "sync/mirror/link.h"
 #include "sync/mirror/mirror.h"
 #include "sync/mirror/store_admin.h"
@@ -36,8 +38,9 @@ struct prefetch;
 struct state;
 
 /* What keeps a mirror from doing its work: another master's cache (FAILED); its changes being
- * refused for a copied cache, a disk that cannot be written (DEGRADED). */
-enum fault { FAULT_MASTER, FAULT_CLONED, FAULT_DISK, N_FAULTS };
+ * refused for a copied cache, a disk that cannot be written, a command of on_change that fails
+ * (DEGRADED). */
+enum fault { FAULT_MASTER, FAULT_CLONED, FAULT_DISK, FAULT_HOOK, N_FAULTS };
 
 struct mirror {
     struct mirror_config cfg; /* own copies of the strings */
@@ -59,6 +62,7 @@ struct mirror {
     struct wait *wait;
     struct fetch *fetch;
     struct tell *tell;
+    struct hooks *hooks;
     struct prefetch *prefetch;
     struct state *state;
     struct ctl_server *control;

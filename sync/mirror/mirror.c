@@ -130,6 +130,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->wait = wait_new(m);
         m->fetch = fetch_new(m);
         m->tell = tell_new(m);
+        m->hooks = hooks_new(m);
         m->prefetch = prefetch_new(m);
         m->state = state_new(m);
         r = replica_is_complete(m->replica) ? pull_check_address(m->pull, e) : first_contact(m, e);
@@ -147,7 +148,8 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
 
     if (r < 0)
         return r;
-    r = tell_start(m->tell, changed, arg);
+    r = hooks_start(m->hooks);
+    r = r < 0 ? r : tell_start(m->tell, changed, arg);
     r = r < 0 ? r : fetch_start(m->fetch);
     r = r < 0 ? r : upload_start(m->upload);
     r = r < 0 ? r : wait_start(m->wait);
@@ -205,6 +207,7 @@ void mirror_stop(struct mirror *m, int64_t flush_ms)
     http_stop(m->http);
     link_wake(&m->link);
     tell_stop(m->tell); /* first: a watch stream must end before its connection is joined */
+    hooks_stop(m->hooks);
     control_stop(m);
     pull_stop(m->pull);
     push_stop(m->push);
@@ -224,6 +227,7 @@ void mirror_close(struct mirror *m)
     state_free(m->state);
     prefetch_free(m->prefetch);
     tell_free(m->tell);
+    hooks_free(m->hooks);
     fetch_free(m->fetch);
     wait_free(m->wait);
     upload_free(m->upload);

@@ -19,7 +19,15 @@
 #include "sync/mirror/replica.h"
 #include "sync/mirror/store.h"
 
+struct account;
 struct mirror;
+
+/* A command that is run when something changes on the master (hooks.h). */
+struct mirror_hook {
+    char *glob, *command;
+    const struct account *account; /* whom it runs as; NULL: as we do */
+    struct strlist hidden;         /* paths that this user may not see */
+};
 
 struct mirror_config {
     const char *url;         /* http(s)://host[:port]/ */
@@ -32,9 +40,11 @@ struct mirror_config {
     struct strlist prefetch; /* "all", "none" or globs */
     bool offline_fail;       /* offline=fail instead of queue */
     bool read_only;
-    const char *instance;   /* name for sockets and messages */
-    const char *mountpoint; /* absolute; told by status */
-    const char *rundir;     /* rundir_path() */
+    const char *instance;            /* name for sockets and messages */
+    const char *mountpoint;          /* absolute; told by status */
+    const char *rundir;              /* rundir_path() */
+    const struct mirror_hook *hooks; /* live as long as the mirror */
+    size_t n_hooks;
 };
 
 /*

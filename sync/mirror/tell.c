@@ -104,6 +104,7 @@ static void *tell_main(void *arg)
         if (t->fn)
             t->fn(t->arg, (const char *const *)batch.v, batch.n);
         feed_watches(t, &batch);
+        hooks_changed(t->m->hooks, &batch);
         strlist_release(&batch);
         mutex_lock(&t->lock);
     }

@@ -10,6 +10,7 @@
 #include "sqlimport/ddl.h"
 #include "sqlimport/plain.h"
 #include "sqlimport/rows.h"
+#include "sqlimport/tabledef.h"
 #include "sync/common/buf.h"
 
 /* Statements that make one range: bytes of all, and what may stand between two: ";\r\n". */
@@ -182,8 +183,8 @@ static int create_table(struct reading *r, enum object_kind kind, const char *he
     free(name);
     keep_ddl(r, r->o, head, head_len, rest);
     return kind == OBJECT_TABLE
-               ? ddl_check_table(r->o->ddl, r->o->ddl_len, r->l.mode, &r->o->parents, r->e)
-               : 0;
+               ? tabledef_check(r->o->ddl, r->o->ddl_len, r->l.mode, &r->o->parents, r->e)
+               : tabledef_check_sequence(r->o->ddl, r->o->ddl_len, r->l.mode, r->e);
 }
 
 /* A view, trigger, routine or event; the last CREATE of a view is the real one. */

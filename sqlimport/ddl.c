@@ -2,7 +2,6 @@
 #include "sqlimport/ddl.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -106,63 +105,4 @@ void ddl_replace_definer(struct buf *out, const char *text, size_t len, struct t
         break;
     }
     buf_append(out, done, (size_t)(text + len - done));
-}
-
-static bool engine_allowed(const char *name)
-{
-    static const char *const names[] = {"InnoDB",  "MyISAM", "Aria",    "MEMORY",  "HEAP",
-                                        "ARCHIVE", "CSV",    "RocksDB", "SEQUENCE"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names) - 1; i++)
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-int ddl_check_table(const char *text, size_t len, struct token_mode mode, struct strlist *parents,
-                    struct err *e)
-{
-    struct lexer l;
-    struct token t;
-    int depth = 0, r = 0;
-
-    lexer_init(&l, text, len, mode);
-    lexer_next(&l, &t);
-    while (t.type != TOKEN_END && r == 0) {
-        if (token_is_punct(&t, '('))
-            depth++;
-        else if (token_is_punct(&t, ')'))
-            depth--;
-        if (token_is(&t, "SELECT") || token_is(&t, "DIRECTORY") || token_is(&t, "CONNECTION") ||
-            (depth == 0 && (token_is(&t, "UNION") || token_is(&t, "LIKE"))))
-            return err_set(e, EPERM, "a table is made with %.*s, which an import does not allow",
-                           (int)t.len, t.p);
-        if (depth == 0 && token_is(&t, "ENGINE")) {
-            char *name;
-            lexer_next(&l, &t);
-            if (token_is_punct(&t, '='))
-                lexer_next(&l, &t);
-            name = token_text(&t, mode);
-            if (!engine_allowed(name))
-                r = err_set(e, EPERM,
-                            "a table uses the storage engine '%.40s', which an import "
-                            "does not allow",
-                            name);
-            free(name);
-        }
-        if (token_is(&t, "REFERENCES")) {
-            char *name;
-            lexer_next(&l, &t);
-            name = token_text(&t, mode);
-            lexer_next(&l, &t);
-            if (token_is_punct(&t, '.'))
-                r = err_set(e, EPERM, "a foreign key leads into another database ('%.60s')", name);
-            else
-                strlist_add(parents, name);
-            free(name);
-            continue;
-        }
-        lexer_next(&l, &t);
-    }
-    return r;
 }

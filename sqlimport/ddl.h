@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ddl: checks and rewrites the text of CREATE statements. Pure.
+ * ddl: rewrites the text of CREATE statements. Pure.
  */
 #ifndef EEFS_SQLIMPORT_DDL_H
 #define EEFS_SQLIMPORT_DDL_H
 
 #include "sqlimport/token.h"
 #include "sync/common/buf.h"
-#include "sync/common/err.h"
 #include "sync/common/opt.h"
 
 /* Appends `text` with its DEFINER replaced by CURRENT_USER. */
@@ -19,12 +18,5 @@ void ddl_add_collation(struct strlist *l, const char *name);
 /* Appends `text` with one of them replaced. */
 void ddl_replace_collation(struct buf *out, const char *text, size_t len, struct token_mode mode,
                            const char *from, const char *to);
-
-/*
- * Checks a CREATE TABLE: engine on the list, no DATA DIRECTORY, CONNECTION, SELECT, no other
- * database. Adds the tables that its foreign keys name to `parents`. -EPERM with a sentence.
- */
-int ddl_check_table(const char *text, size_t len, struct token_mode mode, struct strlist *parents,
-                    struct err *e);
 
 #endif

@@ -318,8 +318,7 @@ static void test_allowed(void **state)
         "SET sql_mode=ANSI_QUOTES; CREATE TABLE \"u;\" (\"a\" int); INSERT INTO \"u;\" VALUES (1);",
         "CREATE DATABASE IF NOT EXISTS `a`; USE `a`; DROP DATABASE IF EXISTS `a`;",
         "INSERT INTO t VALUES ('\xff\xfe\\0raw');",
-        "CREATE TABLE `u` (`a` int DEFAULT 1 COMMENT 'SELECT; DATA DIRECTORY') ENGINE=InnoDB "
-        "UNION_NAME=1;",
+        "CREATE TABLE `u` (`a` int DEFAULT 1 COMMENT 'SELECT; DATA DIRECTORY') ENGINE=InnoDB;",
         "/*!50003 CREATE PROCEDURE p() SELECT '*/', 1 /* c */ # it's\n */;",
         "STOP ALL SLAVES; CHANGE MASTER TO MASTER_LOG_FILE='x', MASTER_LOG_POS=1; START ALL "
         "SLAVES;",

@@ -148,7 +148,7 @@ static int add_children(struct listing *l, int64_t off)
     do {
         forget_children(l);
         l->changes = atomic_load(&l->fs->changes);
-        r = replica_readdir(l->fs->replica, l->dir, off, keep, l);
+        r = replica_readdir(l->fs->replica, l->dir, off, l->plus, keep, l);
         if (r < 0 || l->n == 0)
             return r;
         r = 1;

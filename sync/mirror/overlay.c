@@ -16,6 +16,9 @@
 #include "sync/mirror/cookie.h"
 
 #define ROW_COLS "type,size,mtime,mode,hash,target,ino"
+/* The same for a listing that needs no more than the indexes by cookie have: in their order, names
+ * are anywhere in the tables. */
+#define LISTED_COLS "type,0,0,0,NULL,NULL,ino"
 
 void row_release(struct row *row)
 {
@@ -203,18 +206,20 @@ static int merge(struct side *base, struct side *over, view_fn *fn, void *arg)
     return rc;
 }
 
-int view_each(struct db *db, const char *dir, int64_t from, view_fn *fn, void *arg)
+int view_each(struct db *db, const char *dir, int64_t from, bool whole, view_fn *fn, void *arg)
 {
     struct side base = {.db = db}, over = {.db = db};
     int rc;
 
+#define FROM_BASE " FROM base WHERE dir=? AND cookie>=? AND type<>0 ORDER BY cookie,name"
+#define FROM_OVER " FROM overlay WHERE dir=? AND cookie>=? ORDER BY cookie,name,opid"
     base.st = db_query(db,
-                       "SELECT name,0,cookie," ROW_COLS " FROM base WHERE dir=? AND cookie>=?"
-                       " AND type<>0 ORDER BY cookie,name",
+                       whole ? "SELECT name,0,cookie," ROW_COLS FROM_BASE
+                             : "SELECT name,0,cookie," LISTED_COLS FROM_BASE,
                        "pi", dir, from);
     over.st = db_query(db,
-                       "SELECT name,opid,cookie," ROW_COLS " FROM overlay WHERE dir=?"
-                       " AND cookie>=? ORDER BY cookie,name,opid",
+                       whole ? "SELECT name,opid,cookie," ROW_COLS FROM_OVER
+                             : "SELECT name,opid,cookie," LISTED_COLS FROM_OVER,
                        "pi", dir, from);
     rc = side_step(&base);
     if (rc == 0)
@@ -236,7 +241,7 @@ static int stop_at_first(void *arg, const char *name, const struct row *row)
 
 int view_has_children(struct db *db, const char *dir)
 {
-    return view_each(db, dir, 0, stop_at_first, NULL);
+    return view_each(db, dir, 0, false, stop_at_first, NULL);
 }
 
 /* --- base --- */

@@ -68,7 +68,7 @@ static int moves_collect(struct moves *m, const char *path, const struct row *v)
         if (m->v[i].row.type != ENTRY_DIR)
             continue;
         m->dir = m->v[i].path;
-        rc = view_each(m->db, m->v[i].path, 0, moves_add, m);
+        rc = view_each(m->db, m->v[i].path, 0, true, moves_add, m);
     }
     free(parent);
     return rc;

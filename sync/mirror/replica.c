@@ -47,8 +47,8 @@ static int readdir_child(void *arg, const char *name, const struct row *row)
     return d->fn(d->arg, name, row->cookie + d->same, &attr);
 }
 
-int replica_readdir(struct replica *r, const char *dir, int64_t after, replica_child_fn *fn,
-                    void *arg)
+int replica_readdir(struct replica *r, const char *dir, int64_t after, bool whole,
+                    replica_child_fn *fn, void *arg)
 {
     struct readdir d = {fn, arg, after, 0, 0};
     struct row row = {0};
@@ -63,7 +63,7 @@ int replica_readdir(struct replica *r, const char *dir, int64_t after, replica_c
     if (rc >= 0 && row.type != ENTRY_DIR)
         rc = -ENOTDIR;
     if (rc >= 0)
-        rc = view_each(db, dir, after - after % COOKIE_STEP, readdir_child, &d);
+        rc = view_each(db, dir, after - after % COOKIE_STEP, whole, readdir_child, &d);
     db_rollback(db);
     reader_put(r, db);
     row_release(&row);

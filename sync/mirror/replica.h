@@ -53,13 +53,14 @@ int replica_lookup(struct replica *r, const char *path, struct node_attr *ret);
  * Calls fn for each child of `dir` whose place in the listing is behind `after` (0: all), in the
  * order of places, until it returns non-zero (which is returned then, if negative). A name has the
  * same place for ever, so a listing can be read in parts, whatever changes between them: what is
- * there all the time is seen once. Places are below 2^63 and above COOKIE_DOTS (cookie.h). fn must
- * not call into the replica. -ENOENT, -ENOTDIR.
+ * there all the time is seen once. Not `whole`: only type and ino of the attributes are given,
+ * which is much faster. Places are below 2^63 and above COOKIE_DOTS (cookie.h). fn must not call
+ * into the replica. -ENOENT, -ENOTDIR.
  */
 typedef int replica_child_fn(void *arg, const char *name, int64_t place,
                              const struct node_attr *attr);
-int replica_readdir(struct replica *r, const char *dir, int64_t after, replica_child_fn *fn,
-                    void *arg);
+int replica_readdir(struct replica *r, const char *dir, int64_t after, bool whole,
+                    replica_child_fn *fn, void *arg);
 
 /* malloc'd link target; caller frees. -EINVAL when it is no link. */
 int replica_readlink(struct replica *r, const char *path, char **ret);

@@ -60,8 +60,8 @@ static const char *const SCHEMA[] = {
     "ALTER TABLE overlay ADD COLUMN cookie INTEGER NOT NULL DEFAULT 0;"
     "UPDATE base SET cookie=name_cookie(name);"
     "UPDATE overlay SET cookie=name_cookie(name);"
-    "CREATE INDEX base_cookie ON base(dir,cookie);"
-    "CREATE INDEX overlay_cookie ON overlay(dir,cookie)",
+    "CREATE INDEX base_cookie ON base(dir,cookie,name,type,ino);"
+    "CREATE INDEX overlay_cookie ON overlay(dir,cookie,name,opid,type,ino)",
 };
 
 /* --- meta --- */

@@ -110,9 +110,10 @@ int view_need(struct replica *r, struct db *db, const char *path, struct row *re
 /* 0 when `path`'s parent is a folder of the view, -ENOENT or -ENOTDIR. */
 int view_check_parent(struct db *db, const char *path);
 /* Children of the view in the order of cookies, then names, from cookie `from` on, until fn returns
- * non-zero, which is returned; the caller has a read or write transaction. */
+ * non-zero, which is returned; the caller has a read or write transaction. Not `whole`: of a row,
+ * type, ino, opid and cookie only. */
 typedef int view_fn(void *arg, const char *name, const struct row *row);
-int view_each(struct db *db, const char *dir, int64_t from, view_fn *fn, void *arg);
+int view_each(struct db *db, const char *dir, int64_t from, bool whole, view_fn *fn, void *arg);
 /* 1: has children, 0: none, -errno. */
 int view_has_children(struct db *db, const char *dir);
 

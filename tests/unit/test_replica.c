@@ -137,7 +137,7 @@ static void assert_list(struct fix *f, const char *dir, const char *expect)
     struct strlist l = {0};
     struct buf b = BUF_INIT;
 
-    assert_int_equal(replica_readdir(f->r, dir, 0, list_one, &l), 0);
+    assert_int_equal(replica_readdir(f->r, dir, 0, random() % 2, list_one, &l), 0);
     if (l.n)
         qsort(l.v, l.n, sizeof(*l.v), by_name);
     buf_puts(&b, "");
@@ -256,8 +256,8 @@ static void test_view(void **state)
     assert_int_equal(replica_readlink(f->r, "up/a", &target), -EINVAL);
     assert_int_equal(replica_unlink(f->r, "up/a", NULL, &opid), 0);
     assert_list(f, "up", "B d l ");
-    assert_int_equal(replica_readdir(f->r, "up/l", 0, list_one, NULL), -ENOTDIR);
-    assert_int_equal(replica_readdir(f->r, "up/a", 0, list_one, NULL), -ENOENT);
+    assert_int_equal(replica_readdir(f->r, "up/l", 0, random() % 2, list_one, NULL), -ENOTDIR);
+    assert_int_equal(replica_readdir(f->r, "up/a", 0, random() % 2, list_one, NULL), -ENOENT);
     replica_totals(f->r, &entries, &bytes);
     assert_int_equal(entries, 6);
     assert_int_equal(bytes, 10);
@@ -962,7 +962,7 @@ static void list_parts(struct fix *f, const char *dir, unsigned most,
         p.most = p.names.n + 1 + (unsigned)random() % most;
         if (change)
             change(f, i);
-        assert_int_equal(replica_readdir(f->r, dir, p.last, take_part, &p), 0);
+        assert_int_equal(replica_readdir(f->r, dir, p.last, random() % 2, take_part, &p), 0);
         if (p.names.n < p.most)
             break;
     }
@@ -1103,7 +1103,7 @@ static void test_listing_after_an_upgrade(void **state)
 
     with_db(f, VERSION_2);
     assert_list(f, "", "up ");
-    assert_int_equal(replica_readdir(f->r, "up", 0, take_part, &p), 0);
+    assert_int_equal(replica_readdir(f->r, "up", 0, random() % 2, take_part, &p), 0);
     assert_int_equal(p.names.n, 3);
     for (size_t i = 0; i < 3; i++) {
         assert_true(cookie_of(p.names.v[i]) > last);

@@ -81,7 +81,7 @@ static struct verdict judge(struct fs *fs, const char *path)
     if (!parent || parent->attr.type != NODE_DIR)
         goto out;
     v.entry_in = parent->id;
-    v.listing = !n || !n->listed || r != 0 || n->attr.type != now.type;
+    v.listing = !n || !n->listed || r != 0 || n->attr.type != now.type || n->attr.ino != now.ino;
     if (same)
         n->listed = true;
     else if (n)

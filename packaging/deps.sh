@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # deps.sh [COMMAND…]: installs what is needed to build, run and test eefs on Debian and Ubuntu, then
-# runs COMMAND. Installs only what is missing, removes nothing, starts no service. As root, or
-# without root when nothing is missing.
+# runs COMMAND. Installs only what is missing, removes nothing, starts no service (so not nginx,
+# whose package does; without it, one test is skipped). As root, or without root when nothing is
+# missing.
 set -eu
 
 PACKAGES="build-essential pkg-config clang clang-format
@@ -25,7 +26,7 @@ if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>
     say "    libmicrohttpd, zstd, zlib, OpenSSL, jansson, utf8proc, cmocka"
     say "  programs: fusermount3, python3 with pytest, mariadbd, mariadb, mariadb-dump, php (command"
     say "    line), rsync, git, sqlite3, ps, strace, openssl; for tests of other filesystems"
-    say "    mkfs.xfs, mkfs.btrfs, mkfs.exfat, mount.exfat-fuse, bindfs; faketime"
+    say "    mkfs.xfs, mkfs.btrfs, mkfs.exfat, mount.exfat-fuse, bindfs; faketime, nginx"
     exit 1
 fi
 

@@ -138,6 +138,30 @@ static int remove_below(struct change *a, const char *dir, int64_t seq)
     return rc;
 }
 
+bool change_is_version(const struct row *row, const struct entry *e)
+{
+    if (!row->exists || row->type != (int)e->type)
+        return false;
+    if (e->type == ENTRY_FILE)
+        return hash_eq(&row->hash, &e->hash);
+    return e->type == ENTRY_DIR ||
+           (row->target && e->target && strcmp(row->target, e->target) == 0);
+}
+
+/* What came from the master as a new version is another file to whoever compares st_ino; what is
+ * known already, here made or from there, keeps its number. */
+static uint64_t number_of(struct change *a, const struct entry *e, const struct row *base,
+                          const struct row *view, const struct row *like)
+{
+    if (change_is_version(like, e))
+        return like->ino;
+    if (change_is_version(base, e))
+        return base->ino;
+    if (change_is_version(view, e))
+        return view->ino;
+    return (uint64_t)a->r->now.next_ino++;
+}
+
 /* `like`: the overlay row that this entry confirms (inode, a folder's mtime), or none. */
 static int upsert(struct change *a, const struct entry *e, const struct row *base,
                   const struct row *view, const struct row *like)
@@ -152,14 +176,7 @@ static int upsert(struct change *a, const struct entry *e, const struct row *bas
                       .seq = e->seq};
     bool had = base->exists && base->type != ENTRY_GONE;
 
-    if (like->exists && like->type != ENTRY_GONE)
-        row.ino = like->ino;
-    else if (had)
-        row.ino = base->ino;
-    else if (view->exists)
-        row.ino = view->ino;
-    else
-        row.ino = (uint64_t)a->r->now.next_ino++;
+    row.ino = number_of(a, e, base, view, like);
     if (row.type == ENTRY_DIR && like->exists && like->type == ENTRY_DIR)
         row.mtime = like->mtime;
     else if (row.type == ENTRY_DIR && had && base->type == ENTRY_DIR)

@@ -29,6 +29,9 @@ int change_note(struct change *a, const char *path, const struct row *was);
 int change_entry(struct change *a, const struct entry *e, bool void_seqs, const struct row *view,
                  const struct row *like);
 
+/* The row, of base, overlay or view, has the content of that entry: only attributes may differ. */
+bool change_is_version(const struct row *row, const struct entry *e);
+
 /* Takes one base row out (a tombstone stays for an own change); the caller compares. */
 int change_remove(struct change *a, const char *path, const struct row *was, int64_t seq);
 

@@ -443,8 +443,8 @@ static void test_feed(void **state)
     stage(f, E("up/a", 6, ENTRY_FILE, 'B'));
     stage(f, E("css/n", 7, ENTRY_FILE, 'N'));
     commit(f, CUR(7), false, "css css/n up/a");
-    assert_int_equal(look(f, "up/a").ino, ino);
-    stage(f, E("up/a", 4, ENTRY_FILE, 'A')); /* older */
+    assert_int_not_equal(look(f, "up/a").ino, ino); /* another version */
+    stage(f, E("up/a", 4, ENTRY_FILE, 'A'));        /* older */
     commit(f, CUR(8), false, "");
     assert_int_equal(look(f, "up/a").hash.b[0], 'B');
     stage(f, E("up/d", 9, ENTRY_GONE, 0)); /* takes its children with it */
@@ -924,6 +924,47 @@ static void test_mtime_and_content(void **state)
     assert_int_equal(sum, 20);
 }
 
+/* A number belongs to one version; what is ours keeps it. */
+static void test_numbers(void **state)
+{
+    struct fix *f = *state;
+    uint64_t first = look(f, "up/a").ino, second;
+    struct entry e;
+    int64_t n;
+
+    e = E("up/a", 6, ENTRY_FILE, 'A'); /* attributes only */
+    e.mode = 0600;
+    stage(f, e);
+    commit(f, CUR(6), false, "up/a");
+    assert_int_equal(look(f, "up/a").ino, first);
+    n = publish(f, "up/a", 'B', 'A'); /* changed here */
+    assert_int_equal(look(f, "up/a").ino, first);
+    assert_take(f, "put up/a=B pre=A;");
+    stage(f, E("up/a", 7, ENTRY_FILE, 'B')); /* the feed is faster than the answer */
+    commit(f, CUR(7), false, "");
+    stage(f, E("up/a", 8, ENTRY_FILE, 'C')); /* and goes on */
+    commit(f, CUR(8), false, "");
+    e = E("up/a", 7, ENTRY_FILE, 'B');
+    answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    assert_int_equal(look(f, "up/a").hash.b[0], 'C');
+    second = look(f, "up/a").ino;
+    assert_int_not_equal(second, first);
+    stage(f, E("up/a", 8, ENTRY_FILE, 'C')); /* a new listing of the same */
+    stage(f, E("up", 1, ENTRY_DIR, 0));
+    commit(f, "00000000000000bb.8.1", true, NULL);
+    assert_int_equal(look(f, "up/a").ino, second);
+    /* made here, and something else over there at the same time */
+    n = make(f, "up/n", 'N');
+    first = look(f, "up/n").ino;
+    stage(f, E("up/n", 9, ENTRY_FILE, 'M'));
+    commit(f, "00000000000000bb.9.1", false, "");
+    e = E("up/n (conflict)", 10, ENTRY_FILE, 'N');
+    assert_take(f, "put up/n=N pre=absent;");
+    answer(f, n, RESULT_CONFLICT, NULL, "up/n (conflict)", &e, 1, NULL);
+    assert_int_equal(look(f, "up/n").hash.b[0], 'M');
+    assert_int_not_equal(look(f, "up/n").ino, first);
+}
+
 /* --- listings in parts --- */
 
 struct part {
@@ -1160,6 +1201,7 @@ int main(void)
         T(test_no_longer_local),
         T(test_reopen),
         T(test_mtime_and_content),
+        T(test_numbers),
         T(test_listing_in_parts),
         T(test_listing_of_colliding_names),
         T(test_listing_after_an_upgrade),

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,6 +66,21 @@ int apply_tell(struct apply *j, const char *path)
 bool apply_in_the_way(int r)
 {
     return r == -EEXIST || r == -ENOTDIR || r == -ELOOP || r == -EISDIR || r == -ENOTEMPTY;
+}
+
+bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
+{
+    const char *path = j->op->kind == OP_RENAME ? j->op->to : j->op->path;
+
+    *r = 0;
+    if (scope_writes(&j->who->scope, copy) && !master_hides(j->m, copy))
+        return true;
+    *r = apply_tell(j, path);
+    if (*r == 0)
+        apply_refuse(j, "conflict",
+                     "the master has something else there, and a conflict copy beside it would lie "
+                     "outside what this mirror may write; rename one of the two");
+    return false;
 }
 
 int apply_conflict(struct apply *j, char *copy, int r)
@@ -173,7 +189,12 @@ static int do_mkdir(struct apply *j)
     if (j->m->conflicts) /* there is nothing in it, and what comes goes there by itself */
         return kept(j);
     copy = conflict_dir(j->m, path, j->who->name);
-    return copy ? apply_conflict(j, copy, new_folder(j, copy)) : -EAGAIN;
+    if (!copy)
+        return -EAGAIN;
+    if (apply_copy_allowed(j, copy, &r))
+        return apply_conflict(j, copy, new_folder(j, copy));
+    free(copy);
+    return r;
 }
 
 static int do_remove(struct apply *j)

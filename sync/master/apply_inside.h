@@ -31,6 +31,9 @@ int apply_refuse(struct apply *j, const char *code, const char *error);
 /* Ends a conflict whose copy is at `copy` (taken over): tells it, the folders above it and what has
  * the operation's path. `r` below 0: it could not be placed there, returned. */
 int apply_conflict(struct apply *j, char *copy, int r);
+/* False: that copy would lie outside what the mirror may write (beside the top of its scope), and
+ * the change is refused; *r: 0, or why the answer could not be filled. */
+bool apply_copy_allowed(struct apply *j, const char *copy, int *r);
 /* The error says that something else, or of another type, is at the path or above it. */
 bool apply_in_the_way(int r);
 /* Adds what the tree says of `path`; of a path it never had, that it is gone. */

@@ -256,10 +256,15 @@ static int rename_to_copy(struct apply *j, const struct row *from)
     const struct conflict_like nothing = {NULL, NULL};
     bool there;
     char *copy;
+    int r;
 
     if (j->m->conflicts)
         return rename_outside(j, from);
     copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, nothing, &there);
+    if (!apply_copy_allowed(j, copy, &r)) {
+        free(copy);
+        return r;
+    }
     return apply_conflict(j, copy, rename_to(j, from, copy, NULL, RESULT_CONFLICT));
 }
 

@@ -106,6 +106,10 @@ static int land_copy(struct apply *j, char *tmp)
     if (j->m->conflicts)
         return land_outside(j, tmp);
     copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    if (!apply_copy_allowed(j, copy, &r)) {
+        free(copy);
+        return r;
+    }
     if (there) { /* made before, by a request whose outcome was lost */
         r = truth(j, copy, &row);
         row_release(&row);
@@ -252,6 +256,10 @@ static int link_copy(struct apply *j)
         return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
     }
     copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    if (!apply_copy_allowed(j, copy, &r)) {
+        free(copy);
+        return r;
+    }
     r = there ? 0 : place_link(j, copy, false, RESULT_CONFLICT);
     if (r == 0)
         r = publish_link(j, copy);

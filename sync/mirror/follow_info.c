@@ -188,9 +188,9 @@ static int refusal_errno(const char *code)
     static const struct {
         const char *code;
         int errnum;
-    } known[] = {{"scope", EROFS},      {"not_empty", ENOTEMPTY}, {"name", EINVAL},
-                 {"no_space", ENOSPC},  {"too_large", EFBIG},     {"type", EEXIST},
-                 {"permission", EACCES}};
+    } known[] = {{"scope", EROFS},       {"not_empty", ENOTEMPTY}, {"name", EINVAL},
+                 {"no_space", ENOSPC},   {"too_large", EFBIG},     {"type", EEXIST},
+                 {"permission", EACCES}, {"conflict", EEXIST}};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(code, known[i].code) == 0)

@@ -527,3 +527,48 @@ def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
     back(mount)
     assert list(copies(master.path("uploads")).values()) == [b"mirror's edit"]
     assert len(listed(site, mount)) == 1
+
+
+@pytest.mark.parametrize("scope", ["uploads", "robots.txt", "a/b"])
+def test_copies_stay_within_the_scope(site, scope):
+    """A conflict copy that would lie beside the top of the mirror's write scope is not made: the change
+    is quarantined with the reason, and goes through when the cause is gone."""
+    master = site.master(start=False)
+    is_file = scope == "robots.txt"
+    write(master.path(scope if is_file else scope + "/here.txt"), "original")
+    os.makedirs(master.path("elsewhere"))
+    master.start()
+    master.add_mirror("slave1", "--write", scope)
+    link = site.link(master)
+    mount = site.mount(master, "slave1", url=link.url)
+    read(mount.path(scope if is_file else scope + "/here.txt"))
+    link.cut()
+    away(mount)
+    if is_file:
+        write(mount.path(scope), "mirror's")
+        write(master.path(scope), "master's")
+    else:
+        write(mount.path(scope, "new.txt"), "mirror's")
+        os.mkdir(mount.path(scope, "folder"))
+        os.symlink("x", mount.path(scope, "link"))
+        os.rename(mount.path(scope, "here.txt"), mount.path(scope, "renamed.txt"))
+        os.rename(master.path(scope), master.path("elsewhere/gone"))
+        write(master.path(scope), "a file now")
+    wait_for(lambda: master.listing().get(scope, {}).get("hash") == content_name(read(master.path(scope))))
+    before = set(tree(master.root))
+    link.restore()
+    wait_for(lambda: mount.status()["quarantined"] > 0, 30)
+    wait_for(lambda: mount.status()["link"] == "up" and "conflict" in site.run(
+        "eefs-status", "--quarantine", mount.point, check=False).stdout, 10)
+    assert set(tree(master.root)) == before
+    out = site.run("eefs-status", "--quarantine", mount.point, check=False).stdout
+    assert "outside what this mirror may write" in out
+    name = scope if is_file else scope + "/new.txt"
+    assert read(mount.path(name)) == b"mirror's"
+    os.unlink(master.path(scope))  # the cause goes
+    if not is_file:
+        os.rename(master.path("elsewhere/gone"), master.path(scope))
+    wait_for(lambda: master.listing().get(scope, {}).get("type") == (None if is_file else "dir"))
+    site.run("eefs-status", "--retry", mount.point)
+    wait_for(lambda: os.path.exists(master.path(name)) and read(master.path(name)) == b"mirror's", 20)
+    wait_for(lambda: mount.status()["quarantined"] == 0, 20)

@@ -32,13 +32,14 @@ static int write_row(const struct commit *c, const char *table, struct server *s
     return r;
 }
 
-int commit_has_table(const struct commit *c, struct server *s, bool *ret, struct err *e)
+static int has_table(struct server *s, const char *schema, const char *table, bool *ret,
+                     struct err *e)
 {
-    char *text = server_text(c->stage), *there = NULL;
+    char *text = server_text(schema), *there = NULL;
     int r = server_value(s, &there, e,
                          "SELECT 1 FROM information_schema.TABLES WHERE "
-                         "TABLE_SCHEMA=%s AND TABLE_NAME='_eefs_state'",
-                         text);
+                         "TABLE_SCHEMA=%s AND TABLE_NAME='%s'",
+                         text, table);
 
     *ret = there != NULL;
     free(there);
@@ -50,7 +51,7 @@ int commit_prepare_row(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage;
     bool there = false;
-    int r = commit_has_table(c, s, &there, e);
+    int r = has_table(s, c->stage, "_eefs_state", &there, e);
 
     if (r < 0 || there)
         return r;
@@ -86,7 +87,7 @@ int commit_is_done(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage), *there = NULL;
     bool state = false;
-    int r = commit_has_table(c, s, &state, e);
+    int r = has_table(s, c->stage, "_eefs_state", &state, e);
 
     if (r == 0 && state)
         r = server_value(s, &there, e, "SELECT 1 FROM %s._eefs_state WHERE token='%s'", stage,
@@ -95,5 +96,26 @@ int commit_is_done(const struct commit *c, struct server *s, struct err *e)
     if (r == 0)
         r = there != NULL;
     free(there);
+    return r;
+}
+
+int commit_put_renames(const struct schemas *schemas, struct server *s, struct buf *b,
+                       struct err *e)
+{
+    char *old = server_name(schemas->old);
+    bool next = false, now = false, before = false;
+    int r = has_table(s, schemas->stage, "_eefs_state_new", &next, e);
+
+    if (r == 0 && next)
+        r = has_table(s, schemas->stage, "_eefs_state", &now, e);
+    if (r == 0 && now)
+        r = has_table(s, schemas->old, "_eefs_state", &before, e);
+    if (r == 0 && before)
+        r = server_runf(s, e, "DROP TABLE IF EXISTS %s._eefs_state", old);
+    if (r == 0 && now)
+        record_put_rename(b, schemas->stage, "_eefs_state", schemas->old, "_eefs_state");
+    if (r == 0 && next)
+        record_put_rename(b, schemas->stage, "_eefs_state_new", schemas->stage, "_eefs_state");
+    free(old);
     return r;
 }

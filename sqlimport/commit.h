@@ -8,6 +8,7 @@
 #ifndef EEFS_SQLIMPORT_COMMIT_H
 #define EEFS_SQLIMPORT_COMMIT_H
 
+#include "sqlimport/record.h"
 #include "sqlimport/server.h"
 #include "sync/common/hash.h"
 
@@ -26,7 +27,9 @@ int commit_write_row(const struct commit *c, struct server *s, struct err *e);
 
 /* For a RENAME: a second table, with the row in it, that takes the first one's place. */
 int commit_prepare_table(const struct commit *c, struct server *s, struct err *e);
-int commit_has_table(const struct commit *c, struct server *s, bool *ret, struct err *e);
+/* Appends the renames that do so to those of the tables; what is there decides which. */
+int commit_put_renames(const struct schemas *schemas, struct server *s, struct buf *b,
+                       struct err *e);
 
 /* 1: the commit with this token happened, 0: not, -errno: cannot be told now. */
 int commit_is_done(const struct commit *c, struct server *s, struct err *e);

@@ -12,6 +12,7 @@
 #include "sqlimport/patience.h"
 #include "sqlimport/plan.h"
 #include "sqlimport/privileges.h"
+#include "sqlimport/recover.h"
 #include "sqlimport/room.h"
 #include "sqlimport/rowset.h"
 #include "sqlimport/stage.h"
@@ -23,6 +24,7 @@
 
 #define PATIENCE_MS      120000
 #define LOCK_PATIENCE_S  5 /* for an importer that just died, whose connection still ends */
+#define RECONNECT_MS     10000
 #define TOLD_EVERY_TRIES 8
 
 struct run {
@@ -31,8 +33,11 @@ struct run {
     struct dump *dump;
     struct server *s;
     struct plan *plan;
-    char *stage, *old; /* names of schemas */
+    char *stage, *old;
+    struct schemas schemas; /* made of them */
     struct commit commit;
+    struct moves moves;
+    enum settled settled;
     struct room room;
     struct patience patience;
     int64_t others;
@@ -85,7 +90,7 @@ static void tell_blockers(struct run *r)
     free(who);
 }
 
-/* Tries to commit until it works, patience ends, or it cannot work. */
+/* Tries until it works, patience ends, or it cannot work. */
 typedef int try_fn(struct run *r, struct err *e);
 
 static int patiently(struct run *r, try_fn *try, struct err *e)
@@ -101,6 +106,71 @@ static int patiently(struct run *r, try_fn *try, struct err *e)
     return rc;
 }
 
+/* --- what an earlier import, or this one, left undone --- */
+
+static int try_settle(struct run *r, struct err *e)
+{
+    return recover_settle(&r->schemas, r->s, &r->settled, e);
+}
+
+static int try_finish(struct run *r, struct err *e)
+{
+    char *odd = NULL;
+    int rc = recover_finish(&r->schemas, r->s, &odd, e);
+
+    if (rc == 0 && odd)
+        log_warn("a constraint of '%s' could not be given its name '%s', and keeps a temporary one "
+                 "until its table changes",
+                 r->a->database, odd);
+    free(odd);
+    return rc;
+}
+
+static int try_sweep(struct run *r, struct err *e)
+{
+    size_t back;
+    int rc = recover_sweep(&r->schemas, r->s, &back, e);
+
+    if (back > 0)
+        log_warn("tables of '%s' were missing: the old ones are put back (%zu)", r->a->database,
+                 back);
+    return rc;
+}
+
+static int settle(struct run *r, struct err *e)
+{
+    int rc = patiently(r, try_settle, e);
+
+    if (rc == 0 && r->settled == SETTLED_ENDED)
+        log_warn("a renaming of tables of '%s' was interrupted and is ended now", r->a->database);
+    if (rc == 0 && r->settled == SETTLED_BACK)
+        log_warn("a renaming of tables of '%s' was interrupted and is taken back", r->a->database);
+    return rc;
+}
+
+/* Before anything else. */
+static int recover(struct run *r, struct err *e)
+{
+    int rc = settle(r, e);
+
+    if (rc == 0 && r->settled >= SETTLED_DONE)
+        rc = patiently(r, try_finish, e);
+    if (rc == 0)
+        rc = patiently(r, try_sweep, e);
+    if (rc == 0) /* gives space back; what is in use still is dropped by the next import */
+        (void)stage_empty(r->s, r->stage, NULL);
+    return rc;
+}
+
+static int begin(struct run *r, struct err *e)
+{
+    int rc = connect_server(r, e);
+
+    return rc < 0 || r->a->dry_run ? rc : recover(r, e);
+}
+
+/* --- the commit --- */
+
 /* Before the commit: a table that is told in vain does no harm, one that is forgotten does. */
 static int note_untold(struct run *r, struct err *e)
 {
@@ -113,19 +183,15 @@ static int note_untold(struct run *r, struct err *e)
     return rc < 0 ? err_sys(e, -rc, "cannot write the import history") : 0;
 }
 
-static int commit_by(struct run *r, try_fn *try, struct err *e)
+static int reconnect(struct run *r, struct err *e)
 {
-    int rc = note_untold(r, e);
-    struct err e2 = {0};
+    struct patience wait;
+    int rc;
 
-    if (rc == 0)
-        rc = patiently(r, try, e);
-    if (rc != -ENOTCONN)
-        return rc;
-    if (connect_server(r, &e2) < 0) /* the outcome is unknown: ask */
-        return rc;
-    rc = commit_is_done(&r->commit, r->s, &e2);
-    return rc == 1 ? 0 : rc == 0 ? -ENOTCONN : rc;
+    patience_init(&wait, RECONNECT_MS, r->a->stop);
+    while ((rc = connect_server(r, e)) == -ENOTCONN && patience_again(&wait))
+        ;
+    return rc;
 }
 
 /* --- by rows --- */
@@ -135,17 +201,32 @@ static int try_delta(struct run *r, struct err *e)
     return delta_try(r->plan, r->a->database, r->fd, r->s, &r->commit, e);
 }
 
+static int commit_rows(struct run *r, struct err *e)
+{
+    struct err e2 = {0};
+    int rc = note_untold(r, e);
+
+    if (rc == 0)
+        rc = patiently(r, try_delta, e);
+    if (rc != -ENOTCONN || reconnect(r, &e2) < 0)
+        return rc;
+    rc = commit_is_done(&r->commit, r->s, &e2); /* the outcome is unknown: ask */
+    return rc == 1 ? 0 : rc == 0 ? -ENOTCONN : rc;
+}
+
 static int change_rows(struct run *r, struct err *e)
 {
-    int rc = stage_empty(r->s, r->stage, false, e);
+    int rc = stage_make(r->s, r->stage, e);
 
     commit_init(&r->commit, r->stage, &r->dump->hash);
+    if (rc == 0)
+        rc = stage_empty(r->s, r->stage, e);
     if (rc == 0)
         rc = room_check(&r->room, r->plan->bytes, e);
     if (rc == 0)
         rc = commit_prepare_row(&r->commit, r->s, e);
     if (rc == 0)
-        rc = commit_by(r, try_delta, e);
+        rc = commit_rows(r, e);
     for (size_t i = 0; i < r->plan->n; i++)
         if (r->plan->steps[i].action == ACTION_DELTA)
             r->plan->steps[i].mark[0] = '\0'; /* others may have changed it in the same second */
@@ -163,27 +244,38 @@ static int try_counters(struct run *r, struct err *e)
 
 static int try_swap(struct run *r, struct err *e)
 {
-    const struct swap w = {.plan = r->plan,
-                           .database = r->a->database,
-                           .stage = r->stage,
-                           .old = r->old,
-                           .commit = &r->commit};
+    const struct swap w = {.plan = r->plan, .schemas = &r->schemas, .commit = &r->commit};
 
-    return swap_try(&w, r->s, e);
+    return swap_try(&w, &r->moves, r->s, e);
 }
 
-static int rename_tables(struct run *r, struct err *e)
+/* 0: the tables are renamed. *ret_none: it is proved that none is. */
+static int rename_tables(struct run *r, bool *ret_none, struct err *e)
 {
-    const struct swap w = {.plan = r->plan,
-                           .database = r->a->database,
-                           .stage = r->stage,
-                           .old = r->old,
-                           .commit = &r->commit};
-    int rc;
+    const struct swap w = {.plan = r->plan, .schemas = &r->schemas, .commit = &r->commit};
+    struct err e2 = {0};
+    int rc, rc2;
 
     commit_init(&r->commit, r->stage, &r->dump->hash);
-    rc = swap_prepare(&w, r->s, e);
-    return rc < 0 ? rc : commit_by(r, try_swap, e);
+    rc = swap_prepare(&w, r->s, &r->moves, e);
+    if (rc == 0)
+        rc = note_untold(r, e);
+    if (rc == 0)
+        rc = patiently(r, try_swap, e);
+    if (rc == 0)
+        return 0;
+    rc2 = rc == -ENOTCONN ? reconnect(r, &e2) : 0;
+    if (rc2 == 0)
+        rc2 = settle(r, &e2);
+    *ret_none = rc2 == 0 && r->settled < SETTLED_DONE;
+    if (rc2 == 0 && !*ret_none)
+        return 0;
+    if (rc2 == -ENOTRECOVERABLE) {
+        rc = rc2;
+        if (e)
+            *e = e2;
+    }
+    return rc;
 }
 
 /*
@@ -218,13 +310,16 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
     return rc;
 }
 
-static int drop_leftovers(struct run *r, struct err *e)
+/* What an import needs: both schemas, and nothing in them. */
+static int clear_schemas(struct run *r, struct err *e)
 {
-    int rc = stage_empty(r->s, r->stage, false, e);
+    int rc = stage_make(r->s, r->stage, e);
 
     if (rc == 0)
-        rc = stage_empty(r->s, r->old, true, e);
-    return rc < 0 ? rc : swap_clean(r->s, r->a->database, e);
+        rc = stage_make(r->s, r->old, e);
+    if (rc == 0)
+        rc = stage_empty(r->s, r->stage, e);
+    return rc;
 }
 
 static int fill_stage(struct run *r, struct failure *f, struct err *e)
@@ -251,7 +346,8 @@ static int fill_stage(struct run *r, struct failure *f, struct err *e)
 static int change_tables(struct run *r, struct failure *f, struct err *e)
 {
     struct live staged = {0};
-    int rc = drop_leftovers(r, e);
+    bool none = true;
+    int rc = clear_schemas(r, e);
 
     if (rc == 0)
         rc = room_check(&r->room, r->plan->bytes, e);
@@ -261,9 +357,11 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
     if (rc == 0)
         rc = live_read(r->s, r->stage, &staged, e);
     if (rc == 0)
-        rc = rename_tables(r, e);
-    if (rc < 0) /* give the space back; what a lost connection leaves is dropped next time */
-        (void)stage_empty(r->s, r->stage, false, NULL);
+        rc = rename_tables(r, &none, e);
+    if (rc < 0 && none) /* give the space back */
+        (void)stage_empty(r->s, r->stage, NULL);
+    if (rc == 0)
+        rc = patiently(r, try_finish, e);
     if (rc == 0)
         rc = take_marks(r, &staged, e);
     live_release(&staged);
@@ -340,7 +438,7 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     if (r->a->known_bad && hash_fd(r->fd, &f->hash, NULL) == 0 &&
         hash_eq(r->a->known_bad, &f->hash))
         return -EALREADY;
-    rc = connect_server(r, e); /* it decides what the dump means */
+    rc = begin(r, e); /* the server decides what the dump means */
     if (rc < 0)
         return rc;
     rc = dump_read(r->fd, &secret, &r->s->dialect, &r->dump, &f->where, e);
@@ -351,13 +449,9 @@ static int judge(struct run *r, struct failure *f, struct err *e)
         rc = collation_adapt(r->dump, r->s, e);
     if (rc == 0)
         rc = privileges_check(r->s, r->a->database, r->stage, r->old, r->dump, e);
-    if (rc == 0 && !r->a->dry_run)
-        rc = swap_recover(r->stage, r->s, e);
     if (r->s)
         room_init(&r->room, r->s);
-    if (rc == 1)
-        log_warn("a renaming of tables of '%s' was interrupted and is ended now", r->a->database);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 static int make_plan(struct run *r, enum trust trust, struct err *e)
@@ -417,8 +511,6 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     others.plan = r->plan;
     if (rc == 0)
         rc = patiently(r, try_counters, e);
-    if (rc == 0) /* triggers of old tables go before new ones come */
-        rc = swap_clean(r->s, r->a->database, e);
     if (rc == 0)
         crash_point("import.others");
     if (rc == 0)
@@ -440,8 +532,37 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
         rc = record(r, last, e);
     }
     if (r->plan->swaps + r->plan->drops > 0)
-        (void)stage_empty(r->s, r->old, true, NULL); /* what stays is dropped by the next import */
+        (void)try_sweep(r, NULL); /* what stays is dropped by the next import */
     rowset_sweep(r->a->rowset_dir, in_dump, r->dump);
+    return rc;
+}
+
+static void run_init(struct run *r)
+{
+    r->stage = xasprintf("%s_eefs_stage", r->a->database);
+    r->old = xasprintf("%s_eefs_old", r->a->database);
+    r->schemas = (struct schemas){.database = r->a->database, .stage = r->stage, .old = r->old};
+}
+
+static void run_release(struct run *r)
+{
+    plan_free(r->plan);
+    moves_release(&r->moves);
+    room_release(&r->room);
+    server_close(r->s);
+    dump_free(r->dump);
+    free(r->stage);
+    free(r->old);
+}
+
+int import_recover(const struct import_args *a, struct err *e)
+{
+    struct run r = {.a = a};
+    int rc;
+
+    run_init(&r);
+    rc = begin(&r, e);
+    run_release(&r);
     return rc;
 }
 
@@ -453,8 +574,7 @@ int import_run(const struct import_args *a, int fd, struct last_import *last, st
     int rc;
 
     memset(f, 0, sizeof(*f));
-    r.stage = xasprintf("%s_eefs_stage", a->database);
-    r.old = xasprintf("%s_eefs_old", a->database);
+    run_init(&r);
     rc = judge(&r, f, e);
     if (rc == 0 && a->dry_run) {
         rc = make_plan(&r, TRUST_HISTORY, e);
@@ -465,11 +585,6 @@ int import_run(const struct import_args *a, int fd, struct last_import *last, st
     }
     if (rc < 0 && r.s && !f->code)
         f->code = r.s->code;
-    plan_free(r.plan);
-    room_release(&r.room);
-    server_close(r.s);
-    dump_free(r.dump);
-    free(r.stage);
-    free(r.old);
+    run_release(&r);
     return rc;
 }

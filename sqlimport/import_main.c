@@ -72,6 +72,7 @@ struct program {
     struct failure failure;
     struct stat seen; /* the dump that failed, or that was kept after success */
     bool has_seen;
+    bool settled; /* no import was interrupted since this start that has not been settled */
     int64_t backoff_ms;
     int64_t confirm_ms;  /* clock_mono_ms() from which tables without a mark are looked at, or 0 */
     char complaint[768]; /* logged last */
@@ -132,7 +133,8 @@ static void failed(struct program *p, const struct failure *f, const struct err 
 /* Not this dump's fault. */
 static bool not_now(int r)
 {
-    return r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -EACCES || r == -ESTALE;
+    return r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -EACCES || r == -ESTALE ||
+           r == -ENOTRECOVERABLE;
 }
 
 static const char *what_to_do(int r)
@@ -144,6 +146,8 @@ static const char *what_to_do(int r)
         return "free space on that disk; it is tried again";
     case -EACCES:
         return "grant the account what is missing; it is tried again";
+    case -ENOTRECOVERABLE:
+        return "look at the tables that are named and set them right by hand; it is tried again";
     default:
         return "nothing: it is tried again";
     }
@@ -276,6 +280,7 @@ static int look(struct program *p)
     struct plain plain;
     struct err e = {0};
     struct stat st;
+    bool opened;
     int fd = -1;
     int r = slot_find(p->slot, &fd, &st, &e);
 
@@ -296,7 +301,9 @@ static int look(struct program *p)
         goto out;
     state_set(p->state, "importing", NULL, NULL);
     r = open_plain(p, fd, &plain, &e);
-    r = r < 0 ? refuse_file(&a, fd, r, &f) : import_run(&a, plain.fd, &p->last, &f, &e);
+    opened = r >= 0;
+    r = opened ? import_run(&a, plain.fd, &p->last, &f, &e) : refuse_file(&a, fd, r, &f);
+    p->settled = opened && !not_now(r) && r != -EINTR && r != -EALREADY;
     if (plain.fd != fd)
         close(plain.fd);
     if (r == 0 && !p->dry_run) {
@@ -387,6 +394,27 @@ static void confirm(struct program *p)
         p->confirm_ms = 0;
 }
 
+/* What an interrupted import left is settled without waiting for a dump. */
+static void settle(struct program *p)
+{
+    const struct import_args a = {.database = p->database,
+                                  .defaults_file = p->defaults_file,
+                                  .history = p->history,
+                                  .state = p->state,
+                                  .stop = &stop};
+    struct err e = {0};
+    int r;
+
+    if (p->settled || p->dry_run || stop)
+        return;
+    r = import_recover(&a, &e);
+    p->settled = r == 0;
+    if (r == -ENOTRECOVERABLE)
+        later(p, r, &e);
+    else if (r < 0)
+        log_debug("%s", e.text);
+}
+
 static int64_t pause_ms(const struct program *p)
 {
     int64_t pause = p->backoff_ms ? p->backoff_ms : p->poll_ms;
@@ -401,6 +429,7 @@ static int run(struct program *p)
 
     for (;;) {
         r = look(p);
+        settle(p);
         if ((r == 0 || r == -ENOENT) && !p->dry_run)
             tell(p);
         if (p->once || stop)

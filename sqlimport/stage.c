@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "sqlimport/keys.h"
+#include "sqlimport/record.h"
 #include "sqlimport/rows.h"
 #include "sqlimport/section.h"
 #include "sync/common/buf.h"
@@ -34,7 +35,7 @@ struct work {
     struct dump_fault fault;
 };
 
-static int make_schema(struct server *s, const char *schema, struct err *e)
+int stage_make(struct server *s, const char *schema, struct err *e)
 {
     char *name = server_name(schema), *text = server_text(schema), *there = NULL;
     int r = server_value(s, &there, e,
@@ -44,24 +45,28 @@ static int make_schema(struct server *s, const char *schema, struct err *e)
         r = server_runf(s, e, "CREATE DATABASE IF NOT EXISTS %s", name);
     if (r == -EACCES)
         err_prefix(e, "grant CREATE on it, or make it by hand");
+    if (r < 0)
+        err_prefix(e, "cannot prepare the schema '%s'", schema);
     free(there);
     free(name);
     free(text);
     return r;
 }
 
-int stage_empty(struct server *s, const char *schema, bool all, struct err *e)
+int stage_empty(struct server *s, const char *schema, struct err *e)
 {
     char *name = server_name(schema), *text = server_text(schema);
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    int r = make_schema(s, schema, e);
+    int r = record_exists(schema, s, e);
 
+    if (r == 1) /* what is staged may be all that there is of a table */
+        r = err_set(e, EAGAIN, "it holds tables of an import that is not settled");
     if (r == 0)
         r = server_query(s, &res, e,
                          "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES "
-                         "WHERE TABLE_SCHEMA=%s%s",
-                         text, all ? "" : " AND TABLE_NAME NOT LIKE '\\_eefs\\_%'");
+                         "WHERE TABLE_SCHEMA=%s AND TABLE_NAME NOT LIKE '\\_eefs\\_%%'",
+                         text);
     while (r == 0 && (row = mysql_fetch_row(res))) {
         char *table = server_name(row[0]);
         r = server_runf(s, e, "DROP %s IF EXISTS %s.%s",
@@ -76,7 +81,7 @@ int stage_empty(struct server *s, const char *schema, bool all, struct err *e)
     free(name);
     free(text);
     if (r < 0)
-        err_prefix(e, "cannot prepare the schema '%s'", schema);
+        err_prefix(e, "cannot empty the schema '%s'", schema);
     return r;
 }
 

@@ -20,9 +20,11 @@ struct stage_args {
     const volatile int *stop; /* nonzero: give up with -EINTR */
 };
 
-/* Creates the schema when missing and drops every table in it, of those with the importer's own
- * names (_eefs_…) only what `all` says. */
-int stage_empty(struct server *s, const char *schema, bool all, struct err *e);
+/* Creates the schema when it is missing. */
+int stage_make(struct server *s, const char *schema, struct err *e);
+/* Drops every table in it but the importer's own. -EAGAIN as long as there is a record (record.h).
+ */
+int stage_empty(struct server *s, const char *schema, struct err *e);
 
 /* Fills the tables. On failure *fault names table, line and offset, *code the server's number.
  * -ESTALE: the dump's bytes are not those that were read before; -ENOSPC: the disk gets full. */

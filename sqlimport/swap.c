@@ -1,207 +1,269 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A table with triggers cannot leave its schema, so it is set aside within the live database until
+ * recover_finish() drops it. The names of its foreign keys stay taken as long: where a staged table
+ * brings such a name along, the key gets a temporary one (a loan), and recover_finish() gives it
+ * the right one.
+ */
 #include "sqlimport/swap.h"
 
 #include <errno.h>
+#include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "sqlimport/constraints.h"
+#include "sqlimport/recover.h"
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 
-#define ASIDE "_eefs_old_" /* set aside within the live database */
-
-/* A pair of names, as RENAME TABLE takes them. */
-typedef int rename_fn(void *arg, size_t n, const char *from_schema, const char *from,
-                      const char *to_schema, const char *to);
-
-static int each_rename(const struct swap *w, rename_fn *fn, void *arg)
+static void make_moves(const struct swap *w, struct moves *m)
 {
-    size_t n = 0;
-    int r = 0;
-
-    for (size_t i = 0; i < w->plan->n && r == 0; i++) {
+    memset(m, 0, sizeof(*m));
+    memcpy(m->token, w->commit->token, sizeof(m->token));
+    for (size_t i = 0; i < w->plan->n; i++) {
         const struct step *st = &w->plan->steps[i];
-        char aside[32];
-        if (!step_is_swap(st) && st->action != ACTION_DROP)
-            continue;
-        snprintf(aside, sizeof(aside), ASIDE "%zu", i);
-        if (st->live)
-            r = fn(arg, n++, w->database, st->name, st->aside ? w->database : w->old,
-                   st->aside ? aside : st->name);
-        if (r == 0 && step_is_swap(st))
-            r = fn(arg, n++, w->stage, st->name, w->database, st->name);
+        char *aside = st->aside ? recover_aside_name(st->name) : NULL;
+        struct move *v = NULL;
+
+        if (step_is_swap(st) && !st->live)
+            v = moves_add(m, MOVE_NEW, st->name, NULL, NULL);
+        else if (step_is_swap(st) || st->action == ACTION_DROP)
+            v = moves_add(m, step_is_swap(st) ? MOVE_REPLACE : MOVE_DROP, st->name,
+                          aside ? w->schemas->database : w->schemas->old, aside ? aside : st->name);
+        if (v) {
+            v->live = st->live;
+            v->staged = step_is_swap(st);
+        }
+        free(aside);
     }
-    return r;
 }
 
-static void put_rename(struct buf *b, const char *from_schema, const char *from,
-                       const char *to_schema, const char *to)
-{
-    char *fs = server_name(from_schema), *f = server_name(from);
-    char *ts = server_name(to_schema), *t = server_name(to);
+/* --- names of constraints --- */
 
-    buf_printf(b, "%s%s.%s TO %s.%s", b->len ? ", " : "RENAME TABLE ", fs, f, ts, t);
-    free(fs);
-    free(f);
-    free(ts);
-    free(t);
+/* A name that is taken, as long as its table lies in the live database. */
+struct taken {
+    char *name, *table;
+    bool stays; /* the table does: nobody gives the name back */
+};
+
+struct names {
+    struct taken *v;
+    size_t n;
+};
+
+static void names_release(struct names *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        free(l->v[i].name);
+        free(l->v[i].table);
+    }
+    free(l->v);
 }
 
-static int add_rename(void *arg, size_t n, const char *from_schema, const char *from,
-                      const char *to_schema, const char *to)
+static const struct move *find_move(const struct moves *m, const char *table)
 {
-    (void)n;
-    put_rename(arg, from_schema, from, to_schema, to);
-    return 0;
+    for (size_t i = 0; i < m->n; i++)
+        if (strcasecmp(m->v[i].name, table) == 0)
+            return &m->v[i];
+    return NULL;
 }
 
-static int add_note(void *arg, size_t n, const char *from_schema, const char *from,
-                    const char *to_schema, const char *to)
+static int query_names(const char *schema, struct server *s, MYSQL_RES **ret, struct err *e)
 {
-    char *fs = server_text(from_schema), *f = server_text(from);
-    char *ts = server_text(to_schema), *t = server_text(to);
-    struct buf *b = arg;
+    char *text = server_text(schema);
+    int r = server_query(s, ret, e,
+                         "SELECT TABLE_NAME, CONSTRAINT_NAME, CONSTRAINT_TYPE='CHECK' FROM "
+                         "information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA=%s AND "
+                         "CONSTRAINT_TYPE IN ('FOREIGN KEY'%s)",
+                         text, server_is_mariadb(s) ? "" : ",'CHECK'");
 
-    buf_printf(b, "%s(%zu,%s,%s,%s,%s)", n ? "," : "", n, fs, f, ts, t);
-    free(fs);
-    free(f);
-    free(ts);
-    free(t);
-    return 0;
-}
-
-int swap_prepare(const struct swap *w, struct server *s, struct err *e)
-{
-    char *stage = server_name(w->stage);
-    struct buf b = BUF_INIT;
-    int r = server_runf(s, e, "DROP TABLE IF EXISTS %s._eefs_renames", stage);
-
-    if (r == 0)
-        r = server_runf(s, e,
-                        "CREATE TABLE %s._eefs_renames (n INT PRIMARY KEY, from_schema VARCHAR(64),"
-                        " from_name VARCHAR(64), to_schema VARCHAR(64), to_name VARCHAR(64))"
-                        " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE utf8mb4_bin",
-                        stage);
-    buf_printf(&b, "INSERT INTO %s._eefs_renames VALUES ", stage);
-    (void)each_rename(w, add_note, &b);
-    if (r == 0)
-        r = server_run(s, b.data, b.len, e);
-    if (r == 0)
-        r = commit_prepare_table(w->commit, s, e);
-    buf_release(&b);
-    free(stage);
-    return r;
-}
-
-int swap_try(const struct swap *w, struct server *s, struct err *e)
-{
-    struct buf b = BUF_INIT;
-    bool state = false;
-    int r = commit_has_table(w->commit, s, &state, e);
-
-    (void)each_rename(w, add_rename, &b);
-    if (state)
-        put_rename(&b, w->stage, "_eefs_state", w->old, "_eefs_state");
-    put_rename(&b, w->stage, "_eefs_state_new", w->stage, "_eefs_state");
-    crash_point("import.swap");
-    if (r == 0)
-        r = server_run(s, b.data, b.len, e);
-    crash_point("import.swapped");
-    buf_release(&b);
-    return r;
-}
-
-static int has_table(struct server *s, const char *schema, const char *table, bool *ret,
-                     struct err *e)
-{
-    char *text = server_text(schema), *name = server_text(table), *there = NULL;
-    int r = server_value(s, &there, e,
-                         "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s AND "
-                         "TABLE_NAME=%s",
-                         text, name);
-
-    *ret = there != NULL;
-    free(there);
-    free(name);
     free(text);
     return r;
 }
 
-/*
- * Appends the renames that are still to be done: 1; 0: none was done, or all, and there is nothing
- * to end. The places that tables are set aside to were empty before, so what lies there is done;
- * and so is what has left the staging schema.
- */
-static int half_done(struct server *s, const char *stage, struct buf *b, struct err *e)
+/* The names that stay taken in the live database while the new tables come. */
+static int read_taken(const struct swap *w, const struct moves *m, struct server *s,
+                      struct names *ret, struct err *e)
 {
-    char *name = server_name(stage);
-    size_t done = 0, left = 0;
     MYSQL_RES *res;
     MYSQL_ROW row;
-    int r = server_query(s, &res, e,
-                         "SELECT from_schema, from_name, to_schema, to_name FROM "
-                         "%s._eefs_renames ORDER BY n",
-                         name);
+    int r = query_names(w->schemas->database, s, &res, e);
 
+    if (r < 0)
+        return r;
+    while ((row = mysql_fetch_row(res))) {
+        const struct constraint c = {.name = row[1], .check = *row[2] == '1'};
+        const struct move *v = find_move(m, row[0]);
+        bool aside = v && v->schema && strcmp(v->schema, w->schemas->database) == 0;
+
+        if ((v && !aside) || (aside && constraint_follows(&c, row[0])))
+            continue;
+        ret->v = xrealloc(ret->v, (ret->n + 1) * sizeof(*ret->v));
+        ret->v[ret->n++] =
+            (struct taken){.name = xstrdup(row[1]), .table = xstrdup(row[0]), .stays = !v};
+    }
+    mysql_free_result(res);
+    return 0;
+}
+
+static const struct taken *find_taken(const struct names *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcasecmp(l->v[i].name, name) == 0)
+            return &l->v[i];
+    return NULL;
+}
+
+static int read_constraints(const struct swap *w, const char *table, struct server *s,
+                            struct constraints *ret, struct err *e)
+{
+    char *stage = server_name(w->schemas->stage), *name = server_name(table);
+    MYSQL_RES *res;
+    MYSQL_ROW row;
+    int r = server_query(s, &res, e, "SHOW CREATE TABLE %s.%s", stage, name);
+
+    free(stage);
     free(name);
     if (r < 0)
         return r;
-    while (r == 0 && (row = mysql_fetch_row(res))) {
-        bool staged = strcmp(row[0], stage) == 0, there;
-        r = staged ? has_table(s, row[0], row[1], &there, e)
-                   : has_table(s, row[2], row[3], &there, e);
-        if (r == 0 && there != staged) {
-            done++;
-        } else if (r == 0) {
-            left++;
-            put_rename(b, row[0], row[1], row[2], row[3]);
-        }
-    }
+    row = mysql_fetch_row(res);
+    if (row && row[1])
+        constraints_read(ret, row[1], strlen(row[1]), (struct token_mode){0});
     mysql_free_result(res);
-    return r < 0 ? r : done > 0 && left > 0;
+    return 0;
 }
 
-int swap_recover(const char *stage, struct server *s, struct err *e)
+/* Notes a loan, and changes the staged table's name. */
+static int lend(const struct swap *w, struct moves *m, const char *table,
+                const struct constraint *c, struct server *s, struct err *e)
 {
-    struct buf b = BUF_INIT;
-    bool renames = false, state = false;
-    int r = has_table(s, stage, "_eefs_renames", &renames, e);
+    char temporary[40];
+    struct loan l = {.table = (char *)(uintptr_t)table,
+                     .temporary = temporary,
+                     .name = c->name,
+                     .drop = (char *)(uintptr_t)(c->check ? "CHECK" : "FOREIGN KEY"),
+                     .clause = c->clause};
 
-    if (r == 0)
-        r = has_table(s, stage, "_eefs_state_new", &state, e);
-    if (r == 0 && renames && state)
-        r = half_done(s, stage, &b, e);
-    if (r == 1) {
-        r = server_run(s, b.data, b.len, e);
-        if (r < 0)
-            err_prefix(e, "cannot end the renaming of tables that was interrupted");
-        else
-            r = 1;
-    }
-    buf_release(&b);
+    snprintf(temporary, sizeof(temporary), "_eefs_%.8s_%zu", m->token, m->n_loans);
+    moves_add_loan(m, &l);
+    return recover_rename_constraint(s, w->schemas->stage, &l, l.name, l.temporary, e);
+}
+
+static int lend_of(const struct swap *w, struct moves *m, const char *table,
+                   const struct names *taken, struct server *s, struct err *e)
+{
+    struct constraints c = {NULL, 0};
+    int r = read_constraints(w, table, s, &c, e);
+
+    for (size_t i = 0; i < c.n && r == 0; i++)
+        if (find_taken(taken, c.v[i].name))
+            r = lend(w, m, table, &c.v[i], s, e);
+    constraints_release(&c);
+    if (r < 0 && r != -ENOTCONN)
+        return err_prefix(e, "cannot prepare the foreign keys of '%.64s'", table);
     return r;
 }
 
-int swap_clean(struct server *s, const char *database, struct err *e)
+static int lend_names(const struct swap *w, struct moves *m, struct server *s, struct err *e)
 {
-    char *text = server_text(database), *name = server_name(database);
+    struct names taken = {NULL, 0};
+    const char *last = "";
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    int r = server_query(s, &res, e,
-                         "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE "
-                         "TABLE_SCHEMA=%s AND TABLE_NAME LIKE '\\_eefs\\_old\\_%%'",
-                         text);
+    int r = read_taken(w, m, s, &taken, e);
 
-    while (r == 0 && (row = mysql_fetch_row(res))) {
-        char *table = server_name(row[0]);
-        r = server_runf(s, e, "DROP %s IF EXISTS %s.%s",
-                        strcmp(row[1], "VIEW") == 0 ? "VIEW" : "TABLE", name, table);
-        free(table);
+    if (r == 0 && taken.n > 0)
+        r = query_names(w->schemas->stage, s, &res, e);
+    while (r == 0 && res && (row = mysql_fetch_row(res))) {
+        const struct taken *t = find_taken(&taken, row[1]);
+        if (!t || !find_move(m, row[0]))
+            continue;
+        if (t->stays)
+            r = err_set(e, EPERM,
+                        "the foreign key '%.64s' of table '%.64s' cannot be made, for table "
+                        "'%.64s', which stays, has one of that name: rename one of them",
+                        row[1], row[0], t->table);
+        else if (strcmp(last, row[0]) != 0)
+            r = lend_of(w, m, row[0], &taken, s, e);
+        last = row[0];
     }
     if (res)
         mysql_free_result(res);
-    free(text);
-    free(name);
+    names_release(&taken);
+    return r;
+}
+
+/* --- the rename --- */
+
+int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, struct err *e)
+{
+    int r;
+
+    make_moves(w, ret);
+    r = record_forget(w->schemas, s, e);
+    if (r == 0)
+        r = lend_names(w, ret, s, e);
+    if (r == 0)
+        r = record_prove(w->schemas, ret, s, e);
+    if (r == 0)
+        r = commit_prepare_table(w->commit, s, e);
+    crash_point("import.prepare");
+    if (r == 0)
+        r = record_write(w->schemas, ret, s, e);
+    return r;
+}
+
+/* The server refused because somebody made, dropped or changed a table since the plan. */
+static bool overtaken(const struct swap *w, struct server *s)
+{
+    struct live now;
+    bool r = false;
+
+    switch (s->code) {
+    case ER_TABLE_EXISTS_ERROR:
+    case ER_NO_SUCH_TABLE:
+    case ER_FILE_NOT_FOUND:
+    case ER_BAD_TABLE_ERROR:
+    case ER_TRG_IN_WRONG_SCHEMA:
+    case ER_FORBID_SCHEMA_CHANGE:
+        break;
+    default:
+        return false;
+    }
+    if (live_read(s, w->schemas->database, &now, NULL) < 0)
+        return false;
+    for (size_t i = 0; i < w->plan->n && !r; i++) {
+        const struct step *st = &w->plan->steps[i];
+        const struct live_table *t = live_find(&now, st->name);
+        if (step_is_swap(st) || st->action == ACTION_DROP)
+            r = st->live != (t != NULL) || (t && st->aside != (t->triggers || t->view));
+    }
+    live_release(&now);
+    return r;
+}
+
+int swap_try(const struct swap *w, const struct moves *m, struct server *s, struct err *e)
+{
+    struct buf b = BUF_INIT;
+    struct err why = {0};
+    int r;
+
+    record_put_renames(w->schemas, m, VERDICT_FORWARD, &b);
+    r = commit_put_renames(w->schemas, s, &b, e);
+    crash_point("import.swap");
+    if (r == 0) {
+        r = server_run(s, b.data, b.len, &why);
+        if (r == -EREMOTEIO && overtaken(w, s))
+            r = err_set(e, ESTALE,
+                        "somebody made, dropped or changed a table of '%s' during the import (%s)",
+                        w->schemas->database, why.text);
+        else if (r < 0 && e)
+            *e = why;
+    }
+    crash_point("import.swapped");
+    buf_release(&b);
     return r;
 }

@@ -1,30 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap: the one statement by which staged tables become the live ones, and what follows it.
+ * swap: the one statement by which staged tables become the live ones.
  *
- * What it will rename is written down first, in the staging schema. Servers before MariaDB 10.6
- * and MySQL 8 may crash in the middle of it; swap_recover() then finds out and does the rest.
+ * What it will rename is written down first (record.h). When it does not succeed, or its answer is
+ * lost, recover.h finds out what became of it.
  */
 #ifndef EEFS_SQLIMPORT_SWAP_H
 #define EEFS_SQLIMPORT_SWAP_H
 
 #include "sqlimport/commit.h"
 #include "sqlimport/plan.h"
+#include "sqlimport/record.h"
 
 struct swap {
     const struct plan *plan;
-    const char *database, *stage, *old;
+    const struct schemas *schemas;
     const struct commit *commit;
 };
 
-/* Writes down what will be renamed, and the commit's table. */
-int swap_prepare(const struct swap *w, struct server *s, struct err *e);
-/* One try of the RENAME; -EAGAIN: a table was in use; -ENOTCONN: the outcome
- * is unknown, see commit_is_done(). */
-int swap_try(const struct swap *w, struct server *s, struct err *e);
-/* Before anything else of an import: ends a RENAME that a crash left half done. 1: it did. */
-int swap_recover(const char *stage, struct server *s, struct err *e);
-/* Drops what was set aside within the live database (triggers go with their tables). */
-int swap_clean(struct server *s, const char *database, struct err *e);
+/* When all is staged: writes down what will be renamed, and the commit's table. Caller releases
+ * *ret, also after an error. -EPERM, with a sentence: a constraint's name is taken. */
+int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, struct err *e);
+/* One try of the RENAME; -EAGAIN: a table was in use; -ESTALE: the live tables are no longer those
+ * of the plan; -ENOTCONN: the outcome is unknown. */
+int swap_try(const struct swap *w, const struct moves *m, struct server *s, struct err *e);
 
 #endif

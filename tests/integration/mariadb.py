@@ -33,24 +33,33 @@ class MariaDB:
             f.write(f"[client]\nuser=root\nsocket={self.socket}\n")
         os.chmod(self.defaults, 0o600)
 
+    def install(self, log):
+        """Makes the data folder."""
+        done = subprocess.run(
+            ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
+             f"--tmpdir={self.tmp}", "--auth-root-authentication-method=normal",
+             "--skip-test-db", "--force"],  # no host name is needed: sockets only
+            stdout=log, stderr=log, check=False)
+        if done.returncode:
+            raise RuntimeError("mariadb-install-db failed:\n" + open(self.log).read()[-3000:])
+
+    def command(self):
+        return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", "--skip-log-bin"]
+
+    def environment(self):
+        return None
+
     def start(self, timeout=60):
         with open(self.log, "a") as log:
             if not os.path.isdir(os.path.join(self.data, "mysql")):
-                done = subprocess.run(
-                    ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
-                     f"--tmpdir={self.tmp}", "--auth-root-authentication-method=normal",
-                     "--skip-test-db", "--force"],  # no host name is needed: sockets only
-                    stdout=log, stderr=log, check=False)
-                if done.returncode:
-                    raise RuntimeError("mariadb-install-db failed:\n" + open(self.log).read()[-3000:])
-            server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
+                self.install(log)
             self.process = subprocess.Popen(
-                [server, "--no-defaults", "--user=root", f"--datadir={self.data}",
-                 f"--tmpdir={self.tmp}",
+                [*self.command(), "--user=root", f"--datadir={self.data}", f"--tmpdir={self.tmp}",
                  f"--socket={self.socket}", f"--pid-file={self.folder}/pid", "--skip-networking",
                  "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
-                 "--skip-log-bin", "--max-allowed-packet=16M", "--event-scheduler=OFF",
-                 *self.options], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                 "--max-allowed-packet=16M", "--event-scheduler=OFF",
+                 *self.options], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=self.environment())
         deadline = time.monotonic() + timeout
         while subprocess.run(["mariadb", f"--defaults-file={self.defaults}", "-e", "SELECT 1"],
                              capture_output=True).returncode:

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * record: what the RENAME of an import moves, written down in the staging schema before it.
+ *
+ * It is written by one statement when all is staged, and is there until nothing of the import is
+ * left to do: as long as it is there, nothing may be dropped but by recover.h. One thread.
+ */
+#ifndef EEFS_SQLIMPORT_RECORD_H
+#define EEFS_SQLIMPORT_RECORD_H
+
+#include "sqlimport/moves.h"
+#include "sqlimport/server.h"
+#include "sync/common/buf.h"
+
+#define RECORD_TABLE "_eefs_moves"
+
+struct schemas {
+    const char *database, *stage, *old; /* live, new and old tables */
+};
+
+/* There must be none. */
+int record_write(const struct schemas *c, const struct moves *m, struct server *s, struct err *e);
+/* 1: *ret is filled, the caller releases it; 0: there is none. */
+int record_read(const struct schemas *c, struct server *s, struct moves *ret, struct err *e);
+int record_forget(const struct schemas *c, struct server *s, struct err *e);
+/* 1: there is one. */
+int record_exists(const char *stage, struct server *s, struct err *e);
+
+/* Notes the staged tables' columns, as proof. */
+int record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
+/* Looks where the tables lie now. */
+int record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
+
+/* Appends the verdict's renames to a RENAME TABLE statement. */
+void record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,
+                        struct buf *b);
+/* Appends one. */
+void record_put_rename(struct buf *b, const char *from_schema, const char *from,
+                       const char *to_schema, const char *to);
+
+#endif

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Whatever happens to an import around its RENAME, and whatever dump comes next: no visitor misses a
+table, sees it empty, or sees two generations."""
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from eefs import wait_for
+from mariadb import MariaDB
+from sqlmirror import SqlMirror
+from sqlreaders import SUMMARY, Readers
+
+HEAD = """-- MariaDB dump 10.19  Distrib 10.11.6-MariaDB, for debian-linux-gnu (x86_64)
+/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;
+/*!40101 SET NAMES utf8mb4 */;
+/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */;
+/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;
+/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
+"""
+TAIL = "-- Dump completed on 2026-01-01  0:00:00\n"
+ROWS = 40
+EXTRA = {"p": "", "m": "", "x1": "", "x2": "",
+         "c": ", pid int, KEY pid (pid), CONSTRAINT `c_pid_fk` FOREIGN KEY (pid) REFERENCES p (id)",
+         "s": ", up int, KEY up (up), CONSTRAINT `s_ibfk_1` FOREIGN KEY (up) REFERENCES s (id)"}
+TABLES = sorted(EXTRA)
+
+
+def table(name, generation, extra="", engine="InnoDB", rows=ROWS):
+    values = ",".join(f"({i},{generation}{',1' if extra else ''})" for i in range(1, rows + 1))
+    return (f"DROP TABLE IF EXISTS `{name}`;\n"
+            f"CREATE TABLE `{name}` (id int NOT NULL, k int{extra}, PRIMARY KEY (id)) "
+            f"ENGINE={engine} DEFAULT CHARSET=utf8mb4;\nINSERT INTO `{name}` VALUES {values};\n")
+
+
+def trigger(name, on, body="SET NEW.id = NEW.id + 0"):
+    return (f"DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER "
+            f"`{name}` BEFORE INSERT ON `{on}` FOR EACH ROW {body} */;;\nDELIMITER ;\n")
+
+
+def site(generation):
+    return (HEAD + "".join(table(t, generation, EXTRA[t], "MyISAM" if t == "m" else "InnoDB")
+                           for t in TABLES) +
+            trigger("tr", "c") + "/*!50001 CREATE VIEW `v` AS SELECT id FROM c */;\n" + TAIL).encode()
+
+
+BAD = (HEAD + "CREATE TABLE `x1` (`id` int NOT NULL DEFAULT 'abc', PRIMARY KEY (`id`)) "
+       "ENGINE=InnoDB;\nINSERT INTO `x1` VALUES (1);\n" + TAIL).encode()
+CUT = site(9)[:-len(TAIL) - 90]
+
+
+class World:
+    """A mirror at generation 1, and what can go wrong when it is to become generation 2."""
+
+    def __init__(self, mirror):
+        self.mirror, self.db = mirror, mirror.db
+
+    def begin(self):
+        if self.generation() != 1:
+            self.mirror.imported(site(1))
+
+    def generation(self):
+        """Of all tables; None when they differ or one is not there."""
+        try:
+            rows = self.db.sql("SELECT CONCAT_WS(' '%s)" % "".join(f", ({SUMMARY} `{t}`)"
+                                                                   for t in TABLES), "live")[0][0]
+        except RuntimeError:
+            return None
+        found = {p.split(":", 1)[1] for p in rows.split()}
+        return int(found.pop().split(":")[0]) if len(found) == 1 else None
+
+    def whole(self, generation):
+        """All is there, and nothing of the importer's."""
+        assert self.generation() == generation
+        keys = self.db.sql("SELECT TABLE_NAME, CONSTRAINT_NAME FROM "
+                           "information_schema.REFERENTIAL_CONSTRAINTS WHERE "
+                           "CONSTRAINT_SCHEMA='live' ORDER BY 1")
+        assert keys == [["c", "c_pid_fk"], ["s", "s_ibfk_1"]]
+        parents = self.db.sql("SELECT DISTINCT REFERENCED_TABLE_SCHEMA FROM "
+                              "information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA='live' AND "
+                              "REFERENCED_TABLE_NAME IS NOT NULL")
+        assert parents == [["live"]]
+        assert self.db.sql("SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM "
+                           "information_schema.TRIGGERS WHERE TRIGGER_SCHEMA='live'") == [["tr", "c"]]
+        assert self.db.sql("SELECT COUNT(*) FROM v", "live") == [[str(ROWS)]]
+        assert self.mirror.clean()
+
+    def start(self, dump, **env):
+        self.mirror.put(dump)
+        return subprocess.Popen(self.mirror.args("--once"), stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, **env})
+
+    def stopped(self, importer):
+        def there():
+            assert importer.poll() is None, importer.stderr.read()
+            with open(f"/proc/{importer.pid}/stat") as f:
+                return f.read().rpartition(")")[2].split()[0] == "T"
+        wait_for(there, 30)
+
+    def own_connections(self):
+        return [r[0] for r in self.db.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE ID<>"
+                                          "CONNECTION_ID() AND IFNULL(DB,'')<>'live'")]
+
+    def end(self, importer, how):
+        """What happens to the importer, which stands at a point."""
+        if how == "kill":
+            importer.kill()
+        elif how == "term":
+            importer.terminate()
+        elif how == "cut":  # the connection is lost, and the answer with it
+            for c in self.own_connections():
+                try:
+                    self.db.sql(f"KILL {c}")
+                except RuntimeError:  # gone already
+                    pass
+        elif how == "server":
+            self.db.stop(kill=True)
+            self.db.start()
+        if how != "kill":
+            importer.send_signal(signal.SIGCONT)
+        importer.communicate(timeout=60)
+
+    def next(self, what):
+        """What comes next; afterwards all is of one generation, which is returned."""
+        if what == "good":
+            self.mirror.imported(site(3))
+            return 3
+        if what == "same":
+            self.mirror.imported(site(2))
+            return 2
+        for f in self.mirror.slot.iterdir():
+            f.unlink()
+        done = self.mirror.run({"bad": BAD, "cut": CUT}.get(what))
+        assert (done.returncode != 0) == (what in ("bad", "cut")) or what == "none", done.stderr
+        now = self.generation()
+        assert now in (1, 2), done.stderr
+        for f in self.mirror.slot.iterdir():
+            f.unlink()
+        self.mirror.imported(site(2))  # and a good one is taken afterwards
+        return 2
+
+
+@pytest.fixture(scope="module")
+def db():
+    with MariaDB(options=["--innodb-flush-log-at-trx-commit=1"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def world(db, tmp_path_factory):
+    return World(SqlMirror(db, tmp_path_factory.mktemp("recover")))
+
+
+def fails(world, point, how, after):
+    world.begin()
+    with Readers(world.db, "live", TABLES) as readers:
+        importer = world.start(site(2), EEFS_STOP_AT=point)
+        try:
+            world.stopped(importer)
+            world.end(importer, how)
+        finally:
+            importer.kill()
+            importer.wait()
+        generation = world.next(after)
+        wait_for(lambda: generation in readers.seen, 10)
+    readers.check(1, 2, 3)
+    world.whole(generation)
+
+
+POINTS = ["import.staged", "import.prepare", "import.swap", "import.swapped", "import.finish",
+          "import.others", "import.done", "import.swept"]
+HOWS = ["kill", "term", "cut", "server"]
+NEXTS = ["same", "good", "bad", "cut", "none"]
+QUICK = [("import.swap", "term", "bad"), ("import.swap", "cut", "none"),
+         ("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
+         ("import.swapped", "cut", "good"), ("import.finish", "kill", "none"),
+         ("import.others", "kill", "same")]
+
+
+@pytest.mark.parametrize("point, how, after", QUICK)
+def test_fails_at_a_point(world, point, how, after):
+    fails(world, point, how, after)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", NEXTS)
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("point", POINTS)
+def test_fails_at_every_point(world, point, how, after):
+    if (point, how, after) not in QUICK:
+        fails(world, point, how, after)

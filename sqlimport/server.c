@@ -35,6 +35,8 @@ static int failed(struct server *s, struct err *e)
         break;
     case ER_LOCK_WAIT_TIMEOUT:
     case ER_LOCK_DEADLOCK:
+    case ER_QUERY_INTERRUPTED: /* by KILL QUERY, or as it took too long */
+    case ER_STATEMENT_TIMEOUT:
         code = EAGAIN;
         break;
     case ER_DISK_FULL:

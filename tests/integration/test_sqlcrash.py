@@ -170,22 +170,6 @@ def test_killed_fifty_times(mirror):
         settle(mirror, kind)
 
 
-@pytest.mark.parametrize("done", [1, 2, 3, 4])
-def test_half_a_rename_is_ended(mirror, db, done):
-    """Servers before MariaDB 10.6 and MySQL 8 may die in the middle of the RENAME."""
-    mirror.imported(db.dumps["first"])
-    mirror.run(db.dumps["swap"], env={"EEFS_CRASH_AT": "import.swap"})
-    names = db.sql("SELECT from_schema, from_name, to_schema, to_name FROM _eefs_renames ORDER BY n",
-                   "live_eefs_stage")
-    for a, b, c, d in names[:done]:
-        db.sql(f"SET foreign_key_checks=0; RENAME TABLE `{a}`.`{b}` TO `{c}`.`{d}`")
-    other = mirror.run(db.dumps["first"], "--dry-run")
-    assert other.returncode in (0, 1)
-    outcome = mirror.run(db.dumps["swap"])
-    assert outcome.returncode == 0 and "interrupted" in outcome.stderr
-    assert mirror.picture() == mirror.pictures["swap"] and mirror.clean()
-
-
 def test_two_importers_exclude_each_other(mirror, db):
     mirror.imported(db.dumps["first"])
     mirror.put(db.dumps["swap"])

@@ -192,3 +192,154 @@ def test_fails_at_a_point(world, point, how, after):
 def test_fails_at_every_point(world, point, how, after):
     if (point, how, after) not in QUICK:
         fails(world, point, how, after)
+
+
+# --- servers that rename one table after the other may die in the middle of it ---
+
+
+def steps(world):
+    """The RENAME's, in order, from the record."""
+    rows = world.db.sql("SELECT kind, v1, v2, v3 FROM _eefs_moves WHERE kind<>'loan' ORDER BY n",
+                        "live_eefs_stage")
+    outs = [("live", name, schema, place) for kind, name, schema, place in rows if kind != "new"]
+    ins = [("live_eefs_stage", name, "live", name) for kind, name, _, _ in rows if kind != "drop"]
+    return outs + ins
+
+
+def half(world, done):
+    """An import of generation 2 that ended after so many renames."""
+    world.begin()
+    done_ = world.mirror.run(site(2), env={"EEFS_CRASH_AT": "import.swap"})
+    assert done_.returncode == -signal.SIGKILL
+    all_steps = steps(world)
+    for a, b, c, d in all_steps[:done]:
+        world.db.sql(f"SET foreign_key_checks=0; RENAME TABLE `{a}`.`{b}` TO `{c}`.`{d}`")
+    return all_steps
+
+
+def live(world):
+    return {r[0] for r in world.db.sql("SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
+                                       "TABLE_SCHEMA='live' AND TABLE_TYPE='BASE TABLE'")}
+
+
+def empty_slot(world):
+    for f in world.mirror.slot.iterdir():
+        f.unlink()
+
+
+@pytest.mark.parametrize("done, after", [
+    (6, "none"), (11, "bad"), *(pytest.param(done, after, marks=pytest.mark.long)
+                                for done in (1, 6, 7, 11, 12) for after in ("none", "bad", "same"))])
+def test_half_a_rename_is_ended(world, done, after):
+    half(world, done)
+    if after != "same":
+        empty_slot(world)
+    outcome = world.mirror.run({"bad": BAD}.get(after))
+    assert done == 12 or "is ended now" in outcome.stderr
+    assert world.generation() == 2
+    empty_slot(world)
+    world.mirror.imported(site(2))
+    world.whole(2)
+
+
+@pytest.mark.parametrize("point", ["recover.rename", "recover.renamed"])
+@pytest.mark.parametrize("lost", ["live_eefs_stage", pytest.param("", marks=pytest.mark.long),
+                                  pytest.param("live_eefs_old", marks=pytest.mark.long)])
+def test_recovery_is_killed(world, point, lost):
+    """Also when what was staged, or what was set aside, is no longer there."""
+    half(world, 9)
+    empty_slot(world)
+    if lost:
+        names = [r[0] for r in world.db.sql("SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
+                                            f"TABLE_SCHEMA='{lost}' AND TABLE_NAME NOT LIKE '\\_%'")]
+        world.db.sql("SET foreign_key_checks=0; " +
+                     "".join(f"DROP TABLE `{lost}`.`{n}`; " for n in names))
+    killed = world.mirror.run(env={"EEFS_CRASH_AT": point})
+    assert killed.returncode == -signal.SIGKILL
+    ended = world.mirror.run()
+    assert ended.returncode in (0, 3), ended.stderr
+    assert world.generation() == (1 if lost == "live_eefs_stage" else 2)
+    world.mirror.imported(site(3))
+    world.whole(3)
+
+
+@pytest.mark.parametrize("done", [9, *(pytest.param(n, marks=pytest.mark.long)
+                                       for n in (1, 6, 11))])
+def test_the_record_is_dropped_by_hand(world, done):
+    """With the staging schema: what is missing comes back."""
+    half(world, done)
+    empty_slot(world)
+    world.db.sql("DROP DATABASE live_eefs_stage")
+    outcome = world.mirror.run(BAD)
+    assert "put back" in outcome.stderr
+    assert set(TABLES) <= live(world)
+    empty_slot(world)
+    world.mirror.imported(site(3))
+    world.whole(3)
+
+
+def test_a_table_made_by_hand_is_not_replaced(world):
+    half(world, 8)
+    gone = (set(TABLES) - live(world)).pop()
+    world.db.sql(f"CREATE TABLE `{gone}` AS SELECT 7 AS id, 7 AS k", "live")
+    outcome = world.mirror.run()
+    assert outcome.returncode == 1
+    assert f"'{gone}' lies in 'live' and in 'live_eefs_stage' and as" in outcome.stderr
+    assert set(TABLES) <= live(world)
+    assert world.db.sql(f"SELECT k FROM `{gone}`", "live") == [["7"]]
+    place = world.db.sql("SELECT CONCAT('`', v2, '`.`', v3, '`') FROM _eefs_moves WHERE "
+                         f"v1='{gone}'", "live_eefs_stage")[0][0]
+    assert world.db.sql(f"SELECT MAX(k) FROM {place}") == [["1"]]  # the old one is kept
+    again = world.mirror.run()
+    assert again.returncode == 1 and set(TABLES) <= live(world)
+    world.db.sql(f"DROP TABLE {place}; DROP TABLE live_eefs_stage.`{gone}`; "
+                 "DROP TABLE live_eefs_stage._eefs_moves")
+    world.mirror.imported(site(3))
+    world.whole(3)
+
+
+# --- a table in use ---
+
+
+class Holder:
+    """A visitor whose transaction does not end."""
+
+    def __init__(self, db, table):
+        self.client = subprocess.Popen(["mariadb", f"--defaults-file={db.defaults}", "-n", "live"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.client.stdin.write(f"BEGIN; SELECT COUNT(*) FROM `{table}`;\n")
+        self.client.stdin.flush()
+        assert self.client.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.kill()
+        self.client.wait()
+
+
+@pytest.mark.parametrize("how, after", [("term", "bad"), ("query", "same"), *(
+    pytest.param(how, after, marks=pytest.mark.long)
+    for how, after in (("kill", "none"), ("cut", "good"), ("server", "bad")))])
+def test_fails_while_a_table_is_in_use(world, how, after):
+    world.begin()
+    waiting = ("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE%' AND "
+               "STATE LIKE 'Waiting for table%'")
+    with Readers(world.db, "live", TABLES) as readers:
+        with Holder(world.db, "x2"):
+            importer = world.start(site(2))
+            try:
+                wait_for(lambda: world.db.sql(waiting), 30)
+                if how == "query":
+                    world.db.sql("".join(f"KILL QUERY {r[0]};" for r in world.db.sql(waiting)))
+                    wait_for(lambda: world.db.sql(waiting), 30)  # it is tried again
+                    importer.terminate()
+                world.end(importer, "term" if how == "query" else how)
+            finally:
+                importer.kill()
+                importer.wait()
+        generation = world.next(after)
+        wait_for(lambda: generation in readers.seen, 10)
+    readers.check(1, 2, 3)
+    world.whole(generation)

@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+#include "sync/common/seal.h"
+#include "sync/common/trouble.h"
 
 #define BUSY_TIMEOUT_MS 10000
 #define CACHE_SLOTS     256 /* power of two; well above the number of statements in the project */
@@ -23,12 +27,15 @@ struct cached {
 struct db {
     sqlite3 *h;
     char *path;
+    bool sealed;
     int wal_fd; /* for db_sync(); -1 when read-only */
     struct cached cache[CACHE_SLOTS];
 };
 
 static int map_errno(int rc)
 {
+    if (rc == SQLITE_IOERR_DATA)
+        return -EUCLEAN;
     switch (rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
@@ -64,7 +71,9 @@ int db_errno(struct db *db)
 {
     int r = map_errno(sqlite3_extended_errcode(db->h));
 
-    return r ? r : -EIO;
+    r = r ? r : -EIO;
+    trouble_note(-r, db->path);
+    return r;
 }
 
 int db_error(struct db *db, struct err *e, const char *what)
@@ -95,10 +104,11 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e)
 {
     struct db *db = xcalloc(1, sizeof(*db));
     bool ro = flags & DB_READ_ONLY;
-    int rc;
+    int rc, seal = SEAL_BYTES;
 
     db->wal_fd = -1;
     db->path = xstrdup(path);
+    db->sealed = (flags & DB_SEALED) && seal_init() == 0;
     if (!ro) {
         /*
          * Created here so that the mode is ours; SQLite gives -wal and -shm the same one. One that
@@ -117,7 +127,7 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e)
     }
     rc = sqlite3_open_v2(path, &db->h,
                          (ro ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX,
-                         NULL);
+                         db->sealed ? SEAL_VFS : NULL);
     if (rc != SQLITE_OK) {
         int code = db->h ? sqlite3_system_errno(db->h) : 0;
         int r = err_set(e, code ? code : -map_errno(rc), "cannot open the database '%s': %s", path,
@@ -127,6 +137,9 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e)
     }
     sqlite3_extended_result_codes(db->h, 1);
     sqlite3_busy_timeout(db->h, BUSY_TIMEOUT_MS);
+    sqlite3_db_config(db->h, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    if (db->sealed && !ro)
+        sqlite3_file_control(db->h, "main", SQLITE_FCNTL_RESERVE_BYTES, &seal);
     rc = sqlite3_exec(db->h,
                       ro ? "PRAGMA query_only=1"
                          : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
@@ -183,6 +196,186 @@ static int pragma_int(struct db *db, const char *sql, int64_t *ret)
     return r;
 }
 
+/* --- what other programs write --- */
+
+#define GUARD "foreign_write"
+
+/* Triggers on every table, that only other programs' connections run, and the number of the schema
+ * as it is with them. */
+static int make_guard(struct db *db, struct err *e)
+{
+    struct buf sql = BUF_INIT;
+    sqlite3_stmt *st = NULL;
+    int r;
+
+    buf_puts(&sql, "BEGIN IMMEDIATE;CREATE TABLE IF NOT EXISTS " GUARD
+                   "(n INTEGER NOT NULL, cookie INTEGER NOT NULL);");
+    if (sqlite3_prepare_v2(
+            db->h,
+            "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT IN ('" GUARD
+            "') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+            -1, &st, NULL) != SQLITE_OK)
+        r = db_error(db, e, "cannot read the schema");
+    while (st && sqlite3_step(st) == SQLITE_ROW) {
+        static const char *const what[] = {"INSERT", "UPDATE", "DELETE"};
+        const char *table = (const char *)sqlite3_column_text(st, 0);
+
+        for (int i = 0; i < 3; i++)
+            buf_printf(&sql,
+                       "CREATE TRIGGER IF NOT EXISTS \"" GUARD "_%s_%c\" AFTER %s ON \"%s\" BEGIN"
+                       " UPDATE " GUARD " SET n=n+1; END;",
+                       table, what[i][0], what[i], table);
+    }
+    sqlite3_finalize(st);
+    buf_puts(&sql, "DELETE FROM " GUARD ";INSERT INTO " GUARD
+                   " SELECT 0, schema_version FROM pragma_schema_version;COMMIT");
+    r = db_exec(db, sql.data, e);
+    if (r < 0)
+        db_rollback(db);
+    buf_release(&sql);
+    return r;
+}
+
+/* Nobody else has written since the guard was made. 1: so, 0: not so, or there is none. */
+static bool guard_holds(sqlite3 *h)
+{
+    sqlite3_stmt *st = NULL;
+    bool yes = sqlite3_prepare_v2(h,
+                                  "SELECT 1 FROM " GUARD " JOIN pragma_schema_version"
+                                  " WHERE n=0 AND cookie=schema_version",
+                                  -1, &st, NULL) == SQLITE_OK &&
+               sqlite3_step(st) == SQLITE_ROW;
+
+    sqlite3_finalize(st);
+    return yes;
+}
+
+static int guard(struct db *db, struct err *e)
+{
+    return guard_holds(db->h) ? 0 : make_guard(db, e);
+}
+
+/* 0: SQLite finds nothing wrong; -EUCLEAN with its first words. */
+static int ask_sqlite(sqlite3 *h, const char *check, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(h, check, -1, &st, NULL), r = 0;
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(st, 0), "ok") != 0)
+        r = err_set(e, EUCLEAN, "%s", (const char *)sqlite3_column_text(st, 0));
+    else if (rc != SQLITE_ROW && rc != SQLITE_INTERRUPT)
+        r = err_set(e, -map_errno(rc) ? -map_errno(rc) : EIO, "%s", sqlite3_errmsg(h));
+    sqlite3_finalize(st);
+    return r;
+}
+
+static int is_late(void *arg)
+{
+    return clock_mono_ms() > *(const int64_t *)arg;
+}
+
+int db_check_rows(struct db *db, int64_t ms, struct err *e)
+{
+    int64_t until = clock_mono_ms() + ms;
+    int r;
+
+    sqlite3_progress_handler(db->h, 10000, is_late, &until);
+    r = ask_sqlite(db->h, "PRAGMA quick_check(1)", e);
+    sqlite3_progress_handler(db->h, 0, NULL, NULL);
+    return r < 0 ? err_prefix(e, "the database '%s' is damaged", db->path) : 0;
+}
+
+static sqlite3 *open_lenient(const char *path)
+{
+    sqlite3 *h = NULL;
+
+    if (sqlite3_open_v2(path, &h, SQLITE_OPEN_READWRITE, SEAL_VFS_LENIENT) != SQLITE_OK) {
+        sqlite3_close(h);
+        return NULL;
+    }
+    sqlite3_extended_result_codes(h, 1);
+    sqlite3_busy_timeout(h, BUSY_TIMEOUT_MS);
+    return h;
+}
+
+/* Pages without a right seal: has another program written them? Then they are sealed as they are,
+ * if SQLite finds nothing wrong. */
+static bool accept_foreign(const char *path)
+{
+    sqlite3 *h = open_lenient(path);
+    sqlite3_stmt *st = NULL;
+    struct err e;
+    bool yes;
+
+    if (!h)
+        return false;
+    yes = sqlite3_prepare_v2(h, "SELECT 1 FROM " GUARD, -1, &st, NULL) == SQLITE_OK &&
+          sqlite3_step(st) == SQLITE_ROW;
+    sqlite3_finalize(st);
+    yes = yes && !guard_holds(h) && ask_sqlite(h, "PRAGMA integrity_check(1)", &e) == 0 &&
+          sqlite3_wal_checkpoint_v2(h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(h);
+    return yes && seal_renew(path) == 0;
+}
+
+/* A database of an earlier version is written anew with seals. Where that fails it goes on without:
+ * it is tried again at the next start. */
+static void add_seals(const char *path)
+{
+    char *fresh = xasprintf("%s-sealed", path), *sql = NULL;
+    int fd, seal = SEAL_BYTES;
+    sqlite3 *h = NULL;
+    bool done = false;
+
+    unlink(fresh);
+    fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0 && sqlite3_open_v2(path, &h, SQLITE_OPEN_READWRITE, SEAL_VFS) == SQLITE_OK) {
+        sql = sqlite3_mprintf("PRAGMA locking_mode=EXCLUSIVE;PRAGMA journal_mode=DELETE;"
+                              "BEGIN EXCLUSIVE;COMMIT;VACUUM INTO %Q",
+                              fresh);
+        sqlite3_busy_timeout(h, BUSY_TIMEOUT_MS);
+        sqlite3_file_control(h, "main", SQLITE_FCNTL_RESERVE_BYTES, &seal);
+        done = sqlite3_exec(h, sql, NULL, NULL, NULL) == SQLITE_OK && fsync(fd) == 0 &&
+               rename(fresh, path) == 0 && file_sync_parent(path) == 0;
+        sqlite3_free(sql);
+    }
+    sqlite3_close(h);
+    if (fd >= 0)
+        close(fd);
+    if (!done)
+        unlink(fresh);
+    free(fresh);
+}
+
+int db_check(const char *path, int64_t ms, bool *found, struct err *e)
+{
+    struct seal_look l;
+    int r = seal_look(path, ms, &l);
+
+    if (r < 0)
+        return err_sys(e, -r, "cannot read the database '%s'", path);
+    if (found)
+        *found = !l.empty;
+    if (seal_init() < 0 || l.empty)
+        return 0;
+    if (!l.sealed && l.bad > 0 && !l.log_broken) {
+        add_seals(path);
+        return 0;
+    }
+    if (!seal_is_damaged(&l) || (!l.log_broken && !l.short_file && accept_foreign(path)))
+        return 0;
+    trouble_note(EUCLEAN, path);
+    if (l.bad > 0)
+        return err_set(e, EUCLEAN,
+                       "the database '%s' is damaged: %lld of %lld pages are not as they were "
+                       "written (first: page %lld)",
+                       path, (long long)l.bad, (long long)l.pages, (long long)l.first_bad);
+    return err_set(e, EUCLEAN, "the database '%s' is damaged: %s", path,
+                   l.log_broken ? "its log is not as it was written" : "a part of it is missing");
+}
+
 int db_migrate(struct db *db, uint32_t app_id, const char *const *steps, int n, struct err *e)
 {
     int64_t version = 0, id = 0;
@@ -211,7 +404,7 @@ int db_migrate(struct db *db, uint32_t app_id, const char *const *steps, int n, 
             return err_prefix(e, "cannot bring the schema to version %d", v + 1);
         }
     }
-    return 0;
+    return db->sealed ? guard(db, e) : 0;
 }
 
 int db_exec(struct db *db, const char *sql, struct err *e)

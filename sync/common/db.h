@@ -26,6 +26,7 @@ struct db;
 
 enum db_flags {
     DB_READ_ONLY = 1, /* for a second connection: the file must exist */
+    DB_SEALED = 2,    /* pages bear checksums (seal.h): what is damaged is not read, -EUCLEAN */
 };
 
 /*
@@ -34,6 +35,17 @@ enum db_flags {
  */
 int db_open(const char *path, int flags, struct db **ret, struct err *e);
 void db_close(struct db *db);
+
+/*
+ * Before the first DB_SEALED connection of this process, by whoever owns the file: looks whether it
+ * is as it was written, for at most ms (what is left is noticed when it is read). A database of an
+ * earlier version gets its seals; one that another program's SQLite changed (each table has
+ * triggers that note it; ours do not run them) is checked by SQLite and sealed anew.
+ * *found (may be NULL): there was a database. -EUCLEAN: it is damaged, with a sentence.
+ */
+int db_check(const char *path, int64_t ms, bool *found, struct err *e);
+/* SQLite's own check (quick_check), for at most ms. -EUCLEAN with what it found. */
+int db_check_rows(struct db *db, int64_t ms, struct err *e);
 
 /* The SQLite handle, for what has no wrapper here. Owned by db. */
 sqlite3 *db_handle(struct db *db);
@@ -81,7 +93,8 @@ int db_sync(struct db *db);
  * 1/32 of it, within min..max bytes, which is returned. What cannot be had is done without. */
 int64_t db_reserve(struct db *db, int64_t min, int64_t max);
 
-/* SQLite's last error on this connection as -errno (ENOSPC, EIO, EBUSY, EUCLEAN for corruption). */
+/* SQLite's last error on this connection as -errno (ENOSPC, EIO, EBUSY, EUCLEAN for damage). What
+ * is a fault of disk or memory is noted (trouble.h). */
 int db_errno(struct db *db);
 /* Fills e with "<what>: <sqlite's message>"; returns db_errno(). */
 int db_error(struct db *db, struct err *e, const char *what);

@@ -72,7 +72,7 @@ void checkpoint_wake(struct checkpoint *c)
 int checkpoint_start(const char *path, struct db *writer, struct checkpoint **ret, struct err *e)
 {
     struct checkpoint *c = xcalloc(1, sizeof(*c));
-    int r = db_open(path, 0, &c->db, e);
+    int r = db_open(path, DB_SEALED, &c->db, e);
 
     if (r < 0) {
         free(c);

@@ -45,7 +45,7 @@ struct db *db_pool_get(struct db_pool *p)
     if (p->n > 0)
         db = p->idle[--p->n];
     mutex_unlock(&p->lock);
-    if (!db && db_open(p->path, DB_READ_ONLY, &db, &e) < 0)
+    if (!db && db_open(p->path, DB_READ_ONLY | DB_SEALED, &db, &e) < 0)
         log_error("%s", e.text);
     return db;
 }

@@ -42,6 +42,7 @@
 #include "sync/master/watch.h"
 
 #define LOOK_MS      250
+#define CHECK_MS     10000 /* for a look at the whole database at the start */
 #define UNWATCHED_MS 10000 /* between scans when not all folders are watched, at least */
 
 struct server {
@@ -167,7 +168,9 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     }
     m->db_path = xasprintf("%s/master.db", o->state);
     m->tree = &s->tree;
-    r = tree_db_open(m->db_path, 0, &s->tree.db, e);
+    r = db_check(m->db_path, CHECK_MS, NULL, e);
+    if (r == 0)
+        r = tree_db_open(m->db_path, 0, &s->tree.db, e);
     if (r == 0 && stat(m->db_path, &s->db_file) < 0)
         r = err_sys(e, errno, "cannot look at '%s'", m->db_path);
     if (r < 0)

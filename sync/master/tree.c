@@ -59,7 +59,7 @@ void row_release(struct row *r)
 int tree_db_open(const char *path, int flags, struct db **ret, struct err *e)
 {
     struct db *db = NULL;
-    int r = db_open(path, flags, &db, e);
+    int r = db_open(path, flags | DB_SEALED, &db, e);
 
     if (r < 0)
         return r;

@@ -22,6 +22,7 @@
 #define RESERVE_MIN      (1 << 20)
 #define RESERVE_MAX      (8 << 20) /* two logs between checkpoints */
 #define OUTBOX_ID_BYTES  16
+#define CHECK_MS         5000 /* for a look at the whole database at the start */
 
 static const char *const SCHEMA[] = {
     "CREATE TABLE base(dir BLOB NOT NULL, name BLOB NOT NULL, type INTEGER NOT NULL,"
@@ -228,7 +229,7 @@ int reader_get(struct replica *r, struct db **ret)
         *ret = db;
         return 0;
     }
-    rc = db_open(r->path, DB_READ_ONLY, ret, NULL);
+    rc = db_open(r->path, DB_READ_ONLY | DB_SEALED, ret, NULL);
     if (rc < 0) {
         mutex_lock(&r->pool_lock);
         r->n_open--;
@@ -378,7 +379,9 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
     mutex_init(&r->pool_lock);
     mutex_init(&r->scope_lock);
     cond_init(&r->pool_free);
-    rc = db_open(r->path, 0, &r->db, e);
+    rc = db_check(r->path, CHECK_MS, NULL, e);
+    if (rc == 0)
+        rc = db_open(r->path, DB_SEALED, &r->db, e);
     if (rc == 0 && cookie_register(db_handle(r->db)) < 0)
         rc = err_set(e, EIO, "'%s': out of memory", r->path);
     if (rc == 0)
@@ -391,7 +394,7 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
                      " WITHOUT ROWID",
                      e);
     if (rc == 0)
-        rc = db_open(r->path, 0, &r->checkpoint_db, e);
+        rc = db_open(r->path, DB_SEALED, &r->checkpoint_db, e);
     if (rc == 0)
         r->reserve_pages = (int)(db_reserve(r->db, RESERVE_MIN, RESERVE_MAX) / PAGE);
     if (rc == 0) {

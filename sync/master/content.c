@@ -221,6 +221,14 @@ static enum MHD_Result wrong_offset(struct request *q)
                                 "the upload resumes at another offset", "have", (json_int_t)have));
 }
 
+static enum MHD_Result no_space(struct request *q, int r)
+{
+    return reply_error(q, 507, WIRE_E_NO_SPACE,
+                       r == -EDQUOT ? "this mirror has as much on its way to the master as it may "
+                                      "(--upload-space); the rest waits for that"
+                                    : "the master's disk is full");
+}
+
 enum MHD_Result content_put_begin(struct request *q)
 {
     const char *range = MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Content-Range");
@@ -246,8 +254,8 @@ enum MHD_Result content_put_begin(struct request *q)
         r = upload_begin(q->m->uploads, q->who.name, &q->hash, a, total, &q->upload);
     if (r == -ESPIPE)
         return wrong_offset(q);
-    if (r == -ENOSPC)
-        return reply_error(q, 507, WIRE_E_NO_SPACE, "the master's disk is full");
+    if (r == -ENOSPC || r == -EDQUOT)
+        return no_space(q, r);
     if (r < 0)
         return reply_error(q, 503, WIRE_E_UNAVAILABLE, strerror(-r));
     q->total = total;
@@ -276,7 +284,7 @@ enum MHD_Result content_put_end(struct request *q)
     if (r == -EBADMSG)
         return reply_error(q, 422, WIRE_E_DIGEST, "the bytes do not have the hash that names them");
     if (r == -ENOSPC || r == -EDQUOT)
-        return reply_error(q, 507, WIRE_E_NO_SPACE, "the master's disk is full");
+        return no_space(q, r);
     if (r == -ECANCELED)
         return wrong_offset(q);
     if (r == -EMSGSIZE)

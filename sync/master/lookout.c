@@ -12,7 +12,7 @@
 #include "sync/master/upload.h"
 
 #define LOOK_MS  500
-#define CLEAN_MS 3600000 /* between removals of old uploads */
+#define CLEAN_MS 60000 /* between removals of old uploads */
 
 struct lookout {
     struct master *m;

@@ -66,6 +66,7 @@ struct master {
     struct excludes *_Atomic exclude;
     _Atomic int64_t owner_uid, owner_gid; /* of what mirrors write; -1: as they are */
     _Atomic int64_t max_delete, reserve;  /* brake.h, space.h */
+    _Atomic int64_t upload_space;         /* bytes that one mirror may have staged (upload.h) */
     _Atomic int64_t open_ms;              /* a writer may hold a file open; 0: for ever */
     _Atomic int64_t quiet_ms;             /* unchanged for so long: nobody writes (writers.h) */
 

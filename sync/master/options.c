@@ -34,6 +34,8 @@ static void make_table(struct serve_options *o, struct opt *ret)
          "files that may be deleted within a minute; more, and more than 20 %, are held (*)"},
         {OPT_SIZE, "reserve", "SIZE", &o->reserve, "64M", 0, 0,
          "what mirrors send is refused when less is free on the disk (*)"},
+        {OPT_SIZE, "upload-space", "SIZE", &o->upload_space, "10G", 1, INT64_MAX,
+         "how much one mirror may have uploaded that no operation has named yet (*)"},
         {OPT_DURATION, "open-limit", "TIME", &o->open_ms, "10min", 0, 0,
          "a file that a writer holds open for longer makes the status DEGRADED; 0: never (*)"},
         {OPT_DURATION, "quiet-time", "TIME", &o->quiet_ms, "5s", 0, 0,

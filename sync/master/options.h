@@ -16,7 +16,7 @@
 struct serve_options {
     char *root, *state, *listen, *rundir, *owner, *conflicts, *config;
     struct strlist exclude;
-    int64_t rescan_ms, max_delete, reserve, open_ms, quiet_ms;
+    int64_t rescan_ms, max_delete, reserve, upload_space, open_ms, quiet_ms;
     bool insecure_http;
     struct keep_rules keep;
 };

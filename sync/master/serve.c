@@ -123,6 +123,7 @@ static int configure(struct server *s, const struct serve_options *o, struct err
     m->owner_gid = gid;
     m->max_delete = o->max_delete;
     m->reserve = o->reserve;
+    m->upload_space = o->upload_space;
     m->open_ms = o->open_ms;
     m->quiet_ms = o->quiet_ms;
     x = xcalloc(1, sizeof(*x));

@@ -15,8 +15,12 @@
 #include "sync/common/thread.h"
 #include "sync/master/space.h"
 
-#define OLD_NS     (2LL * 86400 * 1000000000) /* an upload that nobody resumed */
+#define OLD_NS     (50LL * 60 * 1000000000) /* since somebody wrote to it; looked at each minute */
 #define FLUSH_STEP (8 << 20)
+#define CHECK_STEP (1 << 20)
+#define FILES_MAX  1000                /* of one mirror */
+#define IDLE_NS    (60LL * 1000000000) /* until then its operation may be on its way */
+#define NAME_CAP   128
 
 struct uploads {
     struct master *m;
@@ -27,10 +31,10 @@ struct uploads {
 struct upload {
     struct upload *next;
     struct uploads *all;
-    char name[128]; /* without ".part" */
+    char name[NAME_CAP]; /* without ".part" */
     struct hash hash;
     int fd;
-    int64_t at, total, flushed;
+    int64_t at, total, flushed, checked;
     bool cancelled;
     struct hash_stream *stream; /* NULL when resumed: hashed at the end */
 };
@@ -83,7 +87,7 @@ static void names(const char *mirror, const struct hash *h, char *whole, char *p
 int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int64_t *have,
                 bool *complete)
 {
-    char whole[128], part[128];
+    char whole[NAME_CAP], part[NAME_CAP];
     struct stat st;
     int dir = root_staging_fd(u->m->root);
 
@@ -95,6 +99,92 @@ int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int
     else if (errno != ENOENT)
         return -errno;
     return 0;
+}
+
+/* What one mirror has staged besides one upload. */
+struct staged {
+    int64_t bytes; /* those that are coming count as a whole */
+    int n;
+    char idle[NAME_CAP]; /* the file that nobody has written to for longest; "": none */
+    int64_t idle_since;  /* ns */
+};
+
+static struct upload *active_locked(struct uploads *u, const char *file)
+{
+    size_t n = strlen(file);
+
+    if (n > 5 && strcmp(file + n - 5, ".part") == 0)
+        n -= 5;
+    for (struct upload *up = u->first; up; up = up->next)
+        if (strlen(up->name) == n && memcmp(up->name, file, n) == 0)
+            return up;
+    return NULL;
+}
+
+static void count_file_locked(struct uploads *u, int dir, const char *file, struct staged *ret)
+{
+    const struct upload *up = active_locked(u, file);
+    struct stat st;
+
+    if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    ret->n++;
+    ret->bytes += up && up->total > st.st_size ? up->total : st.st_size;
+    if (!up && (!*ret->idle || file_mtime_ns(&st) < ret->idle_since)) {
+        snprintf(ret->idle, sizeof(ret->idle), "%s", file);
+        ret->idle_since = file_mtime_ns(&st);
+    }
+}
+
+/* False: the folder cannot be read. */
+static bool count_locked(struct uploads *u, const char *mirror, const char *but, struct staged *ret)
+{
+    char *mine = xasprintf("up-%s-s2-", mirror);
+    int fd = openat(root_staging_fd(u->m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *de;
+
+    memset(ret, 0, sizeof(*ret));
+    while (d && (de = readdir(d)))
+        if (strncmp(de->d_name, mine, strlen(mine)) == 0 &&
+            strncmp(de->d_name, but, strlen(but)) != 0)
+            count_file_locked(u, fd, de->d_name, ret);
+    free(mine);
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    return d != NULL;
+}
+
+/* Room for `bytes` of one more upload within what the mirror may have staged: what nobody is
+ * sending goes first (its operation asks for it again). One upload alone may have any size. */
+static int make_room_locked(struct uploads *u, const char *mirror, const char *name, int64_t bytes)
+{
+    int dir = root_staging_fd(u->m->root);
+    struct staged have;
+
+    for (;;) {
+        if (!count_locked(u, mirror, name, &have))
+            return -EIO;
+        if (have.n == 0 || (have.n < FILES_MAX && have.bytes + bytes <= u->m->upload_space))
+            return 0;
+        if (!*have.idle || clock_wall_ns() - have.idle_since < IDLE_NS)
+            return -EDQUOT;
+        if (unlinkat(dir, have.idle, 0) < 0 && errno != ENOENT)
+            return -errno;
+    }
+}
+
+/* Bytes that the uploads under way still bring. */
+static int64_t announced_locked(const struct uploads *u)
+{
+    int64_t sum = 0;
+
+    for (const struct upload *up = u->first; up; up = up->next)
+        if (up->total > up->at && !up->cancelled)
+            sum += up->total - up->at;
+    return sum;
 }
 
 static int open_part(struct uploads *u, struct upload *up, const char *part)
@@ -116,24 +206,24 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
                  int64_t total, struct upload **ret)
 {
     struct upload *up = xcalloc(1, sizeof(*up));
-    char part[128];
+    char part[NAME_CAP];
     int r;
 
     names(mirror, h, up->name, part, sizeof(part));
     up->all = u;
     up->hash = *h;
-    up->at = up->flushed = at;
+    up->at = up->flushed = up->checked = at;
     up->total = total;
     up->fd = -1;
-    if (space_short(u->m, total > at ? total - at : 0, NULL, 0)) {
-        free(up);
-        return -ENOSPC;
-    }
     mutex_lock(&u->lock);
     for (struct upload *p = u->first; p; p = p->next)
         if (strcmp(p->name, up->name) == 0)
             p->cancelled = true;
-    r = open_part(u, up, part);
+    r = make_room_locked(u, mirror, up->name, total > at ? total : at);
+    if (r == 0 && space_short(u->m, announced_locked(u) + (total > at ? total - at : 0), NULL, 0))
+        r = -ENOSPC;
+    if (r == 0)
+        r = open_part(u, up, part);
     if (r == 0) {
         up->next = u->first;
         u->first = up;
@@ -151,10 +241,25 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
     return 0;
 }
 
+/* While bytes arrive: others fill the disk too, and not all say how much they bring. */
+static int check_space(struct upload *up, int64_t len)
+{
+    const struct master *m = up->all->m;
+
+    if (up->at + len - up->checked < CHECK_STEP)
+        return 0;
+    up->checked = up->at + len;
+    if (space_short(m, len, NULL, 0))
+        return -ENOSPC;
+    return up->total < 0 && up->at + len > m->upload_space ? -EDQUOT : 0;
+}
+
 int upload_write(struct upload *up, const void *data, size_t len)
 {
-    int r;
+    int r = check_space(up, (int64_t)len);
 
+    if (r < 0)
+        return r;
     if (up->total >= 0 && up->at + (int64_t)len > up->total)
         return -EMSGSIZE;
     /* Under the lock: once cancelled no byte of the old request may reach the file. */
@@ -177,7 +282,7 @@ int upload_end(struct upload *up, bool complete, int64_t *have)
 {
     struct uploads *u = up->all;
     int dir = root_staging_fd(u->m->root), r = 0;
-    char part[160];
+    char part[NAME_CAP + 8];
     struct hash got;
 
     snprintf(part, sizeof(part), "%s.part", up->name);
@@ -213,7 +318,7 @@ int upload_end(struct upload *up, bool complete, int64_t *have)
 
 int upload_take(struct uploads *u, const char *mirror, const struct hash *h, const char *name)
 {
-    char whole[128], part[128];
+    char whole[NAME_CAP], part[NAME_CAP];
     int dir = root_staging_fd(u->m->root);
 
     names(mirror, h, whole, part, sizeof(whole));

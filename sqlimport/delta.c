@@ -10,7 +10,7 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 
-#define KEYS_AT_ONCE   200
+#define KEYS_AT_ONCE   900 /* from 1000 on MariaDB makes a list of IN a table to join */
 #define TEXT_AT_ONCE   ((size_t)512 * 1024)
 #define PACKET_RESERVE 1024 /* what the protocol adds to a statement, with room to spare */
 
@@ -25,20 +25,60 @@ struct table {
     const struct strlist *columns;
     int env;
     struct token_mode mode;
+    struct buf *locks; /* statements that lock the old rows */
+    size_t n_locks;
 };
 
-/* "(`id`=1) OR (`id`=2)" for the old rows from *i on, as many as go at once. */
+/* "`id` IN (1,2)", or "(`a`=1 AND `b`=2) OR (…)", for the old rows from *i on, as many as go at
+ * once. */
 static void put_keys(const struct table *t, struct buf *b, size_t *i)
 {
-    size_t end = *i + KEYS_AT_ONCE;
+    size_t end = *i + KEYS_AT_ONCE, from = *i, start = b->len;
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
-    size_t from = *i;
+    const struct diff *d = &t->st->diff;
+    bool one = t->st->shape.key.n == 1;
 
-    for (; *i < t->st->diff.n_old && *i < end && (*i == from || b->len < limit); ++*i) {
+    for (; *i < d->n_old && *i < end && (*i == from || b->len - start < limit); ++*i) {
+        const struct row_id *id = &d->old_rows[*i].id;
         if (*i > from)
-            buf_puts(b, " OR ");
-        row_key_condition(b, &t->st->diff.old_rows[*i].id, &t->st->shape.key, t->mode);
+            buf_puts(b, one ? "," : " OR ");
+        else if (one)
+            row_key_column(b, &t->st->shape.key, 0);
+        if (*i == from && one)
+            buf_puts(b, " IN (");
+        if (one)
+            row_key_value(b, id, t->mode);
+        else
+            row_key_condition(b, id, &t->st->shape.key, t->mode);
     }
+    if (one)
+        buf_putc(b, ')');
+}
+
+/* Made before the transaction begins, for visitors wait from the first lock on. */
+static void make_locks(struct table *t)
+{
+    char *db = server_name(t->database), *name = server_name(t->st->name);
+
+    for (size_t i = 0; i < t->st->diff.n_old;) {
+        struct buf b = BUF_INIT;
+        buf_printf(&b, "SELECT COUNT(*) FROM %s.%s FORCE INDEX (PRIMARY) WHERE ", db, name);
+        put_keys(t, &b, &i);
+        buf_puts(&b, server_for_update(t->s));
+        t->locks = xrealloc(t->locks, (t->n_locks + 1) * sizeof(*t->locks));
+        t->locks[t->n_locks++] = b;
+    }
+    free(db);
+    free(name);
+}
+
+static int lock_old(struct table *t, struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < t->n_locks && r == 0; i++)
+        r = server_run(t->s, t->locks[i].data, t->locks[i].len, e);
+    return r;
 }
 
 /* The rows between two places of the list of old ones, by key. */
@@ -51,9 +91,10 @@ static const struct row_id *find_old(const struct table *t, size_t from, size_t 
     return NULL;
 }
 
-/* Locks the old rows and sees that they are what they were thought to be. */
-static int check_old(const struct table *t, size_t from, size_t to, const struct buf *keys,
-                     struct err *e)
+/* Are the locked rows what they were thought to be? Those that were read from the live table may
+ * have changed since: they are replaced all the same. */
+static int check_some(const struct table *t, size_t from, size_t to, const struct buf *keys,
+                      struct err *e)
 {
     struct live_rows *rows;
     struct row_id id;
@@ -75,6 +116,21 @@ static int check_old(const struct table *t, size_t from, size_t to, const struct
     return r;
 }
 
+static int check_old(struct table *t, struct err *e)
+{
+    struct buf keys = BUF_INIT;
+    int r = 0;
+
+    for (size_t i = 0; i < t->st->diff.n_old && r == 0 && !t->st->rows_read;) {
+        size_t from = i;
+        buf_clear(&keys);
+        put_keys(t, &keys, &i);
+        r = check_some(t, from, i, &keys, e);
+    }
+    buf_release(&keys);
+    return r;
+}
+
 static int delete_old(const struct table *t, struct err *e)
 {
     char *db = server_name(t->database), *name = server_name(t->st->name);
@@ -82,15 +138,12 @@ static int delete_old(const struct table *t, struct err *e)
     int r = 0;
 
     for (size_t i = 0; i < t->st->diff.n_old && r == 0;) {
-        size_t from = i;
         buf_clear(&keys);
         put_keys(t, &keys, &i);
-        r = check_old(t, from, i, &keys, e);
         buf_clear(&sql);
         buf_printf(&sql, "DELETE FROM %s.%s WHERE ", db, name);
         buf_append(&sql, keys.data, keys.len); /* may hold NUL bytes */
-        if (r == 0)
-            r = server_run(t->s, sql.data, sql.len, e);
+        r = server_run(t->s, sql.data, sql.len, e);
     }
     buf_release(&sql);
     buf_release(&keys);
@@ -173,35 +226,78 @@ static int insert_new(const struct table *t, struct err *e)
     return r;
 }
 
-static int change_table(const struct plan *p, const struct step *st, const char *database, int fd,
-                        struct server *s, struct err *e)
+static int change_rows(struct table *t, struct err *e)
 {
-    struct table t = {.p = p, .st = st, .database = database, .fd = fd, .s = s};
-    int r;
+    int r = delete_old(t, e);
 
-    t.env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
-    t.mode = env_mode_of(p->dump->env, t.env);
-    t.section = section_open(fd, p->dump, st->o, &st->shape, NULL);
-    r = section_columns(t.section, &t.columns, e) ? server_env(s, p->dump->env, t.env, e) : -EPROTO;
-    if (r == 0)
-        r = delete_old(&t, e);
     crash_point("import.delta");
-    if (r == 0)
-        r = insert_new(&t, e);
-    section_close(t.section);
-    if (r < 0)
-        err_prefix(e, "cannot change rows of '%.64s'", st->name);
+    return r < 0 ? r : insert_new(t, e);
+}
+
+/* --- all tables, in the order of the dump --- */
+
+static int table_init(struct table *t, const struct plan *p, const struct step *st, struct err *e)
+{
+    t->p = p;
+    t->st = st;
+    t->env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
+    t->mode = env_mode_of(p->dump->env, t->env);
+    t->section = section_open(t->fd, p->dump, st->o, &st->shape, NULL);
+    if (!section_columns(t->section, &t->columns, e))
+        return -EPROTO;
+    make_locks(t);
+    return 0;
+}
+
+static void table_release(struct table *t)
+{
+    section_close(t->section);
+    for (size_t i = 0; i < t->n_locks; i++)
+        buf_release(&t->locks[i]);
+    free(t->locks);
+}
+
+typedef int table_fn(struct table *t, struct err *e);
+
+static int each_table(struct table *tables, size_t n, table_fn *fn, struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < n && r == 0; i++) {
+        struct table *t = &tables[i];
+        r = server_env(t->s, t->p->dump->env, t->env, e);
+        if (r == 0)
+            r = fn(t, e);
+        if (r < 0)
+            err_prefix(e, "cannot change rows of '%.64s'", t->st->name);
+    }
     return r;
 }
 
-int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
-              const struct commit *c, struct err *e)
+/* Where the server can log it (a log of statements can not), without locks of the gaps between
+ * rows, in which visitors could not insert. */
+static int begin(struct server *s, struct err *e)
 {
-    int r = server_runf(s, e, "START TRANSACTION");
+    char *text = NULL;
+    int r = server_value(s, &text, e, "SELECT @@log_bin=0 OR @@SESSION.binlog_format<>'STATEMENT'");
 
-    for (size_t i = 0; i < p->n && r == 0; i++)
-        if (p->steps[i].action == ACTION_DELTA)
-            r = change_table(p, &p->steps[i], database, fd, s, e);
+    if (r == 0 && text && *text == '1')
+        r = server_runf(s, e, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    free(text);
+    return r < 0 ? r : server_runf(s, e, "START TRANSACTION");
+}
+
+static int change_tables(struct table *tables, size_t n, struct server *s, const struct commit *c,
+                         struct err *e)
+{
+    int r = begin(s, e);
+
+    if (r == 0)
+        r = each_table(tables, n, lock_old, e);
+    if (r == 0)
+        r = each_table(tables, n, check_old, e);
+    if (r == 0)
+        r = each_table(tables, n, change_rows, e);
     if (r == 0)
         r = commit_write_row(c, s, e);
     crash_point("import.commit");
@@ -210,8 +306,27 @@ int delta_try(const struct plan *p, const char *database, int fd, struct server 
     else if (r != -ENOTCONN)
         (void)server_runf(s, NULL, "ROLLBACK");
     crash_point("import.committed");
-    if (r == -EREMOTEIO && s->code == ER_DUP_ENTRY)
-        r = -EBADMSG;
+    return r == -EREMOTEIO && s->code == ER_DUP_ENTRY ? -EBADMSG : r;
+}
+
+int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
+              const struct commit *c, struct err *e)
+{
+    struct table *tables = xcalloc(p->n + 1, sizeof(*tables));
+    size_t n = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < p->n && r == 0; i++) {
+        if (p->steps[i].action != ACTION_DELTA)
+            continue;
+        tables[n] = (struct table){.database = database, .fd = fd, .s = s};
+        r = table_init(&tables[n++], p, &p->steps[i], e);
+    }
+    if (r == 0)
+        r = change_tables(tables, n, s, c, e);
+    for (size_t i = 0; i < n; i++)
+        table_release(&tables[i]);
+    free(tables);
     return r;
 }
 

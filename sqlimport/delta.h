@@ -2,8 +2,11 @@
 /*
  * delta: writes the rows that differ into the live tables, all of them in one transaction.
  *
- * Rows that go or change are locked and compared first with what they were thought to be; then all
- * are deleted and the new ones inserted, so that values of unique keys may trade places. One
+ * Rows that go or change are first locked, all of them, table by table and in the order of the
+ * keys, and compared with what they were thought to be; then they are deleted and the new ones
+ * inserted, so that values of unique keys may trade places. As patience has set the connection, no
+ * lock is waited for, whatever its kind: of rows and the gaps between them, of entries in other
+ * indexes, of a table's counter. (Foreign keys are not checked, so their rows are not locked.) One
  * thread.
  */
 #ifndef EEFS_SQLIMPORT_DELTA_H

@@ -153,6 +153,13 @@ static void finish(struct walk *w, bool keep)
     }
 }
 
+static int by_order(const void *a, const void *b)
+{
+    const struct old_row *x = a, *y = b;
+
+    return row_key_order(&x->id, &y->id);
+}
+
 int diff_make(struct diff *ret, row_source *old, void *old_arg, row_source *new, void *new_arg,
               size_t max, struct err *e)
 {
@@ -177,6 +184,8 @@ int diff_make(struct diff *ret, row_source *old, void *old_arg, row_source *new,
             r = err_set(e, E2BIG, "more than %zu rows differ", max);
     }
     finish(&w, r == 0);
+    if (ret->n_old > 0)
+        qsort(ret->old_rows, ret->n_old, sizeof(*ret->old_rows), by_order);
     if (r == 0 && ret->n_old + ret->n_new > 2 * max)
         r = err_set(e, E2BIG, "more than %zu rows differ", max);
     return r;

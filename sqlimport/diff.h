@@ -34,7 +34,7 @@ struct new_row { /* to be inserted */
 };
 
 struct diff {
-    struct old_row *old_rows;
+    struct old_row *old_rows; /* in the order of their keys, see row_key_order() */
     size_t n_old;
     struct new_row *new_rows;
     size_t n_new;

@@ -22,10 +22,12 @@
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 
-#define PATIENCE_MS      120000
-#define LOCK_PATIENCE_S  5 /* for an importer that just died, whose connection still ends */
-#define RECONNECT_MS     10000
-#define TOLD_EVERY_TRIES 8
+#define PATIENCE_MS     120000
+#define ROWS_MS         3000 /* of which for rows, where a swap costs little */
+#define SWAP_LITTLE     ((uint64_t)32 << 20)
+#define COUNTER_MS      2000
+#define LOCK_PATIENCE_S 5 /* for an importer that just died, whose connection still ends */
+#define RECONNECT_MS    10000
 
 struct run {
     const struct import_args *a;
@@ -72,7 +74,7 @@ static int connect_server(struct run *r, struct err *e)
     rc = server_open(r->a->defaults_file, &r->s, e);
     /* Whoever comes behind a waiting commit waits with it. */
     if (rc == 0)
-        rc = server_runf(r->s, e, "SET SESSION lock_wait_timeout=1, innodb_lock_wait_timeout=1");
+        rc = server_lock_wait(r->s, 1, e);
     if (rc == 0)
         rc = lock_out_others(r, e);
     return rc;
@@ -82,28 +84,37 @@ static void tell_blockers(struct run *r)
 {
     char *who;
 
-    if (r->patience.tries % TOLD_EVERY_TRIES != 0)
+    if (!patience_reports(&r->patience))
         return;
     who = patience_blockers(r->s, r->a->database);
-    log_warn("tables of '%s' are in use, the import waits; in the way may be: %s", r->a->database,
-             who);
+    log_warn("tables of '%s' are in use, the import waits for %d s now%s; in the way may be: %s",
+             r->a->database, patience_age(&r->patience),
+             r->patience.waits ? " and has begun to make others wait, 1 s at a time" : "", who);
     free(who);
 }
 
 /* Tries until it works, patience ends, or it cannot work. */
 typedef int try_fn(struct run *r, struct err *e);
 
-static int patiently(struct run *r, try_fn *try, struct err *e)
+static int patiently_for(struct run *r, int64_t patience_ms, try_fn *try, struct err *e)
 {
     int rc;
 
-    patience_init(&r->patience, PATIENCE_MS, r->a->stop);
+    patience_init(&r->patience, r->s, patience_ms, r->a->stop);
     while ((rc = try(r, e)) == -EAGAIN) {
         tell_blockers(r);
-        if (!patience_again(&r->patience))
-            return *r->a->stop ? err_set(e, EINTR, "stopped") : rc;
+        if (!patience_again(&r->patience)) {
+            rc = *r->a->stop ? err_set(e, EINTR, "stopped") : rc;
+            break;
+        }
     }
+    patience_end(&r->patience);
     return rc;
+}
+
+static int patiently(struct run *r, try_fn *try, struct err *e)
+{
+    return patiently_for(r, PATIENCE_MS, try, e);
 }
 
 /* --- what an earlier import, or this one, left undone --- */
@@ -188,7 +199,7 @@ static int reconnect(struct run *r, struct err *e)
     struct patience wait;
     int rc;
 
-    patience_init(&wait, RECONNECT_MS, r->a->stop);
+    patience_init(&wait, NULL, RECONNECT_MS, r->a->stop);
     while ((rc = connect_server(r, e)) == -ENOTCONN && patience_again(&wait))
         ;
     return rc;
@@ -201,13 +212,24 @@ static int try_delta(struct run *r, struct err *e)
     return delta_try(r->plan, r->a->database, r->fd, r->s, &r->commit, e);
 }
 
+/* Visitors may come for so many of the rows that there is never a moment when none is locked. */
+static bool swap_costs_little(const struct plan *p)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (p->steps[i].action == ACTION_DELTA)
+            bytes += p->steps[i].o->bytes;
+    return bytes <= SWAP_LITTLE;
+}
+
 static int commit_rows(struct run *r, struct err *e)
 {
     struct err e2 = {0};
     int rc = note_untold(r, e);
 
     if (rc == 0)
-        rc = patiently(r, try_delta, e);
+        rc = patiently_for(r, swap_costs_little(r->plan) ? ROWS_MS : PATIENCE_MS, try_delta, e);
     if (rc != -ENOTCONN || reconnect(r, &e2) < 0)
         return rc;
     rc = commit_is_done(&r->commit, r->s, &e2); /* the outcome is unknown: ask */
@@ -238,6 +260,19 @@ static int try_counters(struct run *r, struct err *e)
     size_t n;
 
     return delta_counters(r->plan, r->a->database, r->s, &n, e);
+}
+
+/* A counter that visitors do not let be set back only leaves a gap in numbers to come. */
+static int set_counters(struct run *r, struct err *e)
+{
+    struct err e2 = {0};
+    int rc = patiently_for(r, COUNTER_MS, try_counters, &e2);
+
+    if (rc == -EAGAIN)
+        log_warn("an AUTO_INCREMENT of '%s' is not set to the dump's: %s", r->a->database, e2.text);
+    else if (rc < 0 && e)
+        *e = e2;
+    return rc == -EAGAIN ? 0 : rc;
 }
 
 /* --- by tables --- */
@@ -492,6 +527,12 @@ static int change(struct run *r, struct failure *f, struct err *e)
             rc = change_rows(r, e);
         if (rc == -EBADMSG)
             log_info("%s; comparing again", e->text);
+        if (rc == -EAGAIN && swap_costs_little(r->plan)) {
+            log_info("rows of '%s' are in use all the time: whole tables take their places",
+                     r->a->database);
+            t = TRUST_LIVE; /* and then no deltas */
+            rc = -EBADMSG;
+        }
     }
     if (rc == 0 && r->plan->swaps + r->plan->drops > 0)
         rc = change_tables(r, f, e);
@@ -507,14 +548,16 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
                             .drop_missing = r->a->drop_missing};
     int rc = change(r, f, e);
 
-    patience_init(&r->patience, PATIENCE_MS, r->a->stop);
     others.plan = r->plan;
     if (rc == 0)
-        rc = patiently(r, try_counters, e);
+        rc = set_counters(r, e);
     if (rc == 0)
         crash_point("import.others");
-    if (rc == 0)
+    if (rc == 0) {
+        patience_init(&r->patience, r->s, PATIENCE_MS, r->a->stop);
         rc = others_make(&others, r->s, &r->others, &f->where, e);
+        patience_end(&r->patience);
+    }
     if (rc < 0)
         return rc;
     *last = (struct last_import){

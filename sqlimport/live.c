@@ -191,7 +191,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
     if (condition) {
         buf_puts(&b, " WHERE ");
         buf_append(&b, condition->data, condition->len);
-        buf_puts(&b, " FOR UPDATE");
+        buf_puts(&b, server_for_update(s));
     } else if (key->n > 0) {
         buf_puts(&b, " FORCE INDEX (PRIMARY) ORDER BY ");
         put_names(&b, key);

@@ -108,7 +108,9 @@ static int drop_gone(const struct others *w, struct server *s, enum object_kind 
 
     for (size_t i = 0; i < g.names.n && r == 0; i++) {
         char *name = server_name(g.names.v[i]);
-        r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
+        do
+            r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
+        while (r == -EAGAIN && patience_again(w->patience));
         free(name);
         if (r == 0 && history_forget(w->history, object_kind_name(kind), g.names.v[i]) < 0)
             r = err_set(e, EIO, "cannot write the import history");

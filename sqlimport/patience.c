@@ -10,17 +10,35 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 
-#define PAUSE_FIRST_MS 50
-#define PAUSE_MAX_MS   4000
-#define SLICE_MS       20
-#define SHOWN          3
+#define PAUSE_FIRST_MS  3
+#define PAUSE_MAX_MS    100
+#define SLICE_MS        10
+#define REFUSED_MS      20000 /* this long no try waits */
+#define WAIT_EVERY_MS   5000  /* and then one does, so often */
+#define REPORT_FIRST_MS 1000
+#define REPORT_EVERY_MS 15000
+#define SHOWN           3
 
-void patience_init(struct patience *w, int64_t patience_ms, const volatile int *stop)
+void patience_init(struct patience *w, struct server *s, int64_t patience_ms,
+                   const volatile int *stop)
 {
-    w->until_ms = clock_mono_ms() + patience_ms;
+    w->s = s;
+    w->begin_ms = clock_mono_ms();
+    w->until_ms = w->begin_ms + patience_ms;
     w->pause_ms = PAUSE_FIRST_MS;
+    w->wait_ms = w->begin_ms + REFUSED_MS;
+    w->report_ms = w->begin_ms + REPORT_FIRST_MS;
     w->tries = 0;
+    w->waits = false;
     w->stop = stop;
+    if (s)
+        (void)server_lock_wait(s, 0, NULL); /* on failure the first try reports it */
+}
+
+void patience_end(struct patience *w)
+{
+    if (w->s)
+        (void)server_lock_wait(w->s, 1, NULL);
 }
 
 bool patience_again(struct patience *w)
@@ -30,11 +48,31 @@ bool patience_again(struct patience *w)
 
     file_random(&random, sizeof(random));
     end = clock_mono_ms() + w->pause_ms / 2 + w->pause_ms * random / UINT16_MAX;
-    w->pause_ms = w->pause_ms * 2 < PAUSE_MAX_MS ? w->pause_ms * 2 : PAUSE_MAX_MS;
+    w->pause_ms = w->pause_ms * 3 / 2 + 1 < PAUSE_MAX_MS ? w->pause_ms * 3 / 2 + 1 : PAUSE_MAX_MS;
     w->tries++;
     while (!*w->stop && clock_mono_ms() < end)
-        usleep(SLICE_MS * 1000);
+        usleep((useconds_t)(end - clock_mono_ms() < SLICE_MS ? 1000 : SLICE_MS * 1000));
+    w->waits = clock_mono_ms() >= w->wait_ms;
+    if (w->waits)
+        w->wait_ms = clock_mono_ms() + WAIT_EVERY_MS;
+    if (w->s)
+        (void)server_lock_wait(w->s, w->waits ? 1 : 0, NULL);
     return !*w->stop && clock_mono_ms() < w->until_ms;
+}
+
+bool patience_reports(struct patience *w)
+{
+    int64_t now = clock_mono_ms();
+
+    if (now < w->report_ms)
+        return false;
+    w->report_ms = now + REPORT_EVERY_MS;
+    return true;
+}
+
+int patience_age(const struct patience *w)
+{
+    return (int)((clock_mono_ms() - w->begin_ms) / 1000);
 }
 
 /*

@@ -196,6 +196,7 @@ static int diff_sections(struct planning *g, struct step *st, struct section *se
         rowset_close(old);
         old = NULL;
     }
+    st->rows_read = !old;
     if (!old) {
         r = open_scan(g, st, e);
         if (r == 0)

@@ -40,6 +40,7 @@ struct step {
     struct hash live_shape;
     uint64_t live_auto; /* the live table's AUTO_INCREMENT */
     struct diff diff;   /* of a DELTA */
+    bool rows_read;     /* its old rows are the live table's, and not those of the last dump */
 };
 
 struct plan {

@@ -100,6 +100,37 @@ int row_key_compare(const struct row_id *a, const struct row_id *b)
     return r ? r : x < y ? -1 : x > y;
 }
 
+/* Whole numbers as mysqldump writes them; any others in some order that is always the same. */
+static int number_order(const unsigned char *a, size_t a_len, const unsigned char *b, size_t b_len)
+{
+    bool minus = a_len > 0 && *a == '-';
+    int r;
+
+    if (minus != (b_len > 0 && *b == '-'))
+        return minus ? -1 : 1;
+    r = a_len != b_len ? (a_len < b_len ? -1 : 1) : memcmp(a, b, a_len);
+    return minus ? -r : r;
+}
+
+int row_key_order(const struct row_id *a, const struct row_id *b)
+{
+    const unsigned char *p = a->key + a->n_key, *q = b->key + b->n_key;
+    int r = 0;
+
+    if (a->n_key == 0 || a->n_key != b->n_key)
+        return row_key_compare(a, b);
+    for (size_t i = 0; i < a->n_key && r == 0; i++) {
+        size_t n = (size_t)p[0] << 8 | p[1], m = (size_t)q[0] << 8 | q[1];
+        if (a->key[i] == VALUE_NUMBER && b->key[i] == VALUE_NUMBER)
+            r = number_order(p + 2, n, q + 2, m);
+        else if ((r = memcmp(p + 2, q + 2, n < m ? n : m)) == 0)
+            r = n < m ? -1 : n > m;
+        p += 2 + n;
+        q += 2 + m;
+    }
+    return r;
+}
+
 static void put_text(struct buf *out, const char *p, size_t len, struct token_mode mode)
 {
     buf_putc(out, '\'');
@@ -122,6 +153,35 @@ static void put_hex(struct buf *out, const char *p, size_t len)
         buf_printf(out, "%02x", (unsigned char)p[i]);
 }
 
+void row_key_column(struct buf *out, const struct strlist *columns, size_t i)
+{
+    buf_putc(out, '`');
+    for (const char *c = columns->v[i]; *c; c++) {
+        if (*c == '`')
+            buf_putc(out, '`');
+        buf_putc(out, *c);
+    }
+    buf_putc(out, '`');
+}
+
+static void put_value(struct buf *out, char kind, const char *bytes, size_t len,
+                      struct token_mode mode)
+{
+    if (kind == VALUE_NUMBER)
+        buf_append(out, bytes, len);
+    else if (kind == VALUE_BINARY)
+        put_hex(out, bytes, len);
+    else
+        put_text(out, bytes, len, mode);
+}
+
+void row_key_value(struct buf *out, const struct row_id *id, struct token_mode mode)
+{
+    const unsigned char *p = id->key + id->n_key;
+
+    put_value(out, (char)id->key[0], (const char *)p + 2, (size_t)p[0] << 8 | p[1], mode);
+}
+
 void row_key_condition(struct buf *out, const struct row_id *id, const struct strlist *columns,
                        struct token_mode mode)
 {
@@ -129,21 +189,11 @@ void row_key_condition(struct buf *out, const struct row_id *id, const struct st
 
     for (size_t i = 0; i < id->n_key; i++) {
         size_t len = (size_t)p[0] << 8 | p[1];
-        const char *bytes = (const char *)p + 2;
 
-        buf_puts(out, i ? " AND `" : "(`");
-        for (const char *c = columns->v[i]; *c; c++) {
-            if (*c == '`')
-                buf_putc(out, '`');
-            buf_putc(out, *c);
-        }
-        buf_puts(out, "`=");
-        if (id->key[i] == VALUE_NUMBER)
-            buf_append(out, bytes, len);
-        else if (id->key[i] == VALUE_BINARY)
-            put_hex(out, bytes, len);
-        else
-            put_text(out, bytes, len, mode);
+        buf_puts(out, i ? " AND " : "(");
+        row_key_column(out, columns, i);
+        buf_putc(out, '=');
+        put_value(out, (char)id->key[i], (const char *)p + 2, len, mode);
         p += 2 + len;
     }
     buf_putc(out, ')');

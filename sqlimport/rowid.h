@@ -38,6 +38,13 @@ int row_maker_make(struct row_maker *m, const struct value *values, size_t n, st
 
 /* Compares keys; like memcmp(3). */
 int row_key_compare(const struct row_id *a, const struct row_id *b);
+/* The order in which a server has the keys, as far as it can be known without their collation;
+ * numbers by their value. */
+int row_key_order(const struct row_id *a, const struct row_id *b);
+/* Appends the name of the i-th of the key's columns, quoted; and the value of a key of one column.
+ */
+void row_key_column(struct buf *out, const struct strlist *columns, size_t i);
+void row_key_value(struct buf *out, const struct row_id *id, struct token_mode mode);
 /* Appends "(`a`=1 AND `b`='x')" for a key whose columns are `columns`. */
 void row_key_condition(struct buf *out, const struct row_id *id, const struct strlist *columns,
                        struct token_mode mode);

@@ -37,6 +37,8 @@ static int failed(struct server *s, struct err *e)
     case ER_LOCK_DEADLOCK:
     case ER_QUERY_INTERRUPTED: /* by KILL QUERY, or as it took too long */
     case ER_STATEMENT_TIMEOUT:
+    case ER_CHECKREAD: /* innodb_snapshot_isolation: a row changed since the transaction's view */
+    case 3572:         /* ER_LOCK_NOWAIT of MySQL */
         code = EAGAIN;
         break;
     case ER_DISK_FULL:
@@ -144,6 +146,7 @@ int server_open(const char *defaults_file, struct server **ret, struct err *e)
         return err_sys(e, errno, "cannot read the defaults file '%s'", defaults_file);
     s = xcalloc(1, sizeof(*s));
     s->env = -1;
+    s->lock_wait = -1;
     s->my = mysql_init(NULL);
     if (!s->my)
         abort();
@@ -305,6 +308,25 @@ int server_env(struct server *s, const struct env *v, int id, struct err *e)
     free(sql);
     s->env = r == 0 ? id : -1;
     return r;
+}
+
+/* Not in strict mode: a value that is too small becomes the least one. */
+int server_lock_wait(struct server *s, int seconds, struct err *e)
+{
+    int r = 0;
+
+    if (s->lock_wait != seconds)
+        r = server_runf(s, e, "SET SESSION lock_wait_timeout=%d, innodb_lock_wait_timeout=%d",
+                        seconds, seconds);
+    s->lock_wait = r == 0 ? seconds : -1;
+    return r;
+}
+
+const char *server_for_update(const struct server *s)
+{
+    bool mysql8 = !server_is_mariadb(s) && mysql_get_server_version(s->my) >= 80001;
+
+    return s->lock_wait == 0 && mysql8 ? " FOR UPDATE NOWAIT" : " FOR UPDATE";
 }
 
 bool server_is_mariadb(const struct server *s)

@@ -25,6 +25,7 @@ struct server {
     int env;           /* setting made last by server_env, -1 for none */
     bool carries_rows; /* the statement sent last: its errors may quote values */
     bool cut;          /* by server_abandon() */
+    int lock_wait;     /* seconds, see server_lock_wait(); 0: refused at once */
 };
 
 /* -ENOTCONN: not reachable or refuses connections (try again later); *ret untouched. */
@@ -33,7 +34,8 @@ void server_close(struct server *s);
 
 /*
  * Runs one statement. -ENOTCONN: the connection is gone and the outcome may be unknown; -EAGAIN:
- * lock wait or deadlock; -ENOSPC; -EACCES: a privilege is missing; else -EREMOTEIO.
+ * a lock is held by somebody else, or a deadlock; -ENOSPC; -EACCES: a privilege is missing; else
+ * -EREMOTEIO.
  */
 int server_run(struct server *s, const char *sql, size_t len, struct err *e);
 int server_runf(struct server *s, struct err *e, const char *fmt, ...)
@@ -57,6 +59,17 @@ int server_value(struct server *s, char **ret, struct err *e, const char *fmt, .
 /* Makes the settings `id` of the dump, when they are not already made. -EPERM: the server cuts text
  * in another way under them than the dump was judged by. */
 int server_env(struct server *s, const struct env *v, int id, struct err *e);
+
+/*
+ * How long statements wait for locks of tables and rows from here on. With 0 they are refused at
+ * once
+ * (-EAGAIN) where the server can: MariaDB since 10.3, and by server_for_update() MySQL since 8.0;
+ * elsewhere the least is 1. Who does not wait is part of no deadlock, and nobody else is made its
+ * victim.
+ */
+int server_lock_wait(struct server *s, int seconds, struct err *e);
+/* " FOR UPDATE", with NOWAIT where locks are to be refused and the server has it. */
+const char *server_for_update(const struct server *s);
 
 bool server_is_mariadb(const struct server *s);
 

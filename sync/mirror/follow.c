@@ -43,6 +43,8 @@ int replica_feed_drop(struct replica *r)
         return rc;
     rc = db_run(r->db, "DELETE FROM incoming", "");
     if (rc >= 0)
+        rc = skip_drop(r->db);
+    if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM temp.answered", "");
     rc = tx_end(r, rc < 0 ? rc : 0, "replica.feed.dropped");
     return rc;
@@ -73,6 +75,7 @@ static int apply_staged(struct change *a, bool full, int64_t cursor_seq)
     sqlite3_stmt *st = db_query(
         a->r->db, "SELECT path,type,size,mtime,mode,hash,target,seq FROM incoming ORDER BY path",
         "");
+    struct buf folder = BUF_INIT;
     int rc;
 
     while ((rc = db_step(a->r->db, st)) == 1) {
@@ -87,15 +90,20 @@ static int apply_staged(struct change *a, bool full, int64_t cursor_seq)
             e.target = xstrdup(db_col_text(st, 6));
         e.seq = sqlite3_column_int64(st, 7);
         rc = feed_one(a, &e, full, cursor_seq);
+        if (rc >= 0 && e.type != ENTRY_GONE)
+            rc = skip_check_parent(a->r, e.path, &folder);
+        else
+            buf_clear(&folder);
         entry_release(&e);
         if (rc < 0)
             break;
     }
     db_done(st);
+    buf_release(&folder);
     return rc;
 }
 
-/* A full listing: what it does not have is gone. */
+/* A full listing: what it does not have is gone, but for what it could not tell. */
 static int remove_unlisted(struct change *a, int64_t cursor_seq)
 {
     struct strlist paths = {0};
@@ -103,6 +111,7 @@ static int remove_unlisted(struct change *a, int64_t cursor_seq)
                                 "SELECT p FROM (SELECT CASE WHEN length(dir)=0 THEN name ELSE"
                                 " CAST(dir || X'2F' || name AS BLOB) END AS p FROM base)"
                                 " WHERE p NOT IN (SELECT path FROM incoming WHERE type<>0)"
+                                " AND p NOT IN (SELECT path FROM skipped WHERE staged=1)"
                                 " AND p NOT IN (SELECT path FROM temp.answered WHERE seq>?)",
                                 "i", cursor_seq);
     int rc;
@@ -127,19 +136,24 @@ static int feed_commit_locked(struct change *a, const char *cursor, bool full)
     struct db *db = a->r->db;
     struct cursor c = {.seq = -1};
     char *complete = meta_get(db, "complete");
+    bool unknown = false;
     int rc;
 
     a->first = !*complete;
     free(complete);
     if (cursor_parse(cursor, &c) < 0)
         c.seq = full ? INT64_MAX : -1;
-    if (full)
+    /* No change is newer than the set: one that said so would never be replaced. */
+    rc = db_run(db, "UPDATE incoming SET seq=?1 WHERE seq>?1", "i", c.seq < 0 ? INT64_MAX : c.seq);
+    if (rc >= 0 && full)
+        rc = skip_any_unknown(db, &unknown);
+    if (rc >= 0 && full && !unknown)
         rc = remove_unlisted(a, c.seq);
-    else
-        rc = 0;
-    if (rc == 0)
+    if (rc >= 0)
         rc = apply_staged(a, full, c.seq);
-    if (rc == 0)
+    if (rc >= 0)
+        rc = skip_commit(a->r, full);
+    if (rc >= 0)
         rc = db_run(db, "DELETE FROM incoming", "");
     if (rc >= 0)
         rc = db_run(db, "DELETE FROM base WHERE type=0 AND seq<=?", "i", c.seq);

@@ -48,6 +48,15 @@ int replica_set_remote(struct replica *r, const struct remote *remote);
 /* Stages the entries of a page (durably enough to go on after a restart is not needed). `full`:
  * this is a full listing. */
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n);
+/*
+ * An entry of the page set that cannot be taken: its path (as far as it is known, in any form, ""
+ * if not), and why. What the replica has there stays; a set in which a path is not known removes
+ * nothing that it does not list.
+ */
+int replica_feed_skip(struct replica *r, const char *path, const char *why);
+/* How many are left out now, and some of them: new reference [{"path","why"}]. */
+int64_t replica_skipped(struct replica *r, json_t **list);
+
 /* Drops what was staged (page set broken off, reset). Call it on every reset, before the new
  * listing: it also forgets which paths the master confirmed under the old numbers. */
 int replica_feed_drop(struct replica *r);

@@ -87,8 +87,8 @@ struct pull *pull_new(struct mirror *m);
 void pull_free(struct pull *p);
 int pull_start(struct pull *p);
 void pull_stop(struct pull *p);
-/* hello and the whole first listing, in the caller's thread, until mono ms deadline. */
-int pull_first(struct pull *p, int64_t deadline, struct err *e);
+/* hello and the whole first listing, in the caller's thread; each page comes within page_ms. */
+int pull_first(struct pull *p, int64_t page_ms, struct err *e);
 /* For a cache that was last used with another address: asks who is there. -EXDEV: another master;
  * 0 also when nobody answers (the thread goes on asking). */
 int pull_check_address(struct pull *p, struct err *e);

@@ -86,7 +86,7 @@ static void on_broken(void *arg)
 
 static int first_contact(struct mirror *m, struct err *e)
 {
-    int r = pull_first(m->pull, clock_mono_ms() + FIRST_MS, e);
+    int r = pull_first(m->pull, FIRST_MS, e);
 
     if (r < 0 && r != -EACCES && r != -EXDEV)
         err_prefix(e, "the cache '%s' is empty and the first listing failed", m->cfg.cache);

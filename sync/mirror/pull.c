@@ -16,22 +16,19 @@
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
+#include "sync/mirror/page.h"
 #include "sync/mirror/reserve.h"
 #include "sync/proto/cursor.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
-#define STAGE_BATCH  500
 #define BACKOFF_MIN  100
 #define BACKOFF_MAX  5000
 #define BACKOFF_DENY 15000
 #define INLINE_FIRST 4096 /* bytes, while listing */
 #define ROOM         (1024 * 1024)
-
-struct ahead { /* a content to prefetch once its page set is applied */
-    struct hash hash;
-    int64_t size;
-};
+#define PAGE_RATE    256    /* bytes a second: a page that comes more slowly does not come */
+#define PAGE_MS      300000 /* for one page */
 
 struct pull {
     struct mirror *m;
@@ -39,17 +36,11 @@ struct pull {
     bool running;
     atomic_bool in_step;
     atomic_llong step_at; /* mono ms when it was last known to be at the head */
-    /* pull thread only: the page being read */
-    struct buf line;
-    struct entry batch[STAGE_BATCH];
-    size_t n_batch;
-    size_t n_set;   /* entries staged in this page set */
-    char *end;      /* cursor of the page's last line */
-    bool committed; /* it was a commit line */
-    struct err err;
-    bool local; /* what failed is this mirror's own disk: the link is as it was */
-    struct ahead *ahead;
-    size_t n_ahead, cap_ahead;
+    struct page *page;
+    bool local;       /* what failed is this mirror's own disk: the link is as it was */
+    bool looked;      /* a full listing was taken in this process */
+    int64_t page_ms;  /* for one page to come */
+    int64_t deadline; /* mono ms, of the page that is asked for */
 };
 
 struct pull *pull_new(struct mirror *m)
@@ -57,25 +48,16 @@ struct pull *pull_new(struct mirror *m)
     struct pull *p = xcalloc(1, sizeof(*p));
 
     p->m = m;
+    p->page = page_new(m);
+    p->page_ms = PAGE_MS;
     return p;
-}
-
-static void drop_page(struct pull *p)
-{
-    while (p->n_batch > 0)
-        entry_release(&p->batch[--p->n_batch]);
-    buf_clear(&p->line);
-    free(p->end);
-    p->end = NULL;
 }
 
 void pull_free(struct pull *p)
 {
     if (!p)
         return;
-    drop_page(p);
-    buf_release(&p->line);
-    free(p->ahead);
+    page_free(p->page);
     free(p);
 }
 
@@ -180,101 +162,11 @@ static int say_hello(struct pull *p, struct err *e)
 
 /* --- pages --- */
 
-/* An inline content goes into the store before its entry can be seen. One that is damaged or does
- * not fit is left out: it is fetched when asked for. */
-static void store_inline(struct pull *p, const struct entry *en)
-{
-    struct store *s = p->m->store;
-    struct hash sum;
-    char *name = NULL;
-    int fd, r;
-
-    hash_bytes(en->data.data ? en->data.data : "", en->data.len, &sum);
-    if ((int64_t)en->data.len != en->size || !hash_eq(&sum, &en->hash) ||
-        store_has(s, &en->hash, en->size))
-        return;
-    fd = store_stage(s, &name);
-    if (fd < 0)
-        return;
-    r = file_write(fd, en->data.data, en->data.len);
-    close(fd);
-    if (r == 0)
-        r = store_publish(s, name, &en->hash, false);
-    if (r < 0)
-        store_discard(s, name);
-    free(name);
-}
-
-static void note_ahead(struct pull *p, const struct entry *en)
-{
-    if (!prefetch_any(p->m->prefetch) || !prefetch_wants(p->m->prefetch, en->path))
-        return;
-    if (p->n_ahead == p->cap_ahead) {
-        p->cap_ahead = p->cap_ahead ? p->cap_ahead * 2 : 256;
-        p->ahead = xrealloc(p->ahead, p->cap_ahead * sizeof(*p->ahead));
-    }
-    p->ahead[p->n_ahead].hash = en->hash;
-    p->ahead[p->n_ahead++].size = en->size;
-}
-
-static int stage_batch(struct pull *p)
-{
-    int r = 0;
-
-    if (p->n_batch > 0)
-        r = replica_feed_stage(p->m->replica, p->batch, p->n_batch);
-    p->n_set += p->n_batch;
-    while (p->n_batch > 0)
-        entry_release(&p->batch[--p->n_batch]);
-    return r < 0 ? fail_here(p, r, &p->err, "cannot write the feed into the cache") : 0;
-}
-
-static int take_line(struct pull *p, const char *line, size_t len)
-{
-    struct entry *en = &p->batch[p->n_batch];
-    char *cursor = NULL;
-    int kind;
-
-    if (p->end)
-        return err_set(&p->err, EPROTO, "the feed goes on after its last line");
-    memset(en, 0, sizeof(*en));
-    kind = page_parse_line(line, len, en, &cursor, &p->err);
-    if (kind < 0)
-        return kind;
-    if (kind != PAGE_ENTRY) {
-        p->end = cursor;
-        p->committed = kind == PAGE_COMMIT;
-        return stage_batch(p);
-    }
-    if (en->type == ENTRY_FILE && en->has_data)
-        store_inline(p, en);
-    else if (en->type == ENTRY_FILE)
-        note_ahead(p, en);
-    return ++p->n_batch == STAGE_BATCH ? stage_batch(p) : 0;
-}
-
-static int take_feed(void *arg, const void *data, size_t len)
+static int take_page(void *arg, const void *data, size_t len)
 {
     struct pull *p = arg;
-    const char *at = data, *nl;
-    int r = 0;
 
-    while (r == 0 && len > 0) {
-        nl = memchr(at, '\n', len);
-        if (p->line.len + (nl ? (size_t)(nl - at) : len) > WIRE_LINE_MAX)
-            return err_set(&p->err, EPROTO, "a line of the feed is too long");
-        if (!nl) {
-            buf_append(&p->line, at, len);
-            break;
-        }
-        buf_append(&p->line, at, (size_t)(nl - at));
-        if (p->line.len > 0)
-            r = take_line(p, p->line.data, p->line.len);
-        buf_clear(&p->line);
-        len -= (size_t)(nl - at) + 1;
-        at = nl + 1;
-    }
-    return r;
+    return clock_mono_ms() > p->deadline ? -ETIMEDOUT : page_take(p->page, data, len);
 }
 
 static size_t inline_wanted(struct pull *p, bool full)
@@ -284,28 +176,32 @@ static size_t inline_wanted(struct pull *p, bool full)
     return full || !atomic_load(&p->in_step) ? INLINE_FIRST : WIRE_INLINE_MAX;
 }
 
-/* One page from `since`. 0: p->end is its cursor; -ESTALE: reset; else -errno. */
+/* One page from `since`. 0: it is staged; -ESTALE: reset; else -errno. */
 static int get_page(struct pull *p, const char *since, bool full, int wait_s, struct err *e)
 {
+    const struct err *fault = page_fault(p->page);
+    size_t inline_max = inline_wanted(p, full);
     char path[CURSOR_CAP + 128];
     struct http_request q = {.method = "GET",
                              .path = path,
                              .type = "application/x-ndjson",
                              .wait_s = wait_s,
-                             .sink = take_feed,
+                             .min_rate = wait_s ? 0 : PAGE_RATE,
+                             .sink = take_page,
                              .sink_arg = p,
                              .cancel = &p->m->link.down};
     struct http_reply reply;
     int r;
 
-    drop_page(p);
-    p->err.code = 0;
+    page_begin(p->page, inline_max);
+    p->deadline = clock_mono_ms() + p->page_ms + wait_s * 1000;
     snprintf(path, sizeof(path), "%s?since=%s&limit=%d&wait=%d&inline=%zu", WIRE_CHANGES, since,
-             WIRE_PAGE_MAX, wait_s, inline_wanted(p, full));
+             WIRE_PAGE_MAX, wait_s, inline_max);
     r = http_run(p->m->http, &q, &reply, e);
-    if (r < 0 && p->err.code) {
-        *e = p->err;
-        r = -p->err.code;
+    if (r < 0 && fault->code) {
+        *e = *fault;
+        r = -fault->code;
+        p->local = page_failed_here(p->page);
     }
     if (!p->local)
         r = mirror_judge(p->m, r, &reply, e);
@@ -313,21 +209,21 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
         r = err_set(e, ESTALE, "the master asks for a new listing");
     else if (r == 0 && reply.status != 200)
         r = err_set(e, EREMOTEIO, "the master refuses the feed: %s", reply.text);
-    else if (r == 0 && !p->end)
-        r = err_set(e, EPROTO, "the feed ends in the middle");
+    else if (r == 0)
+        r = page_end(p->page, e);
     http_reply_release(&reply);
     return r;
 }
 
 static int commit(struct pull *p, const char *was, bool full, struct err *e)
 {
+    const char *cursor = page_cursor(p->page);
     struct strlist changed = {NULL, 0};
-    size_t i;
     int r = 0;
 
     crash_point("pull.commit");
-    if (p->n_set > 0 || full || strcmp(was, p->end) != 0)
-        r = replica_feed_commit(p->m->replica, p->end, full, &changed);
+    if (page_entries(p->page) > 0 || full || strcmp(was, cursor) != 0)
+        r = replica_feed_commit(p->m->replica, cursor, full, &changed);
     if (r < 0)
         return fail_here(p, r, e, "cannot apply the feed to the cache");
     mirror_fault(p->m, FAULT_DISK, "", "");
@@ -336,52 +232,44 @@ static int commit(struct pull *p, const char *was, bool full, struct err *e)
     atomic_store(&p->in_step, true);
     if (full)
         prefetch_walk(p->m->prefetch);
-    for (i = 0; !full && i < p->n_ahead && prefetch_room(p->m->prefetch); i++)
-        if (!store_has(p->m->store, &p->ahead[i].hash, p->ahead[i].size))
-            fetch_want(p->m->fetch, &p->ahead[i].hash, p->ahead[i].size, NULL, NULL);
+    else
+        page_fetch_ahead(p->page);
     return 0;
 }
 
-/* One page set from `cursor` to its commit line; deadline 0: none. */
-static int follow(struct pull *p, const char *cursor, bool full, int wait_s, int64_t deadline,
-                  struct err *e)
+/* One page set from `cursor` to its commit line. */
+static int follow(struct pull *p, const char *cursor, bool full, int wait_s, struct err *e)
 {
-    char *since = xstrdup(cursor);
     int r;
 
-    p->n_ahead = p->n_set = 0;
-    p->committed = false;
+    page_begin_set(p->page, cursor, !full);
     do {
-        r = get_page(p, since, full, wait_s, e);
+        r = get_page(p, page_cursor(p->page), full, wait_s, e);
         if (r < 0)
             break;
         wait_s = 0;
-        free(since);
-        since = xstrdup(p->end);
-        if (deadline && clock_mono_ms() > deadline)
-            r = err_set(e, ETIMEDOUT, "the first listing took too long");
-        if (r == 0 && !p->committed && p->n_set > 0 && atomic_load(&p->in_step)) {
+        if (!page_is_commit(p->page) && page_entries(p->page) > 0 && atomic_load(&p->in_step)) {
             atomic_store(&p->step_at, clock_mono_ms()); /* in step while the poll was parked */
             atomic_store(&p->in_step, false);
         }
-    } while (r == 0 && !p->committed && !mirror_stopping(p->m));
+    } while (!page_is_commit(p->page) && !mirror_stopping(p->m));
     if (r == 0)
-        r = p->committed ? commit(p, cursor, full, e) : -ECANCELED;
+        r = page_is_commit(p->page) ? commit(p, cursor, full, e) : -ECANCELED;
     if (r < 0)
         replica_feed_drop(p->m->replica);
-    drop_page(p);
-    free(since);
     return r;
 }
 
-int pull_first(struct pull *p, int64_t deadline, struct err *e)
+int pull_first(struct pull *p, int64_t page_ms, struct err *e)
 {
     int r = say_hello(p, e);
 
     if (r == 0) {
         link_ok(&p->m->link);
         replica_feed_drop(p->m->replica);
-        r = follow(p, "", true, 0, deadline, e);
+        p->page_ms = page_ms;
+        r = follow(p, "", true, 0, e);
+        p->page_ms = PAGE_MS;
     }
     return r;
 }
@@ -414,10 +302,32 @@ static void rest(struct pull *p, int64_t ms)
         usleep(20000);
 }
 
+/* Where the feed goes on; "" asks for a full listing. */
+static char *where(struct pull *p)
+{
+    char *text = replica_cursor(p->m->replica);
+    struct cursor c;
+
+    if (cursor_parse(text, &c) == 0 && c.full0 < 0)
+        return text;
+    free(text);
+    return xstrdup("");
+}
+
+/* What could not be taken may be understood by now. */
+static bool any_skipped(struct pull *p)
+{
+    json_t *list;
+    bool any = replica_skipped(p->m->replica, &list) > 0;
+
+    json_decref(list);
+    return any;
+}
+
 /* From hello until something fails. */
 static int session(struct pull *p, struct err *e)
 {
-    bool full = !replica_is_complete(p->m->replica);
+    bool full = !replica_is_complete(p->m->replica) || (!p->looked && any_skipped(p));
     int r = say_hello(p, e);
 
     if (r < 0)
@@ -428,12 +338,13 @@ static int session(struct pull *p, struct err *e)
     replica_feed_drop(p->m->replica);
     atomic_store(&p->in_step, false);
     while (!mirror_stopping(p->m)) {
-        char *cursor = full ? xstrdup("") : replica_cursor(p->m->replica);
+        char *cursor = full ? xstrdup("") : where(p);
         int wait_s = atomic_load(&p->in_step) ? WIRE_WAIT_MAX : 0;
 
         full = full || !*cursor;
-        r = follow(p, cursor, full, wait_s, 0, e);
+        r = follow(p, cursor, full, wait_s, e);
         free(cursor);
+        p->looked = p->looked || (full && r == 0);
         if (r == -ESTALE && !full) {
             log_info("the master asks for a new listing");
             atomic_store(&p->in_step, false);

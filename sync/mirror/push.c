@@ -250,6 +250,7 @@ static int take_answers(struct push *p, const struct http_reply *reply, size_t n
     json_t *body = http_reply_json(reply, e), *list, *v;
     size_t i, settled = 0;
     int r = body ? 1 : -EPROTO;
+    int64_t head = json_integer_value(json_object_get(body, "head"));
 
     list = json_object_get(body, "answers");
     if (body && !json_is_array(list))
@@ -258,6 +259,9 @@ static int take_answers(struct push *p, const struct http_reply *reply, size_t n
         struct op_answer a = {0};
 
         r = op_answer_from_json(v, &a, e);
+        for (size_t k = 0; r == 0 && head > 0 && k < a.n_entries; k++)
+            if (a.entries[k].seq > head) /* it would never be replaced */
+                a.entries[k].seq = head;
         if (r == 0) {
             crash_point("push.answered");
             r = take_answer(p, &a, &p->ops[i], &changed, code, e);

@@ -63,6 +63,8 @@ static const char *const SCHEMA[] = {
     "UPDATE overlay SET cookie=name_cookie(name);"
     "CREATE INDEX base_cookie ON base(dir,cookie,name,type,ino);"
     "CREATE INDEX overlay_cookie ON overlay(dir,cookie,name,opid,type,ino)",
+    "CREATE TABLE skipped(path BLOB NOT NULL, staged INTEGER NOT NULL, why TEXT NOT NULL,"
+    " PRIMARY KEY(path,staged)) WITHOUT ROWID",
 };
 
 /* --- meta --- */
@@ -272,6 +274,8 @@ static int drop_unpublished(struct replica *r)
                     REPLICA_LOCAL);
     if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM incoming", "");
+    if (rc >= 0)
+        rc = skip_drop(r->db);
     if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM renumbered", "");
     return rc < 0 ? rc : 0;

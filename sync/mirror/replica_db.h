@@ -212,6 +212,18 @@ bool row_is_open(const struct row *v);
 /* Forgets the conflicts whose copy is gone (answer.c). */
 int conflicts_settle(struct replica *r);
 
+/* --- what cannot be taken (skip.c), in a transaction --- */
+
+/* Forgets what was noted for the set that is staged. */
+int skip_drop(struct db *db);
+/* Lines were left out of which the path is not known: what is not listed may be there. */
+int skip_any_unknown(struct db *db, bool *ret);
+/* Notes an entry that was put into the base and cannot be reached, for there is no folder above it.
+ * `known`: the folder that was found last, between calls in the order of paths. */
+int skip_check_parent(struct replica *r, const char *path, struct buf *known);
+/* The staged set is applied: the list is as of now. Before it is dropped. */
+int skip_commit(struct replica *r, bool full);
+
 /* Local by the master's exclude list. */
 bool replica_is_local(struct replica *r, const char *path);
 

@@ -31,9 +31,11 @@ struct state {
 };
 
 struct facts {
-    int64_t pending, quarantined, deferred, conflicts, entries, bytes, used, limit, fs_free;
+    int64_t pending, quarantined, deferred, skipped, conflicts, entries, bytes, used, limit,
+        fs_free;
     int64_t contact, since, step, lag_ms, lag_limit;
     char deferred_reason[700];
+    json_t *skipped_list;
     bool up, denied, in_step, failed;
     char link_reason[512], push_reason[512], fault[512], action[256], name[128];
 };
@@ -80,6 +82,7 @@ static void gather(struct mirror *m, struct facts *f)
     memset(f, 0, sizeof(*f));
     replica_outbox_count(m->replica, &f->pending, &f->quarantined);
     gather_deferred(m, f);
+    f->skipped = replica_skipped(m->replica, &f->skipped_list);
     f->conflicts = replica_conflict_count(m->replica);
     replica_totals(m->replica, &f->entries, &f->bytes);
     store_usage(m->store, &f->used, &f->limit, &f->fs_free);
@@ -131,6 +134,17 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
         snprintf(reason, cap, "%s", f->deferred_reason);
         *action = "see to the cause: they are tried again by themselves; eefs-status --quarantine "
                   "lists them";
+        return "DEGRADED";
+    }
+    if (f->skipped > 0) {
+        json_t *first = json_array_get(f->skipped_list, 0);
+
+        snprintf(reason, cap, "%lld entries of the master cannot be taken, the first '%.200s': %s",
+                 (long long)f->skipped, json_string_value(json_object_get(first, "path")),
+                 json_string_value(json_object_get(first, "why")));
+        *action =
+            "rename or remove them on the master, or update eefs here; all others are served, "
+            "and these from when they can be taken";
         return "DEGRADED";
     }
     if (f->conflicts > 0) {
@@ -197,6 +211,8 @@ json_t *state_json(struct mirror *m)
     json_object_set_new(o, "pending", json_integer(f.pending));
     json_object_set_new(o, "quarantined", json_integer(f.quarantined));
     json_object_set_new(o, "deferred", json_integer(f.deferred));
+    json_object_set_new(o, "skipped", json_integer(f.skipped));
+    json_object_set_new(o, "skipped_list", f.skipped_list);
     json_object_set_new(o, "conflicts", json_integer(f.conflicts));
     json_object_set_new(o, "entries", json_integer(f.entries));
     json_object_set_new(o, "cache_used", json_integer(f.used));

@@ -77,10 +77,8 @@ static int parse_file(json_t *v, struct entry *n, struct err *e)
 
     if (r == 0)
         r = json_get_hash(v, "hash", &n->hash, e);
-    if (r == 0 && json_object_get(v, "data")) {
-        r = json_get_data(v, "data", WIRE_INLINE_MAX, &n->data, e);
-        n->has_data = r == 0;
-    }
+    if (r == 0 && json_object_get(v, "data")) /* it only saves a transfer */
+        n->has_data = json_get_data(v, "data", WIRE_INLINE_MAX, &n->data, NULL) == 0;
     return r;
 }
 
@@ -104,9 +102,9 @@ int entry_from_json(json_t *v, struct entry *ret, struct err *e)
     if (r == 0 && n.type == ENTRY_FILE)
         r = parse_file(v, &n, e);
     if (r == 0 && n.type == ENTRY_LINK)
-        r = json_get_bytes(v, "target", &n.target, e);
-    if (r == 0 && json_object_get(v, "moved_from"))
-        r = json_get_path(v, "moved_from", false, &n.moved_from, e);
+        r = json_get_bytes(v, "target", WIRE_TARGET_MAX, &n.target, e);
+    if (r == 0 && json_object_get(v, "moved_from")) /* a hint */
+        json_get_path(v, "moved_from", false, &n.moved_from, NULL);
     if (r < 0) {
         entry_release(&n);
         return r;
@@ -137,6 +135,21 @@ void page_encode_end(struct buf *out, enum page_line kind, const char *cursor)
     dump_line(out, json_pack("{s:s}", kind == PAGE_MORE ? "more" : "commit", cursor));
 }
 
+char *page_line_path(const char *line, size_t len)
+{
+    static const char key[] = "\"path\":\"";
+    json_t *v = json_loadb(line, len, 0, NULL);
+    const char *at = json_string_value(json_object_get(v, "path")), *end;
+    char *path = at ? xstrdup(at) : NULL;
+
+    json_decref(v);
+    if (path || v || !(at = memmem(line, len, key, sizeof(key) - 1)))
+        return path;
+    at += sizeof(key) - 1;
+    end = memchr(at, '"', len - (size_t)(at - line));
+    return end ? xstrndup(at, (size_t)(end - at)) : NULL;
+}
+
 int page_parse_line(const char *line, size_t len, struct entry *ret, char **cursor, struct err *e)
 {
     json_error_t why;
@@ -146,7 +159,7 @@ int page_parse_line(const char *line, size_t len, struct entry *ret, char **curs
 
     if (!json_is_object(v)) {
         json_decref(v);
-        return err_set(e, EPROTO, "a line of the feed is not a JSON object: %s", why.text);
+        return err_set(e, EBADMSG, "a line of the feed is not a JSON object: %s", why.text);
     }
     more = json_string_value(json_object_get(v, "more"));
     commit = json_string_value(json_object_get(v, "commit"));

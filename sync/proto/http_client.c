@@ -415,7 +415,7 @@ static struct curl_slist *set_up(struct run *r, const char *url, char *error)
     if (r->http->cafile)
         curl_easy_setopt(c, CURLOPT_CAINFO, r->http->cafile);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, q->min_rate ? q->min_rate : 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, SILENT_S + q->wait_s);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "eefs/" EEFS_VERSION);

@@ -72,7 +72,8 @@ struct http_request {
     int64_t range_from;                     /* GET: > 0 asks for the rest */
     bool upload_head;                       /* HEAD: X-Eefs-Upload: 1 */
     int wait_s;                             /* long poll */
-    size_t max_body;                        /* bound of reply.body; 0: 1 MiB */
+    long min_rate;   /* bytes a second, averaged over 10 s, below which it is silence; 0: 1 */
+    size_t max_body; /* bound of reply.body; 0: 1 MiB */
     http_sink_fn *sink;
     void *sink_arg;
     const atomic_bool *cancel; /* may be NULL: true ends the request with -ECANCELED */

@@ -53,7 +53,7 @@ int json_get_path(json_t *o, const char *name, bool root_ok, char **ret, struct 
     return 0;
 }
 
-int json_get_bytes(json_t *o, const char *name, char **ret, struct err *e)
+int json_get_bytes(json_t *o, const char *name, size_t max, char **ret, struct err *e)
 {
     struct buf out = BUF_INIT;
     const char *text = NULL;
@@ -61,10 +61,9 @@ int json_get_bytes(json_t *o, const char *name, char **ret, struct err *e)
 
     if (r < 0)
         return r;
-    if (path_unescape(text, &out) < 0 || out.len == 0 || out.len > EEFS_PATH_MAX) {
+    if (path_unescape(text, &out) < 0 || out.len == 0 || out.len > max) {
         buf_release(&out);
-        return err_set(e, EPROTO, "'%s' is not percent-encoded text of 1 to %d bytes", name,
-                       EEFS_PATH_MAX);
+        return err_set(e, EPROTO, "'%s' is not percent-encoded text of 1 to %zu bytes", name, max);
     }
     *ret = buf_detach(&out);
     return 0;

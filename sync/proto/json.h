@@ -21,8 +21,8 @@ int json_get_int(json_t *o, const char *name, int64_t min, int64_t max, bool non
 int json_get_text(json_t *o, const char *name, const char **ret, struct err *e);
 /* A percent-encoded tree path; malloc'd, caller frees. `root_ok`: "" is allowed. */
 int json_get_path(json_t *o, const char *name, bool root_ok, char **ret, struct err *e);
-/* Percent-encoded bytes that are no tree path (a link's target); malloc'd, never empty. */
-int json_get_bytes(json_t *o, const char *name, char **ret, struct err *e);
+/* Percent-encoded bytes that are no tree path (a link's target), 1 to `max`; malloc'd. */
+int json_get_bytes(json_t *o, const char *name, size_t max, char **ret, struct err *e);
 int json_get_hash(json_t *o, const char *name, struct hash *ret, struct err *e);
 /* Base64 of at most `max` bytes, appended to out. */
 int json_get_data(json_t *o, const char *name, size_t max, struct buf *out, struct err *e);

@@ -145,7 +145,7 @@ static int get_kind_members(json_t *v, struct op *op, struct err *e)
     case OP_RENAME:
         return json_get_path(v, "to", false, &op->to, e);
     case OP_SYMLINK:
-        return json_get_bytes(v, "target", &op->target, e);
+        return json_get_bytes(v, "target", WIRE_TARGET_MAX, &op->target, e);
     case OP_MKDIR:
     case OP_RMDIR:
     case OP_UNLINK:
@@ -258,10 +258,9 @@ static int get_entries(json_t *v, struct op_answer *a, struct err *e)
     a->entries = xcalloc(json_array_size(entries), sizeof(*a->entries));
     json_array_foreach(entries, i, item)
     {
-        int r = entry_from_json(item, &a->entries[i], e);
-        if (r < 0)
-            return r;
-        a->n_entries++;
+        /* One that is not to be taken: the feed brings it, too, and says so. */
+        if (entry_from_json(item, &a->entries[a->n_entries], NULL) == 0)
+            a->n_entries++;
     }
     return 0;
 }
@@ -287,7 +286,7 @@ int op_answer_from_json(json_t *v, struct op_answer *ret, struct err *e)
     if (r == 0 && json_object_get(v, "path"))
         r = json_get_path(v, "path", false, &a.copy, e);
     if (r == 0 && json_object_get(v, "place"))
-        r = json_get_bytes(v, "place", &a.place, e);
+        r = json_get_bytes(v, "place", WIRE_PLACE_MAX, &a.place, e);
     if (r == 0 && json_object_get(v, "code")) {
         r = json_get_text(v, "code", &text, e);
         a.code = r == 0 ? xstrdup(text) : NULL;

@@ -62,7 +62,17 @@
 #define WIRE_PAGE_MAX   5000              /* entries in one page */
 #define WIRE_OPS_MAX    500               /* operations in one request */
 #define WIRE_BODY_MAX   (8 * 1024 * 1024) /* bytes of a JSON request body */
-#define WIRE_LINE_MAX   (256 * 1024)      /* bytes of one NDJSON line */
+#define WIRE_LINE_BASE  (48 * 1024)       /* bytes of one NDJSON line without its inline content */
+#define WIRE_LINE_MAX   (256 * 1024)      /* the same with the largest */
+#define WIRE_TREE_MAX   10000000          /* paths in one tree */
+
+/*
+ * What all sides can hold, the databases and filesystems too; each checks it at its door. Paths and
+ * names: EEFS_PATH_MAX and EEFS_NAME_MAX (sync/common/path.h). A link's target: Linux takes as
+ * much.
+ */
+#define WIRE_TARGET_MAX 4095
+#define WIRE_PLACE_MAX  16384 /* a file name of the master's outside the tree */
 
 /* Error codes: machine-readable, stable. */
 #define WIRE_E_UNAUTHORIZED "unauthorized" /* 401: no or unknown token */

@@ -130,6 +130,8 @@ static void show_mount(json_t *m)
         (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
     json_array_foreach(json_object_get(m, "conflicts_list"), i, x) show_conflict(x);
     json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(x);
+    json_array_foreach(json_object_get(m, "skipped_list"), i, x)
+        say("  not taken  '%s': %s", text_of(x, "path"), text_of(x, "why"));
 }
 
 /* What of the master's files can be brought back when it is overwritten or deleted. */

@@ -16,6 +16,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 
 #define MAX_CONNS        256
 #define REPLY_TIMEOUT_MS 5000
@@ -234,6 +235,7 @@ struct ctl_conn {
 struct ctl_server {
     int fd;
     int stop_fd; /* eventfd: readable once the server stops */
+    int spare_fd;
     char *path;
     ctl_handler *handler;
     void *arg;
@@ -297,6 +299,23 @@ static size_t count_conns(const struct ctl_server *s)
     return n;
 }
 
+/* When no file can be opened any more one is let go, so that the program still answers. */
+static int accept_one(struct ctl_server *s)
+{
+    int fd;
+
+    if (s->spare_fd < 0)
+        s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        trouble_note(errno, s->path);
+        close(s->spare_fd);
+        s->spare_fd = -1;
+        fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    return fd;
+}
+
 static void *accept_main(void *arg)
 {
     struct ctl_server *s = arg;
@@ -309,7 +328,7 @@ static void *accept_main(void *arg)
 
         poll(p, 2, 1000);
         reap(s, false);
-        fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        fd = accept_one(s);
         if (fd < 0)
             continue;
         if (count_conns(s) >= MAX_CONNS) {
@@ -358,7 +377,7 @@ int ctl_server_start(const char *socket_path, mode_t mode, ctl_handler *handler,
     struct sockaddr_un a;
     int r = fill_address(&a, socket_path, e);
 
-    s->fd = s->stop_fd = -1;
+    s->fd = s->stop_fd = s->spare_fd = -1;
     if (r < 0)
         goto fail;
     s->handler = handler;
@@ -409,6 +428,8 @@ void ctl_server_stop(struct ctl_server *s)
     unlink(s->path);
     close(s->fd);
     close(s->stop_fd);
+    if (s->spare_fd >= 0)
+        close(s->spare_fd);
     free(s->path);
     free(s);
 }

@@ -13,6 +13,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "sync/common/trouble.h"
+
 #define COPY_BLOCK (1024 * 1024)
 #define SECRET_MAX 4096
 
@@ -35,7 +37,7 @@ int file_write(int fd, const void *data, size_t len)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return -errno;
+            return trouble_at(-errno, fd, NULL);
         p += n;
         len -= (size_t)n;
     }
@@ -51,7 +53,7 @@ int file_pwrite(int fd, const void *data, size_t len, off_t at)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return -errno;
+            return trouble_at(-errno, fd, NULL);
         p += n;
         at += n;
         len -= (size_t)n;
@@ -69,7 +71,7 @@ ssize_t file_pread(int fd, void *data, size_t len, off_t at)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return -errno;
+            return trouble_at(-errno, fd, NULL);
         if (n == 0)
             break;
         got += (size_t)n;
@@ -84,7 +86,7 @@ int file_slurp(int dirfd, const char *path, size_t max, struct buf *out)
     int r = 0;
 
     if (fd < 0)
-        return -errno;
+        return trouble_at(-errno, dirfd, path);
     for (;;) {
         ssize_t n;
 
@@ -93,7 +95,7 @@ int file_slurp(int dirfd, const char *path, size_t max, struct buf *out)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            r = -errno;
+            r = trouble_at(-errno, fd, NULL);
         if (n <= 0)
             break;
         out->len += (size_t)n;
@@ -118,7 +120,7 @@ int file_replace(int dirfd, const char *path, const void *data, size_t len, mode
     tmp = xasprintf("%s.%016llx.tmp", path, (unsigned long long)tag);
     fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
-        r = -errno;
+        r = trouble_at(-errno, dirfd, path);
         free(tmp);
         return r;
     }
@@ -131,8 +133,10 @@ int file_replace(int dirfd, const char *path, const void *data, size_t len, mode
         r = -errno;
     if (r == 0 && renameat(dirfd, tmp, dirfd, path) < 0)
         r = -errno;
-    if (r < 0)
+    if (r < 0) {
         unlinkat(dirfd, tmp, 0);
+        trouble_at(r, dirfd, path);
+    }
     free(tmp);
     if (r == 0 && durable) {
         char *dir = dir_of(path);
@@ -224,7 +228,7 @@ int file_mkdirs(const char *path, mode_t mode)
 
 int file_sync_dir(int dirfd)
 {
-    return fsync(dirfd) < 0 ? -errno : 0;
+    return fsync(dirfd) < 0 ? trouble_at(-errno, dirfd, NULL) : 0;
 }
 
 int file_sync_parent(const char *path)

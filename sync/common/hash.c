@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/trouble.h"
 
 #define READ_BLOCK (1024 * 1024)
 
@@ -143,7 +144,7 @@ int hash_fd(int fd, struct hash *ret, off_t *ret_size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            r = -errno;
+            r = trouble_at(-errno, fd, NULL);
         if (n <= 0)
             break;
         hash_stream_add(s, block, (size_t)n);

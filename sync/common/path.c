@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/common/path.h"
+#include "sync/common/trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -213,5 +214,5 @@ int path_open_beneath(int rootfd, const char *path, int flags, mode_t mode)
     do {
         fd = syscall(SYS_openat2, rootfd, *path ? path : ".", &how, sizeof(how));
     } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    return fd < 0 ? -errno : (int)fd;
+    return fd < 0 ? trouble_at(-errno, rootfd, path) : (int)fd;
 }

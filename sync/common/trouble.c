@@ -2,10 +2,14 @@
 #include "sync/common/trouble.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/printable.h"
 #include "sync/common/thread.h"
@@ -15,17 +19,26 @@ static struct trouble {
     const int code;
     const char *const name;
     int64_t count, time, mono_ms;
+    bool settled;
     char where[400];
 } ledger[] = {
-    {EUCLEAN, "EUCLEAN", 0, 0, 0, ""}, {EIO, "EIO", 0, 0, 0, ""},
-    {EMFILE, "EMFILE", 0, 0, 0, ""},   {ENFILE, "ENFILE", 0, 0, 0, ""},
-    {ENOMEM, "ENOMEM", 0, 0, 0, ""},   {EROFS, "EROFS", 0, 0, 0, ""},
-    {ENOSPC, "ENOSPC", 0, 0, 0, ""},   {EDQUOT, "EDQUOT", 0, 0, 0, ""},
+    {.code = EUCLEAN, .name = "EUCLEAN"}, {.code = EIO, .name = "EIO"},
+    {.code = EMFILE, .name = "EMFILE"},   {.code = ENFILE, .name = "ENFILE"},
+    {.code = ENOMEM, .name = "ENOMEM"},   {.code = EROFS, .name = "EROFS"},
+    {.code = ENOSPC, .name = "ENOSPC"},   {.code = EDQUOT, .name = "EDQUOT"},
 };
 #define N_LEDGER (sizeof(ledger) / sizeof(ledger[0]))
 #define N_FAULTS 5 /* of trouble_recent() */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the ledger */
+
+static bool is_listed(int code)
+{
+    for (size_t i = 0; i < N_LEDGER; i++)
+        if (ledger[i].code == code)
+            return true;
+    return false;
+}
 
 void trouble_note(int code, const char *where)
 {
@@ -39,6 +52,7 @@ void trouble_note(int code, const char *where)
             continue;
         mutex_lock(&lock);
         t->count++;
+        t->settled = false;
         t->time = clock_wall_ns();
         t->mono_ms = clock_mono_ms();
         if (where)
@@ -46,6 +60,31 @@ void trouble_note(int code, const char *where)
         mutex_unlock(&lock);
     }
     errno = saved;
+}
+
+int trouble_at(int result, int dirfd, const char *name)
+{
+    char link[40], folder[PATH_MAX], *where;
+    ssize_t n;
+
+    if (result >= 0 || !is_listed(-result))
+        return result;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+    n = name && (*name == '/' || dirfd < 0) ? 0 : readlink(link, folder, sizeof(folder) - 1);
+    folder[n > 0 ? n : 0] = '\0';
+    where = xasprintf("%s%s%s", folder, *folder && name ? "/" : "", name ? name : "");
+    trouble_note(result == -EUCLEAN ? EIO : result, where); /* EUCLEAN is a database's */
+    free(where);
+    return result;
+}
+
+void trouble_settle(int code)
+{
+    mutex_lock(&lock);
+    for (size_t i = 0; i < N_LEDGER; i++)
+        if (ledger[i].code == code)
+            ledger[i].settled = true;
+    mutex_unlock(&lock);
 }
 
 int64_t trouble_count(int code, int64_t *ago_ms)
@@ -90,7 +129,8 @@ bool trouble_recent(int64_t ms, int *code, char *out, size_t cap)
     for (size_t i = 0; i < N_FAULTS && !found; i++) {
         const struct trouble *t = &ledger[i];
 
-        if (t->count == 0 || clock_mono_ms() - t->mono_ms > ms)
+        if (t->count == 0 || t->settled ||
+            (t->code != EUCLEAN && clock_mono_ms() - t->mono_ms > ms))
             continue;
         found = true;
         *code = t->code;

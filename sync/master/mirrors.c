@@ -11,6 +11,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/registry.h"
 
 #define SLOTS          "sql"
 #define CLONE_SHOWN_MS (5 * 60 * 1000)
@@ -161,6 +162,7 @@ int mirrors_add(struct db *db, const char *name, struct strlist *read, struct st
         db_rollback(db);
         goto out;
     }
+    (void)registry_save(db); /* or by the next start of serve, which reports */
     *token = tok;
     tok = NULL;
 out:
@@ -219,6 +221,7 @@ int mirrors_set(struct db *db, const char *name, struct strlist *read, struct st
     }
     if (n == 0)
         return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
+    (void)registry_save(db);
     return 0;
 }
 
@@ -245,6 +248,7 @@ int mirrors_remove(struct db *db, const char *name, struct err *e)
     }
     if (n == 0)
         return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
+    (void)registry_save(db);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #include "sync/common/rundir.h"
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/master/brake.h"
 #include "sync/master/checkpoint.h"
 #include "sync/master/committer.h"
@@ -36,6 +37,8 @@
 #include "sync/master/notices.h"
 #include "sync/master/owner.h"
 #include "sync/master/pool.h"
+#include "sync/master/rebuild.h"
+#include "sync/master/registry.h"
 #include "sync/master/routes.h"
 #include "sync/master/status.h"
 #include "sync/master/upload.h"
@@ -94,12 +97,23 @@ int master_lstat(const struct master *m, const char *path, struct stat *ret)
     return r;
 }
 
+/* Some part of it was met that is not as it was written. */
+static bool database_is_damaged(void)
+{
+    char why[512];
+    int code = 0;
+
+    return trouble_recent(0, &code, why, sizeof(why)) && code == EUCLEAN;
+}
+
 const char *master_unfit(struct master *m, char *out, size_t cap)
 {
     if (!root_ok(m->root, out, cap) || brake_emptied(m->brake, out, cap))
         return out;
     if (m->stopping)
         snprintf(out, cap, "the master is stopping");
+    else if (database_is_damaged())
+        snprintf(out, cap, "the master's database is damaged");
     else if (!m->scanned)
         snprintf(out, cap, "the master is scanning its folder for the first time since its start");
     else
@@ -155,6 +169,36 @@ static int lock_state(struct server *s, const char *state, struct err *e)
     return 0;
 }
 
+/* Opens it, or what is made of it when it is damaged. */
+static int open_database(struct server *s, struct err *e)
+{
+    const char *path = s->m.db_path;
+    int r = db_check(path, CHECK_MS, NULL, e), n;
+
+    if (r == 0)
+        r = tree_db_open(path, 0, &s->tree.db, e);
+    if (r == 0 && (r = db_check_rows(s->tree.db, CHECK_MS, e)) < 0) {
+        db_close(s->tree.db);
+        s->tree.db = NULL;
+    }
+    if (r == -EUCLEAN) {
+        log_error("%s", e->text);
+        r = rebuild_database(path, e);
+        if (r == 0)
+            r = tree_db_open(path, 0, &s->tree.db, e);
+    }
+    if (r < 0)
+        return r;
+    n = registry_restore(s->tree.db, false);
+    if (n > 0)
+        log_warn("the database '%s' knew no mirror: %d are put back from 'mirrors.json' beside it",
+                 path, n);
+    n = n == -EUCLEAN ? n : registry_save(s->tree.db);
+    if (n < 0)
+        log_error("cannot keep the copy of the mirrors beside '%s': %s", path, strerror(-n));
+    return 0;
+}
+
 static int open_tree(struct server *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
@@ -169,9 +213,7 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     }
     m->db_path = xasprintf("%s/master.db", o->state);
     m->tree = &s->tree;
-    r = db_check(m->db_path, CHECK_MS, NULL, e);
-    if (r == 0)
-        r = tree_db_open(m->db_path, 0, &s->tree.db, e);
+    r = open_database(s, e);
     if (r == 0 && stat(m->db_path, &s->db_file) < 0)
         r = err_sys(e, errno, "cannot look at '%s'", m->db_path);
     if (r < 0)
@@ -427,6 +469,11 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
             return err_set(e, ESTALE,
                            "the database '%s' was replaced or removed while it was in use; start "
                            "again",
+                           m->db_path);
+        if (database_is_damaged())
+            return err_set(e, EUCLEAN,
+                           "the database '%s' is damaged; start again: it is kept aside and made "
+                           "anew from the folder",
                            m->db_path);
         if (!ok && was)
             log_error("%s; nothing is served or published until it is back", why);

@@ -11,6 +11,7 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/rundir.h"
+#include "sync/master/registry.h"
 #include "sync/master/tree.h"
 
 static void become_owner(const char *dir)
@@ -37,6 +38,8 @@ int state_open(const char *dir, bool make, struct db **ret, struct err *e)
                     dir);
     if (r == 0)
         r = tree_db_open(path, 0, ret, e);
+    if (r == 0 && make && registry_restore(*ret, false) > 0)
+        log_warn("'%s' knew no mirror: they are put back from 'mirrors.json' beside it", path);
     free(path);
     return r;
 }

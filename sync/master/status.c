@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/master/status.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
+#include "sync/common/trouble.h"
 #include "sync/master/brake.h"
 #include "sync/master/committer.h"
 #include "sync/master/index.h"
@@ -23,6 +25,7 @@
 #include "sync/master/watch.h"
 
 #define NOTICES_SHOWN 50 /* of a kind */
+#define TROUBLE_MS    (15 * 60 * 1000)
 
 struct status {
     struct master *m;
@@ -75,6 +78,23 @@ static void find_silent(json_t *mirrors, struct problems *p)
     }
 }
 
+/* Faults of this machine that were met lately. */
+static void find_trouble(struct problems *p)
+{
+    char why[512];
+    int code;
+
+    if (!trouble_recent(TROUBLE_MS, &code, why, sizeof(why)))
+        return;
+    problem(p, code == EUCLEAN ? "FAILED" : "DEGRADED", why,
+            code == EUCLEAN
+                ? "restart it: the damaged database is kept aside and made anew from the "
+                  "folder; then see to the disk"
+            : code == EMFILE || code == ENFILE ? "raise its limit of open files (LimitNOFILE=)"
+            : code == ENOMEM                   ? "give this machine more memory"
+                                               : "see to the disk");
+}
+
 static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
 {
     char why[512], action[256];
@@ -89,6 +109,7 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
     else if (brake_held(m->brake, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why,
                 "bring the files back; if they are meant to be deleted: eefs-master confirm");
+    find_trouble(p);
     if (!m->scanned && root_ok(m->root, why, sizeof(why)))
         problem(p, "SYNCING", "the first scan is running", "");
     if (committer_error(m->committer) < 0) {
@@ -224,6 +245,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     add_state(m, l.array, o);
     add_counts(db, o);
     json_object_set_new(o, "kept", keep_report(m->keep));
+    json_object_set_new(o, "errors", trouble_json());
     json_object_set_new(o, "mirrors", l.array);
     db_pool_put(m->pool, db);
     ctl_reply(conn, o);

@@ -15,11 +15,13 @@
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/mirror/inside.h"
 #include "sync/proto/wire.h"
 
 #define REPORT_MS  10000
 #define LOOK_MS    1000
+#define TROUBLE_MS (15 * 60 * 1000) /* a fault of this machine counts as one for so long */
 #define IMPORT_MAX (64 * 1024)
 
 struct state {
@@ -75,6 +77,25 @@ static void gather_deferred(struct mirror *m, struct facts *f)
     free(why);
 }
 
+/* A fault of this machine: a damaged database is the worst of all. */
+static void find_trouble(struct facts *f)
+{
+    char text[sizeof(f->fault)];
+    int code = 0;
+
+    if (!trouble_recent(TROUBLE_MS, &code, text, sizeof(text)) || (*f->fault && code != EUCLEAN))
+        return;
+    snprintf(f->fault, sizeof(f->fault), "%s", text);
+    f->failed = code == EUCLEAN;
+    snprintf(f->action, sizeof(f->action), "%s",
+             code == EUCLEAN
+                 ? "unmount and mount again: the damaged database is kept aside and made "
+                   "anew from the master, changes that wait stay; then see to the disk"
+             : code == EMFILE || code == ENFILE ? "raise the limit of open files"
+             : code == ENOMEM                   ? "give this machine more memory"
+                                                : "see to the disk of the cache folder");
+}
+
 static void gather(struct mirror *m, struct facts *f)
 {
     int64_t now = clock_mono_ms();
@@ -101,6 +122,7 @@ static void gather(struct mirror *m, struct facts *f)
     }
     snprintf(f->name, sizeof(f->name), "%s", m->name);
     mutex_unlock(&m->lock);
+    find_trouble(f);
     push_reason(m->push, f->push_reason);
     f->in_step = pull_in_step(m->pull, &f->step);
     f->lag_limit = m->cfg.lag_limit;
@@ -220,6 +242,7 @@ json_t *state_json(struct mirror *m)
     json_object_set_new(o, "prefetch_queued", json_integer((json_int_t)fetch_queued(m->fetch)));
     json_object_set_new(o, "cursor", text(cursor));
     json_object_set_new(o, "version", json_string(EEFS_VERSION));
+    json_object_set_new(o, "errors", trouble_json());
     free(cursor);
     return o;
 }

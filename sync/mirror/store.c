@@ -21,6 +21,7 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 
 #define TOUCH_MS   (3600 * 1000) /* atime at most once per hour */
 #define STAGE_ROOM (1024 * 1024) /* what one staging file asks for after ENOSPC */
@@ -184,7 +185,7 @@ int store_open(struct store *s, const struct hash *h, int64_t size, int64_t veri
     int r = 0, fd = openat(s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
-        return -errno;
+        return trouble_at(-errno, s->dir, path);
     if (fstat(fd, &st) < 0) {
         r = -errno;
     } else if (!S_ISREG(st.st_mode) || st.st_size != size) {
@@ -222,7 +223,7 @@ static int stage_once(struct store *s, char **name)
     hex_encode(&hex, raw, sizeof(raw));
     fd = openat(s->staging, hex.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
-        int r = -errno;
+        int r = trouble_at(-errno, s->staging, hex.data);
         buf_release(&hex);
         return r;
     }
@@ -246,8 +247,8 @@ static int sync_path(int dir, const char *path)
     int r, fd = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
-        return -errno;
-    r = fsync(fd) < 0 ? -errno : 0;
+        return trouble_at(-errno, dir, path);
+    r = fsync(fd) < 0 ? trouble_at(-errno, fd, NULL) : 0;
     close(fd);
     return r;
 }
@@ -274,7 +275,7 @@ static int install(struct store *s, const char *name, const struct hash *h, cons
     if (fstatat(s->dir, path, &old, AT_SYMLINK_NOFOLLOW) < 0)
         old.st_size = 0;
     if (renameat(s->staging, name, s->dir, path) < 0) {
-        r = -errno;
+        r = trouble_at(-errno, s->dir, path);
     } else if (fstatat(s->dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         s->used += st.st_size - old.st_size;
         k = know_locked(s, h);
@@ -425,7 +426,7 @@ void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_fre
 
 int store_sync(struct store *s)
 {
-    return syncfs(s->dir) < 0 ? -errno : 0;
+    return syncfs(s->dir) < 0 ? trouble_at(-errno, s->dir, NULL) : 0;
 }
 
 static void add_size(void *arg, const struct hash *h, const struct stat *st)

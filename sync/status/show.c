@@ -113,6 +113,18 @@ static void show_refused(json_t *q)
     free(to);
 }
 
+/* Faults of disk and memory that a daemon met. */
+static void show_errors(json_t *list)
+{
+    char when[32];
+    json_t *x;
+    size_t i;
+
+    json_array_foreach(list, i, x)
+        say("  errors   %s %lld times, last %s at %s", text_of(x, "error"), int_of(x, "count"),
+            time_of(x, "time", when), text_of(x, "path"));
+}
+
 static void show_mount(json_t *m)
 {
     json_t *x;
@@ -128,6 +140,7 @@ static void show_mount(json_t *m)
         int_of(m, "quarantined"), int_of(m, "conflicts"));
     say("  cache    %.1f of %.1f MiB, %lld entries", (double)int_of(m, "cache_used") / 1048576.0,
         (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
+    show_errors(json_object_get(m, "errors"));
     json_array_foreach(json_object_get(m, "conflicts_list"), i, x) show_conflict(x);
     json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(x);
     json_array_foreach(json_object_get(m, "skipped_list"), i, x)
@@ -187,6 +200,7 @@ static void show_master(json_t *m)
         if (i > 0) /* the first one is shown above */
             show_why(x);
     }
+    show_errors(json_object_get(m, "errors"));
     show_notices(json_object_get(m, "notices"));
     if (json_object_get(m, "kept"))
         show_kept(json_object_get(m, "kept"));

@@ -69,31 +69,46 @@ void attr_rules_release(struct attr_rules *r)
     r->n_private = 0;
 }
 
+static const struct attr_private *private_of(const struct attr_rules *r, const char *path)
+{
+    const struct attr_private *p = NULL;
+
+    for (size_t i = 0; path && i < r->n_private; i++)
+        if (path_is_under(path, r->private[i].path))
+            p = &r->private[i];
+    return p;
+}
+
+mode_t attr_mode(const struct attr_rules *r, const char *path, mode_t want, mode_t now)
+{
+    mode_t hidden = r->umask | (private_of(r, path) ? 077 : 0);
+
+    return (want & ~hidden) | (now & hidden);
+}
+
 void attr_stat(const struct attr_rules *r, const char *path, const struct node_attr *a,
-               struct stat *ret)
+               bool writable, struct stat *ret)
 {
     static const mode_t types[] = {
         [NODE_FILE] = S_IFREG, [NODE_DIR] = S_IFDIR, [NODE_LINK] = S_IFLNK};
+    const struct attr_private *own = private_of(r, path);
 
     memset(ret, 0, sizeof(*ret));
     ret->st_ino = a->ino;
     ret->st_mode = types[a->type] | (a->mode & 07777 & ~r->umask);
+    if (!writable)
+        ret->st_mode &= ~(mode_t)0222;
     if (a->type == NODE_LINK)
         ret->st_mode = S_IFLNK | 0777;
     ret->st_nlink = path ? 1 : 0; /* of a folder: the number of subfolders is not known */
-    ret->st_uid = r->uid;
-    ret->st_gid = r->gid;
+    ret->st_uid = own ? own->uid : r->uid;
+    ret->st_gid = own ? own->gid : r->gid;
+    if (own)
+        ret->st_mode &= ~(mode_t)077;
     ret->st_size = a->type == NODE_DIR ? 4096 : a->size;
     ret->st_blksize = 4096;
     ret->st_blocks = (ret->st_size + 511) / 512;
     ret->st_mtim = file_timespec(a->mtime);
-    ret->st_atim = ret->st_mtim;
-    ret->st_ctim = ret->st_mtim;
-    for (size_t i = 0; path && i < r->n_private; i++) {
-        if (!path_is_under(path, r->private[i].path))
-            continue;
-        ret->st_uid = r->private[i].uid;
-        ret->st_gid = r->private[i].gid;
-        ret->st_mode &= ~(mode_t)077;
-    }
+    ret->st_atim = file_timespec(a->atime);
+    ret->st_ctim = file_timespec(a->ctime);
 }

@@ -39,8 +39,17 @@ int attr_rules_private(struct attr_rules *r, const struct strlist *list, struct 
 int attr_rules_owner(struct attr_rules *r, const char *user, const char *group, struct err *e);
 void attr_rules_release(struct attr_rules *r);
 
-/* `path` is the tree path of the entry; NULL when it has none any more (nlink is 0 then). */
+/*
+ * `path` is the tree path of the entry; NULL when it has none any more (nlink is 0 then). What may
+ * not be written shows no write bits, `writable` false: programs ask before they write.
+ */
 void attr_stat(const struct attr_rules *r, const char *path, const struct node_attr *a,
-               struct stat *ret);
+               bool writable, struct stat *ret);
+
+/*
+ * The mode to set when a program that saw this mount's modes asks for `want` on what has `now`:
+ * bits that umask or private hide stay as they are on the master.
+ */
+mode_t attr_mode(const struct attr_rules *r, const char *path, mode_t want, mode_t now);
 
 #endif

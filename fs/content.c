@@ -82,6 +82,7 @@ static int renew(struct fs *fs, struct node *n)
         if (n->draft) { /* its first copy is what we are asked for */
             n->draft->replaces = now.hash;
             n->draft->mtime = now.mtime;
+            n->draft->ctime = now.ctime;
             n->draft->mode = now.mode;
         }
         node_show_locked(fs->nodes, n, false);

@@ -47,6 +47,7 @@ static struct draft *draft_new_locked(struct node *n)
 
     d->replaces = n->attr.hash;
     d->mtime = n->attr.mtime;
+    d->ctime = n->attr.ctime;
     d->mode = n->attr.mode;
     d->waiting_end = &d->waiting;
     n->draft = d;
@@ -232,13 +233,22 @@ void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg)
     nodes_unlock(fs->nodes);
 }
 
+void draft_changed_locked(struct draft *d)
+{
+    int64_t now = clock_wall_ns();
+
+    d->ctime = now > d->ctime ? now : d->ctime + 1;
+}
+
 void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, int result)
 {
     nodes_lock(fs->nodes);
     n->draft->writing--;
     if (result >= 0) {
         n->draft->dirty = true;
-        n->draft->mtime = clock_wall_ns();
+        draft_changed_locked(n->draft);
+        n->draft->mtime = n->draft->ctime;
+        n->draft->mode &= ~(uint32_t)(S_ISUID | S_ISGID); /* who writes is not who vouched for it */
         if (h)
             h->wrote = h->ever = true;
         if (h && emptied)
@@ -325,6 +335,7 @@ void draft_attr_locked(const struct node *n, struct node_attr *a)
     if (n->draft->file && fstat(n->draft->file->fd, &st) == 0)
         a->size = st.st_size;
     a->mtime = n->draft->mtime;
+    a->ctime = n->draft->ctime;
     a->mode = n->draft->mode;
 }
 
@@ -378,6 +389,7 @@ bool draft_settle_locked(struct fs *fs, struct node *n)
         n->content = file_ref_locked(d->file);
     }
     n->attr.mtime = d->mtime;
+    n->attr.ctime = d->ctime;
     n->attr.mode = d->mode;
     draft_free_locked(fs, n);
     return true;

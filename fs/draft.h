@@ -22,7 +22,7 @@ struct draft {
     struct handle *rewriter; /* truncated it to nothing and has not flushed since; NULL */
     struct hash held;        /* sealed, but in no operation yet: held in the store; or none */
     struct hash replaces;    /* the version that it began from */
-    int64_t mtime;           /* ns */
+    int64_t mtime, ctime;    /* replica.h */
     uint32_t mode;
     struct draft_job *waiting, **waiting_end;
 };
@@ -47,6 +47,9 @@ void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg);
 /* After a write or truncation by `h` (NULL: by path), which gave `result`: marks the draft dirty
  * and its mtime now. `emptied`: nothing of the old content is left. */
 void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, int result);
+
+/* Gives it a new ctime. */
+void draft_changed_locked(struct draft *d);
 
 /*
  * What a FLUSH or FSYNC of `h` has to do: true, publish and wait; it counts as flushed from here

@@ -76,3 +76,9 @@ bool fs_room(struct fs *fs, int r, bool *tried)
     store_make_room(fs->store, ROOM);
     return true;
 }
+
+void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct stat *ret)
+{
+    attr_stat(&fs->rules, path, a, !path || replica_shows_writable(fs->replica, path, a->type),
+              ret);
+}

@@ -123,6 +123,35 @@ static void listing_changed(struct fs *fs, fuse_ino_t dir)
         notify_inode(fs, dir, 0);
 }
 
+struct ids {
+    fuse_ino_t *v;
+    size_t n, cap;
+};
+
+static void add_id(void *arg, struct node *n)
+{
+    struct ids *ids = arg;
+
+    if (ids->n == ids->cap) {
+        ids->cap = ids->cap ? 2 * ids->cap : 1024;
+        ids->v = xrealloc(ids->v, ids->cap * sizeof(*ids->v));
+    }
+    ids->v[ids->n++] = n->id;
+}
+
+/* The kernel forgets all attributes. */
+static void all_changed(struct fs *fs)
+{
+    struct ids ids = {NULL, 0, 0};
+
+    nodes_lock(fs->nodes);
+    nodes_each_locked(fs->nodes, add_id, &ids);
+    nodes_unlock(fs->nodes);
+    for (size_t i = 0; i < ids.n; i++)
+        notify_inode(fs, ids.v[i], -1);
+    free(ids.v);
+}
+
 void notify_changed(void *arg, const char *const *paths, size_t n)
 {
     struct fs *fs = arg;
@@ -131,6 +160,8 @@ void notify_changed(void *arg, const char *const *paths, size_t n)
     atomic_fetch_add(&fs->changes, 1);
     if (!atomic_load(&fs->live))
         return;
+    if (n == 0)
+        all_changed(fs);
     for (size_t i = 0; i < n; i++) {
         struct verdict v = judge(fs, paths[i]);
 

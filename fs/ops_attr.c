@@ -10,10 +10,10 @@
 #include "fs/publish.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
+#include "sync/common/file.h"
 #include "sync/common/path.h"
 
-#define BLOCK    4096
-#define MODE_SET FUSE_SET_ATTR_MODE
+#define BLOCK 4096
 
 bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret)
 {
@@ -36,7 +36,7 @@ bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret)
     now = n->attr;
     draft_attr_locked(n, &now);
     nodes_unlock(fs->nodes);
-    attr_stat(&fs->rules, path, &now, ret);
+    fs_stat(fs, path, &now, ret);
     fs_tree_unlock(fs);
     free(path);
     return sure;
@@ -71,7 +71,7 @@ struct setattr {
     fuse_req_t req;
     struct node *node; /* holds a reference, and counts as a writer while there is a size to set */
     int todo;          /* FUSE_SET_ATTR_… */
-    int64_t mode, mtime;
+    struct node_change change;
     off_t size;
     struct handle *handle; /* NULL: truncate(2), which is open, truncate and close in one */
     struct later *later;
@@ -117,6 +117,39 @@ static char *own_path(struct fs *fs, const struct node *n, bool *unpublished)
     return path;
 }
 
+static void set_node_locked(struct node *n, const struct node_change *c)
+{
+    struct draft *d = n->draft;
+
+    if (d)
+        draft_changed_locked(d);
+    if (c->has_mode)
+        *(d ? &d->mode : &n->attr.mode) = c->mode;
+    if (c->has_mtime)
+        *(d ? &d->mtime : &n->attr.mtime) = c->mtime;
+    if (c->has_atime)
+        n->attr.atime = c->atime;
+}
+
+/*
+ * What is hidden here stays as it is. A file that runs as somebody else is not made on the master
+ * by a mirror, so those bits cannot be set here; what the master's file has of them goes when it is
+ * written.
+ */
+static int check_mode(struct fs *fs, struct setattr *s, const char *path)
+{
+    struct node_attr now;
+
+    if (!s->change.has_mode)
+        return 0;
+    nodes_lock(fs->nodes);
+    now = s->node->attr;
+    draft_attr_locked(s->node, &now);
+    nodes_unlock(fs->nodes);
+    s->change.mode = attr_mode(&fs->rules, path, s->change.mode, now.mode);
+    return now.type == NODE_FILE && (s->change.mode & (S_ISUID | S_ISGID)) ? -EPERM : 0;
+}
+
 /* chmod and utimens of what the replica has; a draft keeps them for when it is published. */
 static int set_plain(struct setattr *s)
 {
@@ -127,24 +160,18 @@ static int set_plain(struct setattr *s)
     char *path;
     int r = 0;
 
-    if (s->mode < 0 && s->mtime < 0)
-        return 0;
     fs_tree_read(fs);
     path = own_path(fs, s->node, &unpublished);
+    r = check_mode(fs, s, path);
     do {
-        if (path && !unpublished)
-            r = replica_setattr(fs->replica, path, s->mode, s->mtime, &a, &opid);
+        if (r == 0 && path && !unpublished)
+            r = replica_setattr(fs->replica, path, &s->change, &a, &opid);
     } while (fs_room(fs, r, &tried));
     if (path && unpublished && !replica_writable(fs->replica, path))
         r = -EROFS;
     nodes_lock(fs->nodes);
-    if (r == 0 && s->node->draft) {
-        s->node->draft->mode = s->mode < 0 ? s->node->draft->mode : (uint32_t)s->mode;
-        s->node->draft->mtime = s->mtime < 0 ? s->node->draft->mtime : s->mtime;
-    } else if (r == 0 && !path) {
-        s->node->attr.mode = s->mode < 0 ? s->node->attr.mode : (uint32_t)s->mode;
-        s->node->attr.mtime = s->mtime < 0 ? s->node->attr.mtime : s->mtime;
-    }
+    if (r == 0 && (s->node->draft || !path))
+        set_node_locked(s->node, &s->change);
     nodes_unlock(fs->nodes);
     fs_tree_unlock(fs);
     if (r == 0)
@@ -168,7 +195,7 @@ static void setattr_size(void *arg, int error)
         r = draft_truncate(fs, s->node, s->size);
         draft_done(fs, s->node, s->handle, s->size == 0, r);
     }
-    if (r == 0)
+    if (r == 0 && (s->change.has_mode || s->change.has_mtime || s->change.has_atime))
         r = set_plain(s);
     nodes_lock(fs->nodes);
     alone = s->node->writers == 1;
@@ -203,6 +230,29 @@ static int check_owner(struct fs *fs, struct node *n, const struct stat *want, i
     return (todo & FUSE_SET_ATTR_GID) && want->st_gid != now.st_gid ? -EPERM : 0;
 }
 
+static bool times_fit(const struct stat *want, int todo)
+{
+    return (!(todo & FUSE_SET_ATTR_MTIME) || (todo & FUSE_SET_ATTR_MTIME_NOW) ||
+            file_time_fits(&want->st_mtim)) &&
+           (!(todo & FUSE_SET_ATTR_ATIME) || (todo & FUSE_SET_ATTR_ATIME_NOW) ||
+            file_time_fits(&want->st_atim));
+}
+
+static struct node_change change_of(const struct stat *want, int todo)
+{
+    struct node_change c = {
+        .has_mode = todo & FUSE_SET_ATTR_MODE,
+        .has_mtime = todo & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW),
+        .has_atime = todo & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW),
+        .mode = want->st_mode & 07777,
+    };
+    int64_t now = clock_wall_ns();
+
+    c.mtime = todo & FUSE_SET_ATTR_MTIME_NOW ? now : file_time_ns(&want->st_mtim);
+    c.atime = todo & FUSE_SET_ATTR_ATIME_NOW ? now : file_time_ns(&want->st_atim);
+    return c;
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int todo,
                        struct fuse_file_info *fi)
 {
@@ -211,6 +261,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     struct node *n = node_get(fs->nodes, ino);
     int r = n ? check_owner(fs, n, attr, todo) : -ESTALE;
 
+    if (r == 0 && !times_fit(attr, todo))
+        r = -EOVERFLOW;
     if (r == 0 && (todo & FUSE_SET_ATTR_SIZE))
         r = may_write(fs, n);
     if (r < 0) {
@@ -223,12 +275,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     s->req = req;
     s->node = n;
     s->todo = todo;
-    s->mode = todo & MODE_SET ? (int64_t)(attr->st_mode & 07777) : -1;
-    s->mtime = -1;
-    if (todo & FUSE_SET_ATTR_MTIME_NOW)
-        s->mtime = clock_wall_ns();
-    else if (todo & FUSE_SET_ATTR_MTIME)
-        s->mtime = (int64_t)attr->st_mtim.tv_sec * 1000000000 + attr->st_mtim.tv_nsec;
+    s->change = change_of(attr, todo);
     s->size = attr->st_size;
     s->handle = fi ? handle_of(fi) : NULL;
     if (!(todo & FUSE_SET_ATTR_SIZE)) {

@@ -123,7 +123,7 @@ static int add_child(struct listing *l, struct child *c)
 
     if (!l->plus) {
         own_number(l, c);
-        attr_stat(&fs->rules, path, &c->attr, &e.attr);
+        fs_stat(fs, path, &c->attr, &e.attr);
     } else if (l->changes != atomic_load(&fs->changes)) {
         r = replica_lookup(fs->replica, path, &c->attr);
     }

@@ -76,7 +76,7 @@ static void fill_entry(struct fs *fs, const struct node *n, const char *path,
     ret->ino = n->id;
     ret->attr_timeout = FS_TIMEOUT;
     ret->entry_timeout = FS_TIMEOUT;
-    attr_stat(&fs->rules, path, &a, &ret->attr);
+    fs_stat(fs, path, &a, &ret->attr);
 }
 
 void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,

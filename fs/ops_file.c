@@ -253,7 +253,7 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
         fuse_reply_err(req, -r);
         return;
     }
-    r = create_name(fs, path, mode, fi->flags, &a, &fresh);
+    r = mode & (S_ISUID | S_ISGID) ? -EPERM : create_name(fs, path, mode, fi->flags, &a, &fresh);
     if (r < 0) {
         ops_end(fs, parent, path);
         fuse_reply_err(req, -r);

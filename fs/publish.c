@@ -26,7 +26,7 @@ struct version {
     struct hash hash, replaces;
     struct hash held; /* by an earlier try that could not be logged */
     off_t size;
-    int64_t mtime;
+    int64_t mtime, ctime;
     uint32_t mode;
 };
 
@@ -66,7 +66,8 @@ static int publish_again(struct fs *fs, const char *path, const struct version *
         r = replica_create(fs->replica, path, v->mode, &a);
     if (r < 0)
         return r;
-    return replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->mode, &none, opid);
+    return replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->ctime, v->mode, &none,
+                           opid);
 }
 
 /* Logs the sealed version under the node's path; 0 with *opid 0 when it has none any more. */
@@ -80,7 +81,7 @@ static int log_version(struct fs *fs, struct node *n, const struct version *v, i
     path = node_path(fs->nodes, n);
     if (path) {
         do {
-            r = replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->mode,
+            r = replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->ctime, v->mode,
                                 &v->replaces, opid);
             if (r == -ENOENT)
                 r = publish_again(fs, path, v, opid);
@@ -138,6 +139,7 @@ static int take(struct fs *fs, struct node *n, struct version *v)
     v->held = d->held;
     v->replaces = d->replaces;
     v->mtime = d->mtime;
+    v->ctime = d->ctime;
     v->mode = d->mode;
     nodes_unlock(fs->nodes);
     return 1;
@@ -166,6 +168,7 @@ static void give_back(struct fs *fs, struct node *n, const struct version *v, bo
         n->attr.hash = v->hash;
         n->attr.size = v->size;
         n->attr.mtime = v->mtime;
+        n->attr.ctime = v->ctime;
         n->attr.mode = v->mode;
         if (opid > 0)
             n->opid = opid;

@@ -62,26 +62,55 @@ void file_random(void *data, size_t len);
  */
 int file_read_secret(const char *path, char **ret, struct err *e);
 
-/* Nanoseconds since the epoch, as in struct timespec. */
+/*
+ * Times of files, on the wire and in the databases: nanoseconds since the epoch modulo 2^64, which
+ * tell apart all times of 2^64 ns from FILE_TIME_MIN on: 1901-12-13 to 2486-07-02, as in XFS
+ * (bigtime), and all that ext4 has. Up to 2262 that is the plain signed number. Such times have no
+ * order as numbers, and every number is one: what is not given has a flag of its own.
+ */
+#define FILE_TIME_MIN (-((int64_t)1 << 31)) /* s */
+#define FILE_TIME_MAX (FILE_TIME_MIN + 18446744073LL)
+
+/* False: no such time can be kept. */
+static inline bool file_time_fits(const struct timespec *ts)
+{
+    return ts->tv_sec >= FILE_TIME_MIN && ts->tv_sec < FILE_TIME_MAX;
+}
+
+/* The nearest time that can be kept. */
+static inline int64_t file_time_ns(const struct timespec *ts)
+{
+    int64_t s = ts->tv_sec;
+
+    if (s < FILE_TIME_MIN)
+        s = FILE_TIME_MIN;
+    else if (s >= FILE_TIME_MAX)
+        s = FILE_TIME_MAX - 1;
+    return (int64_t)((uint64_t)s * 1000000000 + (uint64_t)ts->tv_nsec);
+}
+
 static inline int64_t file_mtime_ns(const struct stat *st)
 {
-    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    return file_time_ns(&st->st_mtim);
 }
 
 static inline int64_t file_ctime_ns(const struct stat *st)
 {
-    return (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    return file_time_ns(&st->st_ctim);
 }
 
 static inline struct timespec file_timespec(int64_t ns)
 {
-    struct timespec ts = {ns / 1000000000, ns % 1000000000};
+    uint64_t since = (uint64_t)ns - (uint64_t)FILE_TIME_MIN * 1000000000;
 
-    if (ts.tv_nsec < 0) {
-        ts.tv_nsec += 1000000000;
-        ts.tv_sec--;
-    }
-    return ts;
+    return (struct timespec){FILE_TIME_MIN + (int64_t)(since / 1000000000),
+                             (long)(since % 1000000000)};
+}
+
+/* True when the two are less than `ns` apart. */
+static inline bool file_time_near(int64_t a, int64_t b, int64_t ns)
+{
+    return (uint64_t)a - (uint64_t)b + (uint64_t)ns - 1 < 2 * (uint64_t)ns - 1;
 }
 
 #endif

@@ -108,12 +108,13 @@ int apply_publish(struct apply *j, const char *path, const struct stat *st, cons
     return apply_db(j, publish(j->m, path, st, hash, target, seen, moved_from));
 }
 
-int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode, int64_t mtime)
+int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode)
 {
+    const int64_t *mtime = op_mtime(j->op);
     struct stat st;
     int r;
 
-    if ((mode >= 0 && (uint32_t)mode != row->e.mode) || (mtime >= 0 && mtime != row->e.mtime)) {
+    if ((mode >= 0 && (uint32_t)mode != row->e.mode) || (mtime && *mtime != row->e.mtime)) {
         r = place_attrs(j->m, path, mode, mtime);
         if (r == 0)
             r = master_lstat(j->m, path, &st);
@@ -138,7 +139,8 @@ static int make_folder(struct apply *j, int dir, const char *path)
         return -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
     if (r == 0) /* what a setgid folder hands down stays */
-        r = place_attrs(j->m, path, (j->op->mode & 03777) | (st.st_mode & S_ISGID), j->op->mtime);
+        r = place_attrs(j->m, path, (j->op->mode & 07777) | (st.st_mode & S_ISGID),
+                        op_mtime(j->op));
     if (r == 0)
         r = place_give(j->m, fd, dir, NULL);
     if (r == 0)
@@ -246,16 +248,17 @@ static int do_setattr(struct apply *j)
     int r = truth(j, op->path, &row);
 
     if (r == -EBUSY) { /* published with its attributes once it is closed */
-        r = place_attrs(j->m, op->path, op->mode < 0 ? -1 : op->mode & 0777, op->mtime);
+        r = place_attrs(j->m, op->path, op->mode < 0 ? -1 : op->mode & PLACE_FILE_MODE,
+                        op_mtime(op));
         index_push(j->m->index, op->path, INDEX_FORCE, 0);
         if (r == 0)
             r = kept(j);
     } else if (r == 0 && (row.e.type == ENTRY_GONE || row.e.type == ENTRY_LINK)) {
         r = kept(j);
     } else if (r == 0) {
-        r = apply_attrs(j, op->path, &row,
-                        op->mode < 0 ? -1 : op->mode & (row.e.type == ENTRY_DIR ? 03777 : 0777),
-                        op->mtime);
+        r = apply_attrs(
+            j, op->path, &row,
+            op->mode < 0 ? -1 : op->mode & (row.e.type == ENTRY_DIR ? 07777 : PLACE_FILE_MODE));
     }
     row_release(&row);
     return r;

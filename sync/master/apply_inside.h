@@ -51,8 +51,9 @@ int truth(struct apply *j, const char *path, struct row *row);
 /* The precondition holds for that truth. */
 bool truth_meets(const struct pre *pre, const struct row *row);
 
-/* Applies mode and mtime (-1: leave) to what is there, publishes and tells it. */
-int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode, int64_t mtime);
+/* Applies the mode (-1: leave) and the operation's mtime, if it has one, to what is there,
+ * publishes and tells it. */
+int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode);
 
 int put_file(struct apply *j); /* OP_PUT */
 int put_link(struct apply *j); /* OP_SYMLINK */

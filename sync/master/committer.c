@@ -17,6 +17,7 @@
 #include "sync/master/keep.h"
 #include "sync/master/move.h"
 #include "sync/master/ops.h"
+#include "sync/master/publish.h"
 
 #define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
 #define BATCH_MAX 1000
@@ -187,8 +188,12 @@ static int observe(struct master *m, struct observation *o)
         return 0;
     }
     row_from_stat(&was, &o->st);
-    same = S_ISDIR(o->st.st_mode) ? S_ISDIR(now.st_mode) && (now.st_mode & 07777) == was.e.mode
-                                  : row_matches(&was, &now);
+    if (S_ISDIR(o->st.st_mode)) {
+        same = S_ISDIR(now.st_mode) && now.st_ino == o->st.st_ino;
+        o->st = now; /* what it is now may be published at any time: it has no content */
+    } else {
+        same = row_matches(&was, &now);
+    }
     if (!same) {
         index_push(m->index, o->path, S_ISDIR(now.st_mode) ? INDEX_DEEP : 0, 0);
         return 0;
@@ -270,6 +275,8 @@ static void run_batch(struct committer *c, struct job *jobs)
     }
     if (ok)
         run_brake(m, &r);
+    if (r == 0 && ok)
+        r = publish_folders(m);
     crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
     if (r == 0)
         r = tree_commit(m->tree);

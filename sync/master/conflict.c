@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
-#include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/place.h"
@@ -27,7 +26,7 @@ static char *copy_name(const char *base, const char *who, int64_t mtime, int i)
     size_t stem =
         dot && dot != base && strlen(dot) <= EXT_MAX ? (size_t)(dot - base) : strlen(base);
     const char *ext = base + stem;
-    time_t at = (time_t)((mtime >= 0 ? mtime : clock_wall_ns()) / 1000000000);
+    time_t at = file_timespec(mtime).tv_sec;
     char when[32] = "", count[16] = "";
     struct tm tm;
 

@@ -112,7 +112,7 @@ static void unreadable(struct master *m, const char *path, int code)
 /* Times this near to the moment of reading may not tell a later write. */
 static bool is_near(int64_t seen, int64_t time)
 {
-    return seen - time < RACY_NS && time - seen < RACY_NS;
+    return file_time_near(seen, time, RACY_NS);
 }
 
 /* The kernel tells of a close a moment before the file counts as closed: soon at first. */
@@ -383,7 +383,8 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
 
     notices_clear_path(m->notices, path, false);
     /* After an event also as the row has it: the committer may just be writing another mode. */
-    if (*path && (!live || told || row->e.mode != (st->st_mode & 07777)))
+    if (*path && (!live || told || row->e.mode != (st->st_mode & 07777) ||
+                  row->e.mtime != file_mtime_ns(st)))
         observed(m, path, st, false, NULL, NULL, clock_wall_ns());
     if (!live || (flags & INDEX_DEEP)) {
         watch_add(m->watch, path);

@@ -432,7 +432,7 @@ bool move_file(struct master *m, struct db *db, const char *path, const struct s
 
     same = known && from.ctime == file_ctime_ns(st) && from.e.mode == (st->st_mode & 07777);
     /* A write near the time of reading may have left all times as they were. */
-    known = known && (same || told) && from.seen - from.e.mtime > RACY_NS &&
+    known = known && (same || told) && !file_time_near(from.seen, from.e.mtime, RACY_NS) &&
             from.seen - from.ctime > RACY_NS && keeps_its_inode(m, path);
     if (known) {
         o = xcalloc(1, sizeof(*o));

@@ -259,7 +259,7 @@ void place_discard(struct master *m, const char *tmp)
         unlinkat(root_staging_fd(m->root), tmp, 0);
 }
 
-int place_attrs(const struct master *m, const char *path, int64_t mode, int64_t mtime)
+int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     char proc[64];
@@ -275,9 +275,9 @@ int place_attrs(const struct master *m, const char *path, int64_t mode, int64_t 
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
     if (r == 0 && mode >= 0 && chmod(proc, (mode_t)mode) < 0)
         r = -errno;
-    if (mtime >= 0)
-        times[1] = file_timespec(mtime);
-    if (r == 0 && mtime >= 0 && utimensat(AT_FDCWD, proc, times, 0) < 0)
+    if (mtime)
+        times[1] = file_timespec(*mtime);
+    if (r == 0 && mtime && utimensat(AT_FDCWD, proc, times, 0) < 0)
         r = -errno;
     close(fd);
     return r;

@@ -9,6 +9,9 @@
 
 #include "sync/master/master.h"
 
+/* What a mirror may set of a file's mode: it makes no programs that run as somebody else. */
+#define PLACE_FILE_MODE 01777
+
 #define PLACE_NAME_CAP 168 /* "over-…" of displace.c is the longest */
 
 /* An unused name in staging. */
@@ -41,7 +44,7 @@ int place_open_parent(const struct master *m, const char *path);
 /* False when the filesystem says of names with the parts of this one that they are not there: it
  * does not take them. Asked in staging, where nobody removes a folder meanwhile. */
 bool place_takes_name(const struct master *m, const char *base);
-/* mode and mtime (-1: leave) of a file or folder; never of a link (-ELOOP). */
-int place_attrs(const struct master *m, const char *path, int64_t mode, int64_t mtime);
+/* mode (-1: leave) and mtime (NULL: leave) of a file or folder; never of a link (-ELOOP). */
+int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime);
 
 #endif

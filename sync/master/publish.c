@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/file.h"
 #include "sync/common/path.h"
 
 int publish_parents(struct master *m, const char *path)
@@ -42,7 +43,7 @@ static bool published_same(const struct row *a, const struct row *b)
     if (a->e.type != b->e.type)
         return false;
     if (a->e.type == ENTRY_DIR)
-        return a->e.mode == b->e.mode;
+        return a->e.mode == b->e.mode && a->e.mtime == b->e.mtime;
     if (a->e.type == ENTRY_LINK)
         return a->e.target && b->e.target && strcmp(a->e.target, b->e.target) == 0;
     return a->e.size == b->e.size && a->e.mtime == b->e.mtime && a->e.mode == b->e.mode &&
@@ -81,5 +82,32 @@ int publish(struct master *m, const char *path, const struct stat *st, const str
     }
     row_release(&row);
     row_release(&old);
+    return r;
+}
+
+static int publish_folder(struct master *m, const char *dir)
+{
+    struct row row = {0};
+    struct stat st;
+    int r = tree_get(m->tree->db, dir, &row);
+    bool changed = r == 1 && row.e.type == ENTRY_DIR && master_lstat(m, dir, &st) == 0 &&
+                   S_ISDIR(st.st_mode) && row.e.mtime != file_mtime_ns(&st);
+
+    row_release(&row);
+    if (r < 0 || !changed)
+        return r < 0 ? r : 0;
+    return publish(m, dir, &st, NULL, NULL, 0, NULL);
+}
+
+int publish_folders(struct master *m)
+{
+    struct strlist dirs = m->tree->touched;
+    int r = 0;
+
+    m->tree->touched = (struct strlist){NULL, 0};
+    for (size_t i = 0; i < dirs.n && r == 0; i++)
+        if (*dirs.v[i])
+            r = publish_folder(m, dirs.v[i]);
+    strlist_release(&dirs);
     return r;
 }

@@ -69,7 +69,7 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
     if (r == 0)
         keep_staged(j->m->keep, tmp, path, &j->op->hash, j->op->size);
     if (r == 0)
-        r = place_file(j->m, tmp, path, was, (mode_t)(j->op->mode & 0777), j->op->mtime,
+        r = place_file(j->m, tmp, path, was, (mode_t)(j->op->mode & PLACE_FILE_MODE), j->op->mtime,
                        &j->op->hash, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), moved_from);
@@ -85,7 +85,8 @@ static int land_outside(struct apply *j, const char *tmp)
     int from = openat(root_staging_fd(j->m->root), tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     int r = from < 0 ? -errno
                      : conflict_outside(j->m, from, op->path, j->who->name,
-                                        (mode_t)(op->mode & 0777), op->mtime, like, &j->a->place);
+                                        (mode_t)(op->mode & PLACE_FILE_MODE), op->mtime, like,
+                                        &j->a->place);
 
     if (from >= 0)
         close(from);
@@ -171,7 +172,7 @@ int put_file(struct apply *j)
     if (r < 0 && !busy)
         goto out;
     if (!busy && row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &op->hash)) {
-        r = apply_attrs(j, op->path, &row, op->mode & 0777, op->mtime);
+        r = apply_attrs(j, op->path, &row, op->mode & PLACE_FILE_MODE);
         goto out;
     }
     /* What the mirror changed and the master deleted: the change wins. */
@@ -205,13 +206,15 @@ out:
 /* Links have no content to lose: made in staging and renamed over what may be there. */
 static int place_link(struct apply *j, const char *path, bool over, enum op_result result)
 {
-    struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(j->op->mtime)};
+    struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     int staging = root_staging_fd(j->m->root), dir, r = place_parents(j->m, path);
     char tmp[PLACE_NAME_CAP];
 
     dir = r < 0 ? r : place_open_parent(j->m, path);
     if (dir < 0)
         return dir;
+    if (j->op->has_mtime)
+        times[1] = file_timespec(j->op->mtime);
     place_name(tmp);
     if (symlinkat(j->op->target, staging, tmp) < 0 ||
         utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||

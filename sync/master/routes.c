@@ -118,6 +118,7 @@ static enum MHD_Result run_hello(struct request *q)
     json_object_set_new(o, "max_inline", json_integer(WIRE_INLINE_MAX));
     json_object_set_new(o, "max_ops", json_integer(WIRE_OPS_MAX));
     json_object_set_new(o, "max_body", json_integer(WIRE_BODY_MAX));
+    json_object_set_new(o, "folder_times", json_true());
     json_object_set_new(o, "time", json_integer(clock_wall_ns()));
     return reply_json(q, 200, o);
 }

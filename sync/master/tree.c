@@ -297,6 +297,7 @@ int tree_commit(struct tree *t)
 void tree_rollback(struct tree *t)
 {
     db_rollback(t->db);
+    strlist_release(&t->touched);
     t->seq = t->committed;
 }
 
@@ -383,12 +384,27 @@ static int write_row(struct tree *t, const struct row *r)
     return res < 0 ? res : 0;
 }
 
+/* A run of changes in one folder notes it once. */
+static void touch_parent(struct tree *t, const char *path)
+{
+    size_t len = path_parent_len(path);
+    const char *last = t->touched.n > 0 ? t->touched.v[t->touched.n - 1] : NULL;
+    char *dir;
+
+    if (last && strlen(last) == len && memcmp(last, path, len) == 0)
+        return;
+    dir = path_parent(path);
+    strlist_add(&t->touched, dir);
+    free(dir);
+}
+
 int tree_put(struct tree *t, struct row *r)
 {
     int res = history_end(t->db, r->e.path, &r->e.hash, t->seq + 1);
 
     if (res < 0)
         return res;
+    touch_parent(t, r->e.path);
     r->e.seq = ++t->seq;
     return write_row(t, r);
 }
@@ -434,6 +450,8 @@ int tree_remove(struct tree *t, const char *path)
         r = r < 0 ? r : 0;
         free(dir);
     }
+    if (n > 0)
+        touch_parent(t, path);
     strlist_release(&gone);
     free(parent);
     free(from);

@@ -71,6 +71,7 @@ struct tree {
     struct db *db;
     int64_t seq, committed; /* last one given out, and last one committed */
     struct tree_total more; /* in this transaction */
+    struct strlist touched; /* folders in which names came, went or were replaced; publish.h */
 };
 
 /* A transaction of the writer; one that is not committed gives its seqs back. */

@@ -81,7 +81,8 @@ int truth(struct apply *j, const char *path, struct row *row)
         return r;
     if (S_ISREG(st.st_mode))
         return read_file(j, path, row);
-    if (S_ISDIR(st.st_mode) && row->e.type == ENTRY_DIR)
+    if (S_ISDIR(st.st_mode) && row->e.type == ENTRY_DIR && row->e.mtime == file_mtime_ns(&st) &&
+        row->e.mode == (st.st_mode & 07777))
         return 0;
     r = S_ISDIR(st.st_mode) ? apply_publish(j, path, &st, NULL, NULL, 0, NULL)
                             : read_link(j, path, &st);

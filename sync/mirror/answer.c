@@ -53,10 +53,10 @@ static int apply_answered(struct change *a, const struct op_answer *ans, const s
             rc = change_entry(a, e, false, before_find(b, e->path), &like);
         if (rc == 0 && change_is_version(&like, e)) /* the feed was faster */
             rc = db_run(a->r->db,
-                        "UPDATE base SET ino=?1 WHERE dir=?2 AND name=?3 AND type=?4"
+                        "UPDATE base SET ino=?1,atime=?7 WHERE dir=?2 AND name=?3 AND type=?4"
                         " AND hash IS ?5 AND target IS ?6",
-                        "ibpihp", (int64_t)like.ino, e->path, path_parent_len(e->path),
-                        path_base(e->path), (int64_t)like.type, &e->hash, e->target);
+                        "ibpihpi", (int64_t)like.ino, e->path, path_parent_len(e->path),
+                        path_base(e->path), (int64_t)like.type, &e->hash, e->target, like.atime);
         if (rc >= 0)
             rc = note_answered(a->r->db, e);
         row_release(&like);

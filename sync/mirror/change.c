@@ -33,11 +33,29 @@ static bool has(const struct strlist *l, const char *s)
     return l->n > 0 && bsearch(&s, l->v, l->n, sizeof(*l->v), by_text);
 }
 
+/* Nothing that is seen changes without a new ctime, and no ctime goes back. */
+static int settle_ctime(struct change *a, const char *path, const struct row *was, struct row *now)
+{
+    int64_t ctime = now->ctime;
+
+    if (!was->exists || !now->exists || !*path)
+        return 0;
+    if (row_same(was, now))
+        now->ctime = was->ctime;
+    else if (ctime <= was->ctime) {
+        now->ctime = was->ctime;
+        row_stamp(now);
+    }
+    return now->ctime == ctime ? 0 : view_set_times(a->r->db, path, now);
+}
+
 int change_note(struct change *a, const char *path, const struct row *was)
 {
     struct row now;
     int rc = view_get(a->r->db, path, &now);
 
+    if (rc == 0)
+        rc = settle_ctime(a, path, was, &now);
     if (rc < 0)
         return rc;
     a->r->now.entries += (int)now.exists - (int)was->exists;
@@ -59,6 +77,8 @@ int change_note(struct change *a, const char *path, const struct row *was)
 
 int change_finish(struct change *a)
 {
+    /* Then the folder's own entry says it. */
+    bool told = (a->feed || a->own) && atomic_load(&a->r->folder_times);
     int rc = 0;
 
     change_sort(&a->folders);
@@ -69,7 +89,8 @@ int change_finish(struct change *a)
             continue;
         rc = view_get(a->r->db, a->folders.v[i], &v);
         if (rc == 0 && v.exists) {
-            rc = touch_folder(a->r, a->folders.v[i]);
+            if (!told)
+                rc = touch_folder(a->r, a->folders.v[i]);
             if (a->changed)
                 strlist_add(a->changed, a->folders.v[i]);
         }
@@ -148,21 +169,19 @@ bool change_is_version(const struct row *row, const struct entry *e)
            (row->target && e->target && strcmp(row->target, e->target) == 0);
 }
 
-/* What came from the master as a new version is another file to whoever compares st_ino; what is
- * known already, here made or from there, keeps its number. */
-static uint64_t number_of(struct change *a, const struct entry *e, const struct row *base,
-                          const struct row *view, const struct row *like)
+/* What is known already of what came, here made or from there: it keeps its number and times. What
+ * came from the master as a new version is another file to whoever compares st_ino: NULL. */
+static const struct row *known_as(const struct entry *e, const struct row *base,
+                                  const struct row *view, const struct row *like)
 {
     if (change_is_version(like, e))
-        return like->ino;
+        return like;
     if (change_is_version(base, e))
-        return base->ino;
-    if (change_is_version(view, e))
-        return view->ino;
-    return (uint64_t)a->r->now.next_ino++;
+        return base;
+    return change_is_version(view, e) ? view : NULL;
 }
 
-/* `like`: the overlay row that this entry confirms (inode, a folder's mtime), or none. */
+/* `like`: the overlay row that this entry confirms (inode, times), or none. */
 static int upsert(struct change *a, const struct entry *e, const struct row *base,
                   const struct row *view, const struct row *like)
 {
@@ -174,13 +193,15 @@ static int upsert(struct change *a, const struct entry *e, const struct row *bas
                       .hash = e->hash,
                       .target = e->target,
                       .seq = e->seq};
-    bool had = base->exists && base->type != ENTRY_GONE;
+    const struct row *known = known_as(e, base, view, like);
 
-    row.ino = number_of(a, e, base, view, like);
+    row.ino = known ? known->ino : (uint64_t)a->r->now.next_ino++;
+    row.atime = known ? known->atime : row.mtime;
+    row.ctime = known ? known->ctime : view->ctime;
     if (row.type == ENTRY_DIR && like->exists && like->type == ENTRY_DIR)
         row.mtime = like->mtime;
-    else if (row.type == ENTRY_DIR && had && base->type == ENTRY_DIR)
-        row.mtime = base->mtime;
+    if (!known || (!a->first && !row_same(known, &row)))
+        row_stamp(&row);
     return base_put(a->r->db, e->path, &row);
 }
 

@@ -25,7 +25,7 @@ int change_note(struct change *a, const char *path, const struct row *was);
 
 /* One entry into the base, without a note: the caller compares. `void_seqs`: the row's seq means
  * nothing any more. `view`: what the path shows now. `like`: the overlay row that this entry
- * confirms (inode, a folder's mtime), or none. */
+ * confirms (inode, times), or none. */
 int change_entry(struct change *a, const struct entry *e, bool void_seqs, const struct row *view,
                  const struct row *like);
 
@@ -35,7 +35,8 @@ bool change_is_version(const struct row *row, const struct entry *e);
 /* Takes one base row out (a tombstone stays for an own change); the caller compares. */
 int change_remove(struct change *a, const char *path, const struct row *was, int64_t seq);
 
-/* At the end: folders whose listing changed get a new mtime and are reported, each once. */
+/* At the end: folders whose listing changed are reported, each once, and get a new mtime unless the
+ * master tells it. */
 int change_finish(struct change *a);
 
 /* Sorts and drops what is there twice. */

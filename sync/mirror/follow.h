@@ -38,9 +38,11 @@ struct remote {
     const char *url;
     const char *name;
     int64_t scopegen;
+    bool folder_times; /* not persisted: without contact nothing comes that it is about */
     struct scope scope;
     struct strlist exclude;
 };
+/* 1: from now on other paths may be written. */
 int replica_set_remote(struct replica *r, const struct remote *remote);
 
 /* --- feed --- */

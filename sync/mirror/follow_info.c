@@ -111,6 +111,7 @@ static void copy_list(struct strlist *to, const struct strlist *from)
 int replica_set_remote(struct replica *r, const struct remote *remote)
 {
     json_t *scope = json_object();
+    bool other;
     int rc = tx_begin(r);
 
     if (rc < 0) {
@@ -127,16 +128,19 @@ int replica_set_remote(struct replica *r, const struct remote *remote)
     json_decref(scope);
     if (rc < 0)
         return rc;
+    atomic_store(&r->folder_times, remote->folder_times);
     mutex_lock(&r->scope_lock);
     free(r->master_id);
     r->master_id = xstrdup(remote->master_id);
+    other = r->remote_known && (!list_same(&r->scope.write, &remote->scope.write) ||
+                                !list_same(&r->exclude, &remote->exclude));
     copy_list(&r->scope.read, &remote->scope.read);
     copy_list(&r->scope.write, &remote->scope.write);
     copy_list(&r->scope.deny, &remote->scope.deny);
     copy_list(&r->exclude, &remote->exclude);
     r->remote_known = true;
     mutex_unlock(&r->scope_lock);
-    return 0;
+    return other;
 }
 
 /* --- outbox --- */

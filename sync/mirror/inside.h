@@ -159,6 +159,8 @@ struct tell *tell_new(struct mirror *m);
 void tell_free(struct tell *t);
 int tell_start(struct tell *t, mirror_change_fn *changed, void *arg);
 void tell_stop(struct tell *t);
+/* Modes may have changed everywhere. */
+void tell_all(struct tell *t);
 /* Takes over what is in `paths` (empty afterwards). */
 void tell_changed(struct tell *t, struct strlist *paths);
 /* Streams changes at or under `path` into conn until it is closed; in the connection's thread. */

@@ -81,7 +81,7 @@ static int take_kept(struct replica *r, int64_t opid, struct strlist *paths, str
 /* A folder that nothing keeps any more, and that the master does not have: made here, then. */
 static int make_kept(struct replica *r, const char *path, const struct row *row)
 {
-    struct op op = {.kind = OP_MKDIR, .mtime = row->mtime, .mode = row->mode};
+    struct op op = {.kind = OP_MKDIR, .has_mtime = true, .mtime = row->mtime, .mode = row->mode};
     struct row now;
     int rc = view_get(r->db, path, &now);
 

@@ -33,6 +33,7 @@ int outbox_read(sqlite3_stmt *st, struct outbox_row *ret)
     ret->op.mtime = sqlite3_column_int64(st, 7);
     ret->op.mode = sqlite3_column_int64(st, 8);
     ret->state = *db_col_text(st, 11);
+    ret->op.has_mtime = sqlite3_column_int(st, 12) != 0;
     if (pre_parse(db_col_text(st, 9), &ret->op.pre) < 0 ||
         pre_parse(db_col_text(st, 10), &ret->op.to_pre) < 0) {
         outbox_row_release(ret);
@@ -88,10 +89,10 @@ int outbox_insert(struct db *db, const struct op *op, char state)
     char pre[HASH_TEXT_CAP], to_pre[HASH_TEXT_CAP], s[2] = {state, '\0'};
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO outbox(" OUTBOX_COLS ",created)"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    "iippphiiisssi", op->n, (int64_t)op->kind, op->path, op->to, op->target,
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "iippphiiisssii", op->n, (int64_t)op->kind, op->path, op->to, op->target,
                     &op->hash, op->size, op->mtime, op->mode, pre_text(&op->pre, pre),
-                    pre_text(&op->to_pre, to_pre), s, clock_wall_ns());
+                    pre_text(&op->to_pre, to_pre), s, (int64_t)op->has_mtime, clock_wall_ns());
 
     return rc < 0 ? rc : 0;
 }
@@ -134,4 +135,19 @@ int outbox_rewritable(struct db *db, const char *path, const struct row *v, stru
         rc = 0;
     }
     return rc;
+}
+
+int log_below(struct db *db, const char *path)
+{
+    struct subtree s;
+    int64_t found = 0;
+    int rc;
+
+    subtree_init(&s, path);
+    rc = db_get_int(db, 0, &found,
+                    "SELECT EXISTS(SELECT 1 FROM outbox WHERE path>=?1 AND path<?2) OR"
+                    " EXISTS(SELECT 1 FROM outbox WHERE to_path>=?1 AND to_path<?2)",
+                    "pp", s.from, s.to);
+    subtree_release(&s);
+    return rc < 0 ? rc : (int)found;
 }

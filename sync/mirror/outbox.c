@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
@@ -100,6 +101,18 @@ int outbox_log(struct replica *r, struct op *op, char state, const struct row *r
 
 /* --- creating --- */
 
+static int inherit_setgid(struct replica *r, const char *path, struct row *row)
+{
+    char *dir = path_parent(path);
+    struct row parent;
+    int rc = view_get(r->db, dir, &parent);
+
+    row->mode |= parent.mode & S_ISGID;
+    row_release(&parent);
+    free(dir);
+    return rc;
+}
+
 static int create_locked(struct replica *r, const char *path, struct row *row, struct op *op,
                          char state, int64_t *opid)
 {
@@ -107,14 +120,19 @@ static int create_locked(struct replica *r, const char *path, struct row *row, s
 
     if (rc < 0)
         return rc;
+    if (row->type == ENTRY_DIR)
+        rc = inherit_setgid(r, path, row);
+    if (rc < 0)
+        return rc;
     row->exists = true;
     row->ino = (uint64_t)r->now.next_ino++;
-    row->mtime = clock_wall_ns();
+    row->mtime = row->atime = row->ctime = clock_wall_ns();
     *opid = 0;
     if (replica_is_local(r, path)) {
         row->opid = REPLICA_LOCAL;
         rc = overlay_put(r->db, path, REPLICA_LOCAL, row);
     } else {
+        op->has_mtime = true;
         op->mtime = row->mtime;
         op->mode = row->mode;
         rc = outbox_log(r, op, state, row);
@@ -221,6 +239,7 @@ static struct op put_of(const char *path, const struct row *want)
                        .pre.kind = PRE_ABSENT,
                        .hash = want->hash,
                        .size = want->size,
+                       .has_mtime = true,
                        .mtime = want->mtime,
                        .mode = want->mode};
 }
@@ -381,6 +400,9 @@ static int publish_locked(struct replica *r, const char *path, struct row *want,
     if (rc < 0 || !v.exists || v.type != ENTRY_FILE)
         goto out;
     want->ino = v.ino;
+    want->atime = v.atime;
+    if (want->ctime <= v.ctime)
+        want->ctime = v.ctime + 1;
     *opid = 0;
     view_count(r, 0, want->size - v.size);
     if (!replica_is_local(r, path) && v.opid == REPLICA_LOCAL)
@@ -399,12 +421,14 @@ out:
 }
 
 int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
-                    int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid)
+                    int64_t mtime, int64_t ctime, uint32_t mode, const struct hash *replaces,
+                    int64_t *opid)
 {
     struct row want = {.exists = true,
                        .type = ENTRY_FILE,
                        .size = size,
                        .mtime = mtime,
+                       .ctime = ctime,
                        .mode = mode & 07777,
                        .hash = *hash};
     int64_t n = 0;
@@ -421,11 +445,33 @@ int replica_publish(struct replica *r, const char *path, const struct hash *hash
 
 /* --- attributes --- */
 
+/*
+ * The last operation on the path takes the attributes along, if it was not sent yet. Not a folder's
+ * mtime past what was done in it since: that would change it.
+ */
+static int setattr_merge(struct replica *r, const char *path, const struct row *v,
+                         const struct node_change *c, struct outbox_row *ret)
+{
+    int rc = outbox_rewritable(r->db, path, v, ret);
+
+    if (rc == 1 && v->type == ENTRY_DIR && c->has_mtime) {
+        int below = log_below(r->db, path);
+        if (below != 0) {
+            outbox_row_release(ret);
+            rc = below < 0 ? below : 0;
+        }
+    }
+    return rc;
+}
+
 static int setattr_op(struct replica *r, const char *path, const struct row *v,
-                      const struct row *want, int64_t mode, int64_t mtime, int64_t *opid)
+                      const struct row *want, const struct node_change *c, int64_t *opid)
 {
     struct outbox_row old = {0};
-    struct op op = {.kind = OP_SETATTR, .mode = mode, .mtime = mtime};
+    struct op op = {.kind = OP_SETATTR,
+                    .mode = c->has_mode ? want->mode : -1,
+                    .has_mtime = c->has_mtime,
+                    .mtime = c->mtime};
     int rc;
 
     op.path = xstrdup(path);
@@ -434,12 +480,14 @@ static int setattr_op(struct replica *r, const char *path, const struct row *v,
         rc = overlay_put(r->db, path, v->opid, want);
         goto out;
     }
-    rc = outbox_rewritable(r->db, path, v, &old);
+    rc = setattr_merge(r, path, v, c, &old);
     if (rc == 1) {
-        if (mode >= 0)
-            old.op.mode = mode;
-        if (mtime >= 0)
-            old.op.mtime = mtime;
+        if (c->has_mode)
+            old.op.mode = want->mode;
+        if (c->has_mtime) {
+            old.op.has_mtime = true;
+            old.op.mtime = c->mtime;
+        }
         *opid = old.op.n;
         rc = outbox_insert(r->db, &old.op, STATE_QUEUED);
         if (rc == 0)
@@ -454,7 +502,7 @@ out:
     return rc;
 }
 
-static int setattr_locked(struct replica *r, const char *path, int64_t mode, int64_t mtime,
+static int setattr_locked(struct replica *r, const char *path, const struct node_change *c,
                           struct node_attr *ret, int64_t *opid)
 {
     struct row v, want;
@@ -463,17 +511,21 @@ static int setattr_locked(struct replica *r, const char *path, int64_t mode, int
     if (rc < 0)
         goto out;
     want = v;
-    if (mode >= 0)
-        want.mode = mode & 07777;
-    if (mtime >= 0)
-        want.mtime = mtime;
+    if (c->has_mode)
+        want.mode = c->mode & 07777;
+    if (c->has_mtime)
+        want.mtime = c->mtime;
+    if (c->has_atime)
+        want.atime = c->atime;
+    row_stamp(&want);
     if (want.mode == v.mode && want.mtime == v.mtime) {
         *opid = v.opid == REPLICA_LOCAL || row_is_open(&v) ? 0 : v.opid;
-    } else if (replica_is_local(r, path)) {
+        rc = view_set_times(r->db, path, &want);
+    } else if (replica_is_local(r, path) || v.opid == REPLICA_LOCAL) {
         *opid = 0;
         rc = overlay_put(r->db, path, REPLICA_LOCAL, &want);
     } else {
-        rc = setattr_op(r, path, &v, &want, mode >= 0 ? want.mode : -1, mtime, opid);
+        rc = setattr_op(r, path, &v, &want, c, opid);
         want.opid = 1; /* pending */
     }
     row_attr(&want, ret);
@@ -482,7 +534,7 @@ out:
     return rc;
 }
 
-int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t mtime,
+int replica_setattr(struct replica *r, const char *path, const struct node_change *c,
                     struct node_attr *ret, int64_t *opid)
 {
     struct node_attr attr;
@@ -491,7 +543,7 @@ int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t m
 
     if (rc < 0)
         return rc;
-    rc = setattr_locked(r, path, mode, mtime, &attr, &n);
+    rc = setattr_locked(r, path, c, &attr, &n);
     rc = tx_end(r, rc, "replica.setattr.committed");
     if (rc < 0)
         return rc;

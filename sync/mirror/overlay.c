@@ -15,15 +15,22 @@
 #include "sync/common/clock.h"
 #include "sync/mirror/cookie.h"
 
-#define ROW_COLS "type,size,mtime,mode,hash,target,ino"
+#define ROW_COLS "type,size,mtime,mode,hash,target,ino,atime,ctime"
 /* The same for a listing that needs no more than the indexes by cookie have: in their order, names
  * are anywhere in the tables. */
-#define LISTED_COLS "type,0,0,0,NULL,NULL,ino"
+#define LISTED_COLS "type,0,0,0,NULL,NULL,ino,0,0"
 
 void row_release(struct row *row)
 {
     free(row->target);
     memset(row, 0, sizeof(*row));
+}
+
+void row_stamp(struct row *row)
+{
+    int64_t now = clock_wall_ns();
+
+    row->ctime = now > row->ctime ? now : row->ctime + 1;
 }
 
 bool row_same(const struct row *a, const struct row *b)
@@ -33,7 +40,7 @@ bool row_same(const struct row *a, const struct row *b)
     if (a->type != b->type || a->mode != b->mode)
         return false;
     if (a->type == ENTRY_DIR)
-        return true;
+        return a->mtime == b->mtime;
     return a->size == b->size && a->mtime == b->mtime && hash_eq(&a->hash, &b->hash) &&
            strcmp(a->target ? a->target : "", b->target ? b->target : "") == 0;
 }
@@ -52,6 +59,8 @@ void row_attr(const struct row *row, struct node_attr *ret)
     if (row->type == ENTRY_LINK)
         ret->size = row->target ? (int64_t)strlen(row->target) : 0;
     ret->mtime = row->mtime;
+    ret->atime = row->atime;
+    ret->ctime = row->ctime;
     ret->hash = row->hash;
     ret->ino = row->ino;
     ret->pending = row->opid > 0 && row->opid != REPLICA_LOCAL;
@@ -69,6 +78,8 @@ static void read_row(sqlite3_stmt *st, int c, struct row *ret)
     if (sqlite3_column_type(st, c + 5) != SQLITE_NULL)
         ret->target = xstrdup(db_col_text(st, c + 5));
     ret->ino = (uint64_t)sqlite3_column_int64(st, c + 6);
+    ret->atime = sqlite3_column_int64(st, c + 7);
+    ret->ctime = sqlite3_column_int64(st, c + 8);
 }
 
 /* --- the view --- */
@@ -112,7 +123,7 @@ int view_need(struct replica *r, struct db *db, const char *path, struct row *re
     if (rc == 0 && !ret->exists)
         return -ENOENT;
     if (rc == 0 && !*path)
-        ret->mtime = r->root_mtime;
+        ret->mtime = ret->atime = ret->ctime = r->root_mtime;
     return rc;
 }
 
@@ -265,10 +276,10 @@ int base_put(struct db *db, const char *path, const struct row *row)
 {
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO base(dir,name,cookie,seq," ROW_COLS ")"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiiihpi", path, path_parent_len(path), path_base(path),
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiihpiii", path, path_parent_len(path), path_base(path),
                     cookie_of(path_base(path)), row->seq, (int64_t)row->type, row->size, row->mtime,
-                    row->mode, &row->hash, row->target, (int64_t)row->ino);
+                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime);
 
     return rc < 0 ? rc : 0;
 }
@@ -303,10 +314,10 @@ int overlay_put(struct db *db, const char *path, int64_t opid, const struct row 
 {
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO overlay(dir,name,cookie,opid," ROW_COLS ")"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiiihpi", path, path_parent_len(path), path_base(path),
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiihpiii", path, path_parent_len(path), path_base(path),
                     cookie_of(path_base(path)), opid, (int64_t)row->type, row->size, row->mtime,
-                    row->mode, &row->hash, row->target, (int64_t)row->ino);
+                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime);
 
     return rc < 0 ? rc : 0;
 }
@@ -352,12 +363,29 @@ int touch_folder(struct replica *r, const char *path)
         return 0;
     }
     rc = db_run(r->db,
-                "UPDATE overlay SET mtime=?3 WHERE dir=?1 AND name=?2 AND type=?4 AND opid="
+                "UPDATE overlay SET mtime=?3,ctime=max(ctime+1,?3) WHERE dir=?1 AND name=?2 AND "
+                "type=?4 AND opid="
                 "(SELECT max(opid) FROM overlay WHERE dir=?1 AND name=?2)",
                 "bpii", path, path_parent_len(path), path_base(path), now, (int64_t)ENTRY_DIR);
     if (rc == 0)
-        rc = db_run(r->db, "UPDATE base SET mtime=? WHERE dir=? AND name=? AND type=?", "ibpi", now,
-                    path, path_parent_len(path), path_base(path), (int64_t)ENTRY_DIR);
+        rc = db_run(
+            r->db,
+            "UPDATE base SET mtime=?3,ctime=max(ctime+1,?3) WHERE dir=?1 AND name=?2 AND type=?4",
+            "bpii", path, path_parent_len(path), path_base(path), now, (int64_t)ENTRY_DIR);
+    return rc < 0 ? rc : 0;
+}
+
+int view_set_times(struct db *db, const char *path, const struct row *v)
+{
+    int rc;
+
+    if (v->opid > 0)
+        rc = db_run(db, "UPDATE overlay SET atime=?,ctime=? WHERE dir=? AND name=? AND opid=?",
+                    "iibpi", v->atime, v->ctime, path, path_parent_len(path), path_base(path),
+                    v->opid);
+    else
+        rc = db_run(db, "UPDATE base SET atime=?,ctime=? WHERE dir=? AND name=?", "iibp", v->atime,
+                    v->ctime, path, path_parent_len(path), path_base(path));
     return rc < 0 ? rc : 0;
 }
 

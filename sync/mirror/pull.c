@@ -104,8 +104,11 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
     remote.url = p->m->cfg.url;
     remote.name = name;
     remote.scopegen = scopegen;
+    remote.folder_times = json_is_true(json_object_get(v, "folder_times"));
     r = replica_set_remote(p->m->replica, &remote);
-    if (r == 0) {
+    if (r == 1)
+        tell_all(p->m->tell);
+    if (r >= 0) {
         mutex_lock(&p->m->lock);
         snprintf(p->m->name, sizeof(p->m->name), "%s", name);
         mutex_unlock(&p->m->lock);

@@ -67,7 +67,7 @@ int outbox_unmake(struct replica *r, const char *path, const struct row *v, cons
 static int unlink_locked(struct replica *r, const char *path, const struct hash *only,
                          const struct hash *seen, int64_t *opid)
 {
-    struct op op = {.kind = OP_UNLINK, .mtime = -1, .mode = -1};
+    struct op op = {.kind = OP_UNLINK, .mode = -1};
     struct row v;
     int rc = view_need(r, r->db, path, &v);
 
@@ -126,25 +126,9 @@ int replica_unlink_if(struct replica *r, const char *path, const struct hash *on
     return unlink_path(r, path, only, NULL, opid);
 }
 
-/* 1: the log has an operation strictly below `path`. */
-static int log_below(struct db *db, const char *path)
-{
-    struct subtree s;
-    int64_t found = 0;
-    int rc;
-
-    subtree_init(&s, path);
-    rc = db_get_int(db, 0, &found,
-                    "SELECT EXISTS(SELECT 1 FROM outbox WHERE path>=?1 AND path<?2) OR"
-                    " EXISTS(SELECT 1 FROM outbox WHERE to_path>=?1 AND to_path<?2)",
-                    "pp", s.from, s.to);
-    subtree_release(&s);
-    return rc < 0 ? rc : (int)found;
-}
-
 static int rmdir_op(struct replica *r, const char *path, const struct row *v, int64_t *opid)
 {
-    struct op op = {.kind = OP_RMDIR, .mtime = -1, .mode = -1};
+    struct op op = {.kind = OP_RMDIR, .mode = -1};
     struct outbox_row o = {0};
     int rc = outbox_rewritable(r->db, path, v, &o);
     bool made_here = rc == 1 && o.op.kind == OP_MKDIR;

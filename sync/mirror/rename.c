@@ -100,7 +100,7 @@ static int move_open(struct replica *r, const char *from, int64_t opid, const ch
 /* The open file at `from` had been renamed over a published one: that one is gone for good now. */
 static int unlink_hidden(struct replica *r, const char *from, const struct pre *pre)
 {
-    struct op op = {.kind = OP_UNLINK, .mtime = -1, .mode = -1, .pre = *pre};
+    struct op op = {.kind = OP_UNLINK, .mode = -1, .pre = *pre};
     int rc;
 
     op.n = r->now.next_opid++;
@@ -342,7 +342,7 @@ static int retarget_tree(struct replica *r, const char *from, const struct row *
 static int rename_op(struct replica *r, const char *from, const struct row *v, const char *to,
                      const struct pre *to_pre, int64_t *opid)
 {
-    struct op op = {.kind = OP_RENAME, .mtime = -1, .mode = -1, .to_pre = *to_pre};
+    struct op op = {.kind = OP_RENAME, .mode = -1, .to_pre = *to_pre};
     int rc = retarget_put(r, from, v, to, to_pre, opid);
 
     if (rc == 0)
@@ -423,6 +423,20 @@ static int clear_target(struct replica *r, const char *to, const struct row *w,
     return rc < 0 ? rc : 0;
 }
 
+/* What was `was` and is at `to` by now has changed, too. */
+static int stamp(struct replica *r, const char *to, const struct row *was)
+{
+    struct row now;
+    int rc = view_get(r->db, to, &now);
+
+    now.ctime = was->ctime;
+    row_stamp(&now);
+    if (rc == 0 && now.exists)
+        rc = view_set_times(r->db, to, &now);
+    row_release(&now);
+    return rc;
+}
+
 static int rename_locked(struct replica *r, const char *from, const char *to, bool noreplace,
                          const struct hash *seen, int64_t *opid)
 {
@@ -450,6 +464,8 @@ static int rename_locked(struct replica *r, const char *from, const char *to, bo
         rc = rename_open(r, from, &v, to, &to_pre);
     else
         rc = rename_op(r, from, &v, to, &to_pre, opid);
+    if (rc == 0)
+        rc = stamp(r, to, &v);
     if (rc == 0)
         rc = touch_parent(r, from);
     if (rc == 0)

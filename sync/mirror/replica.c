@@ -117,12 +117,70 @@ bool replica_writable(struct replica *r, const char *path)
 {
     bool yes;
 
-    if (r->read_only)
+    if (atomic_load(&r->read_only))
         return false;
     mutex_lock(&r->scope_lock);
     yes = r->remote_known && (excluded(r, path) || scope_writes(&r->scope, path));
     mutex_unlock(&r->scope_lock);
     return yes;
+}
+
+/* A pattern of the exclude list is for what is in this folder. */
+static bool excludes_in(const struct replica *r, const char *dir)
+{
+    bool yes = false;
+
+    for (size_t i = 0; i < r->exclude.n && !yes; i++) {
+        const char *p = r->exclude.v[i];
+        size_t len;
+        char *folder;
+
+        p += strspn(p, "/");
+        len = strlen(p);
+        while (len > 0 && p[len - 1] == '/')
+            len--;
+        while (len > 0 && p[len - 1] != '/')
+            len--;
+        folder = xasprintf("/%.*s", len > 0 ? (int)len - 1 : 0, p);
+        yes = len > 0 && path_matches(folder, dir);
+        free(folder);
+    }
+    return yes;
+}
+
+/* A path of the write scope that is right below `dir`, and is not there. */
+static bool lacks_write_root(struct replica *r, const char *dir)
+{
+    struct strlist roots = {NULL, 0};
+    struct node_attr a;
+    bool lacks = false;
+
+    mutex_lock(&r->scope_lock);
+    for (size_t i = 0; i < r->scope.write.n; i++) {
+        const char *w = r->scope.write.v[i];
+        size_t len = path_parent_len(w);
+
+        if (*w && strlen(dir) == len && memcmp(dir, w, len) == 0)
+            strlist_add(&roots, w);
+    }
+    mutex_unlock(&r->scope_lock);
+    for (size_t i = 0; i < roots.n && !lacks; i++)
+        lacks = replica_lookup(r, roots.v[i], &a) == -ENOENT;
+    strlist_release(&roots);
+    return lacks;
+}
+
+bool replica_shows_writable(struct replica *r, const char *path, enum node_type type)
+{
+    bool yes;
+
+    if (atomic_load(&r->read_only))
+        return false;
+    mutex_lock(&r->scope_lock);
+    yes = r->remote_known && (scope_writes(&r->scope, path) || excluded(r, path) ||
+                              (type == NODE_DIR && excludes_in(r, path)));
+    mutex_unlock(&r->scope_lock);
+    return yes || (type == NODE_DIR && lacks_write_root(r, path));
 }
 
 int replica_state_text(struct replica *r, const char *path, const char **ret)

@@ -38,7 +38,9 @@ struct node_attr {
     enum node_type type;
     uint32_t mode;    /* permission bits */
     int64_t size;     /* bytes; of a link: the target's length */
-    int64_t mtime;    /* ns */
+    int64_t mtime;    /* sync/common/file.h */
+    int64_t atime;    /* of this mirror: only utimensat(2) changes it, as with noatime */
+    int64_t ctime;    /* wall ns on this mirror; grows with every change of what is seen here */
     struct hash hash; /* files; none while created and not yet published */
     uint64_t ino;     /* stable while the path lives, never 0, root is 1 */
     bool pending;     /* the master has not confirmed it */
@@ -71,6 +73,13 @@ void replica_totals(struct replica *r, int64_t *entries, int64_t *bytes);
 /* True when a change at `path` would be allowed by scope (or the path is local by exclude). */
 bool replica_writable(struct replica *r, const char *path);
 
+/*
+ * The same for the modes that are shown: of a folder, true also when a folder of the write scope is
+ * missing in it or the exclude list has a pattern for what is in it; patterns for any folder
+ * ("*.tmp") do not count.
+ */
+bool replica_shows_writable(struct replica *r, const char *path, enum node_type type);
+
 /* --- changing; each returns 0 with *opid = the operation to wait for (0: nothing to wait for) ---
  */
 
@@ -79,13 +88,14 @@ int replica_create(struct replica *r, const char *path, uint32_t mode, struct no
 
 /*
  * Publishes new content of a file: `hash` is in the store already. `replaces` is the hash that the
- * writer began from (none: the file was created here and never published). mode and mtime as the
+ * writer began from (none: the file was created here and never published). mode and times as the
  * file shall have. If the path is gone (unlinked meanwhile) returns -ENOENT. When the feed put
  * something else there, or above it, the master is asked to keep both, and the view stays.
  * Coalesces with an unsent put of the same path.
  */
 int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
-                    int64_t mtime, uint32_t mode, const struct hash *replaces, int64_t *opid);
+                    int64_t mtime, int64_t ctime, uint32_t mode, const struct hash *replaces,
+                    int64_t *opid);
 
 int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret,
                   int64_t *opid);
@@ -102,8 +112,13 @@ int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
  * as for replica_unlink(). */
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,
                    const struct hash *seen, int64_t *opid);
-/* mode or mtime -1: unchanged. */
-int replica_setattr(struct replica *r, const char *path, int64_t mode, int64_t mtime,
+struct node_change {
+    bool has_mode, has_mtime, has_atime; /* the others stay */
+    uint32_t mode;
+    int64_t mtime, atime;
+};
+/* The ctime grows in any case. */
+int replica_setattr(struct replica *r, const char *path, const struct node_change *c,
                     struct node_attr *ret, int64_t *opid);
 
 /* fsync of the database's log; 0 or -errno. */

@@ -65,6 +65,15 @@ static const char *const SCHEMA[] = {
     "CREATE INDEX overlay_cookie ON overlay(dir,cookie,name,opid,type,ino)",
     "CREATE TABLE skipped(path BLOB NOT NULL, staged INTEGER NOT NULL, why TEXT NOT NULL,"
     " PRIMARY KEY(path,staged)) WITHOUT ROWID",
+    /* atime and ctime are this mirror's; before, -1 said that an operation sets no mtime */
+    "ALTER TABLE base ADD COLUMN atime INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE base ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE base SET atime=mtime,ctime=strftime('%s','now')*1000000000;"
+    "ALTER TABLE overlay ADD COLUMN atime INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE overlay ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE overlay SET atime=mtime,ctime=strftime('%s','now')*1000000000;"
+    "ALTER TABLE outbox ADD COLUMN has_mtime INTEGER NOT NULL DEFAULT 1;"
+    "UPDATE outbox SET has_mtime=0 WHERE mtime=-1",
 };
 
 /* --- meta --- */

@@ -31,8 +31,9 @@ struct counters {
 };
 
 struct replica {
-    bool read_only;
-    char *path; /* of the database */
+    atomic_bool read_only;
+    atomic_bool folder_times; /* the master tells them (wire.h, hello) */
+    char *path;               /* of the database */
 
     pthread_mutex_t lock; /* the writer's connection and the counters */
     struct db *db;
@@ -89,6 +90,7 @@ struct row {
     bool exists; /* false: no row, or (in a view) absent */
     int type;    /* enum entry_type; ENTRY_GONE in overlay and tombstones */
     int64_t size, mtime, mode;
+    int64_t atime, ctime; /* replica.h */
     struct hash hash;
     char *target;
     uint64_t ino;
@@ -98,7 +100,9 @@ struct row {
 };
 
 void row_release(struct row *row);
-/* True when a person or program could see a difference; a folder's mtime does not count. */
+/* A change happened to it now. */
+void row_stamp(struct row *row);
+/* True when a person or program could see a difference other than atime and ctime. */
 bool row_same(const struct row *a, const struct row *b);
 void row_attr(const struct row *row, struct node_attr *ret);
 int64_t row_bytes(const struct row *row);
@@ -128,7 +132,9 @@ int overlay_delete(struct db *db, const char *path, int64_t opid);
 /* Moves one row to another path and operation. */
 int overlay_move(struct db *db, const char *from, int64_t opid, const char *to, int64_t to_opid);
 
-/* Sets the mtime of the top row of a folder (or of the root) to now. */
+/* Writes atime and ctime of v, the view of `path`, into its row. */
+int view_set_times(struct db *db, const char *path, const struct row *v);
+/* Sets mtime and ctime of the top row of a folder (or of the root) to now. */
 int touch_folder(struct replica *r, const char *path);
 int touch_parent(struct replica *r, const char *path);
 
@@ -174,7 +180,7 @@ void outbox_row_release(struct outbox_row *o);
 int outbox_get(struct db *db, int64_t opid, struct outbox_row *ret);
 /* Reads the columns OUTBOX_COLS of a stepped statement. */
 int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
-#define OUTBOX_COLS "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state"
+#define OUTBOX_COLS "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state,has_mtime"
 int outbox_delete(struct db *db, int64_t opid);
 /* The operation with all that it lays over the view. */
 int outbox_drop(struct db *db, int64_t opid);
@@ -185,6 +191,9 @@ int outbox_renumbered(struct db *db, int64_t from, int64_t to);
 /* The log's last operation on `path` itself, of which the view is v, if it may still be rewritten.
  * 1: yes, 0: no. */
 int outbox_rewritable(struct db *db, const char *path, const struct row *v, struct outbox_row *ret);
+
+/* 1: the log has an operation strictly below `path`. */
+int log_below(struct db *db, const char *path);
 
 /* --- outbox.c, remove.c --- */
 

@@ -29,6 +29,7 @@ struct tell {
     pthread_mutex_t lock; /* guards queue, watches and what they hold */
     pthread_cond_t more, watch_more;
     struct strlist queue;
+    bool all;
     struct watch *watches;
 };
 
@@ -68,6 +69,14 @@ void tell_changed(struct tell *t, struct strlist *paths)
     strlist_release(paths);
 }
 
+void tell_all(struct tell *t)
+{
+    mutex_lock(&t->lock);
+    t->all = true;
+    cond_signal(&t->more);
+    mutex_unlock(&t->lock);
+}
+
 static void feed_watches(struct tell *t, const struct strlist *paths)
 {
     struct watch *w;
@@ -94,14 +103,19 @@ static void *tell_main(void *arg)
 
     mutex_lock(&t->lock);
     while (!mirror_stopping(t->m)) {
-        if (t->queue.n == 0) {
+        bool all = t->all;
+
+        if (t->queue.n == 0 && !all) {
             cond_wait(&t->more, &t->lock);
             continue;
         }
+        t->all = false;
         batch = t->queue;
         t->queue = (struct strlist){NULL, 0};
         mutex_unlock(&t->lock);
-        if (t->fn)
+        if (t->fn && all)
+            t->fn(t->arg, NULL, 0);
+        if (t->fn && batch.n > 0)
             t->fn(t->arg, (const char *const *)batch.v, batch.n);
         feed_watches(t, &batch);
         hooks_changed(t->m->hooks, &batch);

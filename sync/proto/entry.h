@@ -28,7 +28,7 @@ struct entry {
     char *path; /* owned */
     enum entry_type type;
     int64_t size;     /* bytes; files only */
-    int64_t mtime;    /* ns */
+    int64_t mtime;    /* file.h */
     uint32_t mode;    /* permission bits */
     struct hash hash; /* files only */
     char *target;     /* owned; links only: the link's bytes */

@@ -104,7 +104,7 @@ json_t *op_to_json(const struct op *op)
         json_set_path(o, "to", op->to);
     if (op->kind == OP_SYMLINK)
         json_set_path(o, "target", op->target);
-    if (op->mtime != -1)
+    if (op->has_mtime)
         json_object_set_new(o, "mtime", json_integer(op->mtime));
     if (op->mode != -1)
         json_object_set_new(o, "mode", json_integer(op->mode));
@@ -135,7 +135,7 @@ static int get_kind_members(json_t *v, struct op *op, struct err *e)
         r = json_get_hash(v, "hash", &op->hash, e);
         if (r == 0)
             r = json_get_int(v, "size", 0, INT64_MAX, false, 0, &op->size, e);
-        if (r == 0 && (op->mtime == -1 || op->mode == -1))
+        if (r == 0 && (!op->has_mtime || op->mode == -1))
             r = err_set(e, EPROTO, "'put' needs 'mtime' and 'mode'");
         if (r == 0 && json_object_get(v, "data")) {
             r = json_get_data(v, "data", WIRE_INLINE_MAX, &op->data, e);
@@ -176,7 +176,8 @@ int op_from_json(json_t *v, struct op *ret, struct err *e)
     if (r == 0)
         r = json_get_path(v, "path", false, &op.path, e);
     if (r == 0)
-        r = json_get_int(v, "mtime", INT64_MIN, INT64_MAX, true, -1, &op.mtime, e);
+        r = json_get_int(v, "mtime", INT64_MIN, INT64_MAX, true, 0, &op.mtime, e);
+    op.has_mtime = json_object_get(v, "mtime") != NULL;
     if (r == 0)
         r = json_get_int(v, "mode", 0, 07777, true, -1, &op.mode, e);
     if (r == 0)

@@ -53,13 +53,20 @@ struct op {
     char *target; /* owned; symlink */
     struct hash hash;
     int64_t size;
-    int64_t mtime; /* ns; -1: not set (setattr) */
-    int64_t mode;  /* -1: not set (setattr) */
+    bool has_mtime; /* false: not set (setattr), or none */
+    int64_t mtime;  /* file.h */
+    int64_t mode;   /* -1: not set (setattr) */
     struct pre pre;
     struct pre to_pre;
     struct buf data; /* inline content; only meaningful when has_data */
     bool has_data;
 };
+
+/* The time that the operation sets, or NULL. */
+static inline const int64_t *op_mtime(const struct op *op)
+{
+    return op->has_mtime ? &op->mtime : NULL;
+}
 
 void op_release(struct op *op);
 json_t *op_to_json(const struct op *op);                    /* new reference */

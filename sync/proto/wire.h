@@ -4,12 +4,16 @@
  *
  * Every request bears "Authorization: Bearer TOKEN" (not /healthz). Paths in JSON are
  * percent-encoded (sync/common/path.h), hashes are "s2-<64 hex>", times are integers in
- * nanoseconds since the epoch, modes are permission bits (07777) as integers, seqs are integers.
- * Every refusal has the body {"code":"<WIRE_E_*>","error":"<sentence>"}.
+ * nanoseconds since the epoch, of files modulo 2^64 (sync/common/file.h), modes are permission bits
+ * (07777) as integers, seqs are integers. Every refusal has the body
+ * {"code":"<WIRE_E_*>","error":"<sentence>"}.
  *
  *   GET /v1/hello → {"protocol":1,"version":"0.1.0","master_id":"<hex>","timeline":"<hex>",
  *       "head":N,"name":"slave1","scopegen":N,"read":[paths],"write":[paths],"deny":[paths],
- *       "exclude":[patterns],"max_inline":N,"max_ops":N,"max_body":N,"time":ns}
+ *       "exclude":[patterns],"max_inline":N,"max_ops":N,"max_body":N,"folder_times":true,
+ *       "time":ns}
+ *     folder_times: a folder's entry comes again whenever its mtime is another (an older master has
+ *     the first one for ever);
  *     read [] means everything; deny holds other mirrors' slots; see scope.h.
  *
  *   GET /v1/changes?since=CURSOR&limit=N&wait=S&inline=BYTES → application/x-ndjson:

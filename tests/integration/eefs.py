@@ -41,6 +41,9 @@ def program(name):
     return os.path.join(BIN, name)
 
 
+SCOPE = ("uploads", "sql/slave1")  # what slave1 may write unless the test says otherwise
+
+
 class Timeout(AssertionError):
     pass
 
@@ -96,11 +99,16 @@ def write(path, data, mode="wb"):
         f.write(data if isinstance(data, bytes) else data.encode())
 
 
-def tree(top, skip=(b".eefs",)):
+def tree(top, skip=(b".eefs",), scope=None):
     """{path: (type, mode, mtime_ns, content or target)} of a folder, paths as bytes; devices,
-    sockets and named pipes are left out."""
+    sockets and named pipes are left out. With `scope`, paths that a mirror may write: of a master's
+    folder, with the modes that this mirror shows."""
     top = os.fsencode(top)
     found = {}
+
+    def shown(path, mode):
+        inside = scope is None or any((path + b"/").startswith(s.encode() + b"/") for s in scope)
+        return mode & (0o7777 if inside else 0o7555)
 
     def walk(prefix):
         for entry in os.scandir(os.path.join(top, prefix)):
@@ -111,10 +119,10 @@ def tree(top, skip=(b".eefs",)):
             if entry.is_symlink():
                 found[path] = ("link", None, None, os.readlink(entry.path))
             elif entry.is_dir():
-                found[path] = ("dir", st.st_mode & 0o7777, None, None)
+                found[path] = ("dir", shown(path, st.st_mode), None, None)
                 walk(path)
             elif entry.is_file():
-                found[path] = ("file", st.st_mode & 0o7777, st.st_mtime_ns, read(entry.path))
+                found[path] = ("file", shown(path, st.st_mode), st.st_mtime_ns, read(entry.path))
 
     walk(b"")
     return found

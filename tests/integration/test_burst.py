@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from eefs import SLOW, read, tree, wait_for, write
+from eefs import SCOPE, SLOW, read, tree, wait_for, write
 
 NAME = ("uploads", "busy.txt")
 
@@ -137,4 +137,4 @@ def test_writers(site, master, prefetch):
 
     run(master, [rewriter, truncater, appender], 2)
     mount.synced()
-    wait_for(lambda: tree(mount.point) == tree(master.root), 20, "equal")
+    wait_for(lambda: tree(mount.point) == tree(master.root, scope=SCOPE), 20, "equal")

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from eefs import SLOW, free_port, mounts, read, tree, unmount, wait_for, write
+from eefs import SCOPE, SLOW, free_port, mounts, read, tree, unmount, wait_for, write
 
 
 @pytest.fixture
@@ -380,7 +380,7 @@ def test_master_database_restored_from_a_copy(site, master):
     master.start()
     wait_for(lambda: not os.path.exists(mount.path("css/a.css")), 30)
     private = (b".eefs", b"sql")  # its modes differ by design
-    assert tree(mount.point, private) == tree(master.root, private)
+    assert tree(mount.point, private) == tree(master.root, private, SCOPE)
     write(mount.path("uploads/again.txt"), "and it goes on")
     mount.synced()
     assert read(master.path("uploads/again.txt")) == b"and it goes on"

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from disk import fill, small_disk
-from eefs import SLOW, read, tree, wait_for, write
+from eefs import SCOPE, SLOW, read, tree, wait_for, write
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts a tmpfs")
 
@@ -155,4 +155,4 @@ def test_master_database_full(site, master):
     os.unlink(os.path.join(master.state, "ballast"))
     settled(mount, master)
     wait_for(lambda: os.path.exists(mount.path("css/late.css")), 30)
-    assert tree(mount.point) == tree(master.root)
+    assert tree(mount.point) == tree(master.root, scope=SCOPE)

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from eefs import content_name, free_port, read, tree, unmount, wait_for, write
+from eefs import SCOPE, content_name, free_port, read, tree, unmount, wait_for, write
 from test_detect import names_of, told
 
 ROOT = pytest.mark.skipif(os.getuid() != 0, reason="mounts a tmpfs")
@@ -212,7 +212,7 @@ def test_mirror_of_a_restored_database(master, site):
     wait_for(lambda: read(mount.path("d3/3.txt")) == b"while it was down", 30)
     mount.synced()
     wait_for(lambda: {k: v for k, v in tree(mount.point).items() if v[0] == "file"}
-             == {k: v for k, v in tree(master.root).items() if v[0] == "file"}, 30)
+             == {k: v for k, v in tree(master.root, scope=SCOPE).items() if v[0] == "file"}, 30)
     assert read(master.path("uploads/again.txt")) == b"again"
     assert read(master.path("uploads/after.txt")) == b"after"
     assert mount.status()["conflicts"] == 0

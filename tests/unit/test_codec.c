@@ -119,7 +119,7 @@ static void cursor_forms(void **state)
 
 static void op_round_trip(void **state)
 {
-    struct op op = {.n = 5, .kind = OP_RENAME, .mtime = -1, .mode = -1}, back = {0};
+    struct op op = {.n = 5, .kind = OP_RENAME, .mode = -1}, back = {0};
     struct hash d1, d2;
     json_t *v;
 
@@ -136,6 +136,7 @@ static void op_round_trip(void **state)
     assert_true(hash_eq(&back.pre.hash, &op.pre.hash));
     assert_int_equal(back.to_pre.kind, PRE_ABSENT);
     assert_int_equal(back.mode, -1);
+    assert_false(back.has_mtime);
     op_digest(&op, &d1);
     op_digest(&back, &d2);
     assert_true(hash_eq(&d1, &d2));
@@ -147,9 +148,31 @@ static void op_round_trip(void **state)
     op_release(&back);
 }
 
+/* No time stands for "none". */
+static void times_travel(void **state)
+{
+    static const int64_t times[] = {-1, 0, 1, INT64_MIN, INT64_MAX};
+    struct op op = {.n = 5, .kind = OP_SETATTR, .mode = -1, .has_mtime = true}, back = {0};
+
+    (void)state;
+    op.path = xstrdup("uploads/a");
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        json_t *v;
+
+        op.mtime = times[i];
+        v = op_to_json(&op);
+        assert_int_equal(op_from_json(v, &back, NULL), 0);
+        assert_true(back.has_mtime);
+        assert_int_equal(back.mtime, times[i]);
+        op_release(&back);
+        json_decref(v);
+    }
+    op_release(&op);
+}
+
 static void digest_ignores_how_content_travels(void **state)
 {
-    struct op op = {.n = 1, .kind = OP_PUT, .size = 1, .mtime = 7, .mode = 0644};
+    struct op op = {.n = 1, .kind = OP_PUT, .size = 1, .has_mtime = true, .mtime = 7, .mode = 0644};
     struct hash d1, d2;
 
     (void)state;
@@ -215,10 +238,15 @@ static void scope_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entry_round_trip),  cmocka_unit_test(entry_refuses),
-        cmocka_unit_test(page_end),          cmocka_unit_test(cursor_forms),
-        cmocka_unit_test(op_round_trip),     cmocka_unit_test(digest_ignores_how_content_travels),
-        cmocka_unit_test(answer_round_trip), cmocka_unit_test(scope_rules),
+        cmocka_unit_test(entry_round_trip),
+        cmocka_unit_test(entry_refuses),
+        cmocka_unit_test(page_end),
+        cmocka_unit_test(cursor_forms),
+        cmocka_unit_test(op_round_trip),
+        cmocka_unit_test(times_travel),
+        cmocka_unit_test(digest_ignores_how_content_travels),
+        cmocka_unit_test(answer_round_trip),
+        cmocka_unit_test(scope_rules),
     };
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
 }

@@ -182,11 +182,46 @@ static void test_secret(void **state)
     assert_null(secret);
 }
 
+/* All of ext4's times come back as they were; beyond it the nearest one. */
+static void test_times(void **state)
+{
+    static const struct timespec kept[] = {{0, 0},
+                                           {-1, 999999999},
+                                           {-1, 0},
+                                           {1, 1},
+                                           {-2147483648, 0},
+                                           {-141000000, 123456789},
+                                           {9223372036, 854775807},
+                                           {9223372036, 854775808},
+                                           {10413792000, 5},
+                                           {15032385535, 999999999}};
+    struct timespec far = {FILE_TIME_MAX, 0}, early = {FILE_TIME_MIN - 1, 7}, got;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        assert_true(file_time_fits(&kept[i]));
+        got = file_timespec(file_time_ns(&kept[i]));
+        assert_int_equal(got.tv_sec, kept[i].tv_sec);
+        assert_int_equal(got.tv_nsec, kept[i].tv_nsec);
+    }
+    assert_false(file_time_fits(&far));
+    assert_false(file_time_fits(&early));
+    assert_int_equal(file_timespec(file_time_ns(&far)).tv_sec, FILE_TIME_MAX - 1);
+    assert_int_equal(file_timespec(file_time_ns(&early)).tv_sec, FILE_TIME_MIN);
+    assert_int_equal(file_timespec(1700000000123456789).tv_sec, 1700000000);
+    assert_true(file_time_near(5, 8, 4));
+    assert_true(file_time_near(8, 5, 4));
+    assert_false(file_time_near(8, 5, 3));
+    assert_false(file_time_near(INT64_MAX - 2, INT64_MIN + 2, 3));
+    assert_true(file_time_near(INT64_MAX, INT64_MIN, 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replace), cmocka_unit_test(test_slurp), cmocka_unit_test(test_pread),
         cmocka_unit_test(test_copy),    cmocka_unit_test(test_trees), cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_times),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

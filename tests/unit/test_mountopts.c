@@ -160,13 +160,13 @@ static void test_attr(void **state)
 
     (void)state;
     assert_int_equal(attr_rules_private(&r, &l, &e), 0);
-    attr_stat(&r, "sqlite", &a, &st);
+    attr_stat(&r, "sqlite", &a, true, &st);
     assert_int_equal(st.st_mode, S_IFREG | 0644);
     assert_int_equal(st.st_uid, 1000);
     assert_int_equal(st.st_gid, 1001);
     assert_int_equal(st.st_blocks, 2);
     assert_int_equal(st.st_mtim.tv_nsec, 999999999);
-    attr_stat(&r, "sql/slave1/x", &a, &st);
+    attr_stat(&r, "sql/slave1/x", &a, true, &st);
     assert_int_equal(st.st_mode, S_IFREG | 0600);
     assert_int_equal(st.st_uid, 0);
     attr_rules_release(&r);

@@ -26,11 +26,15 @@ struct fix {
 
 static void set_remote_excluding(struct fix *f, const char *write, const char *exclude)
 {
-    struct remote m = {.master_id = "m1", .url = "http://m1/", .name = "slave1", .scopegen = 1};
+    struct remote m = {.master_id = "m1",
+                       .url = "http://m1/",
+                       .name = "slave1",
+                       .scopegen = 1,
+                       .folder_times = true};
 
     strlist_add(&m.scope.write, write);
     strlist_add(&m.exclude, exclude);
-    assert_int_equal(replica_set_remote(f->r, &m), 0);
+    assert_true(replica_set_remote(f->r, &m) >= 0);
     scope_release(&m.scope);
     strlist_release(&m.exclude);
 }
@@ -161,7 +165,7 @@ static int64_t publish(struct fix *f, const char *path, char c, char replaces)
     struct hash h = H(c), was = H(replaces);
     int64_t opid = -1;
 
-    assert_int_equal(replica_publish(f->r, path, &h, 10, 7, 0644, replaces ? &was : NULL, &opid),
+    assert_int_equal(replica_publish(f->r, path, &h, 10, 7, 7, 0644, replaces ? &was : NULL, &opid),
                      0);
     return opid;
 }
@@ -295,7 +299,9 @@ static void test_coalesce(void **state)
     int64_t o = 0, n = publish(f, "up/a", 'B', 'A');
 
     assert_int_equal(publish(f, "up/a", 'C', 'B'), n);
-    assert_int_equal(replica_setattr(f->r, "up/a", 0600, -1, &a, &o), 0);
+    assert_int_equal(replica_setattr(f->r, "up/a",
+                                     &(struct node_change){.has_mode = true, .mode = 0600}, &a, &o),
+                     0);
     assert_int_equal(o, n);
     assert_int_equal(a.mode, 0600);
     make(f, "up/new", 'N');
@@ -364,7 +370,9 @@ static void test_move_unsent_folder(void **state)
     assert_int_equal(replica_mkdir(f->r, "up/g/s", 0755, NULL, &o), 0);
     assert_int_equal(replica_create(f->r, "up/g/x.tmp", 0644, NULL), 0);
     assert_int_equal(replica_create(f->r, "up/g/open", 0644, NULL), 0);
-    assert_int_equal(replica_setattr(f->r, "up/g", 0777, -1, &a, &o), 0);
+    assert_int_equal(replica_setattr(f->r, "up/g",
+                                     &(struct node_change){.has_mode = true, .mode = 0777}, &a, &o),
+                     0);
     ino = look(f, "up/g/1").ino;
     assert_int_equal(replica_rename(f->r, "up/g", "up/h", false, NULL, &o), 0);
     assert_list(f, "up", "a d h ");
@@ -454,6 +462,7 @@ static void test_feed(void **state)
     stage(f, E("up", 1, ENTRY_DIR, 0)); /* another timeline: low seqs count */
     stage(f, E("up/a", 2, ENTRY_FILE, 'Z'));
     commit(f, "00000000000000bb.2.1", true, "/ css css/n up/a");
+    assert_int_equal(look(f, "up").mtime, 5); /* the master's */
     assert_list(f, "", "up ");
     assert_int_equal(look(f, "up/a").hash.b[0], 'Z');
 }
@@ -898,6 +907,135 @@ static void test_reopen(void **state)
     assert_take(f, "put up/a=B pre=A;put up/z=Z pre=absent;");
 }
 
+static int set_times(struct fix *f, const char *path, int64_t mtime, int64_t *opid)
+{
+    return replica_setattr(f->r, path, &(struct node_change){.has_mtime = true, .mtime = mtime},
+                           NULL, opid);
+}
+
+/* Every number is a time: -1 and 0 are set as any other. */
+static void test_any_mtime(void **state)
+{
+    static const int64_t times[] = {-1, 0, 1, INT64_MIN, INT64_MAX, -141000000000000000};
+    struct fix *f = *state;
+    struct op ops[2];
+    int64_t o = 0;
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        assert_int_equal(set_times(f, i % 2 ? "up/a" : "up/d", times[i], &o), 0);
+        assert_int_equal(look(f, i % 2 ? "up/a" : "up/d").mtime, times[i]);
+        assert_int_equal(replica_outbox_take(f->r, 0, 2, ops), 1);
+        assert_true(ops[0].has_mtime);
+        assert_int_equal(ops[0].mtime, times[i]);
+        assert_int_equal(ops[0].mode, -1);
+        assert_int_equal(replica_outbox_sent(f->r, ops, 1), 1);
+        op_release(&ops[0]);
+        answer(f, o, RESULT_DONE, NULL, NULL, NULL, 0, NULL);
+    }
+    assert_int_equal(replica_setattr(f->r, "up/a",
+                                     &(struct node_change){.has_mode = true, .mode = 0600}, NULL,
+                                     &o),
+                     0);
+    assert_int_equal(replica_outbox_take(f->r, 0, 2, ops), 1);
+    assert_false(ops[0].has_mtime);
+    op_release(&ops[0]);
+}
+
+/* The mtime that a folder gets after something was made in it comes after that also over there. */
+static void test_folder_mtime(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0, put, n;
+    struct entry e;
+
+    assert_int_equal(replica_mkdir(f->r, "up/n", 0755, NULL, &o), 0);
+    assert_int_equal(set_times(f, "up/n", 3, &o), 0); /* goes with the mkdir */
+    put = make(f, "up/n/x", 'X');
+    assert_true(look(f, "up/n").mtime > 3);
+    assert_int_equal(set_times(f, "up/n", 4, &n), 0);
+    assert_int_not_equal(n, o);
+    assert_take(f, "mkdir up/n;put up/n/x=X pre=absent;setattr up/n;");
+    assert_int_equal(look(f, "up/n").mtime, 4);
+    e = E("up/n", 7, ENTRY_DIR, 0);
+    answer(f, o, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    e = E("up/n/x", 8, ENTRY_FILE, 'X');
+    answer(f, put, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    assert_int_equal(look(f, "up/n").mtime, 4);
+    e = E("up/n", 9, ENTRY_DIR, 0);
+    e.mtime = 4;
+    answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, NULL);
+    assert_int_equal(look(f, "up/n").mtime, 4);
+    e = E("up/n", 10, ENTRY_DIR, 0);
+    e.mtime = 77;
+    stage(f, e);
+    stage(f, E("up/n/y", 11, ENTRY_FILE, 'Y'));
+    commit(f, CUR(11), false, "up/n up/n/y");
+    assert_int_equal(look(f, "up/n").mtime, 77);
+}
+
+/* ctime grows with all that is seen to change and with nothing else. */
+static void test_ctime(void **state)
+{
+    struct fix *f = *state;
+    struct node_attr was = look(f, "up/a"), now;
+    struct entry e;
+    int64_t o;
+
+    assert_true(was.ctime > 0);
+#define GROWS(path)                                                                                \
+    do {                                                                                           \
+        now = look(f, path);                                                                       \
+        assert_true(now.ctime > was.ctime);                                                        \
+        was = now;                                                                                 \
+    } while (0)
+    assert_int_equal(set_times(f, "up/a", was.mtime, &o), 0); /* also when nothing is to be sent */
+    GROWS("up/a");
+    publish(f, "up/a", 'B', 'A');
+    GROWS("up/a");
+    assert_int_equal(replica_rename(f->r, "up/a", "up/b", false, NULL, &o), 0);
+    GROWS("up/b");
+    assert_int_equal(replica_setattr(f->r, "up/b",
+                                     &(struct node_change){.has_atime = true, .atime = 5}, NULL,
+                                     &o),
+                     0);
+    GROWS("up/b");
+    assert_int_equal(now.atime, 5);
+    free(take(f));
+    e = E("up/b", 8, ENTRY_FILE, 'B');
+    e.mtime = 7;
+    answer(f, o, RESULT_DONE, NULL, NULL, &e, 1, NULL); /* confirmed: nothing is another */
+    now = look(f, "up/b");
+    assert_int_equal(now.ctime, was.ctime);
+    assert_int_equal(now.atime, 5);
+    e = E("up/b", 9, ENTRY_FILE, 'B');
+    e.mtime = 7;
+    e.mode = 0600;
+    stage(f, e);
+    commit(f, CUR(9), false, NULL);
+    GROWS("up/b");
+    was = look(f, "up/d");
+    make(f, "up/d/z", 'Z');
+    GROWS("up/d");
+    assert_true(now.mtime == now.ctime);
+#undef GROWS
+}
+
+static void test_shown_writable(void **state)
+{
+    struct fix *f = *state;
+
+    assert_true(replica_shows_writable(f->r, "up/a", NODE_FILE));
+    assert_true(replica_shows_writable(f->r, "up", NODE_DIR));
+    assert_false(replica_shows_writable(f->r, "css", NODE_DIR)); /* though css/x.tmp can be made */
+    assert_true(replica_shows_writable(f->r, "css/x.tmp", NODE_FILE));
+    assert_false(replica_shows_writable(f->r, "", NODE_DIR));
+    set_remote_excluding(f, "new", "css/cache/*");
+    assert_true(replica_shows_writable(f->r, "", NODE_DIR)); /* "new" can be made */
+    assert_false(replica_shows_writable(f->r, "up/a", NODE_FILE));
+    assert_true(replica_shows_writable(f->r, "css/cache", NODE_DIR));
+    assert_false(replica_shows_writable(f->r, "css", NODE_DIR));
+}
+
 static int count_content(void *arg, const char *path, const struct hash *h, int64_t size)
 {
     (void)path;
@@ -914,7 +1052,9 @@ static void test_mtime_and_content(void **state)
 
     assert_int_equal(replica_unlink(f->r, "up/a", NULL, &o), 0);
     assert_true(look(f, "up").mtime > before);
-    assert_int_equal(replica_setattr(f->r, "up/d", -1, 99, &a, &o), 0);
+    assert_int_equal(replica_setattr(f->r, "up/d",
+                                     &(struct node_change){.has_mtime = true, .mtime = 99}, &a, &o),
+                     0);
     assert_int_equal(look(f, "up/d").mtime, 99);
     struct entry e = E("up/d", 8, ENTRY_DIR, 0);
     e.mtime = 99;
@@ -1200,6 +1340,10 @@ int main(void)
         T(test_local),
         T(test_no_longer_local),
         T(test_reopen),
+        T(test_any_mtime),
+        T(test_folder_mtime),
+        T(test_ctime),
+        T(test_shown_writable),
         T(test_mtime_and_content),
         T(test_numbers),
         T(test_listing_in_parts),

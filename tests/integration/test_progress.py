@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from eefs import SLOW, content_name, read, tree, wait_for, write
+from eefs import SCOPE, SLOW, content_name, read, tree, wait_for, write
 from peer import Peer, honest
 
 JSON = [("Content-Type", "application/json")]
@@ -169,7 +169,7 @@ def run(site, names):
     for case in cases:
         case.check_afterwards()
     for case in cases:
-        wait_for(lambda case=case: tree(case.mount.point) == tree(master.root), 30)
+        wait_for(lambda case=case: tree(case.mount.point) == tree(master.root, scope=SCOPE), 30)
 
 
 def test_an_operation_that_is_not_taken(site):

@@ -59,7 +59,8 @@ bool keep_has(const struct master *m, const struct hash *h)
     struct stat st;
 
     keep_path(h, path);
-    return fstatat(root_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    return fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode);
 }
 
 static int make_folders(const struct master *m, const char *path)
@@ -67,8 +68,8 @@ static int make_folders(const struct master *m, const char *path)
     char *dir = path_parent(path);
     int r = 0;
 
-    if ((mkdirat(root_fd(m->root), KEEP_DIR, 0700) < 0 && errno != EEXIST) ||
-        (mkdirat(root_fd(m->root), dir, 0700) < 0 && errno != EEXIST))
+    if ((mkdirat(root_private_fd(m->root), KEEP_DIR, 0700) < 0 && errno != EEXIST) ||
+        (mkdirat(root_private_fd(m->root), dir, 0700) < 0 && errno != EEXIST))
         r = -errno;
     free(dir);
     return r;
@@ -90,7 +91,7 @@ static void note(struct keep *k, const struct hash *h, int64_t size)
 
 void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
 {
-    int staging = root_staging_fd(k->m->root), root = root_fd(k->m->root), r;
+    int staging = root_staging_fd(k->m->root), root = root_private_fd(k->m->root), r;
     char path[KEEP_PATH_CAP];
 
     keep_path(h, path);
@@ -113,7 +114,7 @@ void keep_damaged(struct keep *k, const struct hash *h, int64_t size)
 
     keep_path(h, path);
     log_warn("'%s' is damaged: it is removed", path);
-    if (unlinkat(root_fd(k->m->root), path, 0) == 0) {
+    if (unlinkat(root_private_fd(k->m->root), path, 0) == 0) {
         k->bytes -= size;
         k->files--;
     }

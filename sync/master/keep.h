@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keep: the store of contents that can be brought back: files `.eefs/kept/<2 digits>/<hash>` in the
- * served folder (the same filesystem, so a copy is a reflink where it can be), and a row for each
- * in the table `kept`. What is there is named by its hash and verified when it is used, so nothing
- * is synced and nothing must be right after a crash: keeper.c brings rows and files together at
- * the start.
+ * keep: the store of contents that can be brought back: files `kept/<2 digits>/<hash>` in
+ * `.eefs` or the folder of --store (the same filesystem, so a copy is a reflink where it can be),
+ * and a row for each in the table `kept`. What is there is named by its hash and verified when it
+ * is used, so nothing is synced and nothing must be right after a crash: keeper.c brings rows and
+ * files together at the start.
  *
  * Writers change files in place, so a content must be kept while it is current. Which are:
  *   - what a mirror wrote, before it is put into the folder (small, or where reflinks work), and
@@ -78,8 +78,8 @@ struct keep {
 };
 
 void *keeper_run(void *k);
-/* ".eefs/kept/ab/s2-ab…"; out holds KEEP_PATH_CAP bytes. */
-#define KEEP_DIR      ROOT_HIDDEN "/kept"
+/* "kept/ab/s2-ab…" below root_private_fd(); out holds KEEP_PATH_CAP bytes. */
+#define KEEP_DIR      "kept"
 #define KEEP_PATH_CAP 96
 void keep_path(const struct hash *h, char *out);
 /* Free space lets `size` more bytes in. */

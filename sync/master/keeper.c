@@ -145,7 +145,7 @@ static void drop(struct keeper *t, struct hash *v, const int64_t *sizes, size_t 
 
     for (size_t i = 0; i < n; i++) {
         keep_path(&v[i], path);
-        if (unlinkat(root_fd(t->k->m->root), path, 0) == 0) {
+        if (unlinkat(root_private_fd(t->k->m->root), path, 0) == 0) {
             t->k->bytes -= sizes[i];
             t->k->files--;
         }
@@ -217,8 +217,8 @@ static void reconcile_rows(struct keeper *t, struct db *db)
 
 static void reconcile(struct keeper *t, struct db *db)
 {
-    int fd =
-        path_open_beneath(root_fd(t->k->m->root), KEEP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int fd = path_open_beneath(root_private_fd(t->k->m->root), KEEP_DIR,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
 
@@ -252,7 +252,7 @@ static void keep_row(struct keeper *t, const struct row *row)
         return;
     place_name(tmp);
     /* Changed again already: what it became has a later seq. */
-    if (place_copy(k->m, tmp, row->e.path, &row->e.hash) == 0)
+    if (place_copy(k->m, tmp, root_fd(k->m->root), row->e.path, &row->e.hash) == 0)
         keep_adopt(k, tmp, &row->e.hash, row->e.size);
 }
 

@@ -3,7 +3,8 @@
  * eefs-master: serves a folder to its mirrors.
  *
  *   main.c      subcommands; options.c           serve.c    start, signals, reload, stop
- *   root.c      the folder and its marker, looked at by lookout.c; fstype.c  its filesystem
+ *   root.c      the folder and its marker, looked at by lookout.c; fstype.c  its filesystem;
+ *               private_dir.c  .eefs or --store
  *   tree.c      the index in SQLite, timelines
  *   pool.c      read connections
  *   watch.c     inotify  ─┐
@@ -49,7 +50,7 @@ static const char usage_main[] =
     "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
     "           [--config FILE] [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]...\n"
     "           [--rescan TIME] [--max-delete N] [--reserve SIZE] [--open-limit TIME]\n"
-    "           [--quiet-time TIME] [--conflicts DIR]\n"
+    "           [--quiet-time TIME] [--conflicts DIR] [--store DIR]\n"
     "       eefs-master confirm --state DIR [--rundir DIR]\n"
     "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
     "           [--url URL] [--token-only]\n"

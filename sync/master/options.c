@@ -24,6 +24,10 @@ static void make_table(struct serve_options *o, struct opt *ret)
          "as far as the user that serves may) (*)"},
         {OPT_STRING, "conflicts", "DIR", &o->conflicts, NULL, 0, 0,
          "keep the losers of conflicts there instead of beside the file"},
+        {OPT_STRING, "store", "DIR", &o->store, NULL, 0, 0,
+         "keep versions and unfinished uploads there instead of in .eefs in the folder; on the "
+         "same "
+         "filesystem, where no web server reaches it"},
         {OPT_STRING, "config", "FILE", &o->config, NULL, 0, 0,
          "more of these options, 'name = value'; the command line wins"},
         {OPT_LIST, "exclude", "PATTERN", &o->exclude, NULL, 0, 0,
@@ -119,6 +123,7 @@ void options_release(struct serve_options *o)
     free(o->owner);
     free(o->config);
     free(o->conflicts);
+    free(o->store);
     strlist_release(&o->exclude);
     strlist_release(&o->keep.except);
     memset(o, 0, sizeof(*o));

@@ -14,7 +14,7 @@
 #include "sync/master/keep.h"
 
 struct serve_options {
-    char *root, *state, *listen, *rundir, *owner, *conflicts, *config;
+    char *root, *state, *listen, *rundir, *owner, *conflicts, *store, *config;
     struct strlist exclude;
     int64_t rescan_ms, max_delete, reserve, upload_space, open_ms, quiet_ms;
     bool insecure_http;

@@ -52,9 +52,10 @@ int place_data(struct master *m, const char *tmp, const void *data, size_t len)
     return fd < 0 ? fd : finish(m, fd, tmp, len ? file_write(fd, data, len) : 0);
 }
 
-int place_copy(struct master *m, const char *tmp, const char *path, const struct hash *hash)
+int place_copy(struct master *m, const char *tmp, int dir, const char *path,
+               const struct hash *hash)
 {
-    int from = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    int from = path_open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     struct hash got;
     int to, r;
 

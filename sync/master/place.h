@@ -19,7 +19,8 @@ void place_name(char *out);
 /* Writes a staging file. 0 or -errno; nothing is left behind on failure. */
 int place_data(struct master *m, const char *tmp, const void *data, size_t len);
 /* Copies a served file into a staging file and checks its hash: -ENOENT when it is another. */
-int place_copy(struct master *m, const char *tmp, const char *path, const struct hash *hash);
+int place_copy(struct master *m, const char *tmp, int dir, const char *path,
+               const struct hash *hash);
 /* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
 int place_parents(struct master *m, const char *path);
 /*

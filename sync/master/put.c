@@ -52,7 +52,7 @@ static int stage(struct apply *j, char *tmp)
     if (r != -ENOENT)
         return r;
     if (tree_find_hash(j->m->tree->db, &op->hash, readable, j, &row) == 1)
-        r = place_copy(j->m, tmp, row.e.path, &op->hash);
+        r = place_copy(j->m, tmp, root_fd(j->m->root), row.e.path, &op->hash);
     row_release(&row);
     return r == -ENOENT ? -ENODATA : r;
 }

@@ -42,11 +42,11 @@ static int stage(struct master *m, struct db *db, struct restoring *x)
 
     place_name(x->tmp);
     keep_path(&x->v.hash, path);
-    r = place_copy(m, x->tmp, path, &x->v.hash);
+    r = place_copy(m, x->tmp, root_private_fd(m->root), path, &x->v.hash);
     if (r == -ENOENT && keep_has(m, &x->v.hash))
         keep_damaged(m->keep, &x->v.hash, x->v.size);
     if (r == -ENOENT && tree_find_hash(db, &x->v.hash, any_path, NULL, &row) == 1)
-        r = place_copy(m, x->tmp, row.e.path, &x->v.hash);
+        r = place_copy(m, x->tmp, root_fd(m->root), row.e.path, &x->v.hash);
     row_release(&row);
     fd = r < 0 ? -1 : openat(root_staging_fd(m->root), x->tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) {

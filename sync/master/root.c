@@ -15,6 +15,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
+#include "sync/master/private_dir.h"
 
 #define MARKER     ".eefs/marker"
 #define LOCK       ".eefs/lock"
@@ -22,9 +23,9 @@
 #define COMPARE_MS 1000 /* between two comparisons of the clocks */
 
 struct root {
-    char *path;
+    char *path, *store; /* store: or NULL */
     char id[33];
-    int fd, staging;
+    int fd, private, staging;
     atomic_int generation;
     _Atomic int64_t looking;  /* clock_mono_ms() when the look began that has not ended; 0 */
     _Atomic int64_t compared; /* clock_mono_ms() when the clocks were compared; 0: never */
@@ -80,25 +81,31 @@ static int make_marker(struct root *r, int fd, struct err *e)
 /* Puts the folder behind the descriptors that everybody holds. */
 static int adopt_locked(struct root *r, int fd)
 {
-    int staging = -1, lock = -1, res = 0;
+    int private = -1, staging = -1, res = 0;
+    int lock = openat(fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-    if (mkdirat(fd, ROOT_STAGING, 0700) < 0 && errno != EEXIST)
+    if (lock < 0)
         return -errno;
-    staging = openat(fd, ROOT_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    lock = openat(fd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (staging < 0 || lock < 0)
-        res = -errno;
-    else if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+    if (flock(lock, LOCK_EX | LOCK_NB) < 0)
         res = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (res == 0)
+        res = private = private_dir_open(fd, r->store);
+    if (res >= 0 && mkdirat(private, "staging", 0700) < 0 && errno != EEXIST)
+        res = -errno;
+    if (res >= 0)
+        staging = openat(private, "staging", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (res >= 0 && staging < 0)
+        res = -errno;
     if (res < 0) {
-        if (lock >= 0)
-            close(lock);
-        if (staging >= 0)
-            close(staging);
+        close(lock);
+        if (private >= 0)
+            close(private);
         return res;
     }
     dup3(fd, r->fd, O_CLOEXEC);
+    dup3(private, r->private, O_CLOEXEC);
     dup3(staging, r->staging, O_CLOEXEC);
+    close(private);
     close(staging);
     if (r->lock_fd >= 0)
         close(r->lock_fd);
@@ -115,6 +122,7 @@ static void release_locked(struct root *r)
     if (none < 0)
         return;
     dup3(none, r->fd, O_CLOEXEC);
+    dup3(none, r->private, O_CLOEXEC);
     dup3(none, r->staging, O_CLOEXEC);
     close(none);
     if (r->lock_fd >= 0)
@@ -122,20 +130,23 @@ static void release_locked(struct root *r)
     r->lock_fd = -1;
 }
 
-int root_open(const char *path, const char *id, bool known, struct root **ret, struct err *e)
+int root_open(const char *path, const char *store, const char *id, bool known, struct root **ret,
+              struct err *e)
 {
     struct root *r = xcalloc(1, sizeof(*r));
     char there[64] = "";
     int fd = -1, res = 0;
 
     r->path = xstrdup(path);
+    r->store = store ? xstrdup(store) : NULL;
     snprintf(r->id, sizeof(r->id), "%s", id);
     mutex_init(&r->lock);
     mutex_init(&r->said);
     r->lock_fd = -1;
     r->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    r->private = open("/dev/null", O_RDONLY | O_CLOEXEC);
     r->staging = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (r->fd < 0 || r->staging < 0) {
+    if (r->fd < 0 || r->private < 0 || r->staging < 0) {
         res = err_sys(e, errno, "cannot open '/dev/null'");
         goto out;
     }
@@ -168,6 +179,8 @@ void root_close(struct root *r)
         return;
     if (r->fd >= 0)
         close(r->fd);
+    if (r->private >= 0)
+        close(r->private);
     if (r->staging >= 0)
         close(r->staging);
     if (r->lock_fd >= 0)
@@ -175,6 +188,7 @@ void root_close(struct root *r)
     mutex_destroy(&r->lock);
     mutex_destroy(&r->said);
     free(r->path);
+    free(r->store);
     free(r);
 }
 
@@ -186,6 +200,11 @@ int root_fd(const struct root *r)
 int root_staging_fd(const struct root *r)
 {
     return r->staging;
+}
+
+int root_private_fd(const struct root *r)
+{
+    return r->private;
 }
 
 const char *root_path(const struct root *r)
@@ -241,7 +260,8 @@ static bool look_locked(struct root *r, char *why, size_t cap)
                      "master",
                      r->path);
         else if (res < 0)
-            snprintf(why, cap, "cannot use '%.200s/%s': %s", r->path, ROOT_HIDDEN, strerror(-res));
+            snprintf(why, cap, "cannot use '%.200s%s': %s", r->store ? r->store : r->path,
+                     r->store ? "" : "/" ROOT_HIDDEN, strerror(-res));
         if (res < 0) {
             close(fd);
             return false;

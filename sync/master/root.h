@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * root: the served folder as an open descriptor, with its marker. `.eefs/` in it (0700) holds the
- * file `marker` (the id of the master that owns the folder) and `staging/`, on the same filesystem
- * as what it becomes, and `lock`, held while it is served. A folder that vanished, was emptied,
+ * file `marker` (the id of the master that owns the folder), `lock`, held while it is served, and,
+ * unless --store names another place (private_dir.h), `staging/`, on the same filesystem as what it
+ * becomes, and `kept/`. A folder that vanished, was emptied,
  * mounted over or replaced has no such marker behind the same path: then nothing is published until
  * it is back.
  */
@@ -18,22 +19,25 @@
 
 struct root;
 
-#define ROOT_HIDDEN  ".eefs"
-#define ROOT_STAGING ".eefs/staging"
+#define ROOT_HIDDEN ".eefs"
 
 /* The id of the master that the folder belongs to, into `id` (33 bytes); "" when it has none. */
 void root_owner(const char *path, char *id);
 /*
- * Opens `path` for the master `id`. With `known` (the database has a tree already) a folder that is
- * missing or has no marker is no error: root_check() then says what is wrong until it is back.
+ * Opens `path` for the master `id`; store: folder of --store, absolute, or NULL. With `known` (the
+ * database has a tree already) a folder that is missing or has no marker is no error: root_check()
+ * then says what is wrong until it is back.
  */
-int root_open(const char *path, const char *id, bool known, struct root **ret, struct err *e);
+int root_open(const char *path, const char *store, const char *id, bool known, struct root **ret,
+              struct err *e);
 void root_close(struct root *r);
 /* Stays the same number for life; a folder that came back is put behind it, and while it is away
  * something that is no folder. */
 int root_fd(const struct root *r);
 /* Folder for staging. Same life. */
 int root_staging_fd(const struct root *r);
+/* Folder that holds staging and kept versions: `.eefs`, or that of --store. Same life. */
+int root_private_fd(const struct root *r);
 const char *root_path(const struct root *r);
 /* Looks at the folder now: true when it is ours and there. Any thread; as long as its filesystem
  * hangs this does, too. */

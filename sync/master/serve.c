@@ -37,6 +37,7 @@
 #include "sync/master/notices.h"
 #include "sync/master/owner.h"
 #include "sync/master/pool.h"
+#include "sync/master/private_dir.h"
 #include "sync/master/rebuild.h"
 #include "sync/master/registry.h"
 #include "sync/master/routes.h"
@@ -203,6 +204,7 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
 {
     struct master *m = &s->m;
     bool known = false;
+    char *store;
     int r;
 
     if (o->conflicts) {
@@ -228,7 +230,14 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     r = mirrors_exclude(s->tree.db, &s->excludes->list, e);
     if (r < 0)
         return r;
-    return root_open(o->root, m->id, known, &m->root, e);
+    r = o->store ? private_dir_check(o->store, o->root, m->id, e) : 0;
+    store = r == 0 && o->store ? realpath(o->store, NULL) : NULL;
+    if (r == 0 && o->store && !store)
+        r = err_sys(e, errno, "cannot find the folder of --store '%s'", o->store);
+    if (r == 0)
+        r = root_open(o->root, store, m->id, known, &m->root, e);
+    free(store);
+    return r;
 }
 
 static int start(struct server *s, const struct serve_options *o, struct err *e)
@@ -415,9 +424,11 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
     } else {
         if (differs(o->root, now.root) || differs(o->state, now.state) ||
             differs(o->listen, now.listen) || differs(o->rundir, now.rundir) ||
-            differs(o->conflicts, now.conflicts) || o->insecure_http != now.insecure_http)
-            log_warn("root, state, listen, rundir, conflicts and insecure-http change with a "
-                     "restart only");
+            differs(o->conflicts, now.conflicts) || differs(o->store, now.store) ||
+            o->insecure_http != now.insecure_http)
+            log_warn(
+                "root, state, listen, rundir, conflicts, store and insecure-http change with a "
+                "restart only");
         strlist_release(&now.keep.except); /* keep.h holds the rules it began with */
         now.keep = o->keep;
         memset(&o->keep, 0, sizeof(o->keep));

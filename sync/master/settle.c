@@ -235,8 +235,9 @@ static int local_edit(struct settling *s, struct one *o, const struct hash *hash
     path = path_encoded(o->path);
     copy = path_encoded(b.copy ? b.copy : "");
     if (r < 0)
-        log_error("a local edit of '%s' that a mirror's version displaced waits in '%s/%s': %s",
-                  path, ROOT_STAGING, o->name, strerror(-r));
+        log_error(
+            "a local edit of '%s' that a mirror's version displaced waits in 'staging/%s': %s",
+            path, o->name, strerror(-r));
     else if (b.copy)
         log_info("'%s' was edited here while a mirror replaced it: both versions are kept, the %s "
                  "as '%s'",
@@ -307,8 +308,7 @@ static int settle(struct settling *s, struct one *o)
     if (!same && o->path)
         return local_edit(s, o, &hash);
     if (!same)
-        log_error("'%s/%s' is of a path that is not known; it is left there", ROOT_STAGING,
-                  o->name);
+        log_error("'staging/%s' is of a path that is not known; it is left there", o->name);
     else
         let_go(s->m, o, &hash, &st);
     return 0;

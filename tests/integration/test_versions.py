@@ -114,8 +114,10 @@ def test_what_is_deleted_can_be_restored(site, master):
                               {"n": 3, "op": "unlink", "path": "uploads/by-mirror.txt",
                                "pre": content_name(b"newer")})) == ["done"] * 3
     wait_for(lambda: "css" not in master.listing())
-    out = site.run("eefs-master", "history", ".", "--state", master.state, check=False)
+    out = site.run("eefs-master", "history", "..", "--state", master.state, check=False)
     assert out.returncode == 1
+    out = site.run("eefs-master", "history", ".", "--state", master.state)
+    assert "uploads/by-mirror.txt" in out.stdout and "css/a.css" in out.stdout
     out = site.run("eefs-master", "history", "uploads/", "--state", master.state)
     assert "uploads/by-mirror.txt" in out.stdout and "css" not in out.stdout
     versions = history(site, master, "css/a.css")

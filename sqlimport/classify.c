@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/alter.h"
+#include "sqlimport/charset.h"
 #include "sqlimport/ddl.h"
 #include "sqlimport/plain.h"
 #include "sqlimport/rows.h"
@@ -26,6 +28,7 @@ struct reading {
     const struct statement *st;
     struct buf plain;
     bool versioned; /* it began within a versioned comment */
+    bool utf8;      /* `plain` is in UTF-8, whatever the dump's character set is */
     struct lexer l;
     struct token t;
     struct object *o;
@@ -56,7 +59,25 @@ static bool take_if(struct reading *r, bool is_not)
     return !take(r, "IF") || ((!is_not || take(r, "NOT")) && take(r, "EXISTS"));
 }
 
-/* The one database that the dump is of: its own USE and CREATE DATABASE are skipped. */
+/* malloc'd name at the current token, in UTF-8. NULL: refused. */
+static char *name_of(struct reading *r)
+{
+    char *name = token_text(&r->t, r->l.mode);
+    struct buf b = BUF_INIT;
+    int rc;
+
+    if (r->utf8)
+        return name;
+    rc = charset_to_utf8(&b, env_charset(r->d->env), name, strlen(name), r->e);
+    free(name);
+    if (rc == 0)
+        return buf_detach(&b);
+    buf_release(&b);
+    return NULL;
+}
+
+/* The one database that the dump is of: its own USE and CREATE DATABASE are skipped. Behind tables
+ * of a dump that named none, it must be another one. */
 static int own_database(struct reading *r)
 {
     char *name;
@@ -64,8 +85,15 @@ static int own_database(struct reading *r)
 
     while (token_is(&r->t, "IF") || token_is(&r->t, "NOT") || token_is(&r->t, "EXISTS"))
         next(r);
-    name = token_text(&r->t, r->l.mode);
-    if (!r->d->database)
+    name = name_of(r);
+    if (!name)
+        return -EPERM;
+    if (!r->d->database && r->d->n > 0)
+        rc = err_set(r->e, EPERM,
+                     "the dump goes on with another database, '%.60s', after its tables: dump one "
+                     "database",
+                     name);
+    else if (!r->d->database)
         r->d->database = xstrdup(name);
     else if (strcmp(r->d->database, name) != 0)
         rc = err_set(r->e, EPERM,
@@ -75,13 +103,20 @@ static int own_database(struct reading *r)
     return rc;
 }
 
-/* Characters of UTF-8, or bytes. */
-static size_t count_chars(const char *name, enum token_charset charset)
+static int drop_database(struct reading *r)
+{
+    if (r->d->n > 0)
+        return refuse(r, "the dump drops its database after its tables");
+    return own_database(r);
+}
+
+/* Characters of UTF-8. */
+static size_t count_chars(const char *name)
 {
     size_t n = 0;
 
     for (; *name; name++)
-        n += charset != TOKEN_UTF8 || (*name & 0xc0) != 0x80;
+        n += (*name & 0xc0) != 0x80;
     return n;
 }
 
@@ -100,8 +135,10 @@ static char *object_name(struct reading *r)
         err_set(r->e, EPERM, "a name is missing");
         return NULL;
     }
-    name = token_text(&r->t, r->l.mode);
-    if (!*name || count_chars(name, r->l.mode.charset) > NAME_MAX_CHARS) {
+    name = name_of(r);
+    if (!name)
+        return NULL;
+    if (!*name || count_chars(name) > NAME_MAX_CHARS) {
         err_set(r->e, EPERM, "a name is empty or too long");
         free(name);
         return NULL;
@@ -132,7 +169,8 @@ static void keep_ddl(struct reading *r, struct object *o, const char *head, size
 {
     const char *end = r->plain.data + r->plain.len;
     struct buf b = BUF_INIT;
-    char *env = env_sql(r->d->env, env_current(r->d->env));
+    int id = env_current(r->d->env);
+    char *env = env_sql(r->d->env, id);
 
     buf_puts(&b, "CREATE ");
     ddl_replace_definer(&b, head, head_len, r->l.mode);
@@ -142,7 +180,7 @@ static void keep_ddl(struct reading *r, struct object *o, const char *head, size
     o->ddl = buf_detach(&b);
     o->offset = r->st->offset;
     o->line = r->st->line;
-    o->env = env_current(r->d->env);
+    o->env = r->utf8 ? env_as_utf8(r->d->env, id) : id;
     hash_stream_add(o->stream, env, strlen(env) + 1);
     hash_stream_add(o->stream, o->ddl, o->ddl_len);
     hash_stream_add(o->stream, "", 1);
@@ -434,30 +472,79 @@ static bool is_bulk_load(const struct reading *r)
     return known;
 }
 
+/* A column became AUTO_INCREMENT behind its rows: 0 must have meant 0 in them. */
+static bool zeros_count(const struct reading *r, const struct object *o)
+{
+    for (size_t i = 0; i < o->n_ranges; i++)
+        if (!env_has_mode(r->d->env, o->ranges[i].env, "NO_AUTO_VALUE_ON_ZERO"))
+            return false;
+    return true;
+}
+
+/* Writes what the ALTER does into the table's CREATE. */
+static int change_table(struct reading *r, struct object *o)
+{
+    struct buf create = BUF_INIT;
+    struct lexer behind = r->l;
+    bool counter = false;
+    int rc;
+
+    if (++o->alters > ALTERS_MAX)
+        return refuse(r, "the dump alters a table again and again");
+    behind.p = r->t.p;
+    buf_append(&create, o->ddl, o->ddl_len);
+    hash_stream_add(o->stream, r->plain.data, r->plain.len + 1);
+    rc = alter_table(&create, &behind, &counter, r->e);
+    if (rc == 0 && counter && !zeros_count(r, o))
+        rc = refuse(r, "the dump makes a column AUTO_INCREMENT behind its rows without sql_mode "
+                       "NO_AUTO_VALUE_ON_ZERO");
+    if (rc == 0) {
+        strlist_release(&o->parents);
+        rc = tabledef_check(create.data, create.len, r->l.mode, &o->parents, r->e);
+    }
+    free(o->ddl);
+    o->ddl_len = create.len;
+    o->ddl = buf_detach(&create);
+    return rc;
+}
+
 static int alter(struct reading *r)
 {
+    int env = env_current(r->d->env);
+    struct object *o;
+    char *name;
+
     next(r);
-    if (token_is(&r->t, "DATABASE")) /* around routines, for their collation */
+    if (token_is(&r->t, "DATABASE") || token_is(&r->t, "SCHEMA")) /* around routines */
         return 0;
-    if (!token_is(&r->t, "TABLE"))
+    if (!take(r, "TABLE"))
         return refuse(r, "the dump alters something");
-    next(r);
-    next(r);
-    if (token_is(&r->t, "DISABLE") || token_is(&r->t, "ENABLE"))
+    name = object_name(r);
+    if (!name)
+        return -EPERM;
+    if (token_is(&r->t, "DISABLE") || token_is(&r->t, "ENABLE")) {
+        free(name);
         return 0;
-    return refuse(r, "the dump alters a table");
+    }
+    o = dump_find(r->d, OBJECT_TABLE, name);
+    free(name);
+    if (!o || !o->ddl)
+        return refuse(r, "the dump alters a table that it does not make");
+    r->o = o;
+    if (o->env != (r->utf8 ? env_as_utf8(r->d->env, env) : env))
+        return refuse(r, "the dump alters a table under other settings than it was made");
+    return change_table(r, o);
 }
 
 static int drop(struct reading *r)
 {
     enum object_kind kind;
-    struct object *o;
     char *name;
 
     next(r);
     if (token_is(&r->t, "DATABASE") || token_is(&r->t, "SCHEMA")) {
         next(r);
-        return own_database(r);
+        return drop_database(r);
     }
     for (kind = OBJECT_TABLE; kind <= OBJECT_EVENT; kind++)
         if (token_is(&r->t, object_kind_name(kind)))
@@ -467,14 +554,37 @@ static int drop(struct reading *r)
     next(r);
     if (!take_if(r, false))
         return refuse(r, "the dump drops something unknown");
-    name = object_name(r); /* nothing is dropped for it; it must only not be foreign */
+    do {
+        name = object_name(r);
+        if (!name)
+            return -EPERM;
+        dump_discard(r->d, kind, name);
+        free(name);
+    } while (take_punct(r, ','));
+    return 0;
+}
+
+/* DELETE FROM t, TRUNCATE t: before its rows it says what an import does anyway. */
+static int empty_table(struct reading *r, const char *word)
+{
+    struct object *o;
+    char *name;
+
+    next(r);
+    (void)take(r, word);
+    name = object_name(r);
     if (!name)
         return -EPERM;
-    o = dump_find(r->d, kind, name);
-    if (o && o->ddl && object_is_table(o))
-        err_set(r->e, EPERM, "table '%.100s' is dropped after it was made", name);
+    o = dump_find(r->d, OBJECT_TABLE, name);
     free(name);
-    return o && o->ddl && object_is_table(o) ? -EPERM : 0;
+    if (r->t.type != TOKEN_END)
+        return refuse(r, "the dump deletes some rows of a table");
+    if (!o || !o->ddl)
+        return err_set(
+            r->e, EPERM,
+            "the dump empties a table without making it: dump structure and rows into one "
+            "file");
+    return o->n_ranges > 0 ? refuse(r, "the dump empties a table after its rows") : 0;
 }
 
 /* Statements that lock, end a transaction or place a replica: nothing that is stored. */
@@ -499,10 +609,10 @@ static bool ignored(const struct token *first, struct lexer l)
 static int unknown(struct reading *r)
 {
     static const char *const words[] = {
-        "BINLOG",  "CALL",     "CHECKSUM", "DELETE",    "EXECUTE", "EXPLAIN", "FLUSH",
-        "GRANT",   "HANDLER",  "INSTALL",  "KILL",      "LOAD",    "LOCK",    "OPTIMIZE",
-        "PREPARE", "PURGE",    "RENAME",   "REPAIR",    "RESET",   "REVOKE",  "SAVEPOINT",
-        "SHOW",    "SHUTDOWN", "TRUNCATE", "UNINSTALL", "UPDATE",  "WITH",    "XA",
+        "BINLOG",   "CALL",      "CHECKSUM", "EXECUTE", "EXPLAIN", "FLUSH",     "GRANT",
+        "HANDLER",  "INSTALL",   "KILL",     "LOAD",    "LOCK",    "OPTIMIZE",  "PREPARE",
+        "PURGE",    "RENAME",    "REPAIR",   "RESET",   "REVOKE",  "SAVEPOINT", "SHOW",
+        "SHUTDOWN", "UNINSTALL", "UPDATE",   "WITH",    "XA",
     };
 
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -538,7 +648,69 @@ static int one(struct reading *r)
         next(r);
         return own_database(r);
     }
+    if (token_is(&r->t, "DELETE"))
+        return empty_table(r, "FROM");
+    if (token_is(&r->t, "TRUNCATE"))
+        return empty_table(r, "TABLE");
     return ignored(&r->t, r->l) ? 0 : unknown(r);
+}
+
+/* _latin1'…' keeps its bytes: it cannot be written in another character set. */
+static bool has_introducer(const struct reading *r)
+{
+    struct lexer l = r->l;
+    struct token t = r->t;
+    bool introduced = false;
+
+    for (; t.type != TOKEN_END; lexer_next(&l, &t)) {
+        if (introduced && t.type == TOKEN_STRING && !charset_is_ascii(t.p, t.len))
+            return true;
+        introduced = t.type == TOKEN_WORD && *t.p == '_';
+    }
+    return false;
+}
+
+/* Only names and definitions of tables, which may be in any character set; the bodies of others
+ * keep theirs, for a server remembers it with them. */
+static bool is_body(const struct reading *r)
+{
+    struct lexer l = r->l;
+    struct token t = r->t;
+
+    if (!token_is(&t, "CREATE"))
+        return token_is(&t, "SET");
+    lexer_next(&l, &t);
+    if (token_is(&t, "OR")) {
+        lexer_next(&l, &t);
+        lexer_next(&l, &t);
+    }
+    return !token_is(&t, "TABLE") && !token_is(&t, "SEQUENCE") && !token_is(&t, "DATABASE") &&
+           !token_is(&t, "SCHEMA");
+}
+
+/* Writes the plain text in UTF-8 when the dump is in another character set there. */
+static int make_utf8(struct reading *r)
+{
+    const char *charset = env_charset(r->d->env);
+    struct buf b = BUF_INIT;
+    int rc;
+
+    if (charset_is_utf8(charset) || charset_is_ascii(r->plain.data, r->plain.len) || is_body(r))
+        return 0;
+    if (has_introducer(r))
+        return refuse(r, "the dump makes a table with text in two character sets");
+    rc = charset_to_utf8(&b, charset, r->plain.data, r->plain.len, r->e);
+    if (rc < 0) {
+        buf_release(&b);
+        return rc;
+    }
+    buf_release(&r->plain);
+    r->plain = b;
+    r->utf8 = true;
+    r->l.mode.charset = TOKEN_UTF8;
+    lexer_init(&r->l, r->plain.data, r->plain.len, r->l.mode);
+    next(r);
+    return 0;
 }
 
 int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e)
@@ -557,6 +729,8 @@ int classify(struct dump *d, const struct statement *st, struct object **ret, st
         rc = plain_text(&r.plain, st->text, st->len, mode, &r.versioned, e);
         lexer_init(&r.l, r.plain.data, r.plain.len, mode);
         next(&r);
+        if (rc == 0)
+            rc = make_utf8(&r);
         if (rc == 0)
             rc = is_insert(&r.t) ? refuse(&r, "an INSERT stands within a comment") : one(&r);
     }

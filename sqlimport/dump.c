@@ -14,6 +14,8 @@
 #include "sqlimport/split.h"
 #include "sync/common/buf.h"
 
+#define OBJECTS_MAX 20000 /* in one dump; ExpressionEngine has 120 */
+
 static int compare(const void *a, const void *b)
 {
     const struct object *x = a, *y = b;
@@ -91,11 +93,12 @@ struct object *dump_object(struct dump *d, enum object_kind kind, const char *na
 {
     struct object *o = d->n > 0 ? d->objects[d->n - 1] : NULL;
 
-    if (o && o->kind == kind && strcmp(o->name, name) == 0)
+    if (o && !o->discarded && o->kind == kind && strcmp(o->name, name) == 0)
         return o; /* nearly always: the rows of the table made last */
     o = dump_find(d, kind, name);
     if (o)
         return o;
+    d->triggers = d->triggers || kind == OBJECT_TRIGGER;
     o = xcalloc(1, sizeof(*o));
     o->kind = kind;
     o->name = xstrdup(name);
@@ -103,8 +106,53 @@ struct object *dump_object(struct dump *d, enum object_kind kind, const char *na
     o->rows_stream = rowhash_new(&d->secret);
     if (!tsearch(o, &d->index, compare))
         abort();
-    d->objects = xrealloc(d->objects, (d->n + 1) * sizeof(*d->objects));
+    if (d->n == d->cap) {
+        d->cap = d->cap ? 2 * d->cap : 64;
+        d->objects = xrealloc(d->objects, d->cap * sizeof(*d->objects));
+    }
     return d->objects[d->n++] = o;
+}
+
+static void discard(struct dump *d, struct object *o)
+{
+    tdelete(o, &d->index, compare);
+    o->discarded = d->discarded = true;
+}
+
+/* Its triggers go with a table. */
+static void discard_triggers(struct dump *d, const char *table)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        struct object *o = d->objects[i];
+        if (!o->discarded && o->kind == OBJECT_TRIGGER && o->table && strcmp(o->table, table) == 0)
+            discard(d, o);
+    }
+}
+
+void dump_discard(struct dump *d, enum object_kind kind, const char *name)
+{
+    struct object *o = dump_find(d, kind, name);
+
+    if (!o && kind == OBJECT_TABLE)
+        o = dump_find(d, OBJECT_SEQUENCE, name);
+    if (!o)
+        return;
+    discard(d, o);
+    if (kind == OBJECT_TABLE && d->triggers)
+        discard_triggers(d, name);
+}
+
+static void remove_discarded(struct dump *d)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < d->n; i++) {
+        if (d->objects[i]->discarded)
+            object_free(d->objects[i]);
+        else
+            d->objects[kept++] = d->objects[i];
+    }
+    d->n = kept;
 }
 
 void dump_excerpt(char *out, size_t cap, const char *text, size_t len)
@@ -211,6 +259,10 @@ static int check_end(struct split *s, struct dump *d, const struct tail *t, stru
     }
     if (!any)
         return err_set(e, EPROTO, "the dump holds no table");
+    for (size_t i = 0; i < d->n; i++)
+        if (d->objects[i]->kind == OBJECT_VIEW && dump_find(d, OBJECT_TABLE, d->objects[i]->name))
+            return err_set(e, EPERM, "'%.100s' is made both as a table and as a view",
+                           d->objects[i]->name);
     r = is_ended(s, d, t) ? 0 : no_end(s, d, e);
     if (r < 0 && !d->unmarked)
         return r;
@@ -251,6 +303,9 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
         struct object *o = NULL;
 
         r = classify(d, &st, &o, e);
+        if (r == 0 && d->n > OBJECTS_MAX)
+            r = err_set(e, EPERM, "the dump makes more than %d tables, views and the like",
+                        OBJECTS_MAX);
         if (r < 0) {
             fault->offset = st.offset;
             fault->line = st.line;
@@ -264,6 +319,8 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
         note_tail(&tail, d, &st);
     }
     fault->offset = split_offset(s);
+    if (d->discarded)
+        remove_discarded(d);
     d->unreadable = split_is_unreadable(s);
     if (r == 0)
         r = check_end(s, d, &tail, e);

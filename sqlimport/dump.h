@@ -54,6 +54,8 @@ struct object {
     size_t n_ranges;
     uint64_t rows, bytes;       /* of all ranges */
     struct strlist parents;     /* tables that foreign keys of this one name */
+    int alters;                 /* ALTER TABLEs that were written into ddl */
+    bool discarded;             /* dropped by the dump itself; while reading */
     struct hash hash;           /* of all that makes the object */
     struct hash_stream *stream; /* while reading */
     struct rowhash *rows_stream;
@@ -61,7 +63,8 @@ struct object {
 
 struct dump {
     struct object **objects; /* in the order of the dump */
-    size_t n;
+    size_t n, cap;
+    bool discarded, triggers; /* some objects are; while reading */
     struct env *env;
     struct hash secret; /* of rowhash */
     struct hash hash;   /* of all bytes */

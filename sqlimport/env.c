@@ -28,6 +28,7 @@ struct known { /* a node of the index of `all` */
 
 struct env {
     struct dialect dialect;
+    char *sql_mode; /* dialect's */
     struct setting now;
     struct setting *all;
     int n;
@@ -40,13 +41,21 @@ struct env {
 
 static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM", "0"};
 
+/* What a new session has. */
+static const char *start_of(const struct env *v, enum field f)
+{
+    return f == SQL_MODE && v->dialect.sql_mode ? v->dialect.sql_mode : start[f];
+}
+
 struct env *env_new(const struct dialect *dialect)
 {
     struct env *v = xcalloc(1, sizeof(*v));
 
     v->dialect = *dialect;
+    v->sql_mode = dialect->sql_mode ? xstrdup(dialect->sql_mode) : NULL;
+    v->dialect.sql_mode = v->sql_mode;
     for (int i = 0; i < FIELDS; i++)
-        v->now.f[i] = xstrdup(start[i]);
+        v->now.f[i] = xstrdup(start_of(v, (enum field)i));
     v->current = -1;
     v->variables = variables_new();
     return v;
@@ -71,6 +80,7 @@ void env_free(struct env *v)
         free(v->now.f[j]);
     tdestroy(v->index, free_known);
     variables_free(v->variables);
+    free(v->sql_mode);
     free(v->all);
     free(v);
 }
@@ -182,7 +192,7 @@ static int literal(struct env *v, enum field f, struct lexer *l, struct token *t
     if (!plain)
         return err_set(e, EPERM, "a session setting has a value that is no plain word");
     text = token_text(t, l->mode);
-    r = put_checked(v, f, strcasecmp(text, "default") == 0 ? start[f] : text, e);
+    r = put_checked(v, f, strcasecmp(text, "default") == 0 ? start_of(v, f) : text, e);
     free(text);
     lexer_next(l, t);
     return r;
@@ -193,7 +203,7 @@ static int literal(struct env *v, enum field f, struct lexer *l, struct token *t
 static int give_back(struct env *v, enum field f, const struct variable *from, struct err *e)
 {
     if (from->kind == VARIABLE_NULL) {
-        put(v, f, start[f]);
+        put(v, f, start_of(v, f));
         return 0;
     }
     if (from->kind == VARIABLE_UNKNOWN || (from->kind == VARIABLE_FIELD && from->field != (int)f))
@@ -435,35 +445,43 @@ static int compare(const void *a, const void *b)
     return strcmp(x->key, y->key);
 }
 
-static int add_current(struct env *v)
+static int number_of(struct env *v, const struct setting *s)
 {
+    struct buf key = BUF_INIT;
+    struct known *k = xcalloc(1, sizeof(*k));
+    void *const *node;
+
+    for (int j = 0; j < FIELDS; j++)
+        buf_printf(&key, "%s|", s->f[j]);
+    k->key = buf_detach(&key);
+    k->id = v->n;
+    node = tsearch(k, &v->index, compare);
+    if (!node)
+        abort();
+    if (*node != k) {
+        free_known(k);
+        return (*(struct known *const *)node)->id;
+    }
     v->all = xrealloc(v->all, (size_t)(v->n + 1) * sizeof(*v->all));
     for (int j = 0; j < FIELDS; j++)
-        v->all[v->n].f[j] = xstrdup(v->now.f[j]);
+        v->all[v->n].f[j] = xstrdup(s->f[j]);
     return v->n++;
 }
 
 int env_current(struct env *v)
 {
-    struct buf key = BUF_INIT;
-    struct known *k;
-    void *const *node;
-
-    if (v->current >= 0)
-        return v->current;
-    for (int j = 0; j < FIELDS; j++)
-        buf_printf(&key, "%s|", v->now.f[j]);
-    k = xcalloc(1, sizeof(*k));
-    k->key = buf_detach(&key);
-    node = tsearch(k, &v->index, compare);
-    if (!node)
-        abort();
-    if (*node == k)
-        k->id = add_current(v);
-    else
-        free_known(k);
-    v->current = (*(struct known *const *)node)->id;
+    if (v->current < 0)
+        v->current = number_of(v, &v->now);
     return v->current;
+}
+
+int env_as_utf8(struct env *v, int id)
+{
+    char utf8[] = "utf8mb4";
+    struct setting s = v->all[id];
+
+    s.f[CLIENT] = utf8;
+    return number_of(v, &s);
 }
 
 void env_break(struct env *v, bool object)
@@ -578,6 +596,11 @@ bool env_mode_agrees(const struct env *v, int id, const char *modes)
 
     return m.no_backslash_escapes == has_mode(modes, "NO_BACKSLASH_ESCAPES") &&
            m.ansi_quotes == has_mode(modes, "ANSI_QUOTES");
+}
+
+bool env_has_mode(const struct env *v, int id, const char *mode)
+{
+    return has_mode(v->all[id].f[SQL_MODE], mode);
 }
 
 struct token_mode env_mode(const struct env *v)

@@ -34,6 +34,11 @@ bool env_checks_are_back(const struct env *v);
 const char *env_charset(const struct env *v);
 const char *env_charset_of(const struct env *v, int id);
 
+/* Setting `id` with text in UTF-8: its number. */
+int env_as_utf8(struct env *v, int id);
+/* sql_mode of setting `id` has this word. */
+bool env_has_mode(const struct env *v, int id, const char *mode);
+
 /* The settings now, as a number for env_sql(). */
 int env_current(struct env *v);
 /* malloc'd SET statement that makes setting `id`. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/charset.h"
 #include "sqlimport/rows.h"
 #include "sync/common/file.h"
 
@@ -60,6 +61,22 @@ void section_close(struct section *s)
     free(s);
 }
 
+/* It is sent with rows, in their character set; and one in UTF-8 is not written in another one. */
+static bool name_fits(const struct section *s, const char *name)
+{
+    int env = s->o->n_ranges ? s->o->ranges[0].env : s->o->env;
+
+    return charset_is_utf8(env_charset_of(s->d->env, env)) || charset_is_ascii(name, strlen(name));
+}
+
+static bool names_fit(const struct section *s, const struct strlist *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (!name_fits(s, names->v[i]))
+            return false;
+    return name_fits(s, s->o->name);
+}
+
 static void read_list(struct section *s, const struct values *r)
 {
     struct lexer l;
@@ -72,6 +89,7 @@ static void read_list(struct section *s, const struct values *r)
         if (t.type != TOKEN_NAME && t.type != TOKEN_WORD)
             continue;
         name = token_text(&t, r->mode);
+        s->bad = s->bad || !name_fits(s, name);
         strlist_add(&s->listed, name);
         free(name);
     }
@@ -87,6 +105,7 @@ static void learn_columns(struct section *s, const struct values *r)
         read_list(s, r);
     else if (s->shape->hidden)
         s->bad = true;
+    s->bad = s->bad || !names_fit(s, &s->shape->columns);
     columns = s->listed.n ? &s->listed : &s->shape->columns;
     s->maker = row_maker_new(columns, &s->shape->key);
     if (section_has_key(s) && s->rowset_dir && !s->bad &&
@@ -210,7 +229,8 @@ static int begin_rows(struct section *s)
     r = values_init(&s->rows, st->text, st->len, env_mode_of(s->d->env, g->env));
     if (r == 0 && !s->known)
         learn_columns(s, &s->rows);
-    if (r < 0 || s->bad || !same_list(s, &s->rows)) {
+    /* Rows are compared by their bytes, which mean something else under other settings. */
+    if (r < 0 || s->bad || g->env != s->o->ranges[0].env || !same_list(s, &s->rows)) {
         s->bad = true;
         return -EPROTO;
     }

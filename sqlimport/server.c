@@ -126,6 +126,9 @@ static int prepare(struct server *s, struct err *e)
     if (r == 0)
         r = learn_dialect(s, e);
     if (r == 0)
+        r = server_value(s, &s->sql_mode, e, "SELECT @@GLOBAL.sql_mode");
+    s->dialect.sql_mode = s->sql_mode;
+    if (r == 0)
         r = server_value(s, &text, e, "SELECT @@max_allowed_packet");
     if (r < 0)
         return r;
@@ -177,6 +180,7 @@ void server_close(struct server *s)
     if (!s)
         return;
     mysql_close(s->my);
+    free(s->sql_mode);
     free(s);
 }
 

@@ -21,6 +21,7 @@ struct server {
     MYSQL *my;
     unsigned code;       /* the server's number of the last error */
     uint64_t packet_max; /* max_allowed_packet */
+    char *sql_mode;      /* of a new session */
     struct dialect dialect;
     int env;           /* setting made last by server_env, -1 for none */
     bool carries_rows; /* the statement sent last: its errors may quote values */

@@ -27,7 +27,8 @@ enum token_type {
 /* Which versioned comments are read. */
 struct dialect {
     bool mariadb;
-    unsigned version; /* 50624, 101106; 0: no server is known, all of them are read */
+    unsigned version;     /* 50624, 101106; 0: no server is known, all of them are read */
+    const char *sql_mode; /* of a new session there, or NULL; the server's */
 };
 
 /* How bytes from 0x80 on make characters in names: what else a server would do there with bytes

@@ -115,6 +115,20 @@ static int read_hex(struct values *r, struct value *v)
     return 0;
 }
 
+/* X'00ff' and b'101'. */
+static int read_quoted_digits(struct values *r, struct value *v)
+{
+    bool bits = (*r->p | 0x20) == 'b';
+
+    v->p = r->p += 2;
+    while (r->p < r->end && (bits ? *r->p == '0' || *r->p == '1' : isxdigit((unsigned char)*r->p)))
+        r->p++;
+    v->len = (size_t)(r->p - v->p);
+    v->form = bits ? 'b' : 'x';
+    v->kind = VALUE_BINARY;
+    return r->p < r->end && *r->p++ == '\'' ? 0 : -EPROTO;
+}
+
 static int read_value(struct values *r, struct value *v)
 {
     char c = r->p < r->end ? *r->p : '\0';
@@ -133,6 +147,8 @@ static int read_value(struct values *r, struct value *v)
     }
     if (c == '\'' || (c == '"' && !r->mode.ansi_quotes))
         return read_string(r, v);
+    if (c && strchr("xXbB", c) && r->end - r->p > 2 && r->p[1] == '\'')
+        return read_quoted_digits(r, v);
     if (is_hex(r->p, r->end)) {
         v->kind = VALUE_BINARY;
         return read_hex(r, v);
@@ -214,6 +230,21 @@ static void unhex(struct values *r, struct value *v)
     r->store.len += v->len;
 }
 
+/* The last digit is the last bit. */
+static void unbit(struct values *r, struct value *v)
+{
+    size_t n = (v->len + 7) / 8;
+    unsigned char *out = (unsigned char *)r->store.data + r->store.len;
+
+    memset(out, 0, n);
+    for (size_t i = 0; i < v->len; i++)
+        if (v->p[v->len - 1 - i] == '1')
+            out[n - 1 - i / 8] |= (unsigned char)(1U << i % 8);
+    v->p = (const char *)out;
+    v->len = n;
+    r->store.len += n;
+}
+
 static struct value *add_value(struct values *r)
 {
     if (r->n == r->cap) {
@@ -232,6 +263,8 @@ static void decode(struct values *r)
         struct value *v = &r->v[i];
         if (v->form == 'x')
             unhex(r, v);
+        else if (v->form == 'b')
+            unbit(r, v);
         else if (v->form)
             unescape(r, v);
     }

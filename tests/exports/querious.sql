@@ -1,0 +1,67 @@
+#
+# SQL Export
+# Created by Querious (303012)
+# Created: November 27, 2026 at 22:15:00 GMT
+# Encoding: Unicode (UTF-8)
+#
+
+
+SET @ORIG_FOREIGN_KEY_CHECKS = @@FOREIGN_KEY_CHECKS;
+SET FOREIGN_KEY_CHECKS = 0;
+
+SET @ORIG_UNIQUE_CHECKS = @@UNIQUE_CHECKS;
+SET UNIQUE_CHECKS = 0;
+
+SET @ORIG_TIME_ZONE = @@TIME_ZONE;
+SET TIME_ZONE = '+00:00';
+
+SET @ORIG_SQL_MODE = @@SQL_MODE;
+SET SQL_MODE = 'NO_AUTO_VALUE_ON_ZERO';
+
+
+
+DROP TABLE IF EXISTS `plants`;
+DROP TABLE IF EXISTS `beds`;
+
+
+CREATE TABLE `beds` (
+  `bed_id` int(11) NOT NULL AUTO_INCREMENT,
+  `name` varchar(80) NOT NULL,
+  PRIMARY KEY (`bed_id`)
+) ENGINE=InnoDB AUTO_INCREMENT=3 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;
+
+
+CREATE TABLE `plants` (
+  `plant_id` int(11) NOT NULL,
+  PRIMARY KEY (`plant_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+
+
+
+LOCK TABLES `beds` WRITE;
+INSERT INTO `beds` (`bed_id`, `name`) VALUES 
+	(1,'herbs'),
+	(2,'it\'s');
+UNLOCK TABLES;
+
+
+LOCK TABLES `plants` WRITE;
+UNLOCK TABLES;
+
+
+
+
+SET FOREIGN_KEY_CHECKS = @ORIG_FOREIGN_KEY_CHECKS;
+
+SET UNIQUE_CHECKS = @ORIG_UNIQUE_CHECKS;
+
+SET @ORIG_TIME_ZONE = @@TIME_ZONE;
+SET TIME_ZONE = @ORIG_TIME_ZONE;
+
+SET SQL_MODE = @ORIG_SQL_MODE;
+
+
+
+# Export Finished: November 27, 2026 at 22:15:00 GMT
+

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""What other programs than mysqldump export (tests/exports, in the form of each), compressed files,
+other character sets: what the mariadb client makes of them is the oracle."""
+import gzip
+import os
+import random
+import subprocess
+
+import pytest
+from mariadb import MariaDB
+from sqlmirror import SqlMirror
+
+EXPORTS = os.path.join(os.path.dirname(__file__), "..", "exports")
+UNMARKED = {"navicat_old": "Navicat", "wpmigrate": "WP Migrate", "mydumper": "mydumper"}
+WHOLE = sorted(n[:-4] for n in os.listdir(EXPORTS) if n.endswith(".sql") and n[:-4] not in UNMARKED)
+
+
+@pytest.fixture(scope="module")
+def db():
+    with MariaDB() as server:
+        server.sql("CREATE DATABASE site; CREATE DATABASE garden")
+        yield server
+
+
+@pytest.fixture
+def mirror(db, tmp_path):
+    return SqlMirror(db, tmp_path)
+
+
+def export(name):
+    with open(os.path.join(EXPORTS, name + ".sql"), "rb") as f:
+        return f.read()
+
+
+def oracle(mirror, data):
+    """As the client, which follows USE: into a database of the dump's name."""
+    mirror.db.sql("DROP DATABASE IF EXISTS garden; CREATE DATABASE garden")
+    (mirror.tmp / "oracle.sql").write_bytes(data)
+    mirror.db.load("garden", mirror.tmp / "oracle.sql")
+    return mirror.picture("garden")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_export_is_imported(mirror, name):
+    data = export(name)
+    mirror.imported(data)
+    assert mirror.picture() == oracle(mirror, data)
+    assert mirror.imported(data)["tables_changed"] == 0
+    changed = data.replace(b"'herbs", b"'spices").replace(b"'Addons'", b"'Others'")
+    assert mirror.imported(changed)["tables_changed"] in (1, 2)  # a child goes with its parent
+    assert mirror.picture() == oracle(mirror, changed)
+
+
+@pytest.mark.parametrize("name", UNMARKED)
+def test_export_without_an_end(mirror, db, name):
+    data = export(name)
+    done = mirror.run(data)
+    assert done.returncode == 1 and UNMARKED[name] in done.stderr and "--accept-unmarked-end" in done.stderr
+    assert db.checksums("live") == {}
+    mirror.imported(data, "--accept-unmarked-end")
+    assert mirror.picture() == oracle(mirror, data)
+    assert mirror.run(db.dump("garden")[:-60], "--accept-unmarked-end").returncode == 1  # has one
+
+
+def pack(how, data):
+    if how == "gz":
+        return gzip.compress(data[:1000]) + gzip.compress(data[1000:])
+    return subprocess.run(["zstd", "-q", "-c"], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("how", ["gz", "zst"])
+def test_packed(mirror, db, how):
+    """By its first bytes; what goes from the slot is the packed file."""
+    db.sql("DROP DATABASE site; CREATE DATABASE site")
+    db.sql("CREATE TABLE t (id INT PRIMARY KEY, x TEXT); INSERT INTO t SELECT seq, MD5(seq) FROM "
+           "seq_1_to_20000", "site")
+    data = db.dump("site")
+    packed = pack(how, data)
+    (mirror.slot / f"live.sql.{how}").write_bytes(packed)
+    assert mirror.run().returncode == 0 and not list(mirror.slot.iterdir())
+    mirror.same_as(data)
+    assert mirror.imported(packed)["tables_changed"] == 0  # named .sql
+    for cut in random.Random(7).sample(range(len(packed)), 6):
+        done = mirror.run(packed[:cut])
+        assert done.returncode == 1, (cut, done)
+    done = mirror.run(pack(how, packed))
+    assert done.returncode == 1 and "twice" in done.stderr
+    damaged = bytearray(packed)
+    damaged[len(packed) // 2] ^= 0xff
+    assert mirror.run(bytes(damaged)).returncode == 1
+    mirror.same_as(data)
+    leftovers = [p for p in (mirror.tmp / "state").rglob("*") if "unpacked" in p.name]
+    assert not leftovers
+
+
+def test_a_file_that_unpacks_without_end(mirror):
+    """Refused, with the limit, and gone from the disk."""
+    bomb = subprocess.run(["zstd", "-q", "-c"], stdin=subprocess.Popen(
+        ["head", "-c", "1200M", "/dev/zero"], stdout=subprocess.PIPE).stdout, capture_output=True).stdout
+    done = mirror.run(bomb)
+    assert done.returncode == 1 and "250 times its size" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("data, said", [
+    (b"", "is empty"), ("CREATE TABLE t (a INT);".encode("utf-16"), "UTF-16"),
+    ("-- MySQL dump".encode("utf-16-be"), "UTF-16"), (b"<!DOCTYPE html><p>404", "HTML page"),
+    (b"<?php exit; ?>\n", "PHP file"), (b"PK\3\4xx", "ZIP"), (b"BZh9", "bzip2"), (b"\x7fELF\2", "a program"),
+    (b"{\"a\": 1}", "JSON"), (bytes(range(256)), "binary"), (b"\xfd7zXZ\0", "xz")])
+def test_what_is_no_dump_is_named(mirror, data, said):
+    done = mirror.run(data)
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+    assert (mirror.slot / "live.sql").exists()

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* A dump takes time and memory in proportion to its size, whatever it consists of: each shape is
+ * read in two sizes, by the clock of this thread, which other programs do not touch. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "sqlimport/dump.h"
+#include "sqlimport/split.h"
+#include "sync/common/buf.h"
+
+#define SMALL     ((size_t)100 * 1024) /* bytes */
+#define TIMES     8
+#define ALLOWED   14 /* times the time; a quadratic one takes 64 */
+#define NOTHING_S 0.02
+
+static const struct hash no_secret;
+static const struct dialect any;
+
+struct shape {
+    const char *name;
+    const char *head, *part, *tail; /* %u in part: a number that counts up */
+};
+
+static const struct shape shapes[] = {
+    {"variables", "", "SET @a%u=@@sql_mode;\n", ""},
+    {"variables that are copied", "SET @a0=@@sql_mode;", "SET @a%1$u=@a0, @b%1$u='x';\n", ""},
+    {"one variable", "", "SET @a=%u;\n", ""},
+    {"settings", "CREATE TABLE t (a int);\n", "SET time_zone='+%u';INSERT INTO t VALUES (1);\n",
+     ""},
+    {"settings back and forth", "CREATE TABLE t (a int);\n",
+     "SET NAMES latin1;INSERT INTO t VALUES (%u);SET NAMES utf8;INSERT INTO t VALUES (1);\n", ""},
+    {"SETs in one", "SET @a=1", ", @a=%u", ";"},
+    {"tables", "", "CREATE TABLE `t%u` (`a` int);\n", ""},
+    {"tables that are dropped", "", "CREATE TABLE `t%1$u` (`a` int); DROP TABLE `t%1$u`;\n", ""},
+    {"one table again and again", "", "CREATE TABLE `t` (`a%u` int); DROP TABLE `t`;\n", ""},
+    {"drops in one", "CREATE TABLE t (a int); DROP TABLE t", ",t%u", ";"},
+    {"views", "CREATE TABLE t (a int);\n", "CREATE VIEW `v%u` AS SELECT 1;\n", ""},
+    {"triggers", "CREATE TABLE t (a int);\n",
+     "CREATE TRIGGER `r%u` BEFORE INSERT ON t FOR EACH ROW SET new.a=1;\n", ""},
+    {"columns", "CREATE TABLE t (a int", ",\n`c%u` int DEFAULT '%1$u'", ");\n"},
+    {"keys", "CREATE TABLE t (a int", ",\nKEY `k%u` (`a`)", ");\n"},
+    {"parents", "CREATE TABLE t (a int", ",\nFOREIGN KEY (`a`) REFERENCES `p%u` (`a`)", ");\n"},
+    {"partitions", "CREATE TABLE t (a int) PARTITION BY LIST (a) (PARTITION p VALUES IN (0)",
+     ",\nPARTITION p%1$u VALUES IN (%1$u)", ");\n"},
+    {"values of an enumeration", "CREATE TABLE t (a enum('a'", ",'v%u'", "));\n"},
+    {"keys that are added", "CREATE TABLE t (a int);\n", "ALTER TABLE t ADD KEY `k%u` (`a`);\n",
+     ""},
+    {"keys that are added in one", "CREATE TABLE t (a int);\nALTER TABLE t ADD KEY (`a`)",
+     ", ADD KEY `k%u` (`a`)", ";\n"},
+    {"tables that are altered", "",
+     "CREATE TABLE `t%1$u` (`a` int);\nALTER TABLE `t%1$u` ADD KEY `k%1$u` (`a`);\n", ""},
+    {"delimiters", "CREATE TABLE t (a int);\n",
+     "DELIMITER ;;\nINSERT INTO t VALUES (%u);;\nDELIMITER ;\n", ""},
+    {"a delimiter that does not end", "DELIMITER ", "xxxxxxxx", ""},
+    {"a warning that does not end", "mysqldump: [Warning] ", "xxxxxxxx", ""},
+    {"comments", "CREATE TABLE t (a int);\n", "-- %u\n/* x */ # y\n", ""},
+    {"comments between rows", "CREATE TABLE t (a int);\n",
+     "INSERT INTO t VALUES (%u);\n-- a comment that is quite long, and stands between two of "
+     "them\n",
+     ""},
+    {"a long comment", "/*", "xxxxxxxx", "*/"},
+    {"a long line", "-- ", "xxxxxxxx", "\n"},
+    {"a comment in a statement", "CREATE /*", "xxxxxxxx", "*/ TABLE t (a int);"},
+    {"a long string", "CREATE TABLE t (a text); INSERT INTO t VALUES ('", "xxxx\\'''%u", "');\n"},
+    {"a long row", "CREATE TABLE t (a int); INSERT INTO t VALUES (1", ",%u", ");\n"},
+    {"rows", "CREATE TABLE t (a int); INSERT INTO t VALUES (1)", ",\n(%u)", ";\n"},
+    {"statements with a row", "CREATE TABLE t (a int);\n", "INSERT INTO t VALUES (%u);\n", ""},
+    {"rows of two tables", "CREATE TABLE t (a int);CREATE TABLE u (a int);\n",
+     "INSERT INTO t VALUES (%u);\nINSERT INTO u VALUES (1);\n", ""},
+    {"columns of an INSERT", "CREATE TABLE t (a int); INSERT INTO t (a", ",c%u", ") VALUES (1);\n"},
+    {"brackets", "CREATE TABLE t (a int); INSERT INTO t VALUES ", "        (", ""},
+    {"blanks", "", "      \n ;", ""},
+    {"nested comments", "", "/*!50700 ", ""},
+    {"a long word", "SELECT ", "xxxxxxxx", ";"},
+    {"a long name", "CREATE TABLE `", "xxxxxxxx", "` (a int);"},
+    {"a routine", "CREATE TABLE t (a int);\nDELIMITER ;;\nCREATE PROCEDURE p() BEGIN ",
+     "SELECT %u; ", "END;;\nDELIMITER ;\n"},
+    {"databases", "", "CREATE DATABASE IF NOT EXISTS `d`; USE `d`;\n", ""},
+};
+
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+
+static void fill(struct buf *b, const struct shape *s, size_t len)
+{
+    buf_puts(b, s->head);
+    for (unsigned i = 1; b->len < len; i++)
+        buf_printf(b, s->part, i);
+    buf_puts(b, s->tail);
+    buf_puts(b, "\n-- Dump completed\n");
+}
+
+struct text {
+    const char *p;
+    size_t left;
+};
+
+static ssize_t read_text(void *arg, void *out, size_t n)
+{
+    struct text *t = arg;
+
+    n = n < t->left ? n : t->left;
+    memcpy(out, t->p, n);
+    t->p += n;
+    t->left -= n;
+    return (ssize_t)n;
+}
+
+static double now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static double seconds(const struct shape *shape, size_t len)
+{
+    struct buf b = BUF_INIT;
+    double best = 1e9;
+
+    fill(&b, shape, len);
+    for (int i = 0; i < 2; i++) {
+        struct text t = {b.data, b.len};
+        struct split *s = split_new(read_text, &t, (size_t)64 * 1024);
+        struct dump *d = dump_new(&no_secret, &any);
+        struct dump_fault f;
+        struct err e;
+        double begin = now();
+
+        (void)dump_read_split(s, d, &f, &e);
+        split_free(s);
+        dump_free(d);
+        best = now() - begin < best ? now() - begin : best;
+    }
+    buf_release(&b);
+    return best;
+}
+
+static void test_scaling(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
+        double small = seconds(&shapes[i], SMALL), large = seconds(&shapes[i], SMALL * TIMES);
+
+        if (getenv("SCALING"))
+            print_message("%-32s %8.4f %8.4f  %.1f\n", shapes[i].name, small, large, large / small);
+        if (large > NOTHING_S && large > ALLOWED * small)
+            fail_msg("%s: %.4f s, and %.4f s for %d times as much", shapes[i].name, small, large,
+                     TIMES);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scaling)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -12,6 +12,7 @@
 #include "sqlimport/ddl.h"
 #include "sqlimport/plain.h"
 #include "sqlimport/rows.h"
+#include "sqlimport/stored.h"
 #include "sqlimport/tabledef.h"
 #include "sync/common/buf.h"
 
@@ -19,6 +20,7 @@
 #define RUN_MAX ((uint64_t)64 << 10)
 #define RUN_GAP 3
 
+#define HEAD_WORDS     24 /* before the kind of what is created */
 #define NAME_MAX_CHARS 64 /* of a server's names */
 
 /* One statement on its way through: an INSERT as it stands in the dump, anything else as plain
@@ -48,6 +50,14 @@ static int refuse(struct reading *r, const char *what)
 static bool take(struct reading *r, const char *word)
 {
     if (!token_is(&r->t, word))
+        return false;
+    next(r);
+    return true;
+}
+
+static bool take_punct(struct reading *r, char c)
+{
+    if (!token_is_punct(&r->t, c))
         return false;
     next(r);
     return true;
@@ -162,19 +172,24 @@ static char *object_name(struct reading *r)
     return name;
 }
 
-/* Keeps the CREATE without OR REPLACE, without IF NOT EXISTS, and with the importer as definer;
- * `head` and `rest` are what stands between these and behind them. */
-static void keep_ddl(struct reading *r, struct object *o, const char *head, size_t head_len,
-                     const char *rest)
+/* The CREATE without OR REPLACE and IF NOT EXISTS: `head` and `rest` are what stands between these
+ * and behind them. */
+static void put_create(struct reading *r, struct buf *b, const char *head, size_t head_len,
+                       const char *rest)
 {
-    const char *end = r->plain.data + r->plain.len;
-    struct buf b = BUF_INIT;
+    buf_puts(b, "CREATE ");
+    buf_append(b, head, head_len);
+    buf_append(b, rest, (size_t)(r->plain.data + r->plain.len - rest));
+}
+
+/* Keeps it, with the importer as definer. */
+static void keep_ddl(struct reading *r, struct object *o, const struct buf *create)
+{
     int id = env_current(r->d->env);
     char *env = env_sql(r->d->env, id);
+    struct buf b = BUF_INIT;
 
-    buf_puts(&b, "CREATE ");
-    ddl_replace_definer(&b, head, head_len, r->l.mode);
-    buf_append(&b, rest, (size_t)(end - rest));
+    ddl_replace_definer(&b, create->data, create->len, r->l.mode);
     free(o->ddl);
     o->ddl_len = b.len;
     o->ddl = buf_detach(&b);
@@ -197,6 +212,7 @@ static int placeholder(struct reading *r, char *name)
 
 static int create_table(struct reading *r, enum object_kind kind, const char *head)
 {
+    struct buf b = BUF_INIT;
     const char *rest;
     size_t head_len;
     char *name;
@@ -219,7 +235,9 @@ static int create_table(struct reading *r, enum object_kind kind, const char *he
     }
     r->o = dump_object(r->d, kind, name);
     free(name);
-    keep_ddl(r, r->o, head, head_len, rest);
+    put_create(r, &b, head, head_len, rest);
+    keep_ddl(r, r->o, &b);
+    buf_release(&b);
     return kind == OBJECT_TABLE
                ? tabledef_check(r->o->ddl, r->o->ddl_len, r->l.mode, &r->o->parents, r->e)
                : tabledef_check_sequence(r->o->ddl, r->o->ddl_len, r->l.mode, r->e);
@@ -228,103 +246,53 @@ static int create_table(struct reading *r, enum object_kind kind, const char *he
 /* A view, trigger, routine or event; the last CREATE of a view is the real one. */
 static int create_other(struct reading *r, enum object_kind kind, const char *head)
 {
-    struct object *o;
-    const char *rest;
-    size_t head_len;
-    char *name;
+    char *name, *table = NULL, *definer = NULL;
+    struct buf b = BUF_INIT;
+    size_t head_len, body;
+    int rc;
 
     next(r);
     head_len = (size_t)(r->t.p - head);
     if (!take_if(r, true))
         return refuse(r, "the dump creates something unknown");
-    rest = r->t.p;
+    put_create(r, &b, head, head_len, r->t.p);
     name = object_name(r);
-    if (!name)
-        return -EPERM;
-    if (kind == OBJECT_FUNCTION && !token_is_punct(&r->t, '(')) {
-        free(name);
-        return refuse(r, "the dump loads a library into the server");
-    }
-    if (kind == OBJECT_VIEW && !token_is_punct(&r->t, '(') && !token_is(&r->t, "AS")) {
-        free(name);
-        return refuse(r, "the dump creates something unknown");
-    }
-    o = dump_object(r->d, kind, name);
-    free(name);
-    if (kind == OBJECT_TRIGGER) {
-        while (r->t.type != TOKEN_END && !token_is(&r->t, "ON"))
-            next(r);
-        next(r);
-        r->o = o;
-        name = object_name(r);
-        if (!name)
-            return -EPERM;
+    rc = name ? stored_read(kind, b.data, b.len, r->l.mode, &body, &table, &definer, r->e) : -EPERM;
+    if (rc == 0 && table && is_reserved(table))
+        rc = refuse(r, "a trigger is one of a table that no dump may name");
+    if (rc == 0) {
+        struct object *o = dump_object(r->d, kind, name);
         free(o->table);
-        o->table = name;
+        free(o->definer);
+        o->table = table;
+        o->definer = definer;
+        table = definer = NULL;
+        keep_ddl(r, o, &b);
     }
-    keep_ddl(r, o, head, head_len, rest);
-    return 0;
+    free(name);
+    free(table);
+    free(definer);
+    buf_release(&b);
+    return rc;
 }
 
-/* `user`@`host`, 'user' @ 'host', CURRENT_USER[()], or a role. */
-static bool take_account(struct reading *r)
+/* The kind that is created; stored_read() looks at what stands before the word. -1: none. */
+static int find_kind(const struct reading *r)
 {
-    bool current = token_is(&r->t, "CURRENT_USER") || token_is(&r->t, "CURRENT_ROLE");
+    struct lexer l = r->l;
+    struct token t = r->t;
 
-    if (r->t.type != TOKEN_NAME && r->t.type != TOKEN_WORD && r->t.type != TOKEN_STRING)
-        return false;
-    next(r);
-    if (current && token_is_punct(&r->t, '(')) {
-        next(r);
-        if (!token_is_punct(&r->t, ')'))
-            return false;
-        next(r);
-    }
-    if (r->t.type == TOKEN_USER) {
-        bool alone = r->t.len == 1;
-        next(r);
-        if (alone && r->t.type != TOKEN_NAME && r->t.type != TOKEN_WORD &&
-            r->t.type != TOKEN_STRING)
-            return false;
-        if (alone)
-            next(r);
-    }
-    return true;
-}
-
-static bool take_punct(struct reading *r, char c)
-{
-    if (!token_is_punct(&r->t, c))
-        return false;
-    next(r);
-    return true;
-}
-
-/* [ALGORITHM=…] [DEFINER=…] [SQL SECURITY …] [AGGREGATE] */
-static bool take_attributes(struct reading *r)
-{
-    if (take(r, "ALGORITHM") &&
-        (!take_punct(r, '=') ||
-         !(take(r, "UNDEFINED") || take(r, "MERGE") || take(r, "TEMPTABLE"))))
-        return false;
-    if (take(r, "DEFINER") && (!take_punct(r, '=') || !take_account(r)))
-        return false;
-    if (take(r, "SQL") && (!take(r, "SECURITY") || !(take(r, "DEFINER") || take(r, "INVOKER"))))
-        return false;
-    (void)(take(r, "AGGREGATE") && token_is(&r->t, "FUNCTION"));
-    return true;
+    for (int i = 0; i < HEAD_WORDS && t.type != TOKEN_END; i++, lexer_next(&l, &t))
+        for (int kind = OBJECT_TABLE; kind <= OBJECT_EVENT; kind++)
+            if (token_is(&t, object_kind_name((enum object_kind)kind)))
+                return kind;
+    return -1;
 }
 
 static int create(struct reading *r)
 {
-    static const struct {
-        const char *word;
-        enum object_kind kind;
-    } kinds[] = {
-        {"VIEW", OBJECT_VIEW},           {"TRIGGER", OBJECT_TRIGGER}, {"FUNCTION", OBJECT_FUNCTION},
-        {"PROCEDURE", OBJECT_PROCEDURE}, {"EVENT", OBJECT_EVENT},
-    };
     const char *head;
+    int kind;
 
     next(r);
     if (token_is(&r->t, "DATABASE") || token_is(&r->t, "SCHEMA")) {
@@ -336,11 +304,12 @@ static int create(struct reading *r)
     head = r->t.p;
     if (token_is(&r->t, "TABLE") || token_is(&r->t, "SEQUENCE"))
         return create_table(r, token_is(&r->t, "TABLE") ? OBJECT_TABLE : OBJECT_SEQUENCE, head);
-    if (take_attributes(r))
-        for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
-            if (token_is(&r->t, kinds[k].word))
-                return create_other(r, kinds[k].kind, head);
-    return refuse(r, "the dump creates something unknown");
+    kind = find_kind(r);
+    if (kind <= OBJECT_SEQUENCE)
+        return refuse(r, "the dump creates something unknown");
+    while (!token_is(&r->t, object_kind_name((enum object_kind)kind)))
+        next(r);
+    return create_other(r, (enum object_kind)kind, head);
 }
 
 /* The statement follows the range's last one, with not even a comment between. */

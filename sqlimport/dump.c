@@ -38,6 +38,7 @@ static void object_free(struct object *o)
 {
     free(o->name);
     free(o->table);
+    free(o->definer);
     free(o->ddl);
     free(o->ranges);
     strlist_release(&o->parents);

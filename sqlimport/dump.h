@@ -44,8 +44,9 @@ struct range {
 struct object {
     enum object_kind kind;
     char *name;
-    char *table; /* of a trigger: the table it belongs to */
-    char *ddl;   /* "CREATE …" as plain text (plain.h), its DEFINER replaced by CURRENT_USER */
+    char *table;   /* of a trigger: the table it belongs to */
+    char *definer; /* the account that the dump names, as it is written there, or NULL */
+    char *ddl;     /* "CREATE …" as plain text (plain.h), its DEFINER replaced by CURRENT_USER */
     size_t ddl_len;
     off_t offset;  /* of ddl in the dump */
     uint64_t line; /* the same */

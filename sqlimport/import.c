@@ -463,6 +463,34 @@ static bool in_none(void *arg, const struct hash *hash)
     return false;
 }
 
+/* What the account lacks is an error; what it could do beyond, for a body that is not what it
+ * seems, is worth a note. */
+static int check_rights(struct run *r, struct err *e)
+{
+    char *excess = NULL, *note = NULL;
+    int rc = privileges_check(r->s, r->a->database, r->stage, r->old, r->dump, &excess, e);
+
+    if (excess)
+        note = xasprintf("the importer's account may do more than it needs: %s; give it an account "
+                         "with the rights in the README only",
+                         excess);
+    if (rc == 0)
+        state_note(r->a->state, "rights", note);
+    free(note);
+    free(excess);
+    return rc;
+}
+
+static void note_definers(struct run *r)
+{
+    char *note = others_definers(r->dump, r->s);
+
+    if (note && r->others > 0)
+        log_warn("%s", note);
+    state_note(r->a->state, "definers", note);
+    free(note);
+}
+
 static int judge(struct run *r, struct failure *f, struct err *e)
 {
     struct hash secret;
@@ -481,9 +509,11 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     if (rc == -EPROTO && r->dump->unmarked && r->a->accept_unmarked)
         rc = 0;
     if (rc == 0)
+        rc = others_check(r->dump, r->a->database, r->a->allow_body, &f->where, e);
+    if (rc == 0)
         rc = collation_adapt(r->dump, r->s, e);
     if (rc == 0)
-        rc = privileges_check(r->s, r->a->database, r->stage, r->old, r->dump, e);
+        rc = check_rights(r, e);
     if (r->s)
         room_init(&r->room, r->s);
     return rc;
@@ -560,6 +590,7 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     }
     if (rc < 0)
         return rc;
+    note_definers(r);
     *last = (struct last_import){
         .wall_ns = clock_wall_ns(),
         .seconds = (double)(clock_mono_ms() - begin) / 1000,

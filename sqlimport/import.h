@@ -12,6 +12,7 @@ struct import_args {
     const char *rowset_dir; /* folder for row hashes */
     const char *file;       /* the dump's name, noted with the import */
     const struct strlist *keep;
+    const struct strlist *allow_body; /* names of views and the like whose bodies are not judged */
     int connections;
     bool dry_run, drop_missing;
     bool accept_unmarked; /* a dump without a mark at its end */

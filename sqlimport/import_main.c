@@ -61,7 +61,7 @@ static const char *const keep_default[] = {
 struct program {
     char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
     bool once, dry_run, keep_dump, no_keep, drop_missing, accept_unmarked;
-    struct strlist keep;
+    struct strlist keep, allow_body;
     int64_t poll_ms, connections, drop_limit, after_timeout_ms;
     char *rowset_dir;
 
@@ -265,6 +265,7 @@ static int look(struct program *p)
         .database = p->database,
         .defaults_file = p->defaults_file,
         .keep = &p->keep,
+        .allow_body = &p->allow_body,
         .connections = (int)p->connections,
         .dry_run = p->dry_run,
         .drop_missing = p->drop_missing,
@@ -473,6 +474,8 @@ int main(int argc, char **argv)
          "never overwrite these tables (EE's sessions and the like are always kept)"},
         {OPT_FLAG, "no-default-keep", NULL, &p.no_keep, "no", 0, 0,
          "overwrite EE's sessions and the like, too"},
+        {OPT_LIST, "allow-body", "NAME", &p.allow_body, NULL, 0, 0,
+         "do not judge the body of the view, trigger, routine or event of this name"},
         {OPT_FLAG, "drop-missing", NULL, &p.drop_missing, "no", 0, 0,
          "drop what was imported earlier and is gone from the dump"},
         {OPT_INT, "drop-limit", "PERCENT", &p.drop_limit, "20", 0, 100,

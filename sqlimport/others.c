@@ -5,8 +5,117 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "sqlimport/body.h"
+#include "sqlimport/stored.h"
 #include "sync/common/buf.h"
+
+#define SHOWN 5 /* names in a sentence */
+
+/* --- judging --- */
+
+static int check_one(const struct dump *d, const struct object *o, const char *database,
+                     struct err *e)
+{
+    struct token_mode mode = env_mode_of(d->env, o->env);
+    char *table = NULL, *definer = NULL;
+    size_t body;
+    int r = stored_read(o->kind, o->ddl, o->ddl_len, mode, &body, &table, &definer, e);
+
+    free(table);
+    free(definer);
+    if (r == 0)
+        r = body_check(o->ddl + body, o->ddl_len - body, mode, o->kind == OBJECT_VIEW, database, e);
+    return r;
+}
+
+static bool is_listed(const struct strlist *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void set_fault(struct dump_fault *fault, const struct object *o)
+{
+    snprintf(fault->table, sizeof(fault->table), "%s", o->name);
+    fault->offset = o->offset;
+    fault->line = o->line;
+}
+
+int others_check(const struct dump *d, const char *database, const struct strlist *allow,
+                 struct dump_fault *fault, struct err *e)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const struct object *o = d->objects[i];
+        struct err why = {0};
+        if (object_is_table(o) || is_listed(allow, o->name) || check_one(d, o, database, &why) == 0)
+            continue;
+        set_fault(fault, o);
+        return err_set(e, EPERM,
+                       "the body of %s '%.64s' %s, which an import does not allow; where it is "
+                       "trusted, give the importer --allow-body '%.64s'",
+                       object_kind_name(o->kind), o->name, why.text, o->name);
+    }
+    return 0;
+}
+
+/* `user`@`host` as user@host. */
+static char *account_text(const char *definer, struct token_mode mode)
+{
+    struct buf b = BUF_INIT;
+    struct lexer l;
+    struct token t;
+
+    lexer_init(&l, definer, strlen(definer), mode);
+    for (lexer_next(&l, &t); t.type != TOKEN_END; lexer_next(&l, &t)) {
+        char *text = token_text(&t, mode);
+        buf_printf(&b, "%s%s", t.type == TOKEN_USER ? "@" : "", text);
+        free(text);
+    }
+    return buf_detach(&b);
+}
+
+static bool is_current_user(const struct object *o, struct token_mode mode, const char *me)
+{
+    char *text = account_text(o->definer, mode);
+    bool is = strcmp(text, me) == 0 || strncasecmp(text, "CURRENT_USER", 12) == 0;
+
+    free(text);
+    return is;
+}
+
+char *others_definers(const struct dump *d, struct server *s)
+{
+    struct buf b = BUF_INIT;
+    char *me = NULL, *text;
+    size_t n = 0;
+
+    if (server_value(s, &me, NULL, "SELECT CURRENT_USER()") < 0 || !me)
+        return NULL;
+    for (size_t i = 0; i < d->n; i++) {
+        const struct object *o = d->objects[i];
+        if (!o->definer || is_current_user(o, env_mode_of(d->env, o->env), me))
+            continue;
+        if (n++ < SHOWN) {
+            text = account_text(o->definer, env_mode_of(d->env, o->env));
+            buf_printf(&b, "%s'%.64s' (%.80s)", n > 1 ? ", " : "", o->name, text);
+            free(text);
+        }
+    }
+    text = n == 0
+               ? NULL
+               : xasprintf("the importer's account %s is the definer here of %zu views, triggers, "
+                           "routines and events that name another in the dump: %s%s",
+                           me, n, b.data, n > SHOWN ? ", …" : "");
+    buf_release(&b);
+    free(me);
+    return text;
+}
+
+/* --- making --- */
 
 static bool table_swapped(const struct plan *p, const char *table)
 {
@@ -166,13 +275,6 @@ static size_t choose(const struct others *w, struct server *s, struct object **t
             todo[all++] = d->objects[i];
     free(wanted);
     return all;
-}
-
-static void set_fault(struct dump_fault *fault, const struct object *o)
-{
-    snprintf(fault->table, sizeof(fault->table), "%s", o->name);
-    fault->offset = o->offset;
-    fault->line = o->line;
 }
 
 /* One round over what is left: 1 when it makes sense to go on, 0 all is made. */

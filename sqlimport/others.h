@@ -17,6 +17,17 @@ struct others {
 };
 
 /*
+ * Judges their bodies (body.h), but for objects of the names in `allow`. -EPERM with a sentence;
+ * then *fault says which.
+ */
+int others_check(const struct dump *d, const char *database, const struct strlist *allow,
+                 struct dump_fault *fault, struct err *e);
+
+/* A malloc'd sentence that names those whose definer is another account than the importer's, which
+ * takes its place; NULL: there is none. */
+char *others_definers(const struct dump *d, struct server *s);
+
+/*
  * Makes those that differ from the last import or whose table was swapped, and drops triggers that
  * are gone from the dump. *ret_n counts them. On failure *fault says which one cannot be made.
  */

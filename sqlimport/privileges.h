@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * privileges: what the importer's account must be allowed, looked up before anything is changed.
+ * privileges: what the importer's account must be allowed, looked up before anything is changed,
+ * and what it may do beyond that.
+ *
+ * Read from SHOW GRANTS, which lists the rights of active roles, too.
  */
 #ifndef EEFS_SQLIMPORT_PRIVILEGES_H
 #define EEFS_SQLIMPORT_PRIVILEGES_H
@@ -8,9 +11,11 @@
 #include "sqlimport/dump.h"
 #include "sqlimport/server.h"
 
-/* -EACCES: names every missing privilege and gives the GRANT. With roles the server does not tell
- * what an account may do: then it is found out on the way. */
+/*
+ * -EACCES: names every missing privilege and gives the GRANT. 0: *ret_excess is a malloc'd list of
+ * what an import does not need, or NULL.
+ */
 int privileges_check(struct server *s, const char *database, const char *stage, const char *old,
-                     const struct dump *d, struct err *e);
+                     const struct dump *d, char **ret_excess, struct err *e);
 
 #endif

@@ -28,6 +28,7 @@ struct state {
     char *reason, *action;
     struct last_import last;
     struct failure failure;
+    json_t *notes; /* topic: sentence */
     bool progressing;
     uint64_t rows, bytes, bytes_total;
     int64_t begin_ms; /* of the progress, clock_mono_ms() */
@@ -129,6 +130,8 @@ static json_t *snapshot_locked(struct state *s)
         json_object_set_new(j, "last_import", last_json(&s->last));
     if (s->failure.count)
         json_object_set_new(j, "failed", failure_json(&s->failure));
+    if (json_object_size(s->notes) > 0)
+        json_object_set_new(j, "notes", json_deep_copy(s->notes));
     if (s->progressing) {
         p = json_object();
         json_object_set_new(p, "rows", json_integer((json_int_t)s->rows));
@@ -195,6 +198,7 @@ int state_open(const char *rundir, const char *name, const char *database, const
     s->slot = xstrdup(slot);
     s->file = file ? xstrdup(file) : NULL;
     s->state = "idle";
+    s->notes = json_object();
     s->on_terminal = isatty(STDERR_FILENO);
     mutex_init(&s->lock);
     cond_init(&s->changed);
@@ -229,6 +233,7 @@ void state_close(struct state *s)
     free(s->file);
     free(s->reason);
     free(s->action);
+    json_decref(s->notes);
     free(s);
 }
 
@@ -254,6 +259,17 @@ void state_set_last(struct state *s, const struct last_import *last)
 {
     mutex_lock(&s->lock);
     s->last = *last;
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}
+
+void state_note(struct state *s, const char *topic, const char *sentence)
+{
+    mutex_lock(&s->lock);
+    if (sentence)
+        json_object_set_new(s->notes, topic, text(sentence));
+    else
+        json_object_del(s->notes, topic);
     changed_locked(s);
     mutex_unlock(&s->lock);
 }

@@ -42,6 +42,9 @@ void state_close(struct state *s);
 void state_set(struct state *s, const char *state, const char *reason, const char *action);
 void state_set_last(struct state *s, const struct last_import *last);
 void state_set_failure(struct state *s, const struct failure *f);
+/* What is worth knowing beside the state, one sentence for each topic (a literal, such as
+ * "rights"); NULL takes it back. */
+void state_note(struct state *s, const char *topic, const char *sentence);
 /* Progress of the running import, with an estimate of the time left; shown on stderr too when it is
  * a terminal. Cheap. */
 void state_progress_begin(struct state *s, uint64_t bytes_total);

@@ -209,7 +209,8 @@ static void show_master(json_t *m)
 
 static void show_import(json_t *o)
 {
-    json_t *p = json_object_get(o, "progress");
+    json_t *p = json_object_get(o, "progress"), *note;
+    const char *topic;
     char left[48] = "";
 
     say("import %s", text_of(o, "name"));
@@ -223,6 +224,8 @@ static void show_import(json_t *o)
         say("  staged   %lld of %lld MB, %lld rows%s", int_of(p, "bytes") / 1000000,
             int_of(p, "bytes_total") / 1000000, int_of(p, "rows"), left);
     }
+    json_object_foreach(json_object_get(o, "notes"), topic, note)
+        say("  note     %s", json_string_value(note));
 }
 
 void show(json_t *all)

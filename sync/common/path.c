@@ -202,6 +202,24 @@ bool path_matches(const char *pattern, const char *path)
     return false;
 }
 
+bool path_matches_below(const char *pattern, const char *dir)
+{
+    size_t lead = pattern[0] == '.' && pattern[1] == '/' ? 1 : 0, n = strlen(dir), literal, plen;
+
+    lead += strspn(pattern + lead, "/");
+    pattern += lead;
+    plen = strlen(pattern);
+    while (plen > 0 && pattern[plen - 1] == '/')
+        plen--;
+    if (lead == 0 && !memchr(pattern, '/', plen))
+        return false; /* of a name alone: it moves along */
+    literal = strcspn(pattern, "*?[\\");
+    if (literal > n)
+        return n == 0 || (strncmp(pattern, dir, n) == 0 && pattern[n] == '/' && plen > n);
+    /* What is literal leads to the folder; then something follows that may match in it. */
+    return literal < plen && strncmp(pattern, dir, literal) == 0;
+}
+
 int path_open_beneath(int rootfd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {

@@ -69,6 +69,12 @@ int path_decode(const char *text, char **ret);
 bool path_matches(const char *pattern, const char *path);
 
 /*
+ * True when the pattern may match something below the folder `dir` that it would not match below a
+ * folder of another name: it is one for the whole path.
+ */
+bool path_matches_below(const char *pattern, const char *dir);
+
+/*
  * openat2(2) beneath `rootfd`: no symlink is followed in any component, nothing escapes the root
  * (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS). `path` "" opens the root
  * itself. Returns an fd (O_CLOEXEC) or -errno; -ELOOP means that a symlink is in the way.

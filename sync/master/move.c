@@ -300,6 +300,18 @@ int move_finish(struct apply *j, int64_t over)
     return r == -EBUSY ? 0 : r;
 }
 
+/* The folder holds what the exclude patterns hide at one of the two paths only. */
+static bool hides_below(const struct master *m, const struct op *op)
+{
+    const struct strlist *exclude = &m->exclude->list;
+
+    for (size_t i = 0; i < exclude->n; i++)
+        if (path_matches_below(exclude->v[i], op->path) ||
+            path_matches_below(exclude->v[i], op->to))
+            return true;
+    return false;
+}
+
 int move_op(struct apply *j)
 {
     const struct op *op = j->op;
@@ -321,6 +333,13 @@ int move_op(struct apply *j)
                                          : from.e.type == ENTRY_FILE;
     if (from.e.type == ENTRY_GONE || !kind_ok) {
         r = rename_nothing(j, &from, &to);
+        goto out;
+    }
+    if (from.e.type == ENTRY_DIR && hides_below(j->m, op)) {
+        r = apply_refuse(
+            j, "scope",
+            "with the folder would move what is excluded at one of its two names only; "
+            "copy what is to move");
         goto out;
     }
     if (!busy && is_exchanged(op, &from, &to)) {

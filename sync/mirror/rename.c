@@ -396,6 +396,20 @@ static int check_scope(struct replica *r, const char *from, const char *to)
     return replica_is_local(r, from) != replica_is_local(r, to) ? -EXDEV : 0;
 }
 
+/* A folder takes along what the master's patterns hide at its old path and not at the new one, or
+ * the other way round: whoever renames it copies what he sees instead. */
+static int check_hidden(struct replica *r, const char *from, const char *to)
+{
+    bool reaches = false;
+
+    mutex_lock(&r->scope_lock);
+    for (size_t i = 0; i < r->exclude.n && !reaches; i++)
+        reaches =
+            path_matches_below(r->exclude.v[i], from) || path_matches_below(r->exclude.v[i], to);
+    mutex_unlock(&r->scope_lock);
+    return reaches ? -EXDEV : 0;
+}
+
 static int check(struct replica *r, const char *from, const char *to)
 {
     int rc = path_check(to);
@@ -454,6 +468,8 @@ static int rename_locked(struct replica *r, const char *from, const char *to, bo
     }
     if (rc == 0)
         rc = check_replaced(r, &v, to, &w, noreplace);
+    if (rc == 0 && v.type == ENTRY_DIR && !replica_is_local(r, from))
+        rc = check_hidden(r, from, to);
     if (rc == 0)
         rc = clear_target(r, to, &w, seen, &to_pre);
     if (rc < 0)

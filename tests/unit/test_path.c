@@ -208,6 +208,41 @@ static void test_matches(void **state)
             fail_msg("pattern '%s', path '%s'", t[i].pattern, t[i].path);
 }
 
+static void test_matches_below(void **state)
+{
+    static const struct {
+        const char *pattern, *dir;
+        bool may;
+    } t[] = {
+        {"*.tmp", "css", false},
+        {"cache", "css", false},
+        {"css/cache", "css", true},
+        {"/css/cache", "css", true},
+        {"css/cache", "csss", false},
+        {"css/cache", "cs", false},
+        {"css/cache", "css/cache", false},
+        {"a/b/c", "a", true},
+        {"a/b/c", "a/b", true},
+        {"a/b/c", "b", false},
+        {"css/", "css", false},
+        {"/css", "css", false},
+        {"css/*", "css", true},
+        {"css/*", "css/sub", true},
+        {"c*/x", "css", true},
+        {"*/cache", "css", true},
+        {"*/cache", "a/b", true},
+        {"x*/cache", "css", false},
+        {"img/[ab]/t", "img", true},
+        {"img/[ab]/t", "css", false},
+        {"./css/cache", "css", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
+        if (path_matches_below(t[i].pattern, t[i].dir) != t[i].may)
+            fail_msg("pattern '%s', folder '%s'", t[i].pattern, t[i].dir);
+}
+
 static void test_open_beneath(void **state)
 {
     char dir[] = "/tmp/eefs-unit-XXXXXX";
@@ -245,7 +280,8 @@ int main(void)
         cmocka_unit_test(test_name),           cmocka_unit_test(test_under),
         cmocka_unit_test(test_parts),          cmocka_unit_test(test_encode),
         cmocka_unit_test(test_decode_refuses), cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_from_text),      cmocka_unit_test(test_open_beneath),
+        cmocka_unit_test(test_from_text),      cmocka_unit_test(test_matches_below),
+        cmocka_unit_test(test_open_beneath),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,7 @@ def master(site):
     for i in range(20):
         write(master.path("img/%d.png" % i), os.urandom(300))
     os.mkdir(master.path("uploads"))
+    master.add_mirror("slave1", "--write", "/")  # so that modes are those of the master
     return master.start()
 
 

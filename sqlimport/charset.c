@@ -7,22 +7,28 @@
 #include <string.h>
 #include <strings.h>
 
-/* A server's names, and iconv's. Those with a second byte below 0x80 are refused before. */
+/* A server's names, and iconv's; and the bytes of which the two make different characters. (Those
+ * of several bytes are refused before, and those that are not here differ in too many.) */
 static const struct {
-    const char *server, *iconv;
+    const char *server, *iconv, *unlike;
 } names[] = {
-    {"ascii", "ASCII"},        {"armscii8", "ARMSCII-8"},
-    {"cp1250", "CP1250"},      {"cp1251", "CP1251"},
-    {"cp1256", "CP1256"},      {"cp1257", "CP1257"},
-    {"cp850", "CP850"},        {"cp852", "CP852"},
-    {"cp866", "CP866"},        {"euckr", "EUC-KR"},
-    {"gb2312", "GB2312"},      {"geostd8", "GEORGIAN-PS"},
-    {"greek", "ISO-8859-7"},   {"hebrew", "ISO-8859-8"},
-    {"koi8r", "KOI8-R"},       {"koi8u", "KOI8-U"},
-    {"latin2", "ISO-8859-2"},  {"latin5", "ISO-8859-9"},
-    {"latin7", "ISO-8859-13"}, {"macce", "MACCENTRALEUROPE"},
-    {"macroman", "MACINTOSH"}, {"tis620", "TIS-620"},
-    {"ujis", "EUC-JP"},        {"eucjpms", "EUC-JP-MS"},
+    {"ascii", "ASCII", ""},
+    {"cp1250", "CP1250", ""},
+    {"cp1251", "CP1251", ""},
+    {"cp1256", "CP1256", "\x8a\x8f\x98\x9a\x9f\xaa\xc0\xff"},
+    {"cp1257", "CP1257", ""},
+    {"cp850", "CP850", ""},
+    {"cp852", "CP852", ""},
+    {"cp866", "CP866", "\xfc\xfd"},
+    {"greek", "ISO-8859-7", "\xa1\xa2\xa4\xa5\xaa"},
+    {"hebrew", "ISO-8859-8", "\xaf"},
+    {"koi8r", "KOI8-R", ""},
+    {"koi8u", "KOI8-U", "\x95"},
+    {"latin2", "ISO-8859-2", ""},
+    {"latin5", "ISO-8859-9", ""},
+    {"latin7", "ISO-8859-13", ""},
+    {"macroman", "MACINTOSH", "\xc6\xf0"},
+    {"tis620", "TIS-620", ""},
 };
 
 bool charset_is_utf8(const char *charset)
@@ -36,6 +42,24 @@ bool charset_is_ascii(const char *text, size_t len)
     for (size_t i = 0; i < len; i++)
         if (text[i] & 0x80)
             return false;
+    return true;
+}
+
+bool charset_is_valid_utf8(const char *text, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n) {
+        unsigned char c = (unsigned char)text[i];
+        n = c < 0x80                ? 1
+            : c >= 0xc2 && c < 0xe0 ? 2
+            : (c & 0xf0) == 0xe0    ? 3
+            : c >= 0xf0 && c < 0xf5 ? 4
+                                    : 0;
+        if (n == 0 || n > len - i)
+            return false;
+        for (size_t k = 1; k < n; k++)
+            if ((text[i + k] & 0xc0) != 0x80)
+                return false;
+    }
     return true;
 }
 
@@ -103,7 +127,8 @@ int charset_to_utf8(struct buf *out, const char *charset, const char *text, size
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (strcasecmp(charset, names[i].server) == 0) {
             char *copy = xstrndup(text, len);
-            r = from_iconv(out, names[i].iconv, copy, len);
+            r = strpbrk(copy, names[i].unlike) ? -EILSEQ
+                                               : from_iconv(out, names[i].iconv, copy, len);
             free(copy);
         }
     if (r == 0)

@@ -15,6 +15,7 @@
 bool charset_is_utf8(const char *charset);
 /* Only bytes below 0x80: the same in every character set that a dump may have. */
 bool charset_is_ascii(const char *text, size_t len);
+bool charset_is_valid_utf8(const char *text, size_t len);
 
 /* Appends text in UTF-8. -EPERM with a sentence: bytes that make no character, or a character set
  * that is not known here and text that is not ASCII. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/charset.h"
 #include "sqlimport/classify.h"
 #include "sqlimport/source.h"
 #include "sqlimport/split.h"
@@ -293,6 +294,28 @@ static void object_end(struct object *o)
     hash_stream_end(o->stream, &o->hash);
 }
 
+/* Says what a statement is that was refused, where something is known of it that the grammar does
+ * not know. */
+static int explain(const struct dump *d, const struct statement *st, int r, struct err *e)
+{
+    int error;
+
+    if (maker_complains(st->text, st->len, &error))
+        return err_set(
+            e, EPROTO,
+            error ? "the dump holds an error message of mysqldump (error %d): look at what it "
+                    "says there, and make the dump again, without 2>&1"
+                  : "the dump holds an error message of mysqldump: look at what it says "
+                    "there, and make the dump again, without 2>&1",
+            error);
+    if (st->rows == 0 && charset_is_utf8(env_charset(d->env)) &&
+        !charset_is_valid_utf8(st->text, st->len))
+        return err_set(e, r == 0 ? EPERM : -r,
+                       "a name is in another character set than the dump says: make it with "
+                       "--default-character-set=utf8mb4");
+    return r;
+}
+
 int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e)
 {
     struct statement st;
@@ -308,6 +331,7 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
             r = err_set(e, EPERM, "the dump makes more than %d tables, views and the like",
                         OBJECTS_MAX);
         if (r < 0) {
+            r = explain(d, &st, r, e);
             fault->offset = st.offset;
             fault->line = st.line;
             if (o)

@@ -78,6 +78,26 @@ bool maker_ends_with(enum maker m, const char *comment, size_t len)
     return true;
 }
 
+bool maker_complains(const char *text, size_t len, int *ret_error)
+{
+    static const char *const starts[] = {"mysqldump: ", "mariadb-dump: ", "mysqldump.exe: "};
+    const char *p = NULL, *end = text + len;
+    int digits = 0, number = 0;
+
+    for (size_t i = 0; !p && i < sizeof(starts) / sizeof(*starts); i++)
+        p = memmem(text, len, starts[i], strlen(starts[i]));
+    if (!p)
+        return false;
+    *ret_error = 0;
+    for (; p < end && *p != '\n' && !*ret_error; p++) {
+        digits = isdigit((unsigned char)*p) ? digits + 1 : 0;
+        number = digits > 1 ? number % 1000 * 10 + (*p - '0') : digits ? *p - '0' : 0;
+        if (digits == 4 && (p + 1 == end || !isdigit((unsigned char)p[1])))
+            *ret_error = number;
+    }
+    return true;
+}
+
 bool maker_marks_end(enum maker m)
 {
     switch (m) {

@@ -36,6 +36,9 @@ enum maker maker_of(const char *comment, size_t len, bool later);
 const char *maker_name(enum maker m);
 /* The comment is an end by itself: Adminer's "-- 2026-01-31 12:00:00 UTC". */
 bool maker_ends_with(enum maker m, const char *comment, size_t len);
+/* The text of a statement that cannot be read holds an error message of mysqldump, as `2>&1` puts
+ * it there: true, and its number, or 0. */
+bool maker_complains(const char *text, size_t len, int *ret_error);
 /* It always marks the end, so that without the mark the dump is cut off for sure. */
 bool maker_marks_end(enum maker m);
 

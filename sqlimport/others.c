@@ -181,10 +181,12 @@ static int make_one(const struct others *w, struct server *s, const struct objec
     const struct env *env = w->plan->dump->env;
     bool can_replace = o->kind == OBJECT_VIEW || server_is_mariadb(s);
     char *name = server_name(o->name);
-    int r = server_env(s, env, o->env, e);
+    int r = 0;
 
-    if (r == 0 && !can_replace)
+    if (!can_replace)
         r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(o->kind), name);
+    if (r == 0)
+        r = server_env(s, env, o->env, e);
     if (r == 0)
         r = can_replace ? replace(s, o, env_mode_of(env, o->env), e)
                         : server_run(s, o->ddl, o->ddl_len, e);

@@ -209,16 +209,27 @@ int server_run(struct server *s, const char *sql, size_t len, struct err *e)
     return r < 0 ? r : server_await(s, e);
 }
 
+int server_plain(struct server *s, struct err *e)
+{
+    static const char sql[] = "SET NAMES utf8mb4, sql_mode='', time_zone='SYSTEM'";
+
+    if (s->env == -1)
+        return 0;
+    s->env = -1;
+    return server_run(s, sql, strlen(sql), e);
+}
+
 int server_runf(struct server *s, struct err *e, const char *fmt, ...)
 {
     struct buf b = BUF_INIT;
     va_list ap;
-    int r;
+    int r = server_plain(s, e);
 
     va_start(ap, fmt);
     buf_vprintf(&b, fmt, ap);
     va_end(ap);
-    r = server_run(s, b.data, b.len, e);
+    if (r == 0)
+        r = server_run(s, b.data, b.len, e);
     buf_release(&b);
     return r;
 }
@@ -229,8 +240,10 @@ static int vquery(struct server *s, MYSQL_RES **ret, struct err *e, const char *
 {
     struct buf b = BUF_INIT;
     MYSQL_RES *res = NULL;
-    int r = 0;
+    int r = server_plain(s, e);
 
+    if (r < 0)
+        return r;
     buf_vprintf(&b, fmt, ap);
     s->carries_rows = false;
     if (mysql_real_query(s->my, b.data, (unsigned long)b.len) != 0 ||
@@ -301,6 +314,7 @@ int server_env(struct server *s, const struct env *v, int id, struct err *e)
 
     if (s->env == id)
         return 0;
+    s->env = -1; /* also for the question below */
     sql = env_sql(v, id);
     r = server_run(s, sql, strlen(sql), e);
     if (r == 0)

@@ -57,8 +57,9 @@ void server_abandon(struct server *s, MYSQL_RES *res);
 /* First column of the first row, malloc'd; NULL in *ret for no row or NULL. */
 int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Makes the settings `id` of the dump, when they are not already made. -EPERM: the server cuts text
- * in another way under them than the dump was judged by. */
+/* Makes the settings `id` of the dump, when they are not already made, for what server_run(),
+ * server_send() and server_stream() take. -EPERM: the server cuts text in another way under them
+ * than the dump was judged by. */
 int server_env(struct server *s, const struct env *v, int id, struct err *e);
 
 /*
@@ -71,6 +72,10 @@ int server_env(struct server *s, const struct env *v, int id, struct err *e);
 int server_lock_wait(struct server *s, int seconds, struct err *e);
 /* " FOR UPDATE", with NOWAIT where locks are to be refused and the server has it. */
 const char *server_for_update(const struct server *s);
+
+/* Ends them: what is formatted here, names above all, is in UTF-8. Done by server_runf(),
+ * server_query() and server_value(), too. */
+int server_plain(struct server *s, struct err *e);
 
 bool server_is_mariadb(const struct server *s);
 

@@ -410,12 +410,23 @@ static int scan_comment(struct split *s)
 
 static int ended(struct split *s, struct err *e)
 {
-    if (s->begun || s->in != IN_SQL)
-        return err_set(e, EPROTO,
-                       "the dump is cut off: it ends within the statement or comment that begins "
-                       "at line %llu",
-                       (unsigned long long)line_at(s, s->begun ? s->start : s->comment));
-    return 0;
+    unsigned long long line;
+    int error;
+
+    if (!s->begun && s->in == IN_SQL)
+        return 0;
+    line = line_at(s, s->begun ? s->start : s->comment);
+    if (s->begun && maker_complains(s->b.data + s->start, s->b.len - s->start, &error))
+        return err_set(
+            e, EPROTO,
+            "line %llu: mysqldump failed (error %d), and the dump ends with its message: make "
+            "the dump again",
+            line, error);
+    return err_set(
+        e, EPROTO,
+        "the dump is cut off: it ends within the statement or comment that begins at line "
+        "%llu",
+        line);
 }
 
 static int scan(struct split *s)

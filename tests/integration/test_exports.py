@@ -110,3 +110,65 @@ def test_what_is_no_dump_is_named(mirror, data, said):
     done = mirror.run(data)
     assert done.returncode == 1 and said in done.stderr, done.stderr
     assert (mirror.slot / "live.sql").exists()
+
+
+NAMES = """
+CREATE TABLE `émile` (`clé` INT PRIMARY KEY COMMENT 'düß', `nümber` VARCHAR(20) DEFAULT 'é', e ENUM('ä','b'),
+  KEY `ké` (`nümber`)) DEFAULT CHARSET=utf8mb4;
+INSERT INTO `émile` VALUES (1,'été','ä'),(2,'b',NULL);
+CREATE TABLE fils (id INT PRIMARY KEY, p INT, CONSTRAINT `fké` FOREIGN KEY (p) REFERENCES `émile`(`clé`));
+INSERT INTO fils VALUES (1,2);
+CREATE TABLE plain (id INT PRIMARY KEY, t VARCHAR(9)); INSERT INTO plain VALUES (1,'ö'),(2,'ß');
+CREATE VIEW vue AS SELECT `clé` AS `xé`, 'é' AS k FROM `émile`;
+CREATE TRIGGER tr BEFORE INSERT ON `émile` FOR EACH ROW SET NEW.`nümber`=CONCAT(NEW.`nümber`,'é');
+CREATE PROCEDURE p() SELECT 'é', `clé` FROM `émile`;
+"""
+
+
+@pytest.mark.parametrize("options", ["latin1", "latin1 --complete-insert", "cp1250", "cp850", "utf8", "binary"])
+def test_names_in_other_character_sets(mirror, db, options):
+    db.sql("DROP DATABASE site; CREATE DATABASE site")
+    db.sql(NAMES, "site")
+    data = db.dump("site", *("--default-character-set=" + options).split())
+    mirror.imported(data)
+    mirror.same_as(data)
+    changed = data.replace(b"'b',NULL", b"'c',NULL").replace(b"(2,'", b"(3,'")
+    assert changed != data
+    mirror.imported(changed)
+    mirror.same_as(changed)
+
+
+@pytest.mark.long
+def test_each_character_of_each_set(mirror, db):
+    """Tables named with each of them: those that are taken are named as by the client."""
+    taken = 0
+    for charset in ("latin1", "latin2", "latin5", "cp1250", "cp1251", "cp1256", "cp850", "cp866", "koi8u", "greek",
+                    "hebrew", "macroman", "tis620", "armscii8", "dec8"):
+        good = [f"SET NAMES {charset};\n".encode()]
+        for high in range(0x80, 0x100, 3):
+            table = b"CREATE TABLE `t%02x_" % high + bytes([high]) + b"` (a int);\n"
+            if mirror.run(good[0] + table + b"-- Dump completed\n", "--dry-run").returncode == 0:
+                good.append(table)
+        taken += len(good)
+        text = b"".join(good) + b"CREATE TABLE last (a int);\n-- Dump completed\n"
+        db.sql("DROP DATABASE live; CREATE DATABASE live")
+        mirror.imported(text)
+        mirror.oracle(text)
+        assert db.checksums("live") == db.checksums("oracle"), charset
+    assert taken > 400
+
+
+@pytest.mark.parametrize("name", ["latin1_name", "heidi", "heidi_nodelete"])
+def test_small_cases(mirror, name):
+    old = {n: f"/*!40101 SET @OLD_{n}=@@{n}" for n in ("SQL_MODE", "FOREIGN_KEY_CHECKS", "SQL_NOTES")}
+    head = ("/*!40101 SET NAMES utf8mb4 */;\n" + "".join(f"{s} */;\n" for s in old.values())).encode()
+    body = {"latin1_name": "SET NAMES latin1; SET @s=@@character_set_client; SET character_set_client=utf8;"
+                           "CREATE TABLE `Émile` (`id` int(11) NOT NULL, PRIMARY KEY (`id`)) ENGINE=InnoDB;"
+                           "SET character_set_client=@s;".encode() + b"INSERT INTO `\xc9mile` VALUES (1);",
+            "heidi": b"CREATE TABLE IF NOT EXISTS `a` (`id` int NOT NULL, PRIMARY KEY (`id`));DELETE FROM `a`;"
+                     b"INSERT INTO `a` (`id`) VALUES\n\t(1);",
+            "heidi_nodelete": b"CREATE TABLE IF NOT EXISTS `a` (`id` int NOT NULL);INSERT INTO `a` VALUES\n\t(1);"}[name]
+    tail = b"".join(b"/*!40101 SET %s=IFNULL(@OLD_%s, '') */;\n" % (n.encode(), n.encode()) for n in ("SQL_MODE",))
+    data = head + body + tail + b"-- Dump completed\n"
+    mirror.imported(data)
+    mirror.same_as(data)

@@ -297,7 +297,41 @@ static void test_charsets(void **state)
     expect_utf8("utf8mb4", "\xc3\xa9", "\xc3\xa9");
     expect_utf8("nothing", "plain", "plain");
     expect_utf8("nothing", "\xe9", NULL);
-    expect_utf8("euckr", "\xb0", NULL);
+    expect_utf8("euckr", "\xb0\xa1", NULL);
+    expect_utf8("greek", "\xa1", NULL);
+}
+
+static void test_messages(void **state)
+{
+    static const struct {
+        const char *sql, *said;
+    } dumps[] = {
+        {"CREATE TABLE t (a int);\nmysqldump: Error 2013: Lost connection to MySQL server during "
+         "query when "
+         "dumping table `t` at row: 5\n",
+         "error 2013"},
+        {"CREATE TABLE t (a int);\nINSERT INTO t VALUES (1),\nmariadb-dump: Error 2020: Got "
+         "packet\n(2);\n"
+         "-- Dump completed\n",
+         "error 2020"},
+        {"mysqldump: Got error: 1045: \"Access denied for user 'x'@'y'\" when trying to connect\n",
+         "error 1045"},
+        {"CREATE TABLE t (a int);\nmysqldump: Couldn't execute 'x': no (1360)\n/*!40000 ALTER "
+         "TABLE t "
+         "DISABLE KEYS */;\n-- Dump completed\n",
+         "error 1360"},
+        {"CREATE TABLE `\xe9` (a int);\n-- Dump completed\n", "another character set"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
+        struct err e;
+        int r;
+
+        dump_free(parse(dumps[i].sql, strlen(dumps[i].sql), &r, &e));
+        if (r >= 0 || !strstr(e.text, dumps[i].said))
+            fail_msg("%s: %s", dumps[i].said, e.text);
+    }
 }
 
 int main(void)
@@ -305,7 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut),        cmocka_unit_test(test_alter),
         cmocka_unit_test(test_given_back), cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_charsets),   cmocka_unit_test(test_messages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,7 @@ struct db {
     sqlite3 *h;
     char *path;
     bool sealed;
+    void *user;
     int wal_fd; /* for db_sync(); -1 when read-only */
     struct cached cache[CACHE_SLOTS];
 };
@@ -174,6 +175,16 @@ void db_close(struct db *db)
         close(db->wal_fd);
     free(db->path);
     free(db);
+}
+
+void db_set_user(struct db *db, void *user)
+{
+    db->user = user;
+}
+
+void *db_user(struct db *db)
+{
+    return db->user;
 }
 
 sqlite3 *db_handle(struct db *db)

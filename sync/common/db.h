@@ -47,6 +47,10 @@ int db_check(const char *path, int64_t ms, bool *found, struct err *e);
 /* SQLite's own check (quick_check), for at most ms. -EUCLEAN with what it found. */
 int db_check_rows(struct db *db, int64_t ms, struct err *e);
 
+/* What the connection's owner keeps with it, NULL at first. */
+void db_set_user(struct db *db, void *user);
+void *db_user(struct db *db);
+
 /* The SQLite handle, for what has no wrapper here. Owned by db. */
 sqlite3 *db_handle(struct db *db);
 

@@ -16,10 +16,19 @@
 #include "sync/proto/op.h"
 #include "sync/proto/scope.h"
 
-/* Opens CACHE/replica.db. `clean_boot`-independent: unpublished creations of a killed run are set
- * aside (their rows dropped). */
+/* Opens CACHE/replica.db. -EUCLEAN: it is damaged. `clean_boot`-independent: unpublished creations
+ * of a killed run are set aside (their rows dropped). */
 int replica_open(const char *cache, bool read_only, struct replica **ret, struct err *e);
 void replica_close(struct replica *r);
+
+/*
+ * When the database is new or older than the record of what was not sent (unsent.h): puts back the
+ * operations and local entries that it lacks, after the first listing and before anything else.
+ * has() says whether a content is in the store; what has none is added to `lost`. The number of
+ * what was put back (0: nothing to do) or -errno.
+ */
+int replica_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
+                     void *arg, struct strlist *lost);
 
 /* True when a first listing was completed once. */
 bool replica_is_complete(struct replica *r);

@@ -15,7 +15,9 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/mirror/inside.h"
+#include "sync/mirror/mark.h"
 #include "sync/mirror/reserve.h"
 
 #define FIRST_MS      30000
@@ -93,15 +95,92 @@ static int first_contact(struct mirror *m, struct err *e)
     return r;
 }
 
+/* replica.db and its log go to a folder of their own; the store and the record of what is not sent
+ * stay. 0 or -errno. */
+static int move_aside(struct mirror *m, struct err *e)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    char *folder =
+        xasprintf("%s/damaged/%lld", m->cfg.cache, (long long)(clock_wall_ns() / 1000000));
+    char *db = xasprintf("%s/replica.db", m->cfg.cache);
+    int r = file_mkdirs(folder, 0700);
+
+    for (int i = 0; i < 3 && r == 0; i++) {
+        char *from = xasprintf("%s%s", db, ends[i]);
+        char *to = xasprintf("%s/replica.db%s", folder, ends[i]);
+
+        if (rename(from, to) < 0 && errno != ENOENT)
+            r = -errno;
+        free(from);
+        free(to);
+    }
+    if (r < 0)
+        err_sys(e, -r, "cannot move the damaged '%s' to '%s'", db, folder);
+    else
+        log_warn(
+            "the damaged database is kept in '%s'; a new one is made from the master, and what "
+            "was not sent is put back",
+            folder);
+    mark_forget(db);
+    free(folder);
+    free(db);
+    return r;
+}
+
 static int open_replica(struct mirror *m, struct err *e)
 {
     int r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
+
+    if (r == -EUCLEAN) {
+        log_error("%s", e->text);
+        r = move_aside(m, e);
+        if (r == 0)
+            r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
+        if (r == 0)
+            trouble_settle(EUCLEAN);
+    }
 
     if (r == -ENOSPC && reserve_release(m->cfg.cache)) {
         *e = (struct err){0};
         r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
     }
     return r;
+}
+
+static bool has_content(void *arg, const struct hash *h, int64_t size)
+{
+    struct mirror *m = arg;
+
+    return store_has(m->store, h, size);
+}
+
+/* Changes that a damaged or lost replica.db had. */
+static int put_back(struct mirror *m, struct err *e)
+{
+    struct strlist lost = {NULL, 0};
+    int n = replica_put_back(m->replica, has_content, m, &lost);
+
+    if (n > 0)
+        log_warn("%d changes and local files that were not on the master are put back", n);
+    if (lost.n > 0) {
+        char *first = path_encoded(lost.v[0]), text[512];
+
+        for (size_t i = 0; i < lost.n; i++) {
+            char *path = path_encoded(lost.v[i]);
+            log_error("the change of '%s' is lost: its content is not in the cache any more", path);
+            free(path);
+        }
+        snprintf(text, sizeof(text),
+                 "%zu changes that were not on the master are lost with the cache's database, the "
+                 "first of '%.300s'",
+                 lost.n, first);
+        mirror_fault(m, FAULT_LOST, text,
+                     "eefs-status --salvage lists contents that are still in the cache; the log "
+                     "names the changes; a new mount ends this message");
+        free(first);
+    }
+    strlist_release(&lost);
+    return n < 0 ? err_sys(e, -n, "cannot put back what was not sent into '%s'", m->cfg.cache) : 0;
 }
 
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
@@ -135,6 +214,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->state = state_new(m);
         r = replica_is_complete(m->replica) ? pull_check_address(m->pull, e) : first_contact(m, e);
     }
+    if (r == 0)
+        r = put_back(m, e);
     if (r < 0)
         mirror_close(m);
     else

@@ -14,6 +14,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/mirror/cookie.h"
+#include "sync/mirror/unsent.h"
 
 #define ROW_COLS "type,size,mtime,mode,hash,target,ino,atime,ctime"
 /* The same for a listing that needs no more than the indexes by cookie have: in their order, names
@@ -319,6 +320,8 @@ int overlay_put(struct db *db, const char *path, int64_t opid, const struct row 
                     cookie_of(path_base(path)), opid, (int64_t)row->type, row->size, row->mtime,
                     row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime);
 
+    if (opid == REPLICA_LOCAL)
+        unsent_touch_local(db_user(db), path);
     return rc < 0 ? rc : 0;
 }
 
@@ -334,6 +337,8 @@ int overlay_delete(struct db *db, const char *path, int64_t opid)
     int rc = db_run(db, "DELETE FROM overlay WHERE dir=? AND name=? AND opid=?", "bpi", path,
                     path_parent_len(path), path_base(path), opid);
 
+    if (opid == REPLICA_LOCAL)
+        unsent_touch_local(db_user(db), path);
     return rc < 0 ? rc : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
@@ -12,6 +13,8 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/mark.h"
+#include "sync/mirror/unsent.h"
 #include "sync/mirror/cookie.h"
 
 #define APP_ID           0x65656672 /* "eefr" */
@@ -201,6 +204,8 @@ int tx_end(struct replica *r, int rc, const char *point)
         r->now = r->saved;
     }
     publish_counters(r);
+    if (r->unsent)
+        unsent_committed(r->unsent, rc >= 0);
     pages = rc >= 0 ? r->wal_pages : 0;
     mutex_unlock(&r->lock);
     if (rc >= 0)
@@ -290,7 +295,7 @@ static int drop_unpublished(struct replica *r)
     return rc < 0 ? rc : 0;
 }
 
-static int count_view(struct replica *r)
+int replica_recount(struct replica *r)
 {
     sqlite3_stmt *st =
         db_query(r->db,
@@ -361,6 +366,58 @@ int replica_outbox_renew(struct replica *r)
     return tx_end(r, rc < 0 ? rc : 0, "replica.outbox.renewed");
 }
 
+/*
+ * A new database, or one that is older than the record of what is not sent: it goes on with the
+ * numbers of that, and what it lacks is put back once the base is there.
+ */
+static int adopt(struct replica *r, const char *cache, struct err *e)
+{
+    char *id = meta_get(r->db, "outbox_id");
+    const char *theirs;
+    int rc = 0;
+
+    r->unsent = unsent_open(cache);
+    theirs = unsent_outbox(r->unsent);
+    if (*theirs &&
+        (!*id || (strcmp(id, theirs) == 0 && unsent_next(r->unsent) > r->now.next_opid))) {
+        rc = tx_begin(r);
+        if (rc == 0) {
+            r->now.next_opid = unsent_next(r->unsent);
+            rc = meta_set(r->db, "outbox_id", theirs);
+            if (rc == 0)
+                rc = meta_set(r->db, "put_back", "1");
+            rc = tx_end(r, rc, "replica.adopted");
+        }
+    }
+    free(id);
+    return rc < 0 ? err_sys(e, -rc, "cannot write to '%s'", r->path) : 0;
+}
+
+/* What cannot be noted (a full disk) is tried again with the next change. */
+static int follow_unsent(struct replica *r)
+{
+    char *wanted = meta_get(r->db, "put_back");
+
+    r->put_back = *wanted;
+    free(wanted);
+    mutex_lock(&r->lock);
+    (void)unsent_follow(r->unsent, r, !r->put_back);
+    mutex_unlock(&r->lock);
+    return 0;
+}
+
+int replica_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
+                     void *arg, struct strlist *lost)
+{
+    int rc = 0;
+
+    if (r->put_back)
+        rc = unsent_put_back(r->unsent, has, arg, lost);
+    if (rc >= 0)
+        r->put_back = false;
+    return rc;
+}
+
 static int first_writes(struct replica *r, struct err *e)
 {
     int rc = tx_begin(r);
@@ -375,7 +432,9 @@ static int first_writes(struct replica *r, struct err *e)
     if (rc == 0)
         rc = drop_unpublished(r);
     if (rc == 0)
-        rc = count_view(r);
+        rc = replica_recount(r);
+    if (rc == 0) /* so that there is a log while it is open (mark.h) */
+        rc = meta_set_int(r->db, "opened", clock_wall_ns());
     rc = tx_end(r, rc, "replica.opened");
     return rc < 0 ? err_sys(e, -rc, "cannot write to '%s'", r->path) : 0;
 }
@@ -392,7 +451,9 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
     mutex_init(&r->pool_lock);
     mutex_init(&r->scope_lock);
     cond_init(&r->pool_free);
-    rc = db_check(r->path, CHECK_MS, NULL, e);
+    rc = mark_check(r->path, e);
+    if (rc == 0)
+        rc = db_check(r->path, CHECK_MS, NULL, e);
     if (rc == 0)
         rc = db_open(r->path, DB_SEALED, &r->db, e);
     if (rc == 0 && cookie_register(db_handle(r->db)) < 0)
@@ -420,7 +481,15 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
         rc = load_remote(r, e);
     }
     if (rc == 0)
+        rc = db_check_rows(r->db, CHECK_MS, e);
+    if (rc == 0)
+        rc = adopt(r, cache, e);
+    if (rc == 0)
         rc = first_writes(r, e);
+    if (rc == 0)
+        rc = follow_unsent(r);
+    if (rc == 0)
+        mark_set(r->path, MARK_OPEN);
     if (rc < 0) {
         replica_close(r);
         return rc;
@@ -433,10 +502,15 @@ void replica_close(struct replica *r)
 {
     if (!r)
         return;
+    if (r->unsent)
+        mark_set(r->path, MARK_CLOSING);
     for (int i = 0; i < r->n_idle; i++)
         db_close(r->idle[i]);
     db_close(r->checkpoint_db);
     db_close(r->db);
+    if (r->unsent)
+        mark_set(r->path, MARK_CLOSED);
+    unsent_close(r->unsent);
     scope_release(&r->scope);
     strlist_release(&r->exclude);
     free(r->master_id);
@@ -452,5 +526,14 @@ void replica_close(struct replica *r)
 /* fsync of the log, without the lock: commits go on meanwhile. */
 int replica_sync(struct replica *r)
 {
-    return db_sync(r->db);
+    int rc = db_sync(r->db), rc2;
+    int fd;
+
+    mutex_lock(&r->lock);
+    fd = unsent_file(r->unsent);
+    mutex_unlock(&r->lock);
+    rc2 = fd >= 0 && fdatasync(fd) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? rc : rc2;
 }

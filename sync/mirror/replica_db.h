@@ -30,16 +30,20 @@ struct counters {
     int64_t entries, bytes; /* of the view; not persisted */
 };
 
+struct unsent;
+
 struct replica {
     atomic_bool read_only;
     atomic_bool folder_times; /* the master tells them (wire.h, hello) */
+    bool put_back;            /* changes are to be put back; until threads start */
     char *path;               /* of the database */
 
     pthread_mutex_t lock; /* the writer's connection and the counters */
     struct db *db;
     struct counters now, saved;
-    int wal_pages;     /* of the log, after the last commit */
-    int reserve_pages; /* that are allocated for it; constant */
+    struct unsent *unsent; /* the second record of what is not sent */
+    int wal_pages;         /* of the log, after the last commit */
+    int reserve_pages;     /* that are allocated for it; constant */
 
     pthread_mutex_t checkpoint_lock;
     struct db *checkpoint_db;
@@ -71,6 +75,9 @@ int tx_begin_spare(struct replica *r);
  * commit. Returns rc or the commit's -errno.
  */
 int tx_end(struct replica *r, int rc, const char *point);
+
+/* Counts the view; in a transaction. 0 or -errno. */
+int replica_recount(struct replica *r);
 
 /* A reader's connection; waits when all are in use. 0 or -errno. */
 int reader_get(struct replica *r, struct db **ret);

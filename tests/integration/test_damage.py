@@ -76,3 +76,127 @@ def test_lost_database_of_a_master_keeps_tokens(site, master):
     master.start()
     mount = site.mount(master, "slave1")
     assert len(os.listdir(mount.path("img/00"))) == 3
+
+
+def unsent(site, master):
+    """A mirror whose master is away, with one of each kind of change that is not sent."""
+    files = tree(master)
+    for name in ("a", "b/c", "b/d", "old"):
+        write(master.path("uploads/" + name), name)
+    master.options = ["--exclude", "*.local"]
+    master.start()
+    link = site.link(master)
+    mount = site.mount(master, prefetch="none", url=link.url)
+    for path in ("uploads/a", "uploads/old"):
+        read(mount.path(path))
+    link.cut()
+    wait_for(lambda: mount.status()["link"] == "down")
+    write(mount.path("uploads/new/deep/file"), "new")
+    write(mount.path("uploads/a"), "changed")
+    write(mount.path("uploads/mine.local"), "only here")
+    os.rename(mount.path("uploads/b"), mount.path("uploads/moved"))
+    os.unlink(mount.path("uploads/old"))
+    os.symlink("a", mount.path("uploads/link"))
+    os.chmod(mount.path("uploads/moved/d"), 0o600)
+    return files, link, mount
+
+
+def check_sent(site, master, mount, files):
+    for path, content in files.items():
+        assert read(mount.path(path)) == content
+    mount.synced()
+    expected = {"new/deep/file": b"new", "a": b"changed", "moved/c": b"b/c", "moved/d": b"b/d"}
+    for path, content in expected.items():
+        assert read(master.path("uploads/" + path)) == content
+        assert read(mount.path("uploads/" + path)) == content
+    assert read(mount.path("uploads/mine.local")) == b"only here"
+    assert os.readlink(master.path("uploads/link")) == "a"
+    assert os.stat(master.path("uploads/moved/d")).st_mode & 0o777 == 0o600
+    assert sorted(os.listdir(master.path("uploads"))) == ["a", "link", "moved", "new"]
+    assert mount.status()["conflicts"] == 0 and site.status()[0] == 0
+
+
+def remove_database(cache):
+    for end in ("", "-wal", "-shm"):
+        if os.path.exists(cache + "/replica.db" + end):
+            os.unlink(cache + "/replica.db" + end)
+
+
+HARM = {
+    "flipped": lambda cache: flip(cache + "/replica.db", 1, times=20),
+    "lost": remove_database,
+    "emptied": lambda cache: (remove_database(cache), write(cache + "/replica.db", "")),
+    "cut": lambda cache: os.truncate(cache + "/replica.db", 9000),
+    "garbage": lambda cache: write(cache + "/replica.db", os.urandom(50000)),
+    "log lost": lambda cache: os.unlink(cache + "/replica.db-wal"),
+    "log flipped": lambda cache: flip(cache + "/replica.db-wal", 1, times=5),
+    "log emptied": lambda cache: os.truncate(cache + "/replica.db-wal", 0),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_damaged_replica_keeps_what_was_not_sent(site, master, harm):
+    """The base comes from the master; every change that waited is sent, and nothing is missing."""
+    files, link, mount = unsent(site, master)
+    if harm.startswith("log"):
+        mount.kill()
+    else:
+        mount.stop()
+    mount.cleanup()
+    HARM[harm](mount.cache)
+    link.restore()
+    mount.start()
+    check_sent(site, master, mount, files)
+    mount.stop()
+
+
+def test_foreign_log(site, master):
+    """A log of another database beside one that was closed is not read into it."""
+    files, link, mount = unsent(site, master)
+    mount.kill()
+    mount.cleanup()
+    foreign = read(mount.cache + "/replica.db-wal")
+    link.restore()
+    mount.start()
+    check_sent(site, master, mount, files)
+    write(master.path("img/after"), "after")
+    wait_for(lambda: os.path.exists(mount.path("img/after")))
+    mount.stop()
+    write(mount.cache + "/replica.db-wal", foreign)
+    mount.start()
+    assert "not its own" in mount.process.log() and read(mount.path("img/after")) == b"after"
+    check_sent(site, master, mount, files)
+
+
+def test_damage_in_use_is_an_error_and_reported(site, master):
+    """Names are found or an error is met, never missing; the status says so; a new mount repairs it."""
+    files = tree(master, 2000)
+    master.start()
+    mount = site.mount(master, prefetch="none")
+    mount.stop()
+    mount.start()
+    for seed in range(20):
+        flip(mount.cache + "/replica.db", seed)
+    errors = 0
+    for path, content in files.items():
+        try:
+            assert os.lstat(mount.path(path)).st_size == len(content)
+        except OSError as e:
+            assert e.errno not in (2, 20), (path, e)
+            errors += 1
+    for folder in range(7):
+        try:
+            assert len(os.listdir(mount.path("img/%02d" % folder))) == len(
+                [p for p in files if p.startswith("img/%02d/" % folder)])
+        except OSError as e:
+            assert e.errno not in (2, 20)
+            errors += 1
+    assert errors
+    status = mount.status()
+    assert status["state"] == "FAILED" and "EUCLEAN" in status["reason"]
+    assert status["errors"][0]["path"].endswith("replica.db") and status["errors"][0]["count"] > 0
+    mount.stop()
+    mount.start()
+    assert all(read(mount.path(path)) == content for path, content in list(files.items())[:50])
+    assert sum(len(n) for _, _, n in os.walk(mount.path("img"))) == 2000
+    assert mount.status()["state"] in ("OK", "SYNCING")

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/pool.h"
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
 
@@ -99,4 +100,29 @@ void later_wait(struct later *l, int64_t opid, mirror_done_fn *done, void *arg)
     if (cut)
         mirror_wait_cut(fs->mirror, ticket);
     unref(l);
+}
+
+static void over(void *arg, int error)
+{
+    struct later *l = arg;
+    uint64_t ticket;
+    bool cut;
+
+    (void)error;
+    mutex_lock(&l->lock);
+    l->cut = true;
+    cut = l->waiting && !l->answered;
+    ticket = l->ticket;
+    mutex_unlock(&l->lock);
+    if (cut)
+        mirror_wait_cut(l->fs->mirror, ticket);
+    unref(l);
+}
+
+void later_limit(struct later *l, int64_t ms)
+{
+    mutex_lock(&l->lock);
+    l->refs++;
+    mutex_unlock(&l->lock);
+    pool_add_later(l->fs->pool, ms, over, l);
 }

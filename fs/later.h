@@ -25,4 +25,7 @@ bool later_claim(struct later *l);
 /* mirror_wait(opid, done, arg), which an interrupt cuts. `done` may call later_claim. */
 void later_wait(struct later *l, int64_t opid, mirror_done_fn *done, void *arg);
 
+/* From now on for `ms` milliseconds at most. For LATER_CUT, before later_wait. */
+void later_limit(struct later *l, int64_t ms);
+
 #endif

@@ -7,8 +7,12 @@
 #include <string.h>
 
 #include "fs/draft.h"
+#include "fs/later.h"
+#include "fs/pool.h"
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
+
+#define RMDIR_MS 1000 /* that the kernel's lock of a folder may be held for the master's answer */
 
 static int begin(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
 {
@@ -256,10 +260,21 @@ static struct written written_at(struct fs *fs, struct node *parent, const char 
     return w;
 }
 
-static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, bool folder)
+static void unlink_node(struct fs *fs, struct node *parent, const char *name)
+{
+    struct node *n;
+
+    nodes_lock(fs->nodes);
+    n = node_child_locked(fs->nodes, parent, name);
+    if (n)
+        node_unlink_locked(fs->nodes, n);
+    nodes_unlock(fs->nodes);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
     struct fs *fs = fs_of(req);
-    struct node *parent, *n;
+    struct node *parent;
     struct written w;
     int64_t opid = 0;
     bool tried = false;
@@ -272,32 +287,110 @@ static void remove_name(fuse_req_t req, fuse_ino_t dir, const char *name, bool f
     }
     w = written_at(fs, parent, name);
     do {
-        r = folder ? replica_rmdir(fs->replica, path, &opid)
-                   : replica_unlink(fs->replica, path, &w.seen, &opid);
+        r = replica_unlink(fs->replica, path, &w.seen, &opid);
     } while (fs_room(fs, r, &tried));
-    if (r == -ENOENT && w.yes && !folder) /* the master removed it, too */
+    if (r == -ENOENT && w.yes) /* the master removed it, too */
         r = 0;
-    if (r == 0) {
-        nodes_lock(fs->nodes);
-        n = node_child_locked(fs->nodes, parent, name);
-        if (n)
-            node_unlink_locked(fs->nodes, n);
-        nodes_unlock(fs->nodes);
-    }
+    if (r == 0)
+        unlink_node(fs, parent, name);
     ops_end(fs, parent, path);
     if (r == 0)
         fs_changed(fs, opid);
     fuse_reply_err(req, -r);
 }
 
-static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
+/*
+ * RMDIR of a folder that looks empty here: on the master it may hold what its exclude list hides.
+ * Only the master can say, so its answer is waited for, though not for long: the kernel holds the
+ * parent folder's lock.
+ */
+struct removal {
+    struct fs *fs;
+    fuse_req_t req;
+    struct later *later;
+    struct node *parent; /* holds a reference */
+    char *name;
+};
+
+static void removed_job(void *arg, int error)
 {
-    remove_name(req, dir, name, false);
+    struct removal *d = arg;
+    struct fs *fs = d->fs;
+    struct node_attr a;
+    char *dir, *path;
+    bool back = false;
+
+    (void)error; /* queued is removed */
+    fs_tree_write(fs);
+    dir = node_path(fs->nodes, d->parent);
+    if (dir) {
+        path = path_join(dir, d->name);
+        back = replica_lookup(fs->replica, path, &a) == 0 && a.type == NODE_DIR;
+        free(path);
+    }
+    if (!back)
+        unlink_node(fs, d->parent, d->name);
+    fs_tree_unlock(fs);
+    free(dir);
+    if (later_claim(d->later))
+        fuse_reply_err(d->req, back ? ENOTEMPTY : 0);
+    node_unref(fs->nodes, d->parent);
+    free(d->name);
+    free(d);
+}
+
+static void removed(void *arg, int result)
+{
+    struct removal *d = arg;
+
+    pool_add(d->fs->pool, removed_job, d, result);
+}
+
+static void wait_removed(fuse_req_t req, struct node *parent, const char *name, int64_t opid)
+{
+    struct fs *fs = fs_of(req);
+    struct removal *d = xcalloc(1, sizeof(*d));
+
+    d->fs = fs;
+    d->req = req;
+    d->parent = parent;
+    d->name = xstrdup(name);
+    d->later = later_new(fs, req, LATER_CUT);
+    later_limit(d->later, RMDIR_MS);
+    later_wait(d->later, opid, removed, d);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
-    remove_name(req, dir, name, true);
+    struct fs *fs = fs_of(req);
+    struct node *parent;
+    int64_t opid = 0;
+    bool tried = false, wait;
+    char *path;
+    int r = ops_begin_write(fs, dir, name, &parent, &path);
+
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    do {
+        r = replica_rmdir(fs->replica, path, &opid);
+    } while (fs_room(fs, r, &tried));
+    wait = r == 0 && opid > 0 && replica_excludes(fs->replica) && mirror_in_contact(fs->mirror);
+    if (r == 0 && !wait)
+        unlink_node(fs, parent, name);
+    if (wait) {
+        nodes_lock(fs->nodes);
+        node_ref_locked(parent);
+        nodes_unlock(fs->nodes);
+    }
+    if (r == 0)
+        fs_changed(fs, opid);
+    if (wait)
+        wait_removed(req, parent, name, opid);
+    ops_end(fs, parent, path);
+    if (!wait)
+        fuse_reply_err(req, -r);
 }
 
 static void move_node(struct fs *fs, struct node *parent, const char *name, fuse_ino_t to_dir,

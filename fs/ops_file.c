@@ -51,6 +51,12 @@ void ops_let_go(struct fs *fs, struct node *n, bool writable)
     free(path);
 }
 
+/* On Linux O_TRUNC truncates whatever else was asked for. */
+static bool writes(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
+
 static void release_handle(struct fs *fs, struct handle *h)
 {
     nodes_lock(fs->nodes);
@@ -137,7 +143,7 @@ static void open_node(struct open *o, struct node *n)
 
     o->handle = xcalloc(1, sizeof(*o->handle));
     o->handle->node = n;
-    o->handle->writable = (o->fi.flags & O_ACCMODE) != O_RDONLY;
+    o->handle->writable = writes(o->fi.flags);
     if (o->handle->writable)
         opener_init(&o->handle->opener, fuse_req_ctx(o->req)->pid);
     o->handle->wrote = o->handle->ever = o->fresh;
@@ -182,7 +188,7 @@ static int check_open(struct fs *fs, struct node *n, const char *path, int flags
     nodes_unlock(fs->nodes);
     if (stale)
         return -ESTALE;
-    if ((flags & O_ACCMODE) != O_RDONLY && !replica_writable(fs->replica, path))
+    if (writes(flags) && !replica_writable(fs->replica, path))
         return -EROFS;
     return 0;
 }
@@ -233,7 +239,7 @@ static int create_name(struct fs *fs, const char *path, mode_t mode, int flags, 
     } while (r == -ENOENT); /* and gone again */
     if (r == 0 && a->type != NODE_FILE)
         return a->type == NODE_DIR ? -EISDIR : -ESTALE;
-    if (r == 0 && (flags & O_ACCMODE) != O_RDONLY && !replica_writable(fs->replica, path))
+    if (r == 0 && writes(flags) && !replica_writable(fs->replica, path))
         return -EROFS;
     return r;
 }

@@ -51,6 +51,10 @@ struct remote {
     struct scope scope;
     struct strlist exclude;
 };
+/* Before threads start: how the replica asks whether a content is in the store. */
+typedef bool replica_has_fn(void *arg, const struct hash *h, int64_t size);
+void replica_set_contents(struct replica *r, replica_has_fn *fn, void *arg);
+
 /* 1: from now on other paths may be written. */
 int replica_set_remote(struct replica *r, const struct remote *remote);
 

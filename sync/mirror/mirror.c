@@ -77,6 +77,13 @@ static bool is_pinned(void *arg, const struct hash *h)
     return replica_pins(m->replica, h);
 }
 
+static bool has_content(void *arg, const struct hash *h, int64_t size)
+{
+    struct mirror *m = arg;
+
+    return store_has(m->store, h, size);
+}
+
 /* What is under way on a broken link is given up at once. */
 static void on_broken(void *arg)
 {
@@ -199,6 +206,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         r = open_replica(m, e);
     if (r == 0)
         r = store_new(m->cfg.cache, cfg->cache_size, is_pinned, m, &m->store, e);
+    if (r == 0)
+        replica_set_contents(m->replica, has_content, m);
     if (r == 0)
         r = http_new(&(struct http_config){cfg->url, cfg->token, cfg->cafile, cfg->insecure_http},
                      &m->http, e);
@@ -396,4 +405,9 @@ int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, s
         mutex_unlock(&m->link.lock);
     }
     return result;
+}
+
+bool mirror_in_contact(struct mirror *m)
+{
+    return link_is_up(&m->link);
 }

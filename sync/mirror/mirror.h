@@ -95,6 +95,9 @@ uint64_t mirror_wait(struct mirror *m, int64_t opid, mirror_done_fn *done, void 
 /* An interrupted wait: it ends as if the 5 s were over. Unknown tickets are ignored. */
 void mirror_wait_cut(struct mirror *m, uint64_t ticket);
 
+/* False while the master is away. */
+bool mirror_in_contact(struct mirror *m);
+
 /* Tells the push thread that there is something to send (each changing replica call does not). */
 void mirror_kick(struct mirror *m);
 

@@ -231,8 +231,7 @@ int seen_pre(struct db *db, const char *path, const struct row *v, const struct 
 
 /* --- publishing --- */
 
-/* The operation that makes `path` as `want` says, where nothing was. */
-static struct op put_of(const char *path, const struct row *want)
+struct op put_of(const char *path, const struct row *want)
 {
     return (struct op){.kind = OP_PUT,
                        .path = xstrdup(path),

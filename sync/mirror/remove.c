@@ -19,8 +19,7 @@ static bool is_write_root(struct replica *r, const char *path)
     return yes;
 }
 
-/* Takes a local path's row out; what the base has there stays hidden. */
-static int drop_local(struct replica *r, const char *path)
+int drop_local(struct replica *r, const char *path)
 {
     struct row base;
     int rc = base_get(r->db, path, &base);
@@ -169,6 +168,12 @@ static int rmdir_locked(struct replica *r, const char *path, int64_t *opid)
     view_count(r, -1, 0);
     row_release(&v);
     return rc;
+}
+
+int remove_locked(struct replica *r, const char *path, bool folder, const struct hash *seen,
+                  int64_t *opid)
+{
+    return folder ? rmdir_locked(r, path, opid) : unlink_locked(r, path, NULL, seen, opid);
 }
 
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid)

@@ -18,20 +18,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
 
-/* One path of the moved tree. */
-struct moved {
-    char *path;
-    struct row row;
-};
-
-struct moves {
-    struct moved *v;
-    size_t n, cap;
-    struct db *db;
-    const char *dir; /* while collecting */
-};
-
-static void moves_release(struct moves *m)
+void moves_release(struct moves *m)
 {
     for (size_t i = 0; i < m->n; i++) {
         free(m->v[i].path);
@@ -56,8 +43,7 @@ static int moves_add(void *arg, const char *name, const struct row *row)
     return 0;
 }
 
-/* `path` itself and all that the view has below it, parents first. */
-static int moves_collect(struct moves *m, const char *path, const struct row *v)
+int moves_collect(struct moves *m, const char *path, const struct row *v)
 {
     char *parent = path_parent(path);
     int rc = 0;
@@ -339,8 +325,8 @@ static int retarget_tree(struct replica *r, const char *from, const struct row *
     return rc;
 }
 
-static int rename_op(struct replica *r, const char *from, const struct row *v, const char *to,
-                     const struct pre *to_pre, int64_t *opid)
+int rename_op(struct replica *r, const char *from, const struct row *v, const char *to,
+              const struct pre *to_pre, int64_t *opid)
 {
     struct op op = {.kind = OP_RENAME, .mode = -1, .to_pre = *to_pre};
     int rc = retarget_put(r, from, v, to, to_pre, opid);
@@ -393,7 +379,7 @@ static int check_scope(struct replica *r, const char *from, const char *to)
     mutex_unlock(&r->scope_lock);
     if (root)
         return -EROFS;
-    return replica_is_local(r, from) != replica_is_local(r, to) ? -EXDEV : 0;
+    return 0;
 }
 
 /* A folder takes along what the master's patterns hide at its old path and not at the new one, or
@@ -424,9 +410,8 @@ static int check(struct replica *r, const char *from, const char *to)
     return rc < 0 ? rc : check_scope(r, from, to);
 }
 
-/* What the master has at `to`; what was written there and never sent is dropped. */
-static int clear_target(struct replica *r, const char *to, const struct row *w,
-                        const struct hash *seen, struct pre *ret)
+int rename_clear(struct replica *r, const char *to, const struct row *w, const struct hash *seen,
+                 struct pre *ret)
 {
     int rc;
 
@@ -451,11 +436,26 @@ static int stamp(struct replica *r, const char *to, const struct row *was)
     return rc;
 }
 
+/* All that is moved stays local, or stays served. */
+static int rename_within(struct replica *r, const char *from, const struct row *v, const char *to,
+                         const struct row *w, const struct hash *seen, int64_t *opid)
+{
+    struct pre to_pre;
+    int rc = rename_clear(r, to, w, seen, &to_pre);
+
+    if (rc < 0)
+        return rc;
+    if (replica_is_local(r, from))
+        return move_tree(r, from, v, to, REPLICA_LOCAL);
+    if (row_is_open(v))
+        return rename_open(r, from, v, to, &to_pre);
+    return rename_op(r, from, v, to, &to_pre, opid);
+}
+
 static int rename_locked(struct replica *r, const char *from, const char *to, bool noreplace,
                          const struct hash *seen, int64_t *opid)
 {
     struct row v, w = {0};
-    struct pre to_pre;
     int rc = view_need(r, r->db, from, &v);
 
     if (rc == 0)
@@ -471,17 +471,12 @@ static int rename_locked(struct replica *r, const char *from, const char *to, bo
     if (rc == 0 && v.type == ENTRY_DIR && !replica_is_local(r, from))
         rc = check_hidden(r, from, to);
     if (rc == 0)
-        rc = clear_target(r, to, &w, seen, &to_pre);
+        rc = cross_rename(r, from, &v, to, &w, seen, opid);
+    if (rc == 0)
+        rc = rename_within(r, from, &v, to, &w, seen, opid);
     if (rc < 0)
         goto out;
-    if (replica_is_local(r, from))
-        rc = move_tree(r, from, &v, to, REPLICA_LOCAL);
-    else if (row_is_open(&v))
-        rc = rename_open(r, from, &v, to, &to_pre);
-    else
-        rc = rename_op(r, from, &v, to, &to_pre, opid);
-    if (rc == 0)
-        rc = stamp(r, to, &v);
+    rc = stamp(r, to, &v);
     if (rc == 0)
         rc = touch_parent(r, from);
     if (rc == 0)

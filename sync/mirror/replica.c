@@ -103,6 +103,27 @@ static bool excluded(const struct replica *r, const char *path)
     return false;
 }
 
+bool replica_has_content(struct replica *r, const struct hash *h, int64_t size)
+{
+    return !r->has || r->has(r->has_arg, h, size);
+}
+
+void replica_set_contents(struct replica *r, replica_has_fn *fn, void *arg)
+{
+    r->has = fn;
+    r->has_arg = arg;
+}
+
+bool replica_excludes(struct replica *r)
+{
+    bool yes;
+
+    mutex_lock(&r->scope_lock);
+    yes = r->exclude.n > 0;
+    mutex_unlock(&r->scope_lock);
+    return yes;
+}
+
 bool replica_is_local(struct replica *r, const char *path)
 {
     bool yes;

@@ -108,8 +108,10 @@ int replica_unlink(struct replica *r, const char *path, const struct hash *seen,
 /* The same when it is a file with this content at that moment, else -EBUSY; `only` NULL: any. */
 int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid);
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
+/* True when the master has an exclude list: its folders may hold what is not seen here. */
+bool replica_excludes(struct replica *r);
 /* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. `seen`: of `to`,
- * as for replica_unlink(). */
+ * as for replica_unlink(). -EXDEV: see cross.c. */
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,
                    const struct hash *seen, int64_t *opid);
 struct node_change {

@@ -56,6 +56,9 @@ struct replica {
     /* Copies of `now` for readers without the lock. */
     _Atomic int64_t root_mtime, entries, bytes;
 
+    replica_has_fn *has; /* constant after start; NULL: all contents are here */
+    void *has_arg;
+
     pthread_mutex_t scope_lock; /* the four below */
     bool remote_known;
     char *master_id;
@@ -220,6 +223,48 @@ int seen_pre(struct db *db, const char *path, const struct row *v, const struct 
 int outbox_unmake(struct replica *r, const char *path, const struct row *v, const struct hash *seen,
                   struct pre *pre);
 
+/* The put that makes `path` as `want` says, where nothing was. */
+struct op put_of(const char *path, const struct row *want);
+
+/* replica_unlink or replica_rmdir within a transaction. */
+int remove_locked(struct replica *r, const char *path, bool folder, const struct hash *seen,
+                  int64_t *opid);
+/* Takes a local path's row out; what the base has there stays hidden. */
+int drop_local(struct replica *r, const char *path);
+
+/* --- rename.c, cross.c --- */
+
+/* One path of a moved tree. */
+struct moved {
+    char *path;
+    struct row row;
+};
+
+struct moves {
+    struct moved *v;
+    size_t n, cap;
+    struct db *db;
+    const char *dir; /* while collecting */
+};
+
+/* `path` itself, of which the view is v, and all that the view has below it, parents first. */
+int moves_collect(struct moves *m, const char *path, const struct row *v);
+void moves_release(struct moves *m);
+
+/* What the master has at `to`; what was written there and never sent is dropped. */
+int rename_clear(struct replica *r, const char *to, const struct row *w, const struct hash *seen,
+                 struct pre *ret);
+/* Logs the rename of a served path that is no open file, or what makes it needless. */
+int rename_op(struct replica *r, const char *from, const struct row *v, const char *to,
+              const struct pre *to_pre, int64_t *opid);
+/*
+ * The rename from v to where w is when names that are local become served by it, or the other way:
+ * 1: done (*opid: what to wait for, 0: nothing); 0: nothing of the kind; -EXDEV: a content that
+ * would become local is not here.
+ */
+int cross_rename(struct replica *r, const char *from, const struct row *v, const char *to,
+                 const struct row *w, const struct hash *seen, int64_t *opid);
+
 /* What an operation on this view's path expects to find on the master. */
 struct pre row_pre(const struct row *v);
 /* Created here and not published yet. */
@@ -242,5 +287,7 @@ int skip_commit(struct replica *r, bool full);
 
 /* Local by the master's exclude list. */
 bool replica_is_local(struct replica *r, const char *path);
+/* The content is in the store, as far as one can say. */
+bool replica_has_content(struct replica *r, const struct hash *h, int64_t size);
 
 #endif

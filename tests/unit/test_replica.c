@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/db.h"
 #include "sync/common/file.h"
 #include "sync/mirror/cookie.h"
 #include "sync/mirror/follow.h"
@@ -288,7 +289,6 @@ static void test_errors(void **state)
     assert_int_equal(replica_rename(f->r, "up/a", "up/d", false, NULL, &o), -EISDIR);
     assert_int_equal(replica_rename(f->r, "up/a", "up/d/x", true, NULL, &o), -EEXIST);
     assert_int_equal(replica_rename(f->r, "up/none", "up/n", false, NULL, &o), -ENOENT);
-    assert_int_equal(replica_rename(f->r, "up/a", "up/a.tmp", false, NULL, &o), -EXDEV);
     assert_take(f, "");
 }
 
@@ -848,6 +848,132 @@ static void test_local(void **state)
     assert_list(f, "up/e", "x ");
 }
 
+static bool has_nothing(void *arg, const struct hash *h, int64_t size)
+{
+    (void)arg;
+    (void)h;
+    return size == 0;
+}
+
+/* What came to the log since the last look; counts as sent, though earlier ones are not answered.
+ */
+static void assert_logged(struct fix *f, const char *expect)
+{
+    char *file = xasprintf("%s/replica.db", f->dir);
+    struct buf b = BUF_INIT;
+    struct db *db = NULL;
+    sqlite3_stmt *st;
+
+    buf_puts(&b, "");
+    assert_int_equal(db_open(file, DB_SEALED, &db, NULL), 0);
+    st = db_query(db,
+                  "SELECT kind,path,coalesce(to_path,''),pre,substr(hash,1,1) FROM outbox"
+                  " WHERE state='q' ORDER BY opid",
+                  "");
+    while (db_step(db, st) == 1) {
+        struct pre pre;
+
+        buf_printf(&b, "%s %s", op_kind_name((enum op_kind)sqlite3_column_int(st, 0)),
+                   db_col_text(st, 1));
+        if (*db_col_text(st, 2))
+            buf_printf(&b, ">%s", db_col_text(st, 2));
+        if (sqlite3_column_int(st, 0) == OP_PUT)
+            buf_printf(&b, "=%s", db_col_text(st, 4));
+        assert_int_equal(pre_parse(db_col_text(st, 3), &pre), 0);
+        if (pre.kind == PRE_HASH)
+            buf_printf(&b, " pre=%c", pre.hash.b[0]);
+        else if (pre.kind)
+            buf_printf(&b, " pre=%s", db_col_text(st, 3));
+        buf_puts(&b, ";");
+    }
+    assert_true(db_run(db, "UPDATE outbox SET state='s' WHERE state='q'", "") >= 0);
+    db_close(db);
+    assert_string_equal(b.data, expect);
+    buf_release(&b);
+    free(file);
+}
+
+/* Renames between excluded names and served ones, as editors do them. */
+static void test_cross(void **state)
+{
+    struct fix *f = *state;
+    int64_t o = 0, entries, bytes;
+    const char *text = NULL;
+    uint64_t ino;
+
+    make(f, "up/a.tmp", 'N');
+    ino = look(f, "up/a.tmp").ino;
+    assert_int_equal(replica_rename(f->r, "up/a.tmp", "up/a", false, NULL, &o), 0);
+    assert_true(o > 0);
+    assert_list(f, "up", "a d ");
+    assert_int_equal(look(f, "up/a").ino, ino);
+    assert_logged(f, "put up/a=N pre=A;");
+    assert_int_equal(replica_rename(f->r, "up/a", "up/b.tmp", false, NULL, &o), 0);
+    assert_int_equal(replica_state_text(f->r, "up/b.tmp", &text), 0);
+    assert_string_equal(text, "local");
+    assert_int_equal(look(f, "up/b.tmp").hash.b[0], 'N');
+    assert_logged(f, "unlink up/a pre=N;");
+    replica_totals(f->r, &entries, &bytes);
+    assert_int_equal(entries, 5);
+    assert_int_equal(bytes, 20);
+
+    assert_int_equal(replica_symlink(f->r, "up/d/l.tmp", "x", NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e.tmp", false, NULL, &o),
+                     0); /* whole folders */
+    assert_list(f, "up/e.tmp", "l.tmp x ");
+    assert_logged(f, "unlink up/d/x pre=X;rmdir up/d;");
+    assert_int_equal(replica_rename(f->r, "up/e.tmp", "up/e", false, NULL, &o), 0);
+    assert_logged(f, "mkdir up/e;put up/e/x=X pre=absent;");
+    assert_int_equal(replica_state_text(f->r, "up/e/l.tmp", &text), 0);
+    assert_string_equal(text, "local");
+    assert_int_equal(replica_rename(f->r, "up/e/l.tmp", "up/l", false, NULL, &o), 0);
+    assert_logged(f, "symlink up/l pre=absent;");
+    make(f, "up/m.tmp", 'M'); /* a file over a link */
+    assert_int_equal(replica_rename(f->r, "up/m.tmp", "up/l", false, NULL, &o), 0);
+    assert_logged(f, "unlink up/l pre=link;put up/l=M pre=absent;");
+    replica_totals(f->r, &entries, &bytes);
+    assert_int_equal(entries, 6);
+
+    assert_int_equal(replica_create(f->r, "up/o.tmp", 0644, NULL), 0); /* while it is written */
+    assert_int_equal(replica_rename(f->r, "up/o.tmp", "up/o", false, NULL, &o), 0);
+    assert_logged(f, "");
+    publish(f, "up/o", 'O', 0);
+    assert_logged(f, "put up/o=O pre=absent;");
+    assert_int_equal(replica_create(f->r, "up/p", 0644, NULL), 0);
+    assert_int_equal(replica_rename(f->r, "up/p", "up/p.tmp", false, NULL, &o), 0);
+    publish(f, "up/p.tmp", 'P', 0);
+    assert_logged(f, "");
+    assert_int_equal(look(f, "up/p.tmp").hash.b[0], 'P');
+
+    replica_set_contents(f->r, has_nothing, NULL);
+    assert_int_equal(replica_rename(f->r, "up/o", "up/o.tmp", false, NULL, &o), -EXDEV);
+    assert_int_equal(replica_rename(f->r, "up/e", "up/e.tmp", false, NULL, &o), -EXDEV);
+    assert_list(f, "up/e", "x ");
+    assert_logged(f, "");
+}
+
+/* A pattern with a path: what is in a folder crosses when the folder is renamed. */
+static void test_cross_below(void **state)
+{
+    struct fix *f = *state;
+    const char *text = NULL;
+    int64_t o;
+
+    set_remote_excluding(f, "up", "up/cache/*.css");
+    make(f, "up/d/s.css", 'S');
+    assert_logged(f, "put up/d/s.css=S pre=absent;");
+    assert_int_equal(replica_rename(f->r, "up/d", "up/cache", false, NULL, &o), 0);
+    assert_list(f, "up/cache", "s.css x ");
+    assert_int_equal(replica_state_text(f->r, "up/cache/s.css", &text), 0);
+    assert_string_equal(text, "local");
+    assert_logged(f, "unlink up/d/s.css pre=S;rename up/d>up/cache pre=dir;");
+    assert_int_equal(replica_rename(f->r, "up/cache", "up/d", false, NULL, &o), 0);
+    assert_list(f, "up/d", "s.css x ");
+    assert_logged(f, "rename up/cache>up/d pre=dir;put up/d/s.css=S pre=absent;");
+    assert_int_equal(replica_state_text(f->r, "up/d/s.css", &text), 0);
+    assert_string_equal(text, "pending");
+}
+
 /* A pattern was taken off the exclude list: what is written from then on is sent, and seen. */
 static void test_no_longer_local(void **state)
 {
@@ -1338,6 +1464,8 @@ int main(void)
         T(test_rewritten_while_taken),
         T(test_renew),
         T(test_local),
+        T(test_cross),
+        T(test_cross_below),
         T(test_no_longer_local),
         T(test_reopen),
         T(test_any_mtime),

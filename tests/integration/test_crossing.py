@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Names that the master excludes are local to each mirror: renames between them and served ones, as
+editors do it, and folders that are not as empty on the master as they look."""
+
+import errno
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from eefs import read, wait_for, write
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    write(master.path("uploads/a.css"), b"first")
+    write(master.path("uploads/d/x.txt"), b"x")
+    master.options = ["--exclude", "*.tmp", "--exclude", "*~", "--exclude", "*.swp"]
+    return master.start()
+
+
+@pytest.fixture
+def mount(site, master):
+    mount = site.mount(master)
+    assert read(mount.path("uploads/a.css")) == b"first"
+    assert read(mount.path("uploads/d/x.txt")) == b"x"
+    return mount
+
+
+def served(master, name="uploads/a.css"):
+    try:
+        return read(master.path(name))
+    except FileNotFoundError:
+        return None
+
+
+def test_editors(master, mount):
+    path = mount.path("uploads/a.css")
+    write(path + ".tmp", b"by rename")
+    os.rename(path + ".tmp", path)
+    mount.synced()
+    assert served(master) == read(path) == b"by rename"
+    assert sorted(os.listdir(mount.path("uploads"))) == ["a.css", "d"]
+    os.rename(path, path + "~")  # backup first
+    write(path, b"new")
+    os.unlink(path + "~")
+    mount.synced()
+    assert served(master) == b"new"
+    if not shutil.which("vim"):
+        pytest.skip("no vim here")
+    subprocess.run(["vim", "-e", "-s", "-c", "set backup backupcopy=no", "-c", "%s/new/by vim/",
+                    "-c", "wq", path], check=True)
+    mount.synced()
+    assert served(master) == b"by vim\n"
+    subprocess.run(["sed", "-i~", "s/vim/sed/", path], check=True)
+    mount.synced()
+    assert served(master) == b"by sed\n" and read(path + "~") == b"by vim\n"
+    with open(path + ".tmp", "wb") as f:  # still open while it is renamed
+        f.write(b"one ")
+        f.flush()
+        os.rename(path + ".tmp", path)
+        f.write(b"two")
+    mount.synced()
+    assert served(master) == read(path) == b"one two"
+    assert not os.path.exists(master.path("uploads/a.css~"))
+
+
+def test_folders_and_links(master, mount):
+    top = mount.path("uploads")
+    os.rename(top + "/d", top + "/d.tmp")
+    mount.synced()
+    assert not os.path.exists(master.path("uploads/d")) and read(top + "/d.tmp/x.txt") == b"x"
+    write(top + "/d.tmp/deep/y.txt", b"y")
+    os.symlink("x.txt", top + "/d.tmp/l")
+    os.rename(top + "/d.tmp", top + "/e")
+    mount.synced()
+    assert read(master.path("uploads/e/deep/y.txt")) == b"y"
+    assert os.readlink(master.path("uploads/e/l")) == "x.txt"
+    os.mkdir(top + "/f.tmp")
+    os.mkdir(top + "/f")
+    os.rename(top + "/f.tmp", top + "/f")
+    os.rename(top + "/e/l", top + "/e/l.tmp")
+    with pytest.raises(OSError) as error:
+        os.rename(top + "/f", top + "/e")
+    assert error.value.errno == errno.ENOTEMPTY
+    mount.synced()
+    assert sorted(os.listdir(master.path("uploads/e"))) == ["deep", "x.txt"]
+
+
+def test_what_is_not_here_is_copied(site, master):
+    write(master.path("uploads/big"), os.urandom(100000))
+    mount = site.mount(master, prefetch="none")
+    wait_for(lambda: os.path.exists(mount.path("uploads/big")))
+    with pytest.raises(OSError) as error:
+        os.rename(mount.path("uploads/big"), mount.path("uploads/big~"))
+    assert error.value.errno == errno.EXDEV
+    subprocess.run(["mv", mount.path("uploads/big"), mount.path("uploads/big~")], check=True)
+    mount.synced()
+    assert not os.path.exists(master.path("uploads/big"))
+    assert len(read(mount.path("uploads/big~"))) == 100000
+
+
+def test_a_folder_with_excluded_files_is_not_empty(master, mount):
+    write(master.path("uploads/d/.x.swp"), b"an editor's")
+    done = subprocess.run(["rm", "-rf", mount.path("uploads/d")], capture_output=True)
+    assert done.returncode == 1 and b"not empty" in done.stderr, done
+    assert os.listdir(mount.path("uploads/d")) == []
+    assert os.listdir(master.path("uploads/d")) == [".x.swp"]
+    with pytest.raises(OSError) as error:
+        os.rmdir(mount.path("uploads/d"))
+    assert error.value.errno == errno.ENOTEMPTY
+    write(mount.path("uploads/d/again"), b"again")
+    os.unlink(mount.path("uploads/d/again"))
+    os.unlink(master.path("uploads/d/.x.swp"))
+    shutil.rmtree(mount.path("uploads/d"))
+    mount.synced()
+    assert not os.path.exists(master.path("uploads/d"))
+    os.mkdir(mount.path("uploads/d"))  # the name is free at once
+    os.rmdir(mount.path("uploads/d"))
+
+
+def test_truncate_at_open(master, mount):
+    path = mount.path("uploads/a.css")
+    os.close(os.open(path, os.O_RDONLY | os.O_TRUNC))
+    assert os.stat(path).st_size == 0 and read(path) == b""
+    mount.synced()
+    assert served(master) == b""

@@ -77,13 +77,6 @@ static bool is_pinned(void *arg, const struct hash *h)
     return replica_pins(m->replica, h);
 }
 
-static bool has_content(void *arg, const struct hash *h, int64_t size)
-{
-    struct mirror *m = arg;
-
-    return store_has(m->store, h, size);
-}
-
 /* What is under way on a broken link is given up at once. */
 static void on_broken(void *arg)
 {

@@ -183,6 +183,7 @@ static void made(fuse_req_t req, struct node *parent, const char *name, char *pa
 static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
 {
     struct fs *fs = fs_of(req);
+    mode_t mask = fuse_req_ctx(req)->umask;
     struct node_attr a;
     struct node *parent;
     int64_t opid = 0;
@@ -195,7 +196,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
         return;
     }
     do {
-        r = replica_mkdir(fs->replica, path, mode & 07777, &a, &opid);
+        r = replica_mkdir_masked(fs->replica, path, mode & 07777 & ~mask, mode & mask, &a, &opid);
     } while (fs_room(fs, r, &tried));
     made(req, parent, name, path, r, &a, opid);
 }

@@ -222,15 +222,15 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* Makes the name, or finds one that the master made meanwhile. 0 or -errno; *fresh: it is new. */
-static int create_name(struct fs *fs, const char *path, mode_t mode, int flags, struct node_attr *a,
-                       bool *fresh)
+static int create_name(struct fs *fs, const char *path, mode_t mode, mode_t mask, int flags,
+                       struct node_attr *a, bool *fresh)
 {
     bool tried = false;
     int r;
 
     do {
         do {
-            r = replica_create(fs->replica, path, mode & 07777, a);
+            r = replica_create_masked(fs->replica, path, mode & 07777 & ~mask, mode & mask, a);
         } while (fs_room(fs, r, &tried));
         *fresh = r == 0;
         if (r != -EEXIST || (flags & O_EXCL))
@@ -259,7 +259,9 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
         fuse_reply_err(req, -r);
         return;
     }
-    r = mode & (S_ISUID | S_ISGID) ? -EPERM : create_name(fs, path, mode, fi->flags, &a, &fresh);
+    r = mode & (S_ISUID | S_ISGID)
+            ? -EPERM
+            : create_name(fs, path, mode, fuse_req_ctx(req)->umask, fi->flags, &a, &fresh);
     if (r < 0) {
         ops_end(fs, parent, path);
         fuse_reply_err(req, -r);

@@ -44,7 +44,7 @@ static void op_init(void *arg, struct fuse_conn_info *c)
     struct fs *fs = arg;
     const unsigned want = FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC |
                           FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ |
-                          FUSE_CAP_PARALLEL_DIROPS;
+                          FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_DONT_MASK;
     const unsigned refuse = FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                             FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |

@@ -20,6 +20,7 @@
 #include "sync/master/conflict.h"
 #include "sync/master/displace.h"
 #include "sync/master/index.h"
+#include "sync/master/inherit.h"
 #include "sync/master/intent.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
@@ -139,7 +140,9 @@ static int make_folder(struct apply *j, int dir, const char *path)
         return -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
     if (r == 0) /* what a setgid folder hands down stays */
-        r = place_attrs(j->m, path, (j->op->mode & 07777) | (st.st_mode & S_ISGID),
+        r = place_attrs(j->m, path,
+                        inherit_mode(dir, (mode_t)j->op->mode & 07777, (mode_t)j->op->umask) |
+                            (st.st_mode & S_ISGID),
                         op_mtime(j->op));
     if (r == 0)
         r = place_give(j->m, fd, dir, NULL);

@@ -16,6 +16,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/displace.h"
+#include "sync/master/inherit.h"
 
 void place_name(char *out)
 {
@@ -208,12 +209,34 @@ int place_exchange(int staging, const char *name, int dir, const char *base)
     return r;
 }
 
-static int prepare(struct master *m, int fd, int dir, const char *base, mode_t mode, int64_t mtime)
+/* The file that ours replaces or, with none, is a copy of: fd or -1. */
+static int open_like(struct master *m, int dir, const char *base, const char *like)
 {
-    struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(mtime)};
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+    int fd = openat(dir, base, flags | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 && like)
+        fd = path_open_beneath(root_fd(m->root), like, flags, 0);
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd < 0 ? -1 : fd;
+}
+
+static int prepare(struct master *m, int fd, int dir, const char *base, const struct place_attr *a)
+{
+    struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(a->mtime)};
     struct stat was;
     bool there = fstatat(dir, base, &was, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(was.st_mode);
-    int r = 0;
+    int like = open_like(m, dir, base, a->like), r = inherit_file(fd, like, dir);
+    mode_t mode = like < 0 ? inherit_mode(dir, a->mode, a->umask) : a->mode;
+
+    if (like >= 0)
+        close(like);
+    if (r < 0)
+        return r;
 
     /* The owner last: who gives a file away may do nothing more to it. */
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
@@ -225,8 +248,8 @@ static int prepare(struct master *m, int fd, int dir, const char *base, mode_t m
     return r;
 }
 
-int place_file(struct master *m, char *tmp, const char *path, const struct row *was, mode_t mode,
-               int64_t mtime, const struct hash *now, struct stat *st)
+int place_file(struct master *m, char *tmp, const char *path, const struct row *was,
+               const struct place_attr *a, const struct hash *now, struct stat *st)
 {
     int staging = root_staging_fd(m->root), dir, r;
     int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -235,7 +258,7 @@ int place_file(struct master *m, char *tmp, const char *path, const struct row *
         return -errno;
     r = dir = place_open_parent(m, path);
     if (dir >= 0)
-        r = prepare(m, fd, dir, path_base(path), mode, mtime);
+        r = prepare(m, fd, dir, path_base(path), a);
     crash_point("master.put.staged");
     if (r == 0 && was->e.type != ENTRY_GONE)
         r = displace_swap(m, tmp, dir, path, was, now);

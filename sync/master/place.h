@@ -14,6 +14,12 @@
 
 #define PLACE_NAME_CAP 168 /* "over-…" of displace.c is the longest */
 
+struct place_attr {
+    mode_t mode, umask; /* umask: op.h */
+    int64_t mtime;
+    const char *like; /* path of the file that a new one is a copy of; NULL: none */
+};
+
 /* An unused name in staging. */
 void place_name(char *out);
 /* Writes a staging file. 0 or -errno; nothing is left behind on failure. */
@@ -24,13 +30,13 @@ int place_copy(struct master *m, const char *tmp, int dir, const char *path,
 /* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
 int place_parents(struct master *m, const char *path);
 /*
- * Sets mode, mtime and owner, syncs, and puts staging file `tmp` (content `now`) at `path`, where
- * `was` is (displace.h; ENTRY_GONE: nothing). *st is the file's stat afterwards. -EEXIST or -EBUSY:
- * a local file came or is being written; `tmp` is there as after every failure, and may be placed
- * elsewhere.
+ * Sets mode, mtime, owner and what is inherited (inherit.h), syncs, and puts staging file `tmp`
+ * (content `now`) at `path`, where `was` is (displace.h; ENTRY_GONE: nothing). *st is the file's
+ * stat afterwards. -EEXIST or -EBUSY: a local file came or is being written; `tmp` is there as
+ * after every failure, and may be placed elsewhere.
  */
-int place_file(struct master *m, char *tmp, const char *path, const struct row *was, mode_t mode,
-               int64_t mtime, const struct hash *now, struct stat *st);
+int place_file(struct master *m, char *tmp, const char *path, const struct row *was,
+               const struct place_attr *a, const struct hash *now, struct stat *st);
 /* Exchanges staging file `name` ("over-…") and `base` in the open folder `dir`. 0 or -errno. */
 int place_exchange(int staging, const char *name, int dir, const char *base);
 void place_discard(struct master *m, const char *tmp);

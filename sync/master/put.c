@@ -61,6 +61,8 @@ static int stage(struct apply *j, char *tmp)
 static int land(struct apply *j, char *tmp, const char *path, const struct row *was,
                 const char *moved_from, enum op_result result)
 {
+    const struct place_attr a = {(mode_t)(j->op->mode & PLACE_FILE_MODE), (mode_t)j->op->umask,
+                                 j->op->mtime, j->op->path};
     struct stat st;
     int r = place_parents(j->m, path);
 
@@ -69,8 +71,7 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
     if (r == 0)
         keep_staged(j->m->keep, tmp, path, &j->op->hash, j->op->size);
     if (r == 0)
-        r = place_file(j->m, tmp, path, was, (mode_t)(j->op->mode & PLACE_FILE_MODE), j->op->mtime,
-                       &j->op->hash, &st);
+        r = place_file(j->m, tmp, path, was, &a, &j->op->hash, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), moved_from);
     if (r == 0)

@@ -76,7 +76,8 @@ static int commit_restore(struct master *m, void *arg)
     if (x->error == 0)
         x->error = place_parents(m, x->path);
     if (x->error == 0)
-        x->error = place_file(m, x->tmp, x->path, &row, x->v.mode & 0777, clock_wall_ns(),
+        x->error = place_file(m, x->tmp, x->path, &row,
+                              &(struct place_attr){x->v.mode & 0777, 0, clock_wall_ns(), NULL},
                               &x->v.hash, &st);
     row_release(&row);
     if (x->error < 0)

@@ -34,6 +34,7 @@ int outbox_read(sqlite3_stmt *st, struct outbox_row *ret)
     ret->op.mode = sqlite3_column_int64(st, 8);
     ret->state = *db_col_text(st, 11);
     ret->op.has_mtime = sqlite3_column_int(st, 12) != 0;
+    ret->op.umask = sqlite3_column_int(st, 13);
     if (pre_parse(db_col_text(st, 9), &ret->op.pre) < 0 ||
         pre_parse(db_col_text(st, 10), &ret->op.to_pre) < 0) {
         outbox_row_release(ret);
@@ -89,10 +90,11 @@ int outbox_insert(struct db *db, const struct op *op, char state)
     char pre[HASH_TEXT_CAP], to_pre[HASH_TEXT_CAP], s[2] = {state, '\0'};
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO outbox(" OUTBOX_COLS ",created)"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    "iippphiiisssii", op->n, (int64_t)op->kind, op->path, op->to, op->target,
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "iippphiiisssiii", op->n, (int64_t)op->kind, op->path, op->to, op->target,
                     &op->hash, op->size, op->mtime, op->mode, pre_text(&op->pre, pre),
-                    pre_text(&op->to_pre, to_pre), s, (int64_t)op->has_mtime, clock_wall_ns());
+                    pre_text(&op->to_pre, to_pre), s, (int64_t)op->has_mtime, op->umask,
+                    clock_wall_ns());
 
     return rc < 0 ? rc : 0;
 }

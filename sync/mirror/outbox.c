@@ -167,8 +167,14 @@ static int create(struct replica *r, struct row *row, struct op *op, char state,
 
 int replica_create(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret)
 {
+    return replica_create_masked(r, path, mode, 0, ret);
+}
+
+int replica_create_masked(struct replica *r, const char *path, uint32_t mode, uint32_t umask,
+                          struct node_attr *ret)
+{
     struct row row = {.type = ENTRY_FILE, .mode = mode & 07777};
-    struct op op = {.kind = OP_PUT, .pre = {.kind = PRE_ABSENT}};
+    struct op op = {.kind = OP_PUT, .umask = umask & 0777, .pre = {.kind = PRE_ABSENT}};
     int rc;
 
     op.path = xstrdup(path);
@@ -180,8 +186,14 @@ int replica_create(struct replica *r, const char *path, uint32_t mode, struct no
 int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret,
                   int64_t *opid)
 {
+    return replica_mkdir_masked(r, path, mode, 0, ret, opid);
+}
+
+int replica_mkdir_masked(struct replica *r, const char *path, uint32_t mode, uint32_t umask,
+                         struct node_attr *ret, int64_t *opid)
+{
     struct row row = {.type = ENTRY_DIR, .mode = mode & 07777};
-    struct op op = {.kind = OP_MKDIR};
+    struct op op = {.kind = OP_MKDIR, .umask = umask & 0777};
     int rc;
 
     op.path = xstrdup(path);
@@ -253,8 +265,10 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
 
     if (row_is_open(v)) {
         rc = outbox_get(r->db, v->opid, &old);
-        if (rc == 1)
+        if (rc == 1) {
             op.pre = old.op.pre;
+            op.umask = old.op.mode == op.mode ? old.op.umask : 0; /* else a chmod said it */
+        }
         if (rc >= 0)
             rc = outbox_delete(r->db, v->opid);
         if (rc >= 0)
@@ -268,6 +282,7 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
         if (rc == 1 && old.op.kind == OP_PUT) {
             op.n = old.op.n;
             op.pre = old.op.pre;
+            op.umask = old.op.mode == op.mode ? old.op.umask : 0;
             rc = outbox_insert(r->db, &op, STATE_QUEUED);
             if (rc == 0)
                 rc = overlay_put(r->db, path, op.n, want);
@@ -481,8 +496,10 @@ static int setattr_op(struct replica *r, const char *path, const struct row *v,
     }
     rc = setattr_merge(r, path, v, c, &old);
     if (rc == 1) {
-        if (c->has_mode)
+        if (c->has_mode) {
             old.op.mode = want->mode;
+            old.op.umask = 0;
+        }
         if (c->has_mtime) {
             old.op.has_mtime = true;
             old.op.mtime = c->mtime;

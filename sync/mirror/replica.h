@@ -85,6 +85,12 @@ bool replica_shows_writable(struct replica *r, const char *path, enum node_type 
 
 /* A new empty file that is not published: visible here only, until replica_publish. */
 int replica_create(struct replica *r, const char *path, uint32_t mode, struct node_attr *ret);
+/* `umask`: bits that the program's umask took off mode; a default ACL on the master gives them
+ * back. */
+int replica_create_masked(struct replica *r, const char *path, uint32_t mode, uint32_t umask,
+                          struct node_attr *ret);
+int replica_mkdir_masked(struct replica *r, const char *path, uint32_t mode, uint32_t umask,
+                         struct node_attr *ret, int64_t *opid);
 
 /*
  * Publishes new content of a file: `hash` is in the store already. `replaces` is the hash that the

@@ -77,6 +77,7 @@ static const char *const SCHEMA[] = {
     "UPDATE overlay SET atime=mtime,ctime=strftime('%s','now')*1000000000;"
     "ALTER TABLE outbox ADD COLUMN has_mtime INTEGER NOT NULL DEFAULT 1;"
     "UPDATE outbox SET has_mtime=0 WHERE mtime=-1",
+    "ALTER TABLE outbox ADD COLUMN umask INTEGER NOT NULL DEFAULT 0",
 };
 
 /* --- meta --- */

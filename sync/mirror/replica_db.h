@@ -190,7 +190,8 @@ void outbox_row_release(struct outbox_row *o);
 int outbox_get(struct db *db, int64_t opid, struct outbox_row *ret);
 /* Reads the columns OUTBOX_COLS of a stepped statement. */
 int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
-#define OUTBOX_COLS "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state,has_mtime"
+#define OUTBOX_COLS                                                                                \
+    "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state,has_mtime,umask"
 int outbox_delete(struct db *db, int64_t opid);
 /* The operation with all that it lays over the view. */
 int outbox_drop(struct db *db, int64_t opid);

@@ -108,6 +108,8 @@ json_t *op_to_json(const struct op *op)
         json_object_set_new(o, "mtime", json_integer(op->mtime));
     if (op->mode != -1)
         json_object_set_new(o, "mode", json_integer(op->mode));
+    if (op->umask != 0)
+        json_object_set_new(o, "umask", json_integer(op->umask));
     set_pre(o, "pre", &op->pre);
     set_pre(o, "to_pre", &op->to_pre);
     if (op->has_data)
@@ -180,6 +182,8 @@ int op_from_json(json_t *v, struct op *ret, struct err *e)
     op.has_mtime = json_object_get(v, "mtime") != NULL;
     if (r == 0)
         r = json_get_int(v, "mode", 0, 07777, true, -1, &op.mode, e);
+    if (r == 0)
+        r = json_get_int(v, "umask", 0, 0777, true, 0, &op.umask, e);
     if (r == 0)
         r = get_pre(v, "pre", &op.pre, e);
     if (r == 0)

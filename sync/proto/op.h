@@ -3,6 +3,7 @@
  * op: one change that a mirror asks for, and the master's answer. Codec: pure, checked, fuzzed.
  *
  *   {"n":COUNTER,"op":"put","path":P,"hash":H,"size":N,"mtime":ns,"mode":420,
+ *    "umask":18?,
  *    "pre":"s2-…"|"absent","data":"<base64>"}         content: inline, or uploaded before
  *   {"n":…,"op":"mkdir","path":P,"mode":493,"mtime":ns}           an existing folder is fine
  *   {"n":…,"op":"rmdir","path":P}
@@ -56,6 +57,7 @@ struct op {
     bool has_mtime; /* false: not set (setattr), or none */
     int64_t mtime;  /* file.h */
     int64_t mode;   /* -1: not set (setattr) */
+    int64_t umask;  /* put and mkdir of what is new: bits that the program's umask took off mode */
     struct pre pre;
     struct pre to_pre;
     struct buf data; /* inline content; only meaningful when has_data */

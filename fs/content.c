@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fs/draft.h"
@@ -10,16 +11,20 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 
-#define FETCHES       3    /* of one version: it may be evicted between arrival and opening */
-#define CHASE_MS      5000 /* how long the feed may be silent about what the master has replaced */
+#define FETCHES       3     /* of one version: it may be evicted between arrival and opening */
+#define CHASE_MS      15000 /* how long the feed may be silent about what the master has replaced */
 #define CHASE_STEP_MS 10
+#define ASK_AGAIN_MS  300
 
 struct need {
     struct fs *fs;
     struct node *node; /* holds a reference */
+    bool by_name;
     pool_fn *fn;
     void *arg;
     int fetches;      /* of the present version */
+    struct hash held; /* not evicted between its arrival and our opening it; none */
+    int64_t asked;    /* clock_mono_ms() */
     int64_t deadline; /* for the next one to come; 0: not waiting for one. clock_mono_ms() */
 };
 
@@ -54,31 +59,48 @@ int content_open(struct fs *fs, struct node *n, int64_t verify_max)
     return 0;
 }
 
+static void hold(struct need *d, const struct hash *h)
+{
+    if (!hash_is_none(&d->held))
+        store_let_go(d->fs->store, &d->held);
+    memset(&d->held, 0, sizeof(d->held));
+    if (h && !hash_is_none(h)) {
+        d->held = *h;
+        store_hold(d->fs->store, h);
+    }
+}
+
 static void need_end(struct need *d, int result)
 {
+    hold(d, NULL);
     node_unref(d->fs->nodes, d->node);
     d->fn(d->arg, result);
     free(d);
 }
 
-/* Gives the node its path's newest version. 1: done; 0: it has that; -errno: there is none. */
-static int renew(struct fs *fs, struct node *n)
+/* Gives the node its path's newest version; of one that was replaced here, what it was replaced by.
+ * 1: done; 0: it has that; -ENOENT: the path is gone; -ESTALE: it is no file any more, or the node
+ * has lost its name here; or, with `by_name`, it is another file. */
+static int renew(struct fs *fs, struct node *n, bool by_name)
 {
     struct node_attr now;
-    int r = -EIO; /* removed here while it was open */
+    int r = -ESTALE;
     char *path;
 
     fs_tree_read(fs);
-    path = node_path(fs->nodes, n);
+    path = node_last_path(fs->nodes, n);
     if (path)
         r = replica_lookup(fs->replica, path, &now);
     if (r == 0 && now.type != NODE_FILE)
-        r = now.type == NODE_DIR ? -EISDIR : -ENOENT;
+        r = -ESTALE;
     nodes_lock(fs->nodes);
     if (content_here_locked(n)) {
         r = 1;
+    } else if (r == 0 && !hash_eq(&now.hash, &n->attr.hash) && by_name) {
+        r = -ESTALE;
     } else if (r == 0 && !hash_eq(&now.hash, &n->attr.hash)) {
         n->attr = now;
+        n->renewed = true;
         if (n->draft) { /* its first copy is what we are asked for */
             n->draft->replaces = now.hash;
             n->draft->mtime = now.mtime;
@@ -103,12 +125,27 @@ static void need_fetched(void *arg, int result)
     pool_add(d->fs->pool, need_job, d, result);
 }
 
+/* Asks the master for the present version. */
+static void ask(struct need *d)
+{
+    struct node_attr version;
+
+    nodes_lock(d->fs->nodes);
+    version = d->node->attr;
+    nodes_unlock(d->fs->nodes);
+    hold(d, &version.hash);
+    d->asked = clock_mono_ms();
+    mirror_fetch(d->fs->mirror, &version.hash, version.size, need_fetched, d);
+}
+
+/* The master does not have what the feed has told: a newer version is about to be told, or it was
+ * renamed at that moment and is there again. */
 static void chase(void *arg, int error)
 {
     struct need *d = arg;
     struct fs *fs = d->fs;
     int64_t time = clock_mono_ms();
-    int r = error ? error : renew(fs, d->node);
+    int r = error ? error : renew(fs, d->node, d->by_name);
 
     if (r < 0) {
         need_end(d, r);
@@ -123,6 +160,8 @@ static void chase(void *arg, int error)
             d->deadline = time + CHASE_MS;
         if (time >= d->deadline)
             need_end(d, -EIO);
+        else if (time - d->asked >= ASK_AGAIN_MS)
+            ask(d);
         else
             pool_add_later(fs->pool, CHASE_STEP_MS, chase, d);
     }
@@ -132,27 +171,24 @@ static void need_job(void *arg, int error)
 {
     struct need *d = arg;
     struct fs *fs = d->fs;
-    struct node_attr version;
     int r = error ? error : content_open(fs, d->node, INT64_MAX);
 
     if (error == -ESTALE) {
         chase(d, 0);
     } else if (r == -ENOENT && d->fetches++ < FETCHES) {
-        nodes_lock(fs->nodes);
-        version = d->node->attr;
-        nodes_unlock(fs->nodes);
-        mirror_fetch(fs->mirror, &version.hash, version.size, need_fetched, d);
+        ask(d);
     } else {
         need_end(d, r == -ENOENT ? -EIO : r);
     }
 }
 
-void content_need(struct fs *fs, struct node *n, pool_fn *fn, void *arg)
+void content_need(struct fs *fs, struct node *n, bool by_name, pool_fn *fn, void *arg)
 {
     struct need *d = xcalloc(1, sizeof(*d));
 
     d->fs = fs;
     d->node = n;
+    d->by_name = by_name;
     d->fn = fn;
     d->arg = arg;
     nodes_lock(fs->nodes);

@@ -28,8 +28,10 @@ int content_open(struct fs *fs, struct node *n, int64_t verify_max);
 
 /*
  * Fetches it, which may mean to run after the master's versions, and opens it. Runs fn(arg, 0) in
- * the pool, or fn(arg, -errno): -ENOENT or -EISDIR, the path is no file any more; -EIO, -ENOSPC.
+ * the pool, or fn(arg, -errno): -ENOENT, the path is gone; -ESTALE, the node's name was removed or
+ * replaced here, or stands for no file any more: whoever comes by name has to look it up again;
+ * -EIO, -ENOSPC. `by_name`: also -ESTALE instead of a version that came since.
  */
-void content_need(struct fs *fs, struct node *n, pool_fn *fn, void *arg);
+void content_need(struct fs *fs, struct node *n, bool by_name, pool_fn *fn, void *arg);
 
 #endif

@@ -201,7 +201,7 @@ int draft_try(struct fs *fs, struct node *n, bool zero)
 
     r = prepare_run(p, FS_VERIFY_MAX, true);
     if (r == -ENOENT || r == -EAGAIN) {
-        content_need(fs, n, prepare_job, p);
+        content_need(fs, n, false, prepare_job, p);
         return -EAGAIN;
     }
     if (r < 0) {

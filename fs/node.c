@@ -132,6 +132,8 @@ static void free_node(struct node *n)
 {
     file_unref_locked(n->content);
     free(n->name);
+    free(n->target);
+    free(n->was_name);
     free(n);
 }
 
@@ -199,6 +201,10 @@ static void reap(struct nodes *t, struct node *n)
     while (n && n != t->root && n->nlookup == 0 && n->refs == 0 && !n->draft) {
         struct node *parent = n->parent, **p = &t->by_id[id_bucket(t, n->id)];
 
+        if (n->was_in) {
+            n->was_in->refs--;
+            reap(t, n->was_in);
+        }
         detach(t, n);
         while (*p != n)
             p = &(*p)->next_id;
@@ -277,6 +283,21 @@ char *node_path(struct nodes *t, const struct node *n)
     return path;
 }
 
+char *node_last_path(struct nodes *t, const struct node *n)
+{
+    char *dir, *path;
+
+    mutex_lock(&t->lock);
+    path = node_path_locked(n);
+    if (!path && n->was_in) {
+        dir = node_path_locked(n->was_in);
+        path = dir ? path_join(dir, n->was_name) : NULL;
+        free(dir);
+    }
+    mutex_unlock(&t->lock);
+    return path;
+}
+
 struct node *node_child_locked(struct nodes *t, const struct node *parent, const char *name)
 {
     struct node *n = t->by_name[name_bucket(t, parent, name)];
@@ -308,6 +329,8 @@ bool node_same_version(const struct node_attr *a, const struct node_attr *b)
 {
     if (a->type != b->type)
         return false;
+    if (a->type == NODE_LINK)
+        return a->ino == b->ino;
     return a->type != NODE_FILE || hash_eq(&a->hash, &b->hash);
 }
 
@@ -339,8 +362,11 @@ void node_supersede_locked(struct nodes *t, struct node *n)
 
 void node_stale_locked(struct nodes *t, const struct node *n)
 {
-    if (n->parent)
-        t->stale[name_hash(n->parent, n->name) & (STALE_SLOTS - 1)] = clock_mono_ms();
+    const struct node *in = n->parent ? n->parent : n->was_in;
+
+    if (in)
+        t->stale[name_hash(in, n->parent ? n->name : n->was_name) & (STALE_SLOTS - 1)] =
+            clock_mono_ms();
 }
 
 bool node_show_locked(struct nodes *t, struct node *n, bool displace)
@@ -361,8 +387,14 @@ void node_unlink_locked(struct nodes *t, struct node *n)
     struct node *parent = n->parent;
 
     detach(t, n);
+    if (parent && n->attr.type == NODE_FILE) {
+        n->was_in = parent;
+        n->was_name = n->name;
+        parent->refs++;
+    } else {
+        free(n->name);
+    }
     n->parent = NULL;
-    free(n->name);
     n->name = NULL;
     reap(t, n);
     if (parent)

@@ -34,10 +34,14 @@ struct node {
     uint64_t id;
     struct node *parent; /* holds a reference on it; NULL: root or unlinked */
     char *name;          /* NULL: root or unlinked */
+    struct node *was_in; /* an unlinked file: its folder (holds a reference) … */
+    char *was_name;      /* and its name there */
     bool attached;
     bool listed;                      /* no listing that the kernel keeps is older */
     bool again;                       /* found by the lookup that follows an ESTALE */
+    bool renewed;                     /* took over a version that the kernel may not know */
     struct node_attr attr;            /* the version that the kernel was shown */
+    char *target;                     /* of a link; NULL: not read yet */
     uint64_t nlookup;                 /* references of the kernel */
     unsigned refs;                    /* references of children, handles and requests */
     unsigned opens;                   /* handles */
@@ -68,6 +72,8 @@ void node_forget(struct nodes *t, uint64_t id, uint64_t count);
 /* malloc'd path; NULL when the node or a folder above it is unlinked. */
 char *node_path_locked(const struct node *n);
 char *node_path(struct nodes *t, const struct node *n);
+/* The path, or the one that it had when it was unlinked; NULL: not known. */
+char *node_last_path(struct nodes *t, const struct node *n);
 
 /* The attached child of that name, or NULL. No reference is taken. */
 struct node *node_child_locked(struct nodes *t, const struct node *parent, const char *name);
@@ -82,7 +88,7 @@ struct node *node_find_locked(struct nodes *t, const char *path);
 struct node *node_enter_locked(struct nodes *t, struct node *parent, const char *name,
                                const struct node_attr *attr);
 
-/* True when both are the same version: then only attributes may differ. */
+/* True when both are the same version, of a file or link: then only attributes may differ. */
 bool node_same_version(const struct node_attr *a, const struct node_attr *b);
 
 void node_supersede_locked(struct nodes *t, struct node *n);

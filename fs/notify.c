@@ -117,6 +117,22 @@ void notify_entry(struct fs *fs, uint64_t dir, const char *name)
     pthread_rwlock_unlock(&fs->device);
 }
 
+bool notify_store(struct fs *fs, uint64_t ino, const void *data, size_t len, off_t off)
+{
+    struct fuse_bufvec v = FUSE_BUFVEC_INIT(len);
+    char *copy = xmalloc(len); /* a bufvec's memory is not const */
+    bool done = false;
+
+    memcpy(copy, data, len);
+    v.buf[0].mem = copy;
+    if (device_take(fs)) {
+        done = fuse_lowlevel_notify_store(fs->se, ino, off, &v, 0) == 0;
+        pthread_rwlock_unlock(&fs->device);
+    }
+    free(copy);
+    return done;
+}
+
 static void listing_changed(struct fs *fs, fuse_ino_t dir)
 {
     if (dir)

@@ -10,10 +10,10 @@
 #ifndef EEFS_FS_NOTIFY_H
 #define EEFS_FS_NOTIFY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include <stddef.h>
 
 struct fs;
 struct notify;
@@ -35,5 +35,8 @@ void notify_bytes(struct notify *n, uint64_t ino);
  * attributes. */
 void notify_inode(struct fs *fs, uint64_t ino, off_t off);
 void notify_entry(struct fs *fs, uint64_t dir, const char *name);
+/* Puts bytes into the kernel's pages of a file, which is at least so long then. True when it took
+ * them. Not while a READ of that node waits for us. */
+bool notify_store(struct fs *fs, uint64_t ino, const void *data, size_t len, off_t off);
 
 #endif

@@ -45,8 +45,13 @@ bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret)
 static void reply_attr(fuse_req_t req, struct node *n)
 {
     struct stat st;
-    bool sure = ops_attr_now(fs_of(req), n, &st);
+    struct fs *fs = fs_of(req);
+    bool sure;
 
+    nodes_lock(fs->nodes);
+    n->renewed = false;
+    nodes_unlock(fs->nodes);
+    sure = ops_attr_now(fs, n, &st);
     fuse_reply_attr(req, &st, sure ? FS_TIMEOUT : 0.0);
 }
 
@@ -80,6 +85,9 @@ struct setattr {
 static void setattr_end(struct setattr *s, int r)
 {
     struct fs *fs = s->fs;
+
+    if (r == -ESTALE && s->handle) /* there is no name to look up again */
+        r = -ENOENT;
 
     if (!s->later || later_claim(s->later)) {
         if (r < 0)
@@ -291,6 +299,18 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 
 /* --- extended attributes: only user.eefs.state, and not listed, so that nothing copies it --- */
 
+static bool is_open(struct fs *fs, fuse_ino_t ino)
+{
+    struct node *n;
+    bool yes;
+
+    nodes_lock(fs->nodes);
+    n = node_get_locked(fs->nodes, ino);
+    yes = n && n->opens > 0;
+    nodes_unlock(fs->nodes);
+    return yes;
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct fs *fs = fs_of(req);
@@ -301,6 +321,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 
     if (strcmp(name, "user.eefs.state") == 0) {
         r = ops_begin(fs, ino, NULL, &n, &path);
+        if (r == -ENOENT)
+            r = is_open(fs, ino) ? -ENODATA : -ESTALE; /* who came by name looks again */
         if (r == 0) {
             r = replica_state_text(fs->replica, path, &text);
             nodes_lock(fs->nodes);

@@ -87,12 +87,20 @@ void ops_enter(struct fs *fs, struct node *parent, const char *name, const char 
                const struct node_attr *a, bool listed, struct fuse_entry_param *ret)
 {
     struct node *n;
+    char *target = NULL;
 
+    if (a->type == NODE_LINK && replica_readlink(fs->replica, path, &target) < 0)
+        target = NULL; /* replaced just now */
     nodes_lock(fs->nodes);
     n = node_enter_locked(fs->nodes, parent, name, a);
     n->listed |= listed;
+    if (!n->target) {
+        n->target = target;
+        target = NULL;
+    }
     fill_entry(fs, n, path, ret);
     nodes_unlock(fs->nodes);
+    free(target);
 }
 
 static void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
@@ -464,17 +472,27 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
     fuse_reply_err(req, -r);
 }
 
+/* A link that was replaced or removed since it was looked up says what it was, as a local one. */
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct fs *fs = fs_of(req);
     struct node *n;
     char *path, *target = NULL;
-    int r = ops_begin(fs, ino, NULL, &n, &path);
+    int r = 0;
 
-    if (r == 0) {
+    nodes_lock(fs->nodes);
+    n = node_get_locked(fs->nodes, ino);
+    if (n && n->target)
+        target = xstrdup(n->target);
+    nodes_unlock(fs->nodes);
+    if (!target)
+        r = ops_begin(fs, ino, NULL, &n, &path);
+    if (r == 0 && !target) {
         r = replica_readlink(fs->replica, path, &target);
         ops_end(fs, n, path);
     }
+    if (r == -ENOENT || r == -EINVAL)
+        r = -ESTALE; /* the kernel looks the name up again */
     if (r == 0)
         fuse_reply_readlink(req, target);
     else

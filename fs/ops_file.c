@@ -10,6 +10,9 @@
 #include "fs/notify.h"
 #include "fs/publish.h"
 #include "sync/common/buf.h"
+#include "sync/common/file.h"
+
+#define PAGE 4096
 
 /*
  * One OPEN or CREATE on its way. An O_TRUNC may have to wait for a draft that is busy, and an OPEN
@@ -21,10 +24,11 @@ struct open {
     fuse_req_t req;
     struct handle *handle;
     struct fuse_file_info fi;
-    struct later *later; /* the content had to be fetched */
-    struct hash asked;   /* the version that the kernel knows */
-    bool created;        /* answer with `entry` */
-    bool fresh;          /* created, and the name was not there before */
+    struct later *later;    /* the content had to be fetched */
+    struct node_attr asked; /* the version that the kernel knows … */
+    bool renewed;           /* … or not */
+    bool created;           /* answer with `entry` */
+    bool fresh;             /* created, and the name was not there before */
     struct fuse_entry_param entry;
 };
 
@@ -67,20 +71,55 @@ static void release_handle(struct fs *fs, struct handle *h)
     free(h);
 }
 
+/* The kernel gets the last page of a node's content, and by it the size. */
+static bool show_size(struct fs *fs, struct node *n)
+{
+    char page[PAGE];
+    struct file *f;
+    off_t size, at;
+    ssize_t len = 0;
+
+    nodes_lock(fs->nodes);
+    f = draft_file_locked(n);
+    size = n->attr.size;
+    nodes_unlock(fs->nodes);
+    at = size > 0 ? (size - 1) / PAGE * PAGE : 0;
+    if (f && size > 0)
+        len = file_pread(f->fd, page, (size_t)(size - at), at);
+    if (f)
+        file_unref(fs->nodes, f);
+    return len == size - at && notify_store(fs, n->id, page, (size_t)len, at);
+}
+
 /*
- * The kernel ends and fills its pages by the size that it knows. A node that has taken over another
- * version, or still may (content.h), is read past them.
+ * The kernel ends and fills its pages by the size that it knows, and only a shorter file ends them
+ * earlier. So of a longer version that the node has taken over it is told the size. Where that does
+ * not work, or the node still may take over another version (content.h), it is read past the pages;
+ * such a handle cannot be mapped for sharing.
  */
 static bool past_cache(const struct open *o)
 {
     struct node *n = o->handle->node;
-    bool other;
+    bool unsure, longer;
 
     nodes_lock(o->fs->nodes);
-    other =
-        o->later ? !hash_eq(&n->attr.hash, &o->asked) : !content_here_locked(n) && n->attr.size > 0;
+    unsure = !content_here_locked(n) && n->attr.size > 0;
+    longer = !n->draft && (o->renewed || (o->later && n->attr.size > o->asked.size));
     nodes_unlock(o->fs->nodes);
-    return other;
+    return unsure || (longer && !show_size(o->fs, n));
+}
+
+/* The kernel is about to look the name up once more, and open what it finds. */
+static void look_again(struct open *o)
+{
+    struct nodes *t = o->fs->nodes;
+    struct node *n = o->handle->node;
+
+    nodes_lock(t);
+    if (n->attached && !n->draft)
+        node_supersede_locked(t, n);
+    node_stale_locked(t, n);
+    nodes_unlock(t);
 }
 
 static void open_reply(struct open *o, int r)
@@ -91,6 +130,8 @@ static void open_reply(struct open *o, int r)
     if (o->later && !later_claim(o->later)) {
         r = -EINTR; /* and told already */
     } else if (r < 0) {
+        if (r == -ESTALE)
+            look_again(o);
         fuse_reply_err(o->req, -r);
         if (o->created)
             node_forget(fs->nodes, o->entry.ino, 1);
@@ -130,15 +171,19 @@ static void open_truncate(void *arg, int error)
     open_reply(o, r);
 }
 
+/* Who writes need not read: with the master away he can still truncate. */
 static void open_fetched(void *arg, int error)
 {
-    open_reply(arg, error);
+    struct open *o = arg;
+
+    open_reply(o, error == -EIO && o->handle->writable ? 0 : error);
 }
 
 /* The handle and the rest of OPEN; takes over the caller's reference on n. */
 static void open_node(struct open *o, struct node *n)
 {
     struct fs *fs = o->fs;
+    bool again;
     int r;
 
     o->handle = xcalloc(1, sizeof(*o->handle));
@@ -150,7 +195,9 @@ static void open_node(struct open *o, struct node *n)
     nodes_lock(fs->nodes);
     n->opens++;
     n->writers += o->handle->writable;
-    o->asked = n->attr.hash;
+    again = n->again;
+    o->renewed = n->renewed;
+    o->asked = n->attr;
     nodes_unlock(fs->nodes);
     if (o->handle->writable && (o->fi.flags & O_TRUNC)) {
         draft_catch_up(fs, n);
@@ -158,12 +205,13 @@ static void open_node(struct open *o, struct node *n)
         return;
     }
     r = content_open(fs, n, FS_VERIFY_MAX);
-    if (r == 0 || o->created || o->handle->writable) { /* CREATE holds the folder's lock */
+    /* CREATE holds the folder's lock; who only writes may be about to truncate. */
+    if (r == 0 || o->created || (o->fi.flags & O_ACCMODE) == O_WRONLY) {
         open_reply(o, 0);
         return;
     }
     o->later = later_new(fs, o->req, LATER_EINTR);
-    content_need(fs, n, open_fetched, o);
+    content_need(fs, n, !again, open_fetched, o);
 }
 
 /*

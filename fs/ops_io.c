@@ -35,6 +35,12 @@ static void reply_read(fuse_req_t req, struct file *f, size_t size, off_t off)
     free(data);
 }
 
+/* Of a handle whose bytes nobody has any more: there is no name to look up again. */
+static int by_handle(int error)
+{
+    return error == -ESTALE ? -ENOENT : error;
+}
+
 static void fetched(void *arg, int error)
 {
     struct fetch *w = arg;
@@ -46,7 +52,7 @@ static void fetched(void *arg, int error)
     nodes_unlock(fs->nodes);
     if (later_claim(w->later)) {
         if (error < 0)
-            fuse_reply_err(w->req, -error);
+            fuse_reply_err(w->req, -by_handle(error));
         else if (f)
             reply_read(w->req, f, w->size, w->off);
         else
@@ -96,7 +102,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     nodes_unlock(fs->nodes);
     w->later = later_new(fs, req, LATER_EINTR);
     /* -EAGAIN: it is here but has to be hashed; that too is not for this thread */
-    content_need(fs, n, fetched, w);
+    content_need(fs, n, false, fetched, w);
 }
 
 /* --- WRITE: into the draft, or queued with its bytes while the draft is busy --- */
@@ -136,7 +142,7 @@ static void write_job(void *arg, int error)
     if (r == 1)
         write_now(w->req, w->handle, w->data, w->size, w->off);
     else
-        fuse_reply_err(w->req, -r);
+        fuse_reply_err(w->req, -by_handle(r));
     node_unref(fs->nodes, w->node);
     free(w);
 }

@@ -334,6 +334,12 @@ bool node_same_version(const struct node_attr *a, const struct node_attr *b)
     return a->type != NODE_FILE || hash_eq(&a->hash, &b->hash);
 }
 
+/* By the name alone: the folder that the kernel comes through next may be another one. */
+static int64_t *stale_slot(struct nodes *t, const char *name)
+{
+    return &t->stale[name_hash(t->root, name) & (STALE_SLOTS - 1)];
+}
+
 struct node *node_enter_locked(struct nodes *t, struct node *parent, const char *name,
                                const struct node_attr *attr)
 {
@@ -346,7 +352,7 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
     }
     if (!n)
         n = add(t, parent, name);
-    stale = t->stale[name_hash(parent, name) & (STALE_SLOTS - 1)];
+    stale = *stale_slot(t, name);
     n->again = stale && clock_mono_ms() - stale < AGAIN_MS;
     if (!n->draft)
         n->attr = *attr;
@@ -362,11 +368,10 @@ void node_supersede_locked(struct nodes *t, struct node *n)
 
 void node_stale_locked(struct nodes *t, const struct node *n)
 {
-    const struct node *in = n->parent ? n->parent : n->was_in;
+    const char *name = n->name ? n->name : n->was_name;
 
-    if (in)
-        t->stale[name_hash(in, n->parent ? n->name : n->was_name) & (STALE_SLOTS - 1)] =
-            clock_mono_ms();
+    if (name)
+        *stale_slot(t, name) = clock_mono_ms();
 }
 
 bool node_show_locked(struct nodes *t, struct node *n, bool displace)

@@ -121,7 +121,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
             "the cache '%s' belongs to another master than the one at '%s'; mount the old "
             "address, or choose an empty 'cache' folder",
             p->m->cfg.cache, p->m->cfg.url);
-    if (r == 0)
+    if (r >= 0)
         r = replica_outbox_retry_allowed(p->m->replica);
     if (r > 0) {
         log_info("%d changes are within the scope now: they are sent again", r);

@@ -16,9 +16,10 @@
 #include "sqlimport/tabledef.h"
 #include "sync/common/buf.h"
 
-/* Statements that make one range: bytes of all, and what may stand between two: ";\r\n". */
+/* Statements that make one range: bytes of all, and of what may stand between two: ";\r\n-- 2\r\n".
+ */
 #define RUN_MAX ((uint64_t)64 << 10)
-#define RUN_GAP 3
+#define RUN_GAP 64
 
 #define HEAD_WORDS     24 /* before the kind of what is created */
 #define NAME_MAX_CHARS 64 /* of a server's names */
@@ -312,10 +313,12 @@ static int create(struct reading *r)
     return create_other(r, (enum object_kind)kind, head);
 }
 
-/* The statement follows the range's last one, with not even a comment between. */
+/* The statement follows the range's last one, with nothing but blanks and short comments between.
+ */
 static bool continues(const struct range *g, const struct statement *st, int env)
 {
     return st->rows > 0 && g->rows > 0 && st->semicolon && g->env == env &&
+           st->number == g->number + 1 && st->head_len == 0 && g->head_len == 0 &&
            st->offset - g->offset - g->len <= RUN_GAP &&
            (uint64_t)(st->offset - g->offset) + st->len <= RUN_MAX;
 }
@@ -330,14 +333,19 @@ static void add_range(struct reading *r, int64_t rows)
         g->len = (uint32_t)(r->st->offset - g->offset + (off_t)r->st->len);
         g->rows += (uint32_t)rows;
         g->statements++;
+        g->number = r->st->number;
     } else {
         dump_end_range(o);
+        r->d->ranges++;
         if ((o->n_ranges & (o->n_ranges - 1)) == 0)
             o->ranges =
                 xrealloc(o->ranges, (o->n_ranges ? 2 * o->n_ranges : 1) * sizeof(*o->ranges));
         o->ranges[o->n_ranges++] = (struct range){
             .offset = r->st->offset,
-            .len = (uint32_t)r->st->len,
+            .len = (uint32_t)(r->st->len - r->st->head_len),
+            .head_len = (uint32_t)r->st->head_len,
+            .head_offset = r->st->head_offset,
+            .number = r->st->number,
             .rows = (uint32_t)rows,
             .statements = 1,
             .line = r->st->line,

@@ -15,7 +15,8 @@
 #include "sqlimport/split.h"
 #include "sync/common/buf.h"
 
-#define OBJECTS_MAX 20000 /* in one dump; ExpressionEngine has 120 */
+#define RANGES_MAX  1000000 /* in one dump */
+#define OBJECTS_MAX 20000   /* in one dump; ExpressionEngine has 120 */
 
 static int compare(const void *a, const void *b)
 {
@@ -330,6 +331,11 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
         if (r == 0 && d->n > OBJECTS_MAX)
             r = err_set(e, EPERM, "the dump makes more than %d tables, views and the like",
                         OBJECTS_MAX);
+        if (r == 0 && d->ranges > RANGES_MAX)
+            r = err_set(e, EPERM,
+                        "the rows of tables are scattered over more than %d places: dump one table "
+                        "after the other",
+                        RANGES_MAX);
         if (r < 0) {
             r = explain(d, &st, r, e);
             fault->offset = st.offset;

@@ -34,10 +34,13 @@ enum object_kind {
  * other, so that a dump with a statement for each row does not need memory for each. */
 struct range {
     off_t offset;
-    uint32_t len;
+    uint32_t len; /* without the head */
     uint32_t rows, statements;
     int env;
+    uint32_t head_len; /* of a part of an INSERT: its head stands elsewhere, see split.h */
+    off_t head_offset;
     uint64_t line;
+    uint64_t number;             /* of the last statement */
     uint8_t hash[ROWHASH_BYTES]; /* looked at again before they are sent */
 };
 
@@ -71,6 +74,7 @@ struct dump {
     struct hash hash;   /* of all bytes */
     off_t size;
     uint64_t rows;
+    size_t ranges;               /* of all objects */
     struct strlist placeholders; /* of views, see classify.c */
     char *database;              /* the one database that USE or CREATE DATABASE names, or NULL */
     bool unmarked;               /* -EPROTO only because its maker marks no end */

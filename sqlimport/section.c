@@ -161,12 +161,12 @@ static bool cut_insert(struct section *s, const char **p, const char *end, struc
 static bool cut(struct section *s, const struct range *g)
 {
     struct token_mode mode = env_mode_of(s->d->env, g->env);
-    const char *text = s->text.data, *end = text + g->len, *p = text;
+    const char *text = s->text.data, *end = text + s->text.len, *p = text;
     uint64_t line = g->line;
 
     s->n = s->given = 0;
     if (g->statements == 1)
-        *add_statement(s) = (struct statement){.text = text, .len = g->len, .rows = g->rows};
+        *add_statement(s) = (struct statement){.text = text, .len = s->text.len, .rows = g->rows};
     for (uint32_t i = 0; g->statements > 1 && i < g->statements; i++)
         if (!cut_insert(s, &p, end, mode))
             return false;
@@ -182,11 +182,24 @@ static bool cut(struct section *s, const struct range *g)
     return true;
 }
 
+/* Appends bytes of the dump to the text. */
+static int read_text(struct section *s, off_t offset, size_t len, struct err *e)
+{
+    ssize_t got = file_pread(s->fd, s->text.data + s->text.len, len, offset);
+
+    if (got < 0)
+        return err_sys(e, (int)-got, "cannot read the dump");
+    if ((size_t)got != len)
+        return err_set(e, ESTALE, "the dump became shorter while it was imported");
+    s->text.len += len;
+    return 0;
+}
+
 int section_load(struct section *s, struct err *e)
 {
     uint8_t hash[ROWHASH_BYTES];
     const struct range *g;
-    ssize_t got;
+    int r;
 
     if (s->next == s->o->n_ranges) {
         if (!s->known)
@@ -196,13 +209,12 @@ int section_load(struct section *s, struct err *e)
     }
     g = &s->o->ranges[s->next++];
     buf_clear(&s->text);
-    buf_reserve(&s->text, g->len);
-    got = file_pread(s->fd, s->text.data, g->len, g->offset);
-    if (got < 0)
-        return err_sys(e, (int)-got, "cannot read the dump");
-    if ((size_t)got != g->len)
-        return err_set(e, ESTALE, "the dump became shorter while it was imported");
-    s->text.len = g->len;
+    buf_reserve(&s->text, (size_t)g->head_len + g->len);
+    r = read_text(s, g->head_offset, g->head_len, e);
+    if (r == 0)
+        r = read_text(s, g->offset, g->len, e);
+    if (r < 0)
+        return r;
     if (cut(s, g)) {
         rowhash_end(s->hash, hash);
         if (memcmp(hash, g->hash, sizeof(hash)) == 0)
@@ -276,7 +288,8 @@ int section_next(void *section, struct row_id *id, struct row_place *place, stru
                 return err_set(e, EPROTO, "its rows cannot be compared");
             if (r == 1) {
                 place->range = (uint32_t)(s->next - 1);
-                place->offset = (uint32_t)(s->rows.row - s->text.data);
+                place->offset =
+                    (uint32_t)(s->rows.row - s->text.data) - s->o->ranges[s->next - 1].head_len;
                 place->len = (uint32_t)s->rows.row_len;
                 return 1;
             }

@@ -9,7 +9,13 @@
  * is still looked at only once. It stops LOOKAHEAD bytes early until the end of file is known, so
  * that every decision sees all the bytes that it needs wherever the reads end. The rows of an
  * INSERT are checked and counted in the same pass (IN_ROWS): a row that is not all there is begun
- * again.
+ * again. Where they are more than SPLIT_PART, those that are all there are given with the head of
+ * the statement, which is then put in front of the next ones:
+ *
+ *   INSERT INTO t VALUES (1),(2),(3),(4…     given: INSERT INTO t VALUES (1),(2)
+ *   ....INSERT INTO t VALUES (3),(4…
+ *
+ * Where it is cut depends on the statement alone, not on the reads or on what comes before it.
  */
 #include "sqlimport/split.h"
 
@@ -19,6 +25,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/rows.h"
 #include "sqlimport/skim.h"
 #include "sync/common/buf.h"
 
@@ -45,6 +52,12 @@ struct split {
     bool begun;        /* a byte of the statement was met: start is its first */
     bool insert;       /* the statement is INSERT or REPLACE, its rows were not met yet */
     struct skim rows;
+    int64_t rows_given; /* of them, in earlier parts */
+    size_t part;        /* the rows up to here from start on are given, when there are more */
+    size_t cut;         /* the next part's first row, or 0 */
+    size_t head_len;    /* see struct statement */
+    off_t head_offset;
+    uint64_t number;
     size_t rows_at, rows_end; /* from start on; rows_end: behind the last one and white space */
     bool later;               /* behind the first statement's first byte */
     bool eof;
@@ -110,6 +123,8 @@ static uint64_t line_at(struct split *s, size_t pos)
 {
     const char *p = s->b.data + s->counted, *end = s->b.data + pos;
 
+    if (pos <= s->counted)
+        return s->line;
     while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
         s->line++;
         p++;
@@ -134,8 +149,14 @@ static size_t needed_from(struct split *s)
 
 static int too_large(struct split *s, struct err *e)
 {
+    if (s->rows_at > 0)
+        return err_set(
+            e, EFBIG,
+            "the statement at line %llu holds a row that is larger than %zu MB, which is the "
+            "limit",
+            (unsigned long long)line_at(s, s->start), SPLIT_ROW_MAX >> 20);
     return err_set(e, EFBIG, "the statement at line %llu is larger than %zu MB, which is the limit",
-                   (unsigned long long)s->line, SPLIT_STATEMENT_MAX >> 20);
+                   (unsigned long long)line_at(s, s->start), SPLIT_STATEMENT_MAX >> 20);
 }
 
 static int fill(struct split *s, struct err *e)
@@ -150,9 +171,9 @@ static int fill(struct split *s, struct err *e)
         s->pos -= keep;
         s->start = s->start > keep ? s->start - keep : 0;
         s->comment = s->comment > keep ? s->comment - keep : 0;
-        s->counted = 0;
+        s->counted -= keep;
     }
-    if (s->b.len > SPLIT_STATEMENT_MAX)
+    if (s->b.len > (s->rows_at > 0 ? SPLIT_ROW_MAX : SPLIT_STATEMENT_MAX) + s->read_size)
         return too_large(s, e);
     buf_reserve(&s->b, want);
     while (want > 0 && !s->eof) {
@@ -205,6 +226,7 @@ static bool take_delimiter(struct split *s)
     s->delimiter[n] = '\0';
     s->delimiter_len = n;
     s->pos = (size_t)(nl - s->b.data);
+    s->number++;
     return true;
 }
 
@@ -284,7 +306,9 @@ static void begin(struct split *s)
     s->completed = s->closed = false;
     s->insert =
         left >= 7 && (strncasecmp(p, "INSERT", 6) == 0 || strncasecmp(p, "REPLACE", 7) == 0);
-    s->rows_at = s->rows_end = 0;
+    s->rows_at = s->rows_end = s->head_len = 0;
+    s->rows_given = 0;
+    s->part = SPLIT_PART;
 }
 
 /* Between statements: 1 passed something over, 0 a statement begins here, -EAGAIN. */
@@ -355,14 +379,16 @@ static int scan_sql(struct split *s)
     return s->eof ? 0 : -EAGAIN;
 }
 
+/* -E2BIG: there are more rows than go into a part. */
 static int scan_rows(struct split *s)
 {
-    const char *p = s->b.data + s->pos;
-    enum skim_result r = skim_rows(&s->rows, &p, s->b.data + s->b.len, s->eof);
+    bool more = s->b.len > s->start + s->part;
+    const char *p = s->b.data + s->pos, *end = s->b.data + (more ? s->start + s->part : s->b.len);
+    enum skim_result r = skim_rows(&s->rows, &p, end, s->eof && !more);
 
     s->pos = (size_t)(p - s->b.data);
     if (r == SKIM_MORE)
-        return -EAGAIN;
+        return more ? -E2BIG : -EAGAIN;
     if (r == SKIM_END)
         s->rows_end = s->pos - s->start;
     else
@@ -445,31 +471,88 @@ static int scan(struct split *s)
     return scan_comment(s);
 }
 
-static void fill_statement(struct split *s, struct statement *ret)
+/* The statement, or the part of one, from start up to `end`. */
+static void fill_statement(struct split *s, size_t end, int64_t rows, struct statement *ret)
 {
+    ret->line = line_at(s, s->start);
+    ret->text = s->b.data + s->start;
+    ret->len = end - s->start;
+    ret->offset = s->base + (off_t)(s->start + s->head_len);
+    ret->rows = rows;
+    ret->rows_at = s->rows_at;
+    ret->semicolon = strcmp(s->delimiter, ";") == 0;
+    ret->number = ++s->number;
+    ret->head_len = s->head_len;
+    ret->head_offset = s->head_offset;
+}
+
+static void whole_statement(struct split *s, struct statement *ret)
+{
+    bool rows = s->rows_end > 0 && s->start + s->rows_end == s->pos;
     size_t end = s->pos;
 
     while (end > s->start && isspace((unsigned char)s->b.data[end - 1]))
         end--;
-    ret->line = line_at(s, s->start);
-    ret->text = s->b.data + s->start;
-    ret->len = end - s->start;
-    ret->offset = s->base + (off_t)s->start;
-    ret->rows = s->rows_end > 0 && s->start + s->rows_end == s->pos ? s->rows.rows : 0;
-    ret->rows_at = s->rows_at;
-    ret->semicolon = strcmp(s->delimiter, ";") == 0;
+    fill_statement(s, end, rows ? s->rows.rows - s->rows_given : 0, ret);
+}
+
+/* Gives the rows before the last one that is all there; false: there are none. */
+static bool cut_rows(struct split *s, struct statement *ret)
+{
+    const char *data = s->b.data, *p = data + s->start + s->rows_at;
+    const char *end = data + s->start + s->part, *before = NULL;
+    struct row row = {NULL, 0};
+    int64_t n = 0;
+
+    for (;;) {
+        const char *last = row.p ? row.p + row.len : NULL;
+        if (rows_next(&p, end, s->mode, n == 0, false, &row) != ROWS_ROW)
+            break;
+        before = last;
+        n++;
+    }
+    if (n < 2)
+        return false;
+    fill_statement(s, (size_t)(before - data), n - 1, ret);
+    s->cut = (size_t)(row.p - data);
+    s->rows_given += n - 1;
+    return true;
+}
+
+/* Puts the head in front of the next part, over what was given before. */
+static void begin_part(struct split *s)
+{
+    if (s->head_len == 0) {
+        s->head_len = s->rows_at;
+        s->head_offset = s->base + (off_t)s->start;
+    }
+    (void)line_at(s, s->cut);
+    memmove(s->b.data + s->cut - s->head_len, s->b.data + s->start, s->head_len);
+    s->start = s->cut - s->head_len;
+    s->part = SPLIT_PART;
+    s->cut = 0;
 }
 
 int split_next(struct split *s, struct statement *ret, struct err *e)
 {
+    if (s->cut)
+        begin_part(s);
     for (;;) {
         int r = scan(s);
 
         if (r == 1) {
-            fill_statement(s, ret);
+            whole_statement(s, ret);
             s->pos += s->delimiter_len;
             s->begun = false;
             return 1;
+        }
+        if (r == -E2BIG) {
+            if (cut_rows(s, ret))
+                return 1;
+            if (s->part >= SPLIT_ROW_MAX)
+                return too_large(s, e);
+            s->part *= 2;
+            continue;
         }
         if (r == 0 && !(s->eof && s->pos >= s->b.len))
             continue;

@@ -3,7 +3,8 @@
  * split: cuts a dump into statements, as the mysql client would, from a stream of reads.
  *
  * Knows the client's own DELIMITER command and comments between statements; independent of where
- * the reads end. The text of one statement is whole in memory, the dump never is. One thread.
+ * the reads end. The text of one statement, or of a part of its rows, is whole in memory, the dump
+ * never is. One thread.
  */
 #ifndef EEFS_SQLIMPORT_SPLIT_H
 #define EEFS_SQLIMPORT_SPLIT_H
@@ -16,7 +17,9 @@
 #include "sync/common/err.h"
 
 #define SPLIT_READ_SIZE     ((size_t)1 << 20)
-#define SPLIT_STATEMENT_MAX ((size_t)64 << 20) /* bytes */
+#define SPLIT_PART          ((size_t)16 << 20) /* bytes of rows that are given at once */
+#define SPLIT_ROW_MAX       ((size_t)64 << 20) /* bytes of one row, at most 4 parts */
+#define SPLIT_STATEMENT_MAX ((size_t)16 << 20) /* bytes of a statement that is no INSERT */
 
 /* Reads up to n bytes: count, 0 at the end, -errno. */
 typedef ssize_t split_reader(void *arg, void *data, size_t n);
@@ -30,7 +33,13 @@ struct statement {
      * begins. rows is 0 for all others, and when it ends in something else. */
     int64_t rows;
     size_t rows_at;
-    bool semicolon; /* it ends with one, and with no other DELIMITER */
+    bool semicolon;  /* it ends with one, and with no other DELIMITER */
+    uint64_t number; /* of statements and DELIMITERs */
+    /* An INSERT larger than SPLIT_PART is given in parts, each with some of its rows. All but the
+     * first begin with the head of the statement, so many bytes from there in the dump; `offset` is
+     * then of what follows it. 0: text lies in the dump as it is. */
+    size_t head_len;
+    off_t head_offset;
 };
 
 struct split;

@@ -172,3 +172,34 @@ def test_small_cases(mirror, name):
     data = head + body + tail + b"-- Dump completed\n"
     mirror.imported(data)
     mirror.same_as(data)
+
+
+def run_measured(mirror):
+    """The importer's exit code, what it said, and its memory at most in MB."""
+    log = open(mirror.tmp / "log", "wb+")
+    process = subprocess.Popen(mirror.args("--once"), stderr=log)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    log.seek(0)
+    return process.returncode, log.read().decode(), usage.ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("row, rows", [(900_000_000, 1), (3_000_000, 40), (90, 800_000)])
+@pytest.mark.long
+def test_large_statements_take_little_memory(mirror, db, row, rows):
+    """One INSERT in all: a row of 0.9 GB is refused, many rows go in parts."""
+    with open(mirror.slot / "live.sql", "wb") as f:
+        f.write(b"SET sql_mode='';CREATE TABLE t (id INT PRIMARY KEY, x LONGTEXT) ENGINE=InnoDB;\nINSERT INTO t VALUES ")
+        for i in range(rows):
+            f.write(b"%s(%d,'" % (b",\n" if i else b"", i))
+            for _ in range(max(1, row // 1_000_000)):
+                f.write(b"x" * min(row, 1_000_000))
+            f.write(b"')")
+        f.write(b";\n-- Dump completed\n")
+    code, said, memory = run_measured(mirror)
+    assert memory < 200, memory
+    if row > 64 << 20:
+        assert code == 1 and "larger than 64 MB, which is the limit" in said
+        return
+    assert code == 0, said
+    assert db.sql("SELECT COUNT(*), SUM(LENGTH(x)), MAX(id) FROM t", "live") == [[str(rows), str(rows * row), str(rows - 1)]]

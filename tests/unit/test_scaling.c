@@ -11,9 +11,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "sqlimport/dump.h"
+#include "sqlimport/section.h"
 #include "sqlimport/split.h"
 #include "sync/common/buf.h"
+#include "sync/common/file.h"
 
 #define SMALL     ((size_t)100 * 1024) /* bytes */
 #define TIMES     8
@@ -23,12 +28,12 @@
 static const struct hash no_secret;
 static const struct dialect any;
 
-struct shape {
+struct form {
     const char *name;
     const char *head, *part, *tail; /* %u in part: a number that counts up */
 };
 
-static const struct shape shapes[] = {
+static const struct form shapes[] = {
     {"variables", "", "SET @a%u=@@sql_mode;\n", ""},
     {"variables that are copied", "SET @a0=@@sql_mode;", "SET @a%1$u=@a0, @b%1$u='x';\n", ""},
     {"one variable", "", "SET @a=%u;\n", ""},
@@ -87,7 +92,7 @@ static const struct shape shapes[] = {
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
-static void fill(struct buf *b, const struct shape *s, size_t len)
+static void fill(struct buf *b, const struct form *s, size_t len)
 {
     buf_puts(b, s->head);
     for (unsigned i = 1; b->len < len; i++)
@@ -120,7 +125,7 @@ static double now(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static double seconds(const struct shape *shape, size_t len)
+static double seconds(const struct form *shape, size_t len)
 {
     struct buf b = BUF_INIT;
     double best = 1e9;
@@ -157,9 +162,148 @@ static void test_scaling(void **state)
     }
 }
 
+/* The head, and then 900 MB of '1'. */
+struct endless {
+    const char *head;
+    size_t left, given;
+};
+
+static ssize_t read_endless(void *arg, void *out, size_t n)
+{
+    struct endless *x = arg;
+
+    if (x->left > 0) {
+        n = n < x->left ? n : x->left;
+        memcpy(out, x->head, n);
+        x->head += n;
+        x->left -= n;
+    } else {
+        memset(out, '1', n);
+        if (x->given > (size_t)900 << 20)
+            n = 0;
+    }
+    x->given += n;
+    return (ssize_t)n;
+}
+
+/* --- statements and rows of many megabytes --- */
+
+/* INSERT INTO t VALUES (0,'xxx…'),(1,…: rows of about `row` bytes, together `len`. */
+static void put_insert(struct buf *b, size_t row, size_t len)
+{
+    char *text = xcalloc(row + 1, 1);
+
+    memset(text, 'x', row);
+    buf_puts(b, "INSERT INTO `t` (`a`, `b`)\n VALUES ");
+    for (size_t i = 0, end = b->len + len; b->len < end; i++)
+        buf_printf(b, "%s(%zu,'%s;\n\\'(,)')", i ? ",\n" : "", i, text);
+    buf_puts(b, ";\n");
+    free(text);
+}
+
+static int temp_file(const struct buf *b)
+{
+    char name[] = "/tmp/eefs-test-XXXXXX";
+    int fd = mkstemp(name);
+
+    assert_true(fd >= 0);
+    unlink(name);
+    assert_int_equal(file_write(fd, b->data, b->len), 0);
+    return fd;
+}
+
+/* Reads the dump and all its rows; its table's hash. */
+static struct hash read_parts(const char *head, size_t row, size_t len, uint64_t *ret_rows)
+{
+    const char *create =
+        "CREATE TABLE `t` (`a` int NOT NULL, `b` text, PRIMARY KEY (`a`)) ENGINE=InnoDB";
+    struct buf b = BUF_INIT;
+    struct dump_fault f;
+    struct dump *d;
+    struct shape shape;
+    struct section *s;
+    struct row_id id;
+    struct row_place place;
+    struct err e = {0};
+    struct hash hash;
+    uint64_t n = 0;
+    int fd, r;
+
+    buf_printf(&b, "%s\n%s;\n", head, create);
+    put_insert(&b, row, len);
+    put_insert(&b, 10, 1000);
+    buf_puts(&b, "\n-- Dump completed\n");
+    fd = temp_file(&b);
+    r = dump_read(fd, &no_secret, &any, &d, &f, &e);
+    if (r < 0)
+        fail_msg("%s", e.text);
+    shape_read(&shape, create, strlen(create), env_mode_of(d->env, d->objects[0]->env));
+    s = section_open(fd, d, d->objects[0], &shape, NULL);
+    while ((r = section_next(s, &id, &place, &e)) == 1) {
+        const char *at = b.data + d->objects[0]->ranges[place.range].offset + place.offset;
+        assert_true(*at == '(' && at[place.len - 1] == ')');
+        n++;
+    }
+    if (r < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(n, d->objects[0]->rows);
+    *ret_rows = n;
+    hash = d->objects[0]->hash;
+    assert_true(d->objects[0]->n_ranges > 1);
+    for (size_t i = 0; i < d->objects[0]->n_ranges; i++)
+        assert_true(d->objects[0]->ranges[i].len <= SPLIT_ROW_MAX);
+    section_close(s);
+    shape_release(&shape);
+    dump_free(d);
+    close(fd);
+    buf_release(&b);
+    return hash;
+}
+
+/* Where a statement is cut depends on itself only. */
+static void test_parts(void **state)
+{
+    static const size_t sizes[][2] = {{300, 40}, {3000000, 40}, {20000000, 50}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        uint64_t a, b;
+        struct hash x = read_parts("-- a comment", sizes[i][0], sizes[i][1] << 20, &a);
+        struct hash y =
+            read_parts("-- another comment, of another length", sizes[i][0], sizes[i][1] << 20, &b);
+
+        assert_int_equal(a, b);
+        assert_true(hash_eq(&x, &y));
+    }
+}
+
+/* A row of 900 MB, and a string that is no row: given up at the limit. */
+static void test_too_large(void **state)
+{
+    static const char *const heads[] = {"CREATE TABLE t (a text); INSERT INTO t VALUES ('",
+                                        "CREATE TABLE t (a text); INSERT INTO t VALUES (1),(2,0x",
+                                        "CREATE TABLE t (a text) COMMENT '", "'", "SET @a='"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++) {
+        struct endless x = {heads[i], strlen(heads[i]), 0};
+        struct split *s = split_new(read_endless, &x, SPLIT_READ_SIZE);
+        struct dump *d = dump_new(&no_secret, &any);
+        struct dump_fault f;
+        struct err e;
+
+        assert_int_equal(dump_read_split(s, d, &f, &e), -EFBIG);
+        assert_true(x.given < ((size_t)80 << 20));
+        assert_non_null(strstr(e.text, "which is the limit"));
+        split_free(s);
+        dump_free(d);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scaling)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scaling), cmocka_unit_test(test_parts),
+                                       cmocka_unit_test(test_too_large)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

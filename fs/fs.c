@@ -7,6 +7,7 @@
 #include "fs/node.h"
 #include "fs/notify.h"
 #include "fs/pool.h"
+#include "sync/common/path.h"
 
 #define POOL_THREADS 4
 #define ROOM         (1024 * 1024)
@@ -81,4 +82,40 @@ void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct 
 {
     attr_stat(&fs->rules, path, a, !path || replica_shows_writable(fs->replica, path, a->type),
               ret);
+}
+
+static bool allows(const struct stat *st, const struct ctl_peer *who, mode_t bits)
+{
+    mode_t mode = st->st_mode;
+
+    if (who->uid == st->st_uid) {
+        mode >>= 6;
+    } else {
+        bool member = who->gid == st->st_gid;
+
+        for (size_t i = 0; i < who->n_groups && !member; i++)
+            member = who->groups[i] == st->st_gid;
+        mode >>= member ? 3 : 0;
+    }
+    return (mode & bits) == bits;
+}
+
+bool fs_shows(void *arg, const struct ctl_peer *who, const char *path)
+{
+    struct fs *fs = arg;
+    char *folder = xstrdup(path);
+    bool yes = fs->allow_other;
+
+    for (mode_t bits = 05; yes && *folder; bits = 01) {
+        struct node_attr a;
+        struct stat st;
+
+        folder[path_parent_len(folder)] = '\0';
+        if (replica_lookup(fs->replica, folder, &a) < 0) /* gone: what the rules say of the path */
+            a = (struct node_attr){.type = NODE_DIR, .mode = 0755};
+        fs_stat(fs, folder, &a, &st);
+        yes = allows(&st, who, bits);
+    }
+    free(folder);
+    return yes;
 }

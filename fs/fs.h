@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "fs/attr.h"
+#include "sync/common/ctl.h"
 #include "sync/mirror/mirror.h"
 
 /* seconds: changes are told, see notify.h; "not found" where it cannot be told, see session.c */
@@ -35,6 +36,7 @@ struct fs {
     struct replica *replica;
     struct store *store;
     struct attr_rules rules;
+    bool allow_other;
     struct fuse_session *se;
     struct nodes *nodes;
     struct pool *pool;
@@ -69,6 +71,9 @@ void fs_changed(struct fs *fs, int64_t opid);
 bool fs_room(struct fs *fs, int r, bool *tried);
 
 /* attr_stat() of what is at `path` (NULL: nowhere any more). */
+/* Whether a local user sees `path` named in the mount: its folder may be listed, and those above it
+ * entered. For mirror_config; arg is the fs. */
+bool fs_shows(void *arg, const struct ctl_peer *who, const char *path);
 void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct stat *ret);
 
 static inline struct fs *fs_of(fuse_req_t req)

@@ -121,6 +121,9 @@ static int configure(struct run *r, struct err *e)
     r->config.instance = instance;
     r->config.mountpoint = r->point;
     r->config.rundir = absolute(rundir_path(o->rundir));
+    r->config.shows = fs_shows;
+    r->config.shows_arg = &r->fs;
+    r->fs.allow_other = o->allow_other;
     return 0;
 }
 

@@ -19,6 +19,11 @@
 #include "sync/common/trouble.h"
 
 #define MAX_CONNS        256
+#define MAX_OTHERS       128 /* of peers that are not trusted */
+#define MAX_OF_UID       16  /* of one of them */
+#define BEGUN_MS         10000
+#define IDLE_MS          60000
+#define PACE_US          20000
 #define REPLY_TIMEOUT_MS 5000
 
 static int fill_address(struct sockaddr_un *a, const char *path, struct err *e)
@@ -74,7 +79,7 @@ static int send_line(int fd, json_t *value, int64_t deadline_ms)
 }
 
 /* One line out of `in`, filled from fd. 1: *ret is set; 0: the peer closed; -errno. */
-static int recv_line(int fd, struct buf *in, int64_t deadline_ms, json_t **ret)
+static int recv_line(int fd, struct buf *in, size_t max, int64_t deadline_ms, json_t **ret)
 {
     for (;;) {
         char *end = in->len ? memchr(in->data, '\n', in->len) : NULL;
@@ -90,7 +95,7 @@ static int recv_line(int fd, struct buf *in, int64_t deadline_ms, json_t **ret)
             *ret = v;
             return 1;
         }
-        if (in->len > CTL_LINE_MAX)
+        if (in->len > max)
             return -EPROTO;
         buf_reserve(in, 16384);
         n = recv(fd, in->data + in->len, 16384, MSG_DONTWAIT);
@@ -184,7 +189,7 @@ int ctl_send(struct ctl *c, json_t *request, int64_t timeout_ms, struct err *e)
 
 int ctl_recv(struct ctl *c, int64_t timeout_ms, json_t **ret, struct err *e)
 {
-    int r = recv_line(c->fd, &c->in, clock_mono_ms() + timeout_ms, ret);
+    int r = recv_line(c->fd, &c->in, CTL_LINE_MAX, clock_mono_ms() + timeout_ms, ret);
 
     if (r == 1)
         return 0;
@@ -227,6 +232,7 @@ int ctl_call(const char *socket_path, json_t *request, int64_t timeout_ms, json_
 struct ctl_conn {
     struct ctl_server *server;
     int fd;
+    struct ctl_peer peer;
     pthread_t thread;
     atomic_bool done; /* the thread is about to return and can be joined */
     struct ctl_conn *next;
@@ -249,25 +255,28 @@ static void *conn_main(void *arg)
     struct ctl_conn *c = arg;
     struct ctl_server *s = c->server;
     struct buf in = BUF_INIT;
-    struct ucred cred = {0};
-    socklen_t len = sizeof(cred);
+    int64_t since = clock_mono_ms();
 
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-        goto out;
     while (!atomic_load(&s->stopping)) {
         json_t *request = NULL;
-        int r = recv_line(c->fd, &in, clock_mono_ms() + 1000, &request);
+        int r = recv_line(c->fd, &in, c->peer.trusted ? CTL_LINE_MAX : CTL_REQUEST_MAX,
+                          clock_mono_ms() + 1000, &request);
 
+        if (r == -ETIMEDOUT && !c->peer.trusted &&
+            clock_mono_ms() - since > (in.len > 0 ? BEGUN_MS : IDLE_MS))
+            break;
         if (r == -ETIMEDOUT)
             continue;
         if (r == -EPROTO)
             ctl_reply_error(c, "bad_request", "the request is not one line of JSON");
         if (r <= 0)
             break;
-        s->handler(s->arg, c, request, cred.uid);
+        s->handler(s->arg, c, request, c->peer.uid);
         json_decref(request);
+        if (!c->peer.trusted)
+            usleep(PACE_US);
+        since = clock_mono_ms();
     }
-out:
     buf_release(&in);
     shutdown(c->fd, SHUT_RDWR);
     atomic_store(&c->done, true);
@@ -286,17 +295,41 @@ static void reap(struct ctl_server *s, bool all)
         thread_join(c->thread);
         close(c->fd);
         *p = c->next;
+        free(c->peer.groups);
         free(c);
     }
 }
 
-static size_t count_conns(const struct ctl_server *s)
+static bool has_room(const struct ctl_server *s, const struct ctl_peer *peer)
 {
-    size_t n = 0;
+    size_t n = 0, others = 0, same = 0;
 
-    for (const struct ctl_conn *c = s->conns; c; c = c->next)
+    for (const struct ctl_conn *c = s->conns; c; c = c->next) {
         n++;
-    return n;
+        others += !c->peer.trusted;
+        same += c->peer.uid == peer->uid;
+    }
+    return n < MAX_CONNS && (peer->trusted || (others < MAX_OTHERS && same < MAX_OF_UID));
+}
+
+static int find_peer(int fd, struct ctl_peer *ret)
+{
+    struct ucred cred = {0};
+    socklen_t len = sizeof(cred);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+        return -errno;
+    memset(ret, 0, sizeof(*ret));
+    ret->uid = cred.uid;
+    ret->gid = cred.gid;
+    ret->trusted = cred.uid == 0 || cred.uid == geteuid();
+    len = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) < 0 && errno == ERANGE) {
+        ret->groups = xmalloc(len);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, ret->groups, &len) == 0)
+            ret->n_groups = len / sizeof(gid_t);
+    }
+    return 0;
 }
 
 /* When no file can be opened any more one is let go, so that the program still answers. */
@@ -323,6 +356,7 @@ static void *accept_main(void *arg)
     while (!atomic_load(&s->stopping)) {
         struct pollfd p[2] = {{.fd = s->fd, .events = POLLIN},
                               {.fd = s->stop_fd, .events = POLLIN}};
+        struct ctl_peer peer = {0};
         struct ctl_conn *c;
         int fd;
 
@@ -331,15 +365,18 @@ static void *accept_main(void *arg)
         fd = accept_one(s);
         if (fd < 0)
             continue;
-        if (count_conns(s) >= MAX_CONNS) {
+        if (find_peer(fd, &peer) < 0 || !has_room(s, &peer)) {
+            free(peer.groups);
             close(fd);
             continue;
         }
         c = xcalloc(1, sizeof(*c));
         c->server = s;
         c->fd = fd;
+        c->peer = peer;
         if (thread_start(&c->thread, "ctl-conn", conn_main, c) < 0) {
             close(fd);
+            free(peer.groups);
             free(c);
             continue;
         }
@@ -432,6 +469,11 @@ void ctl_server_stop(struct ctl_server *s)
         close(s->spare_fd);
     free(s->path);
     free(s);
+}
+
+const struct ctl_peer *ctl_conn_peer(const struct ctl_conn *conn)
+{
+    return &conn->peer;
 }
 
 int ctl_reply(struct ctl_conn *conn, json_t *line)

@@ -8,6 +8,11 @@
  *
  * A stream (cmd "watch") goes on with further lines until either side closes. Lines are at most
  * CTL_LINE_MAX bytes. JSON by jansson.
+ *
+ * A peer that is neither root nor the server's user may have 16 connections, all such peers 128 of
+ * the 256 in all. Each sends at most CTL_REQUEST_MAX bytes a request, has 10 s for one that it
+ * began and 60 s for the next, and is served 50 requests a second. So no local user can exhaust the
+ * program or shut out the others.
  */
 #ifndef EEFS_COMMON_CTL_H
 #define EEFS_COMMON_CTL_H
@@ -19,7 +24,8 @@
 
 #include "sync/common/err.h"
 
-#define CTL_LINE_MAX (4 * 1024 * 1024)
+#define CTL_LINE_MAX    (4 * 1024 * 1024)
+#define CTL_REQUEST_MAX (32 * 1024) /* of a peer that is not trusted: a few paths */
 
 /* --- client: one thread per connection --- */
 
@@ -66,6 +72,16 @@ int ctl_server_start(const char *socket_path, mode_t mode, ctl_handler *handler,
                      struct ctl_server **ret, struct err *e);
 /* Closes everything, waits for the connection threads, unlinks the socket. NULL is fine. */
 void ctl_server_stop(struct ctl_server *s);
+
+/* Who asks: from SO_PEERCRED and SO_PEERGROUPS. Valid as long as the connection. */
+struct ctl_peer {
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups; /* further ones */
+    size_t n_groups;
+    bool trusted; /* root or the server's own user */
+};
+const struct ctl_peer *ctl_conn_peer(const struct ctl_conn *conn);
 
 /* Sends one line; takes over `line` (may be NULL on out of memory). 0, or -EPIPE when the peer is
  * gone or does not read for 5 s. */

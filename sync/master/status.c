@@ -210,6 +210,33 @@ static void restore(struct master *m, struct ctl_conn *conn, json_t *request, ui
     free(path);
 }
 
+static void hide_reason(json_t *o)
+{
+    const char *reason = json_string_value(json_object_get(o, "reason"));
+
+    if (reason && strchr(reason, '\''))
+        json_object_set_new(o, "reason",
+                            json_string("the reason is shown to root and the user that serves"));
+}
+
+/* For peers that are neither root nor the user that serves: numbers, but no names from the folder,
+ * which they may not be able to read. A sentence that quotes something may have one. */
+static void hide_names(json_t *o)
+{
+    json_t *x;
+    size_t i;
+
+    json_object_del(o, "notices");
+    hide_reason(o);
+    json_array_foreach(json_object_get(o, "problems"), i, x) hide_reason(x);
+    json_array_foreach(json_object_get(o, "mirrors"), i, x)
+    {
+        hide_reason(x);
+        json_object_del(x, "imports");
+    }
+    json_array_foreach(json_object_get(o, "errors"), i, x) json_object_del(x, "path");
+}
+
 static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
 {
     struct master *m = ((struct status *)arg)->m;
@@ -248,6 +275,8 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     json_object_set_new(o, "errors", trouble_json());
     json_object_set_new(o, "mirrors", l.array);
     db_pool_put(m->pool, db);
+    if (!ctl_conn_peer(conn)->trusted)
+        hide_names(o);
     ctl_reply(conn, o);
 }
 

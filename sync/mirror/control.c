@@ -12,7 +12,9 @@
  * {"event":"changed","path":P} for each change at or under it remove path hash              removes
  * the file if that is its content; code "changed" otherwise
  *
- * forget, retry, discard, renew and remove are for root and the user of the mount.
+ * forget, retry, discard, renew and remove are for root and the user of the mount. Other users are
+ * named only what they see in the mount (control_shows): counts are of everything, lists and events
+ * leave out the rest, a request about it is refused with code "denied".
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +30,58 @@
 #include "sync/proto/json.h"
 
 #define WAIT_DEFAULT_MS 30000
+#define LOOK_US         10000  /* between looks of a wait … */
+#define LOOK_OTHERS_US  100000 /* … of peers that are not trusted */
+
+/* --- who may see what --- */
+
+bool control_shows(struct mirror *m, struct ctl_conn *conn, const char *path)
+{
+    const struct ctl_peer *who = ctl_conn_peer(conn);
+
+    return who->trusted || (m->cfg.shows && m->cfg.shows(m->cfg.shows_arg, who, path));
+}
+
+/* The same of a member that is a percent-encoded path; an absent or empty one names nothing. */
+static bool shows_member(struct mirror *m, struct ctl_conn *conn, json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+    char *path = NULL;
+    bool yes = !text || !*text;
+
+    if (!yes && path_decode(text, &path) == 0)
+        yes = control_shows(m, conn, path);
+    free(path);
+    return yes;
+}
+
+/* Takes out of a list what names something that the peer does not see. */
+static json_t *shown_of(struct mirror *m, struct ctl_conn *conn, json_t *list)
+{
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        json_t *o = json_array_get(list, i);
+
+        if (!shows_member(m, conn, o, "path") || !shows_member(m, conn, o, "copy") ||
+            !shows_member(m, conn, o, "to"))
+            json_array_remove(list, i);
+    }
+    return list;
+}
+
+/* A sentence that quotes something may name a path. */
+static void hide_names(json_t *o)
+{
+    const char *reason = json_string_value(json_object_get(o, "reason"));
+    json_t *x;
+    size_t i;
+
+    if (reason && strchr(reason, '\''))
+        json_object_set_new(o, "reason",
+                            json_string("the reason is shown to root and the user of the mount"));
+    json_array_foreach(json_object_get(o, "errors"), i, x) json_object_del(x, "path");
+}
+
+/* --- the requests --- */
 
 static void answer_wait(struct ctl_conn *conn, int64_t pending, int64_t refused, bool held)
 {
@@ -59,6 +113,11 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
         ctl_reply_error(conn, "bad_request", e.text);
         return;
     }
+    if (path && *path && !control_shows(m, conn, path)) {
+        ctl_reply_error(conn, "denied", "you do not see that path in the mount");
+        free(path);
+        return;
+    }
     mirror_kick(m);
     for (;;) {
         replica_outbox_count_under(m->replica, path ? path : "", &pending, &refused);
@@ -67,7 +126,7 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
         if (pending == 0 || held || clock_mono_ms() >= until || mirror_stopping(m) ||
             ctl_conn_closed(conn))
             break;
-        usleep(10000);
+        usleep(ctl_conn_peer(conn)->trusted ? LOOK_US : LOOK_OTHERS_US);
     }
     answer_wait(conn, pending, refused, held);
     free(path);
@@ -162,6 +221,8 @@ static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
 
     if (json_get_path(request, "path", true, &path, &e) < 0)
         ctl_reply_error(conn, "bad_request", e.text);
+    else if (*path && !control_shows(m, conn, path))
+        ctl_reply_error(conn, "denied", "you do not see that path in the mount");
     else
         tell_watch(m->tell, conn, path);
     free(path);
@@ -169,20 +230,28 @@ static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
 
 static void on_status(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
+    json_t *o = state_json(m);
+
     (void)request;
-    ctl_reply(conn, state_json(m));
+    if (!ctl_conn_peer(conn)->trusted) {
+        hide_names(o);
+        shown_of(m, conn, json_object_get(o, "skipped_list"));
+    }
+    ctl_reply(conn, o);
 }
 
 static void on_conflicts(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     (void)request;
-    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "conflicts", replica_conflicts(m->replica)));
+    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "conflicts",
+                              shown_of(m, conn, replica_conflicts(m->replica))));
 }
 
 static void on_quarantine(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     (void)request;
-    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "quarantine", replica_quarantine(m->replica)));
+    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "quarantine",
+                              shown_of(m, conn, replica_quarantine(m->replica))));
 }
 
 static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)

@@ -175,6 +175,9 @@ void state_stop(struct state *s);
 json_t *state_json(struct mirror *m);
 
 /* --- control.c --- */
+/* Whether `path` may be named to who asks on this connection: what he does not see in the mount is
+ * not. */
+bool control_shows(struct mirror *m, struct ctl_conn *conn, const char *path);
 int control_start(struct mirror *m, struct err *e);
 void control_stop(struct mirror *m);
 

@@ -21,6 +21,7 @@
 
 struct account;
 struct mirror;
+struct ctl_peer;
 
 /* A command that is run when something changes on the master (hooks.h). */
 struct mirror_hook {
@@ -40,9 +41,13 @@ struct mirror_config {
     struct strlist prefetch; /* "all", "none" or globs */
     bool offline_fail;       /* offline=fail instead of queue */
     bool read_only;
-    const char *instance;            /* name for sockets and messages */
-    const char *mountpoint;          /* absolute; told by status */
-    const char *rundir;              /* rundir_path() */
+    const char *instance;   /* name for sockets and messages */
+    const char *mountpoint; /* absolute; told by status */
+    const char *rundir;     /* rundir_path() */
+    /* Whether the mount names `path` to a local user; asked for peers of the control socket that
+     * are neither root nor our own user. NULL: to nobody. */
+    bool (*shows)(void *arg, const struct ctl_peer *who, const char *path);
+    void *shows_arg;
     const struct mirror_hook *hooks; /* live as long as the mirror */
     size_t n_hooks;
 };

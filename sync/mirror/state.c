@@ -12,6 +12,7 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/printable.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/common/thread.h"
@@ -201,9 +202,11 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
 
 static json_t *text(const char *s)
 {
-    json_t *v = json_string(s);
+    char *valid = printable_utf8(s);
+    json_t *v = json_string(valid);
 
-    return v ? v : json_string("(not UTF-8)");
+    free(valid);
+    return v;
 }
 
 json_t *state_json(struct mirror *m)

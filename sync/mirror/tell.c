@@ -148,14 +148,17 @@ void tell_stop(struct tell *t)
     t->running = false;
 }
 
-static int send_batch(struct ctl_conn *conn, const struct strlist *batch)
+static int send_batch(struct mirror *m, struct ctl_conn *conn, const struct strlist *batch)
 {
     size_t i;
     int r = 0;
 
     for (i = 0; i < batch->n && r == 0; i++) {
-        char *text = path_encoded(batch->v[i]);
+        char *text;
 
+        if (!control_shows(m, conn, batch->v[i]))
+            continue;
+        text = path_encoded(batch->v[i]);
         r = ctl_reply(conn, json_pack("{s:s,s:s}", "event", "changed", "path", text));
         free(text);
     }
@@ -184,7 +187,7 @@ void tell_watch(struct tell *t, struct ctl_conn *conn, const char *path)
         w.queue = (struct strlist){NULL, 0};
         overrun = w.overrun;
         mutex_unlock(&t->lock);
-        r = send_batch(conn, &batch);
+        r = send_batch(t->m, conn, &batch);
         strlist_release(&batch);
         mutex_lock(&t->lock);
     }

@@ -488,7 +488,7 @@ static int lay_attributes(struct replica *r, const struct op *op)
     if (rc == 0 && row.exists) {
         if (op->mode != -1)
             row.mode = op->mode;
-        if (op->mtime != -1)
+        if (op->has_mtime)
             row.mtime = op->mtime;
         rc = overlay_put(r->db, op->path, op->n, &row);
     }

@@ -519,6 +519,51 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     return rc;
 }
 
+static void report_kept(struct run *r, const struct strlist *kept)
+{
+    struct buf b = BUF_INIT;
+
+    for (size_t i = 0; i < kept->n; i++)
+        buf_printf(&b, "%s%s", i ? ", " : "", kept->v[i]);
+    if (state_set_kept(r->a->state, kept))
+        log_info("tables of '%s' that stay this server's own: %s", r->a->database,
+                 kept->n > 0 ? b.data : "none");
+    buf_release(&b);
+}
+
+/* Those that are there, or come with the dump. */
+static void report_kept_of_plan(struct run *r)
+{
+    struct strlist kept = {NULL, 0};
+
+    for (size_t i = 0; i < r->plan->n; i++)
+        if (r->plan->steps[i].o && keep_table(r->a->keep, r->plan->steps[i].name))
+            strlist_add(&kept, r->plan->steps[i].name);
+    report_kept(r, &kept);
+    strlist_release(&kept);
+}
+
+/* Before the first dump. */
+static int report_kept_of_server(struct run *r, struct err *e)
+{
+    struct strlist kept = {NULL, 0};
+    struct live live;
+    int rc = live_read(r->s, r->a->database, &live, e);
+
+    keep_begin(r->a->keep);
+    for (size_t i = 0; i < live.n; i++)
+        keep_see(r->a->keep, live.v[i].name);
+    keep_end(r->a->keep);
+    for (size_t i = 0; i < live.n; i++)
+        if (!live.v[i].view && keep_table(r->a->keep, live.v[i].name))
+            strlist_add(&kept, live.v[i].name);
+    if (rc == 0)
+        report_kept(r, &kept);
+    strlist_release(&kept);
+    live_release(&live);
+    return rc;
+}
+
 static int make_plan(struct run *r, enum trust trust, struct err *e)
 {
     const struct plan_args pa = {
@@ -540,6 +585,8 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
     plan_free(r->plan);
     r->plan = NULL;
     rc = plan_make(&pa, &r->plan, e);
+    if (rc == 0)
+        report_kept_of_plan(r);
     crash_point("import.planned");
     return rc;
 }
@@ -636,6 +683,8 @@ int import_recover(const struct import_args *a, struct err *e)
 
     run_init(&r);
     rc = begin(&r, e);
+    if (rc == 0)
+        rc = report_kept_of_server(&r, e);
     run_release(&r);
     return rc;
 }

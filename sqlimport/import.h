@@ -6,13 +6,14 @@
 #define EEFS_SQLIMPORT_IMPORT_H
 
 #include "sqlimport/history.h"
+#include "sqlimport/keep.h"
 
 struct import_args {
     const char *database, *defaults_file;
-    const char *rowset_dir; /* folder for row hashes */
-    const char *file;       /* the dump's name, noted with the import */
-    const struct strlist *keep;
+    const char *rowset_dir;           /* folder for row hashes */
+    const char *file;                 /* the dump's name, noted with the import */
     const struct strlist *allow_body; /* names of views and the like whose bodies are not judged */
+    struct keep *keep;
     int connections;
     bool dry_run, drop_missing;
     bool accept_unmarked; /* a dump without a mark at its end */

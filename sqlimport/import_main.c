@@ -51,17 +51,13 @@ static void on_signal(int sig)
     errno = saved;
 }
 
-/* ExpressionEngine's tables that belong to one server: sessions, throttles, caches. */
-static const char *const keep_default[] = {
-    "exp_sessions",         "exp_security_hashes", "exp_throttle",    "exp_captcha",
-    "exp_password_lockout", "exp_reset_password",  "exp_remember_me", "exp_online_users",
-    "exp_search",           "exp_email_tracker",
-};
-
 struct program {
     char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
     bool once, dry_run, keep_dump, no_keep, drop_missing, accept_unmarked;
-    struct strlist keep, allow_body;
+    struct strlist allow_body;
+    struct strlist keep_tables, keep_columns, prefixes;
+    struct keep_args keep_args;
+    struct keep *keep;
     int64_t poll_ms, connections, drop_limit, after_timeout_ms;
     char *rowset_dir;
 
@@ -264,8 +260,8 @@ static int look(struct program *p)
     struct import_args a = {
         .database = p->database,
         .defaults_file = p->defaults_file,
-        .keep = &p->keep,
         .allow_body = &p->allow_body,
+        .keep = p->keep,
         .connections = (int)p->connections,
         .dry_run = p->dry_run,
         .drop_missing = p->drop_missing,
@@ -340,8 +336,6 @@ static int set_up(struct program *p, struct err *e)
     const char *rundir = rundir_path(p->rundir);
     int r;
 
-    for (size_t i = 0; !p->no_keep && i < sizeof(keep_default) / sizeof(*keep_default); i++)
-        strlist_add(&p->keep, keep_default[i]);
     stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stop_fd < 0)
         return err_sys(e, errno, "cannot make an eventfd");
@@ -401,6 +395,7 @@ static void settle(struct program *p)
     const struct import_args a = {.database = p->database,
                                   .defaults_file = p->defaults_file,
                                   .history = p->history,
+                                  .keep = p->keep,
                                   .state = p->state,
                                   .stop = &stop};
     struct err e = {0};
@@ -470,8 +465,10 @@ int main(int argc, char **argv)
         {OPT_FLAG, "accept-unmarked-end", NULL, &p.accept_unmarked, "no", 0, 0,
          "import a dump of a program that does not mark its end; one that is cut off looks the "
          "same"},
-        {OPT_LIST, "keep-table", "PATTERN", &p.keep, NULL, 0, 0,
+        {OPT_LIST, "keep-table", "PATTERN", &p.keep_tables, NULL, 0, 0,
          "never overwrite these tables (EE's sessions and the like are always kept)"},
+        {OPT_LIST, "prefix", "TEXT", &p.prefixes, NULL, 0, 0,
+         "what EE's tables begin with (default: as the tables' names say)"},
         {OPT_FLAG, "no-default-keep", NULL, &p.no_keep, "no", 0, 0,
          "overwrite EE's sessions and the like, too"},
         {OPT_LIST, "allow-body", "NAME", &p.allow_body, NULL, 0, 0,
@@ -515,6 +512,11 @@ int main(int argc, char **argv)
     if (!p.name)
         p.name = xstrdup(p.database);
     p.once = p.once || p.dry_run;
+    p.keep_args = (struct keep_args){&p.keep_tables, &p.keep_columns, &p.prefixes, !p.no_keep};
+    if (keep_new(&p.keep_args, &p.keep, &e) < 0) {
+        log_error("%s", e.text);
+        return 3;
+    }
     if (set_up(&p, &e) < 0) {
         log_error("%s", e.text);
         return EXIT_FAILED;

@@ -2,7 +2,6 @@
 #include "sqlimport/plan.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +25,6 @@ struct planning {
     struct server *scan; /* second connection, opened when needed */
     bool must_swap;      /* something can only be swapped: no deltas */
 };
-
-static bool keeps(const struct strlist *keep, const char *name)
-{
-    for (size_t i = 0; i < keep->n; i++)
-        if (fnmatch(keep->v[i], name, 0) == 0)
-            return true;
-    return false;
-}
 
 struct step *plan_find(const struct plan *p, const char *name)
 {
@@ -80,7 +71,7 @@ static void first_look(struct planning *g, struct step *st)
     }
     if (!t || t->view)
         set(st, t ? ACTION_SWAP : ACTION_NEW, t ? "a view so far" : "missing");
-    else if (keeps(g->a->keep, st->name))
+    else if (keep_table(g->a->keep, st->name))
         set(st, ACTION_KEEP, "keep-list");
     else if (same_section(st) && untouched(g, st))
         set(st, ACTION_UNCHANGED, "as imported");
@@ -254,7 +245,7 @@ static int note_gone(void *arg, const char *name, const struct past *past)
     struct step *st;
 
     (void)past;
-    if (!t || t->view || plan_find(p, name) || keeps(g->a->keep, name))
+    if (!t || t->view || plan_find(p, name) || keep_table(g->a->keep, name))
         return 0;
     if (!g->a->drop_missing && !dump_find(g->a->dump, OBJECT_VIEW, name))
         return 0;
@@ -292,6 +283,16 @@ static int find_gone(struct planning *g, struct err *e)
 }
 
 /* --- all of it --- */
+
+static void see_tables(struct planning *g)
+{
+    keep_begin(g->a->keep);
+    for (size_t i = 0; i < g->p->n; i++)
+        keep_see(g->a->keep, g->p->steps[i].name);
+    for (size_t i = 0; i < g->live.n; i++)
+        keep_see(g->a->keep, g->live.v[i].name);
+    keep_end(g->a->keep);
+}
 
 static int look_at_all(struct planning *g, struct err *e)
 {
@@ -374,8 +375,10 @@ int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
         p->n++;
     }
     r = live_read(a->server, a->database, &g.live, e);
-    if (r == 0)
+    if (r == 0) {
+        see_tables(&g);
         r = look_at_all(&g, e);
+    }
     if (r == 0)
         r = find_gone(&g, e);
     if (r == 0) {

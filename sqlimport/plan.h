@@ -13,6 +13,7 @@
 #include "sqlimport/diff.h"
 #include "sqlimport/dump.h"
 #include "sqlimport/history.h"
+#include "sqlimport/keep.h"
 #include "sqlimport/live.h"
 
 enum action {
@@ -66,7 +67,7 @@ struct plan_args {
     struct history *history;
     const char *database;
     const char *rowset_dir;
-    const struct strlist *keep;
+    struct keep *keep; /* sees the tables of the dump and of the server */
     bool drop_missing;
     int64_t drop_limit; /* per cent of the tables imported earlier */
     enum trust trust;

@@ -29,6 +29,7 @@ struct state {
     struct last_import last;
     struct failure failure;
     json_t *notes; /* topic: sentence */
+    json_t *kept;  /* an array, or NULL: not known yet */
     bool progressing;
     uint64_t rows, bytes, bytes_total;
     int64_t begin_ms; /* of the progress, clock_mono_ms() */
@@ -128,6 +129,8 @@ static json_t *snapshot_locked(struct state *s)
     json_object_set_new(j, "updated_ms", json_integer(clock_wall_ns() / 1000000));
     if (s->last.wall_ns)
         json_object_set_new(j, "last_import", last_json(&s->last));
+    if (s->kept)
+        json_object_set_new(j, "kept_tables", json_deep_copy(s->kept));
     if (s->failure.count)
         json_object_set_new(j, "failed", failure_json(&s->failure));
     if (json_object_size(s->notes) > 0)
@@ -234,6 +237,7 @@ void state_close(struct state *s)
     free(s->reason);
     free(s->action);
     json_decref(s->notes);
+    json_decref(s->kept);
     free(s);
 }
 
@@ -280,6 +284,22 @@ void state_set_failure(struct state *s, const struct failure *f)
     s->failure = *f;
     changed_locked(s);
     mutex_unlock(&s->lock);
+}
+
+bool state_set_kept(struct state *s, const struct strlist *tables)
+{
+    json_t *j = json_array();
+    bool changed;
+
+    for (size_t i = 0; i < tables->n; i++)
+        json_array_append_new(j, text(tables->v[i]));
+    mutex_lock(&s->lock);
+    changed = !s->kept || !json_equal(s->kept, j);
+    json_decref(s->kept);
+    s->kept = j;
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+    return changed;
 }
 
 void state_progress_begin(struct state *s, uint64_t bytes_total)

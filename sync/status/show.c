@@ -207,6 +207,17 @@ static void show_master(json_t *m)
     json_array_foreach(json_object_get(m, "mirrors"), i, x) show_mirror(x);
 }
 
+static void show_kept_tables(json_t *tables)
+{
+    struct buf b = BUF_INIT;
+    json_t *x;
+    size_t i;
+
+    json_array_foreach(tables, i, x) buf_printf(&b, "%s%s", i ? ", " : "", json_string_value(x));
+    say("  keeps    %s", b.data);
+    buf_release(&b);
+}
+
 static void show_import(json_t *o)
 {
     json_t *p = json_object_get(o, "progress"), *note;
@@ -226,6 +237,8 @@ static void show_import(json_t *o)
     }
     json_object_foreach(json_object_get(o, "notes"), topic, note)
         say("  note     %s", json_string_value(note));
+    if (json_array_size(json_object_get(o, "kept_tables")) > 0)
+        show_kept_tables(json_object_get(o, "kept_tables"));
 }
 
 void show(json_t *all)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What a dump may do: only what is judged runs, and it stays within its own database."""
+import glob
 import os
+import subprocess
+import sys
 
 import pytest
+from eefs import REPO
 
 HEAD = "-- MariaDB dump 10.19\n/*!40101 SET NAMES utf8mb4 */;\nCREATE TABLE t (id INT PRIMARY KEY);\n" \
        "INSERT INTO t VALUES (1);\n"
@@ -129,3 +133,11 @@ def test_an_active_role_is_looked_at(mirror, db):
         in done.stderr, done.stderr
     db.sql("GRANT ALL ON live.* TO half")
     assert mirror.run(None, defaults=cnf).returncode == 0
+
+
+def test_corpus():
+    """What tests/fuzz/judge.py looks at: outside of its database a dump changes nothing."""
+    files = sorted(glob.glob(os.path.join(REPO, "tests/fuzz/corpus/judge/*.sql")))
+    done = subprocess.run([sys.executable, os.path.join(REPO, "tests/fuzz/judge.py"), "--on", *files],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and f"{len(files)} dumps" in done.stdout, done.stdout + done.stderr

@@ -1,0 +1,10 @@
+-- MariaDB dump 10.19
+/*!40101 SET NAMES utf8mb4 */;
+CREATE TABLE `t` (`id` int PRIMARY KEY, `a` varchar(40), `b` int);
+INSERT INTO `t` (`id`,`a`) VALUES (1,'x'),(2,'y');
+CREATE TABLE `u` (`id` int, `a` int);
+CREATE TABLE `log` (`a` text);
+SET sql_mode='NO_BACKSLASH_ESCAPES'; INSERT INTO t (id,a) VALUES (3,'\'),(4,'\''');
+SET sql_mode='ANSI_QUOTES'; INSERT INTO "t" ("id") VALUES (5);
+CREATE TABLE "n""`" ("a`" int COMMENT 'x');
+-- Dump completed

@@ -1,0 +1,10 @@
+-- MariaDB dump 10.19
+/*!40101 SET NAMES utf8mb4 */;
+CREATE TABLE `t` (`id` int PRIMARY KEY, `a` varchar(40), `b` int);
+INSERT INTO `t` (`id`,`a`) VALUES (1,'x'),(2,'y');
+CREATE TABLE `u` (`id` int, `a` int);
+CREATE TABLE `log` (`a` text);
+DELIMITER ;;
+CREATE PROCEDURE p() BEGIN DECLARE x INT DEFAULT 3; DECLARE c CURSOR FOR SELECT t.id FROM t; DECLARE EXIT HANDLER FOR NOT FOUND SET x=0; OPEN c; l: LOOP FETCH c INTO x; CASE x WHEN 1 THEN INSERT INTO log SELECT t.a FROM t, u; ELSE ITERATE l; END CASE; END LOOP; END;;
+DELIMITER ;
+-- Dump completed

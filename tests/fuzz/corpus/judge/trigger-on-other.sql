@@ -1,0 +1,10 @@
+-- MariaDB dump 10.19
+/*!40101 SET NAMES utf8mb4 */;
+CREATE TABLE `t` (`id` int PRIMARY KEY, `a` varchar(40), `b` int);
+INSERT INTO `t` (`id`,`a`) VALUES (1,'x'),(2,'y');
+CREATE TABLE `u` (`id` int, `a` int);
+CREATE TABLE `log` (`a` text);
+DELIMITER ;;
+CREATE TRIGGER tr AFTER INSERT ON t FOR EACH ROW INSERT other.t VALUES (1, 1);;
+DELIMITER ;
+-- Dump completed

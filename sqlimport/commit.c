@@ -9,6 +9,8 @@
 #define COLUMNS                                                                                    \
     "(token CHAR(32) PRIMARY KEY, hash CHAR(67), made TIMESTAMP) ENGINE=InnoDB DEFAULT "           \
     "CHARSET=ascii"
+#define TODO "_eefs_todo_"
+#define DONE "_eefs_done_"
 
 void commit_init(struct commit *c, const char *stage, const struct hash *hash)
 {
@@ -19,17 +21,6 @@ void commit_init(struct commit *c, const char *stage, const struct hash *hash)
     file_random(bytes, sizeof(bytes));
     for (size_t i = 0; i < sizeof(bytes); i++)
         snprintf(c->token + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static int write_row(const struct commit *c, const char *table, struct server *s, struct err *e)
-{
-    char *stage = server_name(c->stage);
-    char hash[HASH_TEXT_CAP];
-    int r = server_runf(s, e, "INSERT INTO %s.%s VALUES('%s', '%s', NOW())", stage, table, c->token,
-                        hash_text(&c->hash, hash));
-
-    free(stage);
-    return r;
 }
 
 static int has_table(struct server *s, const char *schema, const char *table, bool *ret,
@@ -64,26 +55,17 @@ int commit_prepare_row(const struct commit *c, struct server *s, struct err *e)
 int commit_write_row(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage);
+    char hash[HASH_TEXT_CAP];
     int r = server_runf(s, e, "DELETE FROM %s._eefs_state", stage);
 
-    free(stage);
-    return r < 0 ? r : write_row(c, "_eefs_state", s, e);
-}
-
-int commit_prepare_table(const struct commit *c, struct server *s, struct err *e)
-{
-    char *stage = server_name(c->stage);
-    int r = server_runf(s, e, "DROP TABLE IF EXISTS %s._eefs_state_new", stage);
-
     if (r == 0)
-        r = server_runf(s, e, "CREATE TABLE %s._eefs_state_new " COLUMNS, stage);
-    if (r == 0)
-        r = write_row(c, "_eefs_state_new", s, e);
+        r = server_runf(s, e, "INSERT INTO %s._eefs_state VALUES('%s', '%s', NOW())", stage,
+                        c->token, hash_text(&c->hash, hash));
     free(stage);
     return r;
 }
 
-int commit_is_done(const struct commit *c, struct server *s, struct err *e)
+int commit_row_is_done(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage), *there = NULL;
     bool state = false;
@@ -99,23 +81,69 @@ int commit_is_done(const struct commit *c, struct server *s, struct err *e)
     return r;
 }
 
-int commit_put_renames(const struct schemas *schemas, struct server *s, struct buf *b,
-                       struct err *e)
-{
-    char *old = server_name(schemas->old);
-    bool next = false, now = false, before = false;
-    int r = has_table(s, schemas->stage, "_eefs_state_new", &next, e);
+/* --- the marker --- */
 
-    if (r == 0 && next)
-        r = has_table(s, schemas->stage, "_eefs_state", &now, e);
-    if (r == 0 && now)
-        r = has_table(s, schemas->old, "_eefs_state", &before, e);
-    if (r == 0 && before)
-        r = server_runf(s, e, "DROP TABLE IF EXISTS %s._eefs_state", old);
-    if (r == 0 && now)
-        record_put_rename(b, schemas->stage, "_eefs_state", schemas->old, "_eefs_state");
-    if (r == 0 && next)
-        record_put_rename(b, schemas->stage, "_eefs_state_new", schemas->stage, "_eefs_state");
-    free(old);
+static void marker_name(char name[64], const char *prefix, const char *token)
+{
+    snprintf(name, 64, "%s%.32s", prefix, token);
+}
+
+int commit_prepare_marker(const struct commit *c, struct server *s, struct err *e)
+{
+    char *stage = server_name(c->stage), name[64];
+    int r;
+
+    marker_name(name, TODO, c->token);
+    r = server_runf(s, e, "CREATE TABLE %s.%s (n INT PRIMARY KEY) ENGINE=InnoDB", stage, name);
+    free(stage);
+    return r;
+}
+
+int commit_put_rename(const char *stage, const char *token, struct server *s, struct buf *b,
+                      struct err *e)
+{
+    char todo[64], done[64];
+    bool there = false;
+    int r;
+
+    marker_name(todo, TODO, token);
+    marker_name(done, DONE, token);
+    r = has_table(s, stage, todo, &there, e);
+    if (r == 0 && there)
+        record_put_rename(b, stage, todo, stage, done);
+    return r;
+}
+
+int commit_marker_is_done(const char *stage, const char *token, struct server *s, struct err *e)
+{
+    char name[64];
+    bool there = false;
+    int r;
+
+    marker_name(name, DONE, token);
+    r = has_table(s, stage, name, &there, e);
+    return r < 0 ? r : there;
+}
+
+int commit_drop_markers(const char *stage, struct server *s, struct err *e)
+{
+    char *text = server_text(stage), *name = server_name(stage);
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    int r = server_query(s, &res, e,
+                         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s "
+                         "AND (TABLE_NAME LIKE '\\_eefs\\_todo\\_%%' OR TABLE_NAME LIKE "
+                         "'\\_eefs\\_done\\_%%')",
+                         text);
+
+    while (r == 0 && (row = mysql_fetch_row(res))) {
+        char *table = server_name(row[0]);
+        r = server_runf(s, e, "DROP TABLE IF EXISTS %s.%s", name, table);
+        free(table);
+    }
+    if (res)
+        mysql_free_result(res);
+    free(text);
+    free(name);
     return r;
 }

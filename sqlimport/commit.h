@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * commit: the importer's own row, which is written by the same statement or transaction as the
- * import, so that its outcome can be read after a lost connection or a crash.
+ * commit: the importer's own mark of an import, made by the same statement or transaction as the
+ * import, so that its outcome can be read after a lost connection or a crash. A random token tells
+ * one import from another.
  *
- * It lies in the table _eefs_state of the staging schema: a random token and the dump's hash.
+ * A transaction writes a row of the table _eefs_state of the staging schema. A RENAME takes an
+ * empty table along, the marker, last of all: from _eefs_todo_TOKEN to _eefs_done_TOKEN.
  */
 #ifndef EEFS_SQLIMPORT_COMMIT_H
 #define EEFS_SQLIMPORT_COMMIT_H
@@ -21,17 +23,18 @@ struct commit {
 /* A new token. */
 void commit_init(struct commit *c, const char *stage, const struct hash *hash);
 
-/* For a transaction: makes sure the table is there (before it), and writes the row (in it). */
+/* For a transaction: makes sure the table is there (before it), writes the row (in it), and whether
+ * it did: 1, 0, or -errno when it cannot be told now. */
 int commit_prepare_row(const struct commit *c, struct server *s, struct err *e);
 int commit_write_row(const struct commit *c, struct server *s, struct err *e);
+int commit_row_is_done(const struct commit *c, struct server *s, struct err *e);
 
-/* For a RENAME: a second table, with the row in it, that takes the first one's place. */
-int commit_prepare_table(const struct commit *c, struct server *s, struct err *e);
-/* Appends the renames that do so to those of the tables; what is there decides which. */
-int commit_put_renames(const struct schemas *schemas, struct server *s, struct buf *b,
-                       struct err *e);
-
-/* 1: the commit with this token happened, 0: not, -errno: cannot be told now. */
-int commit_is_done(const struct commit *c, struct server *s, struct err *e);
+/* For a RENAME: makes the marker, appends its rename when it is still to be done, and whether it
+ * is: 1, 0, -errno. */
+int commit_prepare_marker(const struct commit *c, struct server *s, struct err *e);
+int commit_put_rename(const char *stage, const char *token, struct server *s, struct buf *b,
+                      struct err *e);
+int commit_marker_is_done(const char *stage, const char *token, struct server *s, struct err *e);
+int commit_drop_markers(const char *stage, struct server *s, struct err *e);
 
 #endif

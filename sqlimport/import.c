@@ -121,7 +121,17 @@ static int patiently(struct run *r, try_fn *try, struct err *e)
 
 static int try_settle(struct run *r, struct err *e)
 {
-    return recover_settle(&r->schemas, r->s, &r->settled, e);
+    char *copied = NULL;
+    int rc = recover_settle(&r->schemas, r->s, &r->settled, &copied, e);
+
+    if (copied)
+        log_warn(
+            "the server died while it renamed table '%s' of '%s', and cannot use that name: a "
+            "copy of the old table is there, in the engine MyISAM; look into the server's log, "
+            "for what it left of the new table ('%s.ibd', '%s.frm') must be removed by hand",
+            copied, r->a->database, copied, copied);
+    free(copied);
+    return rc;
 }
 
 static int try_finish(struct run *r, struct err *e)
@@ -232,7 +242,7 @@ static int commit_rows(struct run *r, struct err *e)
         rc = patiently_for(r, swap_costs_little(r->plan) ? ROWS_MS : PATIENCE_MS, try_delta, e);
     if (rc != -ENOTCONN || reconnect(r, &e2) < 0)
         return rc;
-    rc = commit_is_done(&r->commit, r->s, &e2); /* the outcome is unknown: ask */
+    rc = commit_row_is_done(&r->commit, r->s, &e2); /* the outcome is unknown: ask */
     return rc == 1 ? 0 : rc == 0 ? -ENOTCONN : rc;
 }
 

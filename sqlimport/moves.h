@@ -30,14 +30,19 @@ enum move_kind {
     MOVE_DROP,    /* a live table, by nothing */
 };
 
+enum moves_where { WHERE_LIVE, WHERE_STAGE, WHERE_PLACE };
+
 struct move {
     enum move_kind kind;
     char *name;
     char *schema, *place; /* where the live table is set aside; NULL for NEW */
     struct hash columns;  /* of the staged table: what proves that it is this one; none for DROP */
-    /* Where tables lie now. */
+    /* Where tables lie now that can be read. */
     bool live, staged, placed;
     bool proved; /* the live one has the staged one's columns */
+    /* By enum moves_where: the name is taken by what is left of a table that a server tore, which
+     * died while it renamed it. Nothing can be read there. */
+    bool torn[3];
 };
 
 /* A constraint that got a temporary name, for another table keeps the right one until it goes. */
@@ -77,8 +82,8 @@ enum verdict {
  */
 enum verdict moves_decide(const struct moves *m, bool committed, bool stuck, size_t *ret_i);
 
-/* The renames of a verdict, in an order in which every name is free when something comes to it. */
-enum moves_where { WHERE_LIVE, WHERE_STAGE, WHERE_PLACE };
+/* The renames of a verdict, in an order in which every name is free when something comes to it, or
+ * torn. */
 typedef void moves_fn(void *arg, const struct move *v, enum moves_where from, enum moves_where to);
 void moves_each(const struct moves *m, enum verdict verdict, moves_fn *fn, void *arg);
 

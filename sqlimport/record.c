@@ -7,6 +7,8 @@
  */
 #include "sqlimport/record.h"
 
+#include <errno.h>
+#include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +153,13 @@ int record_forget(const struct schemas *c, struct server *s, struct err *e)
 
 /* --- where tables lie --- */
 
+void record_where(const struct schemas *c, const struct move *v, enum moves_where where,
+                  const char **ret_schema, const char **ret_name)
+{
+    *ret_schema = where == WHERE_LIVE ? c->database : where == WHERE_STAGE ? c->stage : v->schema;
+    *ret_name = where == WHERE_PLACE ? v->place : v->name;
+}
+
 typedef int names_cmp(const char *a, const char *b);
 
 /* How this server compares the names of tables. */
@@ -266,6 +275,56 @@ static int look_at_columns(const struct schemas *c, struct moves *m, struct serv
     return r;
 }
 
+/*
+ * A server without atomic RENAME may die with a table's definition at one name and its rows at the
+ * other: it lists the first, and cannot read it.
+ */
+static int look_into(const struct schemas *c, struct move *v, enum moves_where where,
+                     struct server *s, struct err *e)
+{
+    const char *schema, *name;
+    char *q, *n;
+    int r;
+
+    record_where(c, v, where, &schema, &name);
+    q = server_name(schema);
+    n = server_name(name);
+    r = server_runf(s, e, "SELECT 1 FROM %s.%s LIMIT 0", q, n);
+    free(q);
+    free(n);
+    if (r != -EREMOTEIO)
+        return r;
+    switch (s->code) {
+    case ER_NO_SUCH_TABLE:
+    case ER_FILE_NOT_FOUND:
+    case ER_TABLESPACE_MISSING:
+    case ER_TABLESPACE_DISCARDED:
+    case ER_NO_SUCH_TABLE_IN_ENGINE:
+        v->torn[where] = true;
+        return 0;
+    default: /* a view that does not fit any more is there all the same */
+        return 0;
+    }
+}
+
+static int look_into_all(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < m->n && r == 0; i++) {
+        struct move *v = &m->v[i];
+        bool *const there[] = {
+            [WHERE_LIVE] = &v->live, [WHERE_STAGE] = &v->staged, [WHERE_PLACE] = &v->placed};
+        memset(v->torn, 0, sizeof(v->torn));
+        for (int w = WHERE_LIVE; w <= WHERE_PLACE && r == 0; w++) {
+            if (*there[w])
+                r = look_into(c, v, (enum moves_where)w, s, e);
+            *there[w] = *there[w] && !v->torn[w];
+        }
+    }
+    return r;
+}
+
 int record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
 {
     char *database = server_text(c->database), *stage = server_text(c->stage);
@@ -286,6 +345,8 @@ int record_look(const struct schemas *c, struct moves *m, struct server *s, stru
         look_for(c, m, row[0], row[1], cmp);
     if (res)
         mysql_free_result(res);
+    if (r == 0)
+        r = look_into_all(c, m, s, e);
     if (r == 0)
         r = look_at_columns(c, m, s, cmp, e);
     free(database);

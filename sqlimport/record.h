@@ -28,12 +28,15 @@ int record_exists(const char *stage, struct server *s, struct err *e);
 
 /* Notes the staged tables' columns, as proof. */
 int record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
-/* Looks where the tables lie now. */
+/* Looks where the tables lie now, and whether they can be read. */
 int record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
 
 /* Appends the verdict's renames to a RENAME TABLE statement. */
 void record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,
                         struct buf *b);
+/* Schema and name of a table's place. */
+void record_where(const struct schemas *c, const struct move *v, enum moves_where where,
+                  const char **ret_schema, const char **ret_name);
 /* Appends one. */
 void record_put_rename(struct buf *b, const char *from_schema, const char *from,
                        const char *to_schema, const char *to);

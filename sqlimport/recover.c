@@ -13,57 +13,180 @@
 #define ROUNDS 6 /* each brings the tables nearer to their end */
 
 /*
- * The name tells which table it is, also without a record. A longer one is cut: the server makes
- * names of keys from it, which have 64 characters at most.
+ * The name tells which table it is, also without a record, and of which import: what a server that
+ * died leaves of a table is listed nowhere, and in the way of the next one of that name. A longer
+ * one is cut.
  */
-#define ASIDE      "_eefs_was_"
-#define ASIDE_KEEP 40 /* bytes of the name */
-#define ASIDE_CUT  '~'
+#define PLACE      "_eefs_was_"
+#define PLACE_RUN  5  /* of the commit's token, and '_' */
+#define PLACE_KEEP 49 /* bytes of the table's name */
+#define PLACE_CUT  '~'
 
-char *recover_aside_name(const char *table)
+char *recover_place_name(const char *table, const char *token)
 {
     struct hash h;
     char text[HASH_TEXT_CAP];
-    size_t keep = ASIDE_KEEP - 9;
+    size_t keep = PLACE_KEEP - 9;
 
-    if (strlen(table) <= ASIDE_KEEP)
-        return xasprintf(ASIDE "%s", table);
+    if (strlen(table) <= PLACE_KEEP)
+        return xasprintf(PLACE "%.*s_%s", PLACE_RUN - 1, token, table);
     while (((unsigned char)table[keep] & 0xC0) == 0x80) /* not within a character */
         keep--;
     hash_bytes(table, strlen(table), &h);
-    return xasprintf(ASIDE "%.*s%c%.8s", (int)keep, table, ASIDE_CUT,
+    return xasprintf(PLACE "%.*s_%.*s%c%.8s", PLACE_RUN - 1, token, (int)keep, table, PLACE_CUT,
                      hash_text(&h, text) + HASH_TEXT_LEN - 8);
 }
 
 /* --- settle --- */
 
-static int is_committed(const struct schemas *c, const struct moves *m, struct server *s, bool *ret,
-                        struct err *e)
-{
-    struct commit k = {.stage = c->stage};
-    int r;
+struct settling {
+    const struct schemas *c;
+    struct server *s;
+    bool acted;
+    bool stuck;     /* the server does not bring it to its end */
+    char *copied;   /* a table that could not come back but as a copy */
+    int r;          /* of the renames */
+    struct err err; /* their first error */
+};
 
-    memcpy(k.token, m->token, sizeof(k.token));
-    r = commit_is_done(&k, s, e);
-    *ret = r == 1;
-    return r < 0 ? r : 0;
+/* Frees a name for what comes there. */
+static void clear_torn(void *arg, const struct move *v, enum moves_where from, enum moves_where to)
+{
+    struct settling *g = arg;
+    const char *schema, *name;
+    char *q, *n;
+
+    (void)from;
+    if (!v->torn[to] || g->r < 0)
+        return;
+    record_where(g->c, v, to, &schema, &name);
+    q = server_name(schema);
+    n = server_name(name);
+    g->r = server_runf(g->s, &g->err, "DROP TABLE IF EXISTS %s.%s", q, n);
+    free(q);
+    free(n);
 }
 
-static int carry_out(const struct schemas *c, const struct moves *m, enum verdict verdict,
-                     struct server *s, struct err *e)
+/*
+ * Where a table tore on its way into the live database, the server's own books take its name for
+ * one that it does not show, and no other of that engine can have it. Visitors get a copy of the
+ * old one, which was set aside, in an engine without such books.
+ */
+static int copy_back(const struct settling *g, const struct move *v, struct err *e)
+{
+    char *stage = server_name(g->c->stage), *database = server_name(g->c->database);
+    char *schema = server_name(v->schema), *place = server_name(v->place);
+    char *name = server_name(v->name);
+    int r = server_runf(g->s, e, "DROP TABLE IF EXISTS %s._eefs_copy", stage);
+
+    if (r == 0)
+        r = server_runf(g->s, e, "CREATE TABLE %s._eefs_copy LIKE %s.%s", stage, schema, place);
+    if (r == 0)
+        r = server_runf(g->s, e, "ALTER TABLE %s._eefs_copy ENGINE=MyISAM", stage);
+    if (r == 0)
+        r = server_runf(g->s, e, "INSERT INTO %s._eefs_copy SELECT * FROM %s.%s", stage, schema,
+                        place);
+    if (r == 0)
+        r = server_runf(g->s, e, "RENAME TABLE %s._eefs_copy TO %s.%s", stage, database, name);
+    if (r == 0) /* all of it is in the live database */
+        r = server_runf(g->s, e, "DROP TABLE %s.%s", schema, place);
+    free(stage);
+    free(database);
+    free(schema);
+    free(place);
+    free(name);
+    return r;
+}
+
+/* Some servers (MariaDB 10.5) drop what only their books have. */
+static int forget_unlisted(const struct settling *g, const struct move *v, enum moves_where to)
+{
+    const char *schema, *name;
+    char *q, *n;
+    int r;
+
+    if (to != WHERE_LIVE || v->live)
+        return -EEXIST;
+    record_where(g->c, v, to, &schema, &name);
+    q = server_name(schema);
+    n = server_name(name);
+    r = server_runf(g->s, NULL, "DROP TABLE %s.%s", q, n);
+    free(q);
+    free(n);
+    return r;
+}
+
+/* By itself, so that one that fails does not hold back the others. */
+static void rename_one(void *arg, const struct move *v, enum moves_where from, enum moves_where to)
+{
+    struct settling *g = arg;
+    const char *fs, *f, *ts, *t;
+    struct buf b = BUF_INIT;
+    struct err e = {0};
+    int r;
+
+    record_where(g->c, v, from, &fs, &f);
+    record_where(g->c, v, to, &ts, &t);
+    record_put_rename(&b, fs, f, ts, t);
+    r = server_run(g->s, b.data, b.len, &e);
+    if (r == -EREMOTEIO && from == WHERE_PLACE && forget_unlisted(g, v, to) == 0)
+        r = server_run(g->s, b.data, b.len, &e);
+    if (r == -EREMOTEIO && from == WHERE_PLACE && copy_back(g, v, NULL) == 0) {
+        free(g->copied);
+        g->copied = xstrdup(v->name);
+        r = 0;
+    }
+    if (r < 0 && g->r == 0) {
+        g->r = r;
+        g->err = e;
+    }
+    buf_release(&b);
+}
+
+static void rename_all(struct settling *g, const struct moves *m, enum verdict verdict)
 {
     struct buf b = BUF_INIT;
-    int r = 0;
 
-    record_put_renames(c, m, verdict, &b);
+    record_put_renames(g->c, m, verdict, &b);
     if (verdict == VERDICT_FORWARD)
-        r = commit_put_renames(c, s, &b, e);
-    crash_point("recover.rename");
-    if (r == 0)
-        r = server_run(s, b.data, b.len, e);
-    crash_point("recover.renamed");
+        g->r = commit_put_rename(g->c->stage, m->token, g->s, &b, &g->err);
+    if (g->r == 0)
+        g->r = server_run(g->s, b.data, b.len, &g->err);
     buf_release(&b);
-    return r;
+}
+
+/* It may work another time. */
+static bool passes(int r)
+{
+    return r == -EAGAIN || r == -ENOTCONN || r == -EACCES || r == -ENOSPC;
+}
+
+static int act(struct settling *g, const struct moves *m, enum verdict verdict, struct err *e)
+{
+    g->r = 0;
+    moves_each(m, verdict, clear_torn, g);
+    crash_point("recover.rename");
+    if (g->r == 0)
+        rename_all(g, m, verdict);
+    crash_point("recover.renamed");
+    if (g->r == 0) {
+        g->acted = true;
+        return 0;
+    }
+    if (verdict == VERDICT_FORWARD && !passes(g->r)) {
+        g->stuck = true;
+        return 0;
+    }
+    if (!passes(g->r)) {
+        g->r = 0;
+        moves_each(m, verdict, rename_one, g);
+        g->acted = true;
+        if (g->r == 0)
+            return 0;
+    }
+    return err_set(e, passes(g->r) ? -g->r : ENOTRECOVERABLE,
+                   "cannot end the renaming of tables of '%s' that was interrupted: %s",
+                   g->c->database, g->err.text);
 }
 
 static int refuse(const struct schemas *c, const struct move *v, struct err *e)
@@ -77,32 +200,6 @@ static int refuse(const struct schemas *c, const struct move *v, struct err *e)
                    v->staged ? "'" : "", v->place, v->schema, c->database, c->stage);
 }
 
-struct settling {
-    const struct schemas *c;
-    struct server *s;
-    enum verdict done; /* the last verdict that was carried out */
-    bool acted;
-    bool stuck;
-    struct err why; /* it is stuck */
-};
-
-static int act(struct settling *g, const struct moves *m, enum verdict verdict, struct err *e)
-{
-    int r = carry_out(g->c, m, verdict, g->s, e);
-
-    if (r == 0) {
-        g->acted = true;
-        g->done = verdict;
-        return 0;
-    }
-    if (verdict == VERDICT_FORWARD && r != -EAGAIN && r != -ENOTCONN && r != -EACCES) {
-        g->stuck = true;
-        return 0;
-    }
-    return err_prefix(e, "cannot end the renaming of tables of '%s' that was interrupted",
-                      g->c->database);
-}
-
 /* 1: settled, 0: look again. */
 static int one_round(struct settling *g, enum settled *ret, struct err *e)
 {
@@ -112,15 +209,17 @@ static int one_round(struct settling *g, enum settled *ret, struct err *e)
     size_t which;
     int r = record_read(g->c, g->s, &m, e);
 
+    if (r == 0) { /* one without rows was never begun */
+        r = record_forget(g->c, g->s, e);
+        moves_release(&m);
+        return r < 0 ? r : 1;
+    }
     if (r == 1)
-        r = is_committed(g->c, &m, g->s, &committed, e);
-    else if (r == 0 && (r = record_forget(g->c, g->s, e)) == 0)
-        r = 1; /* one without rows was never begun */
-    else
-        r = r < 0 ? r : 1;
-    if (r == 0)
+        r = commit_marker_is_done(g->c->stage, m.token, g->s, e);
+    committed = r == 1;
+    if (r >= 0)
         r = record_look(g->c, &m, g->s, e);
-    if (r != 0) {
+    if (r < 0) {
         moves_release(&m);
         return r;
     }
@@ -145,7 +244,8 @@ static int one_round(struct settling *g, enum settled *ret, struct err *e)
     return r;
 }
 
-int recover_settle(const struct schemas *c, struct server *s, enum settled *ret, struct err *e)
+int recover_settle(const struct schemas *c, struct server *s, enum settled *ret, char **ret_copied,
+                   struct err *e)
 {
     struct settling g = {.c = c, .s = s};
     int r = 0;
@@ -153,6 +253,7 @@ int recover_settle(const struct schemas *c, struct server *s, enum settled *ret,
     *ret = SETTLED_NOTHING;
     for (int i = 0; i < ROUNDS && r == 0; i++)
         r = one_round(&g, ret, e);
+    *ret_copied = g.copied;
     if (r == 0)
         r = err_set(e, EAGAIN, "tables of '%s' are renamed by somebody else", c->database);
     return r < 0 ? r : 0;
@@ -216,7 +317,10 @@ int recover_rename_constraint(struct server *s, const char *schema, const struct
 {
     char *q = server_name(schema), *table = server_name(l->table);
     char *f = server_name(from), *t = server_name(to);
-    int r = server_runf(s, e, "ALTER TABLE %s.%s DROP %s %s, ADD CONSTRAINT %s %s", q, table,
+    int r = server_runf(s, e, "USE %s", q); /* where old servers look for the parent */
+
+    if (r == 0)
+        r = server_runf(s, e, "ALTER TABLE %s.%s DROP %s %s, ADD CONSTRAINT %s %s", q, table,
                         l->drop, f, t, l->clause);
 
     free(q);
@@ -267,8 +371,6 @@ struct sweeping {
 /* malloc'd name of the live table, or NULL when it cannot be told; *gone: it is to be gone. */
 static char *original(const struct sweeping *g, const char *schema, const char *table, bool *gone)
 {
-    bool aside = strcmp(schema, g->c->old) != 0;
-
     *gone = false;
     for (size_t i = 0; i < g->m.n; i++) {
         const struct move *v = &g->m.v[i];
@@ -277,9 +379,13 @@ static char *original(const struct sweeping *g, const char *schema, const char *
         *gone = v->kind == MOVE_DROP;
         return xstrdup(v->name);
     }
-    if (!aside)
+    if (strncmp(table, PLACE, strlen(PLACE)) != 0) { /* put there by hand, or an importer's own */
+        *gone = strncmp(table, "_eefs_", 6) == 0;
         return xstrdup(table);
-    return strchr(table, ASIDE_CUT) ? NULL : xstrdup(table + strlen(ASIDE));
+    }
+    if (strlen(table) <= strlen(PLACE) + PLACE_RUN || strchr(table, PLACE_CUT))
+        return NULL;
+    return xstrdup(table + strlen(PLACE) + PLACE_RUN);
 }
 
 static bool is_live(const struct sweeping *g, const char *name)
@@ -298,9 +404,7 @@ static int sweep_one(struct sweeping *g, const char *schema, const char *table, 
     struct buf b = BUF_INIT;
     int r = 0;
 
-    if (strcmp(schema, g->c->old) == 0 && strncmp(table, "_eefs_", 6) == 0) {
-        r = drop(g->s, schema, table, type, e); /* the last commit's row */
-    } else if (name && (gone || is_live(g, name))) {
+    if (name && (gone || is_live(g, name))) {
         r = drop(g->s, schema, table, type, e);
     } else if (name) {
         record_put_rename(&b, schema, table, g->c->database, name);
@@ -361,6 +465,8 @@ int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, s
     crash_point("import.swept");
     if (r == 0)
         r = record_forget(c, s, e);
+    if (r == 0)
+        r = commit_drop_markers(c->stage, s, e);
     *ret_back = g.back;
     moves_release(&g.m);
     strlist_release(&g.live);

@@ -25,7 +25,10 @@ enum settled {
     SETTLED_ENDED,   /* the rest was done now */
 };
 
-int recover_settle(const struct schemas *c, struct server *s, enum settled *ret, struct err *e);
+/* *ret_copied: NULL, or the malloc'd name of a table that the server cannot put back after it died,
+ * and that is a copy of the old one in another engine now. */
+int recover_settle(const struct schemas *c, struct server *s, enum settled *ret, char **ret_copied,
+                   struct err *e);
 
 /* After all happened: drops what was set aside within the live database, with its triggers, and
  * gives constraints their right names. *ret_odd, when not NULL: the name of one that keeps its
@@ -40,8 +43,7 @@ int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, s
 int recover_rename_constraint(struct server *s, const char *schema, const struct loan *l,
                               const char *from, const char *to, struct err *e);
 
-/* The name within the live database that a table of this name is set aside to, in malloc'd memory.
- */
-char *recover_aside_name(const char *table);
+/* The name that a live table is set aside to by the commit with this token, in malloc'd memory. */
+char *recover_place_name(const char *table, const char *token);
 
 #endif

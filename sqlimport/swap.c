@@ -25,19 +25,19 @@ static void make_moves(const struct swap *w, struct moves *m)
     memcpy(m->token, w->commit->token, sizeof(m->token));
     for (size_t i = 0; i < w->plan->n; i++) {
         const struct step *st = &w->plan->steps[i];
-        char *aside = st->aside ? recover_aside_name(st->name) : NULL;
+        char *place = recover_place_name(st->name, m->token);
         struct move *v = NULL;
 
         if (step_is_swap(st) && !st->live)
             v = moves_add(m, MOVE_NEW, st->name, NULL, NULL);
         else if (step_is_swap(st) || st->action == ACTION_DROP)
             v = moves_add(m, step_is_swap(st) ? MOVE_REPLACE : MOVE_DROP, st->name,
-                          aside ? w->schemas->database : w->schemas->old, aside ? aside : st->name);
+                          st->aside ? w->schemas->database : w->schemas->old, place);
         if (v) {
             v->live = st->live;
             v->staged = step_is_swap(st);
         }
-        free(aside);
+        free(place);
     }
 }
 
@@ -209,7 +209,7 @@ int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, stru
     if (r == 0)
         r = record_prove(w->schemas, ret, s, e);
     if (r == 0)
-        r = commit_prepare_table(w->commit, s, e);
+        r = commit_prepare_marker(w->commit, s, e);
     crash_point("import.prepare");
     if (r == 0)
         r = record_write(w->schemas, ret, s, e);
@@ -252,7 +252,7 @@ int swap_try(const struct swap *w, const struct moves *m, struct server *s, stru
     int r;
 
     record_put_renames(w->schemas, m, VERDICT_FORWARD, &b);
-    r = commit_put_renames(w->schemas, s, &b, e);
+    r = commit_put_rename(w->schemas->stage, m->token, s, &b, e);
     crash_point("import.swap");
     if (r == 0) {
         r = server_run(s, b.data, b.len, &why);

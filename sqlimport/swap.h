@@ -18,8 +18,8 @@ struct swap {
     const struct commit *commit;
 };
 
-/* When all is staged: writes down what will be renamed, and the commit's table. Caller releases
- * *ret, also after an error. -EPERM, with a sentence: a constraint's name is taken. */
+/* When all is staged: writes down what will be renamed, and makes the commit's marker. Caller
+ * releases *ret, also after an error. -EPERM, with a sentence: a constraint's name is taken. */
 int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, struct err *e);
 /* One try of the RENAME; -EAGAIN: a table was in use; -ESTALE: the live tables are no longer those
  * of the plan; -ENOTCONN: the outcome is unknown. */

@@ -75,4 +75,4 @@ class SqlMirror:
         rows = self.db.sql("SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE "
                            f"TABLE_SCHEMA IN ('{self.live}_eefs_stage', '{self.live}_eefs_old') OR "
                            f"TABLE_NAME LIKE '\\_eefs\\_%'")
-        return {r[1] for r in rows} <= {"_eefs_state", "_eefs_renames"}
+        return {r[1] for r in rows} <= {"_eefs_state"}

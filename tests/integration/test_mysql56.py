@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""A real MySQL 5.6, which renames one table after the other: it and the importer are killed at each
+phase. Skipped, with the reason, where the server cannot be had."""
+import os
+import random
+import signal
+import time
+
+import pytest
+from mysql56 import MySQL56
+from sqlmirror import SqlMirror
+from test_sqlrecover import BAD, HEAD, HOWS, NEXTS, POINTS, TAIL, World, empty_slot, fails, site, table
+
+
+@pytest.fixture(scope="module")
+def db():
+    with MySQL56(options=["--innodb-flush-log-at-trx-commit=1"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def world(db, tmp_path_factory):
+    return World(SqlMirror(db, tmp_path_factory.mktemp("mysql56")))
+
+
+def test_imports(world, db):
+    """Everything, nothing, a few rows, and tables that hang together, as on MariaDB."""
+    world.mirror.imported(site(1))
+    world.whole(1)
+    assert world.mirror.imported(site(1))["tables_changed"] == 0
+    plain = (HEAD + table("big", 1, rows=500) + TAIL).encode()
+    world.mirror.imported(plain)
+    last = world.mirror.imported(plain.replace(b"(7,1)", b"(7,5)"))
+    assert (last["tables_changed"], last["rows"]) == (1, 1)
+    assert db.sql("SELECT SUM(k) FROM big", "live") == [["504"]]
+    world.mirror.imported(site(2))
+    world.whole(2)
+
+
+QUICK = [("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
+         ("import.others", "cut", "good")]
+
+
+@pytest.mark.parametrize("point, how, after", QUICK)
+def test_fails_at_a_point(world, point, how, after):
+    fails(world, point, how, after)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", NEXTS)
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("point", POINTS)
+def test_fails_at_every_point(world, point, how, after):
+    if (point, how, after) not in QUICK:
+        fails(world, point, how, after)
+
+
+def tables_in(world, schema):
+    return sum(f.endswith(".frm") for f in os.listdir(os.path.join(world.db.data, schema)))
+
+
+def kill_within_rename(world, steps, delay=0):
+    """The server dies as soon as so many steps of the RENAME are done, five of which lead out of the
+    live database."""
+    importer = world.start(site(2), EEFS_STOP_AT="import.swap")
+    try:
+        world.stopped(importer)
+        staged = tables_in(world, "live_eefs_stage")
+        importer.send_signal(signal.SIGCONT)
+        while importer.poll() is None and (
+                tables_in(world, "live_eefs_old") < min(steps, 5) or
+                tables_in(world, "live_eefs_stage") > staged - (steps - 5)):
+            pass
+        time.sleep(delay)
+        world.db.process.kill()
+        world.db.stop()
+        importer.kill()
+    finally:
+        importer.kill()
+        importer.wait()
+    world.db.start()
+    empty_slot(world)
+
+
+def recovers(world, after):
+    """True when all is as before; False when the server tore a table for good."""
+    done = world.mirror.run({"bad": BAD, "same": site(2), "good": site(3)}.get(after))
+    generation = world.generation()
+    if "died while it renamed" in done.stderr:
+        assert generation == 1  # no table is missing, and all are of one
+        return False
+    assert generation == {"good": 3, "same": 2}.get(after, generation), done.stderr
+    assert generation in (1, 2, 3), done.stderr
+    empty_slot(world)
+    world.mirror.imported(site(2))
+    world.whole(2)
+    return True
+
+
+@pytest.mark.parametrize("steps, after", [(1, "none"), (4, "bad")])
+def test_the_server_dies_within_the_rename(world, steps, after):
+    world.begin()
+    kill_within_rename(world, steps)
+    recovers(world, after)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(8))
+def test_the_server_dies_at_any_moment(tmp_path, seed):
+    rnd = random.Random(seed)
+    with MySQL56(options=["--innodb-flush-log-at-trx-commit=1"]) as server:
+        world = World(SqlMirror(server, tmp_path))
+        for _ in range(6):
+            world.begin()
+            kill_within_rename(world, rnd.randint(1, 11), rnd.uniform(0, 0.003))
+            if not recovers(world, rnd.choice(["none", "bad", "same", "good"])):
+                break

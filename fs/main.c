@@ -13,6 +13,7 @@
  *   content.c     brings the bytes of a version     opener.c      whose close is a close
  *   later.c       answers given later, interrupts   pool.c        threads for what takes long
  *   attr.c        owners and modes                  fs.c          what all of them share
+ *   flags.c       what the kernel enforces          remount.c     changing a mount that is served
  *   guard.c       a process that lets the kernel go when this one was killed
  *
  * Everything about the master, the cache and the outbox is the mirror's (sync/mirror/mirror.h).
@@ -33,6 +34,7 @@
 #include "fs/options.h"
 #include "fs/pool.h"
 #include "fs/publish.h"
+#include "fs/remount.h"
 #include "fs/session.h"
 #include "sync/common/account.h"
 #include "sync/common/buf.h"
@@ -217,6 +219,21 @@ static void ready(void *arg)
     daemon_ready(r->daemon);
 }
 
+/* From the control socket: what `mount -o remount` asks of the daemon. */
+static int on_remount(void *arg, const char *list, bool apply, struct err *e)
+{
+    struct run *r = arg;
+    bool read_only = r->opt.read_only;
+    int res = remount_check(&r->opt, list, &read_only, e);
+
+    if (res < 0 || !apply)
+        return res;
+    r->opt.read_only = read_only;
+    mirror_set_read_only(r->fs.mirror, read_only);
+    log_info("'%s' is remounted %s", r->point, read_only ? "read only" : "for writing");
+    return 0;
+}
+
 /* Mounts and serves; returns when it is over. 0 or -errno (then with a sentence). */
 static int serve(struct run *r, struct err *e)
 {
@@ -225,10 +242,11 @@ static int serve(struct run *r, struct err *e)
 
     if (res < 0)
         return res;
+    mirror_on_remount(fs->mirror, on_remount, r);
     res = mirror_start(fs->mirror, notify_changed, fs, e);
     if (res < 0)
         return res;
-    res = session_mount(fs, r->point, e);
+    res = session_mount(fs, &r->opt, r->point, e);
     if (res == 0) {
         res = session_loop(fs, r->point, ready, r);
         if (res > 0)
@@ -297,6 +315,8 @@ int main(int argc, char **argv)
     }
     if (make_rules(&r, &e) < 0 || make_hooks(&r, &e) < 0)
         return fail(&e, EXIT_USAGE);
+    if (r.opt.remount)
+        return remount_run(&r.opt, &e) < 0 ? fail(&e, EXIT_MOUNT) : 0;
     res = mountpoint_check(r.opt.point, r.opt.fake, &r.point, &warning, &e);
     if (res != 0)
         return res < 0 ? fail(&e, EXIT_MOUNT) : 0;

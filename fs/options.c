@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "sync/common/buf.h"
 
@@ -13,7 +14,12 @@
         OPT_IGNORED, name, NULL, NULL, NULL, 0, 0, NULL                                            \
     }
 
-#define TABLE_MAX 64
+#define KERNEL(name, help)                                                                         \
+    {                                                                                              \
+        OPT_FLAG, name, NULL, &o->kernel, NULL, 0, 0, help                                         \
+    }
+
+#define TABLE_MAX 96
 
 /* The table with its destinations in *o. */
 static void make_table(struct options *o, struct opt *ret)
@@ -56,13 +62,19 @@ static void make_table(struct options *o, struct opt *ret)
          "folder of the control socket (default: $EEFS_RUNDIR or /run/eefs)"},
         {OPT_FLAG, "foreground", NULL, &o->foreground, NULL, 0, 0,
          "do not daemonise; messages go to stderr"},
-        IGNORED("rw"),
-        IGNORED("exec"),
-        IGNORED("noexec"),
-        IGNORED("suid"),
-        IGNORED("nosuid"),
-        IGNORED("dev"),
-        IGNORED("nodev"),
+        KERNEL("nosuid", "no programs that run as another user (the default)"),
+        KERNEL("nodev", "no devices (the default)"),
+        KERNEL("noexec", "no programs at all"),
+        KERNEL("noatime", "access times are never changed by reading (they are not in any case)"),
+        KERNEL("nodiratime", "the same for folders"),
+        KERNEL("relatime", "as noatime here; accepted for mount(8)"),
+        KERNEL("strictatime", "as noatime here; accepted for mount(8)"),
+        KERNEL("lazytime", "as noatime here; accepted for mount(8)"),
+        KERNEL("sync", "each write(2) waits as fsync(2) does"),
+        KERNEL("dirsync", "changes of folders are synchronous"),
+        KERNEL("nosymfollow", "symbolic links are not followed"),
+        {OPT_FLAG, "remount", NULL, &o->remount, NULL, 0, 0,
+         "change ro, rw and other options of a mount that is served"},
         IGNORED("user"),
         IGNORED("nouser"),
         IGNORED("users"),
@@ -74,17 +86,6 @@ static void make_table(struct options *o, struct opt *ret)
         IGNORED("noauto"),
         IGNORED("defaults"),
         IGNORED("comment"),
-        IGNORED("async"),
-        IGNORED("atime"),
-        IGNORED("noatime"),
-        IGNORED("diratime"),
-        IGNORED("nodiratime"),
-        IGNORED("relatime"),
-        IGNORED("norelatime"),
-        IGNORED("strictatime"),
-        IGNORED("nostrictatime"),
-        IGNORED("lazytime"),
-        IGNORED("nolazytime"),
         IGNORED("silent"),
         IGNORED("loud"),
         IGNORED("default_permissions"),
@@ -111,6 +112,18 @@ static bool is_userspace(const char *item)
            strncmp(item, "comment=", 8) == 0;
 }
 
+/* What the kernel shows of any FUSE mount, and mount(8) gives back for a remount. */
+static bool of_mountinfo(const char *item)
+{
+    static const char *const names[] = {
+        "user_id=", "group_id=", "rootmode=", "max_read=", "blksize=", "subtype=", "fsname="};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strncmp(item, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
 int options_list(struct options *o, const char *list, bool sloppy, struct err *e)
 {
     struct opt table[TABLE_MAX];
@@ -124,7 +137,11 @@ int options_list(struct options *o, const char *list, bool sloppy, struct err *e
         while (list[len] && list[len] != ',')
             len += list[len] == '\\' && list[len + 1] ? 2 : 1;
         item = xstrndup(list, len);
-        if (*item && !is_userspace(item) && (!sloppy || in_table(table, item)))
+        if (o->remount && of_mountinfo(item))
+            ;
+        else if (flags_take(&o->flags, item))
+            o->read_only = (o->flags.on & MS_RDONLY) != 0;
+        else if (*item && !is_userspace(item) && (!sloppy || in_table(table, item)))
             r = opt_comma(table, item, "-o", e);
         free(item);
         list += len + (list[len] == ',');
@@ -142,11 +159,24 @@ static int positional(int argc, char **argv, struct options *o, struct err *e)
     o->point = argv[1];
     if (!*o->spec)
         return err_set(e, EINVAL, "the master's URL is empty");
-    if (!o->token_file)
+    if (!o->token_file && !o->remount)
         return err_set(e, EINVAL,
                        "no token: give -o token_file=FILE with the token that "
                        "'eefs-master mirror add' printed");
     return 0;
+}
+
+static void join(const struct strlist *lists, struct options *o)
+{
+    struct buf b = BUF_INIT;
+
+    buf_puts(&b, "");
+    for (size_t i = 0; i < lists->n; i++)
+        buf_printf(&b, "%s%s", i > 0 ? "," : "", lists->v[i]);
+    o->given = buf_detach(&b);
+    for (const char *p = o->given; (p = strstr(p, "remount")); p += 7)
+        if ((p == o->given || p[-1] == ',') && (p[7] == ',' || !p[7]))
+            o->remount = true;
 }
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
@@ -179,6 +209,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
             break;
         }
     }
+    join(&lists, ret);
     for (size_t i = 0; i < lists.n && r == 0; i++)
         r = options_list(ret, lists.v[i], ret->sloppy, e);
     strlist_release(&lists);
@@ -204,4 +235,39 @@ void options_help(void)
                     "  -n, -v  accepted for mount(8)     --help, --version\n"
                     "\n"
                     "Options after -o (as in fstab):\n");
+}
+
+static char *dup_text(const char *s)
+{
+    return s ? xstrdup(s) : NULL;
+}
+
+void options_copy(struct options *to, const struct options *from)
+{
+    *to = *from;
+    to->token_file = dup_text(from->token_file);
+    to->cafile = dup_text(from->cafile);
+    to->cache = dup_text(from->cache);
+    to->offline = dup_text(from->offline);
+    to->instance = dup_text(from->instance);
+    to->rundir = dup_text(from->rundir);
+    to->prefetch = dup_text(from->prefetch);
+    to->uid = dup_text(from->uid);
+    to->gid = dup_text(from->gid);
+    to->on_change_user = dup_text(from->on_change_user);
+    to->given = NULL;
+    to->flags.contexts = NULL;
+    to->private = to->on_change = (struct strlist){NULL, 0};
+}
+
+void options_release(struct options *o)
+{
+    char *const all[] = {o->token_file, o->cafile,         o->cache,    o->offline,
+                         o->instance,   o->rundir,         o->prefetch, o->uid,
+                         o->gid,        o->on_change_user, o->given,    o->flags.contexts};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        free(all[i]);
+    strlist_release(&o->private);
+    strlist_release(&o->on_change);
 }

@@ -4,8 +4,8 @@
  *
  *     mount.eefs SPEC DIR [-sfnv] [-t TYPE] [-o name=value,…]
  *
- * What mount(8) passes on without meaning for a mount of ours is accepted and dropped: rw, nofail,
- * _netdev, user, x-…, comment=… and the like.
+ * What the kernel enforces goes to it (flags.h). What mount(8) passes on without meaning for a
+ * mount of ours is accepted and dropped: nofail, _netdev, user, x-…, comment=… and the like.
  */
 #ifndef EEFS_FS_OPTIONS_H
 #define EEFS_FS_OPTIONS_H
@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/flags.h"
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
 
@@ -29,6 +30,10 @@ struct options {
     struct strlist private, on_change;
     char *on_change_user;
     bool allow_other, read_only, foreground, insecure_http;
+    struct flags flags; /* ro is in both */
+    bool remount;       /* change a mount that is served */
+    char *given;        /* all -o lists, joined */
+    bool kernel;        /* unused: what the kernel enforces is in `flags` */
 };
 
 /* Fills *ret (strings live until exit). -EINVAL with a sentence. Not thread safe (getopt). */
@@ -36,6 +41,10 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e);
 
 /* Applies one -o list to *o; with `sloppy` unknown names are dropped. */
 int options_list(struct options *o, const char *list, bool sloppy, struct err *e);
+
+/* Another set of options with the values of `from`, but no lists; to be released. */
+void options_copy(struct options *to, const struct options *from);
+void options_release(struct options *o);
 
 void options_help(void);
 

@@ -84,8 +84,7 @@ int session_new(struct fs *fs, const struct options *o, struct err *e)
     fuse_opt_add_opt(&list, "subtype=eefs,default_permissions");
     if (o->allow_other)
         fuse_opt_add_opt(&list, "allow_other");
-    if (o->read_only)
-        fuse_opt_add_opt(&list, "ro");
+    flags_words(&o->flags, &list);
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, list);
     fs->se = fuse_session_new(&args, &ops, sizeof(ops), fs);
@@ -97,13 +96,21 @@ int session_new(struct fs *fs, const struct options *o, struct err *e)
     return 0;
 }
 
-int session_mount(struct fs *fs, const char *point, struct err *e)
+int session_mount(struct fs *fs, const struct options *o, const char *point, struct err *e)
 {
+    int r;
+
     fuse_message[0] = '\0';
     if (fuse_session_mount(fs->se, point) != 0)
-        return err_set(e, EIO, "cannot mount on '%s': %s", point,
-                       *fuse_message ? fuse_message
-                                     : "FUSE is not available (is /dev/fuse there?)");
+        return err_set(
+            e, EIO, "cannot mount on '%s'%s%s%s: %s", point, o->flags.contexts ? " with '" : "",
+            o->flags.contexts ? o->flags.contexts : "", o->flags.contexts ? "'" : "",
+            *fuse_message ? fuse_message : "FUSE is not available (is /dev/fuse there?)");
+    r = flags_apply(&o->flags, point, e);
+    if (r < 0) {
+        fuse_session_unmount(fs->se);
+        return r;
+    }
     if (fuse_set_signal_handlers(fs->se) != 0) {
         fuse_session_unmount(fs->se);
         return err_set(e, EIO, "cannot set signal handlers");

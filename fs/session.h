@@ -12,7 +12,7 @@
 int session_new(struct fs *fs, const struct options *o, struct err *e);
 
 /* Mounts on `point`. */
-int session_mount(struct fs *fs, const char *point, struct err *e);
+int session_mount(struct fs *fs, const struct options *o, const char *point, struct err *e);
 
 /*
  * Serves requests until umount or SIGTERM, SIGINT, SIGHUP. Calls ready(arg) from a thread of its

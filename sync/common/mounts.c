@@ -30,12 +30,12 @@ static void unescape(char *s)
 /* "36 35 98:0 /root /point options [tags…] - type source superblock-options" */
 static bool parse_line(char *line, struct mounts_entry *ret)
 {
-    char *save = NULL, *words[5], *word, *colon;
+    char *save = NULL, *words[6], *word, *colon;
 
     words[0] = strtok_r(line, " ", &save);
-    for (int i = 1; i < 5; i++)
+    for (int i = 1; i < 6; i++)
         words[i] = words[i - 1] ? strtok_r(NULL, " ", &save) : NULL;
-    if (!words[4])
+    if (!words[5])
         return false;
     colon = strchr(words[2], ':');
     unescape(words[4]);
@@ -43,6 +43,7 @@ static bool parse_line(char *line, struct mounts_entry *ret)
         word = strtok_r(NULL, " ", &save);
     while (word && strcmp(word, "-") != 0);
     ret->point = words[4];
+    ret->flags = words[5];
     ret->minor = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
     ret->type = word ? strtok_r(NULL, " ", &save) : NULL;
     word = ret->type ? strtok_r(NULL, " ", &save) : NULL; /* source */

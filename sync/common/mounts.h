@@ -11,6 +11,7 @@
 struct mounts_entry {
     const char *point;
     const char *type;    /* as "ext4" or "fuse.eefs" */
+    const char *flags;   /* of this mount, separated by commas */
     const char *options; /* of the superblock, separated by commas */
     unsigned minor;      /* of its device number; the major one is 0 where it matters */
 };

@@ -12,9 +12,11 @@
  * {"event":"changed","path":P} for each change at or under it remove path hash              removes
  * the file if that is its content; code "changed" otherwise
  *
- * forget, retry, discard, renew and remove are for root and the user of the mount. Other users are
- * named only what they see in the mount (control_shows): counts are of everything, lists and events
- * leave out the rest, a request about it is refused with code "denied".
+ *   remount options apply   changes them, or (apply false) says whether that can be done
+ *
+ * forget, retry, discard, renew, remount and remove are for root and the user of the mount. Other
+ * users are named only what they see in the mount (control_shows): counts are of everything, lists
+ * and events leave out the rest, a request about it is refused with code "denied".
  */
 #include <errno.h>
 #include <stdio.h>
@@ -214,6 +216,20 @@ static void on_settle(struct mirror *m, struct ctl_conn *conn, json_t *request)
     free(path);
 }
 
+static void on_remount(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    const char *options = json_string_value(json_object_get(request, "options"));
+    struct err e = {0};
+
+    if (!options || !m->remount)
+        ctl_reply_error(conn, "bad_request", "'options' is missing");
+    else if (m->remount(m->remount_arg, options, json_is_true(json_object_get(request, "apply")),
+                        &e) < 0)
+        ctl_reply_error(conn, "refused", e.text);
+    else
+        ctl_reply(conn, json_pack("{s:b}", "ok", 1));
+}
+
 static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     struct err e = {0};
@@ -265,7 +281,8 @@ static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t 
         {"conflicts", false, on_conflicts}, {"quarantine", false, on_quarantine},
         {"watch", false, on_watch},         {"remove", true, on_remove},
         {"forget", true, on_settle},        {"retry", true, on_settle},
-        {"discard", true, on_settle},       {"renew", true, on_settle},
+        {"remount", true, on_remount},      {"discard", true, on_settle},
+        {"renew", true, on_settle},
     };
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
 

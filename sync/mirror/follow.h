@@ -51,6 +51,8 @@ struct remote {
     struct scope scope;
     struct strlist exclude;
 };
+void replica_set_read_only(struct replica *r, bool read_only);
+
 /* Before threads start: how the replica asks whether a content is in the store. */
 typedef bool replica_has_fn(void *arg, const struct hash *h, int64_t size);
 void replica_set_contents(struct replica *r, replica_has_fn *fn, void *arg);

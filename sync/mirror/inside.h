@@ -66,6 +66,8 @@ struct mirror {
     struct prefetch *prefetch;
     struct state *state;
     struct ctl_server *control;
+    mirror_remount_fn *remount; /* constant after start; NULL: none */
+    void *remount_arg;
 };
 
 static inline bool mirror_stopping(struct mirror *m)

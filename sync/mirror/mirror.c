@@ -404,3 +404,15 @@ bool mirror_in_contact(struct mirror *m)
 {
     return link_is_up(&m->link);
 }
+
+void mirror_on_remount(struct mirror *m, mirror_remount_fn *fn, void *arg)
+{
+    m->remount = fn;
+    m->remount_arg = arg;
+}
+
+void mirror_set_read_only(struct mirror *m, bool read_only)
+{
+    replica_set_read_only(m->replica, read_only);
+    tell_all(m->tell);
+}

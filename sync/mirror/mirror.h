@@ -100,6 +100,15 @@ uint64_t mirror_wait(struct mirror *m, int64_t opid, mirror_done_fn *done, void 
 /* An interrupted wait: it ends as if the 5 s were over. Unknown tickets are ignored. */
 void mirror_wait_cut(struct mirror *m, uint64_t ticket);
 
+/*
+ * Before mirror_start: what the control socket's "remount" calls, in a thread of its own.
+ * `options`: as after -o. apply false: only whether it can be done. 0 or -errno with a sentence.
+ */
+typedef int mirror_remount_fn(void *arg, const char *options, bool apply, struct err *e);
+void mirror_on_remount(struct mirror *m, mirror_remount_fn *fn, void *arg);
+/* From now on; modes that are shown change with it. */
+void mirror_set_read_only(struct mirror *m, bool read_only);
+
 /* False while the master is away. */
 bool mirror_in_contact(struct mirror *m);
 

@@ -114,6 +114,11 @@ void replica_set_contents(struct replica *r, replica_has_fn *fn, void *arg)
     r->has_arg = arg;
 }
 
+void replica_set_read_only(struct replica *r, bool read_only)
+{
+    atomic_store(&r->read_only, read_only);
+}
+
 bool replica_excludes(struct replica *r)
 {
     bool yes;

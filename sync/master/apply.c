@@ -24,6 +24,7 @@
 #include "sync/master/intent.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
+#include "sync/master/volume.h"
 #include "sync/proto/wire.h"
 
 int apply_db(struct apply *j, int r)
@@ -288,6 +289,10 @@ static bool allowed(struct apply *j)
                      "the folder that a mirror may write to cannot itself be removed or renamed");
         return false;
     }
+    if ((rename || op->kind == OP_RMDIR) && volume_is_top(j->m, op->path)) {
+        apply_refuse(j, "volume", "on the master that folder is a filesystem of its own");
+        return false;
+    }
     if (rename && path_is_under(op->to, op->path)) {
         apply_refuse(j, "type", "a folder cannot be moved into itself");
         return false;
@@ -304,10 +309,23 @@ static int refuse_errno(struct apply *j, int r)
     case ENODATA:
         return apply_answer(j, RESULT_LATER, "need_content", "upload the content first");
     case ENOSPC:
-    case EDQUOT:
         return apply_answer(j, RESULT_LATER, WIRE_E_NO_SPACE, "the master's disk is full");
+    case EDQUOT:
+        return apply_answer(j, RESULT_LATER, WIRE_E_NO_SPACE,
+                            "the quota of the user that serves is used up on the master");
+    case EFBIG:
+        return apply_refuse(j, WIRE_E_TOO_LARGE, "the master's filesystem holds no file so large");
+    case EXDEV:
+        return apply_refuse(
+            j, "volume",
+            "that lies on two filesystems of the master: a folder is not moved from "
+            "one to the other in one step; copy it and remove the old one");
+    case ESTALE:
+        return apply_answer(j, RESULT_LATER, "volume",
+                            "a filesystem below the master's folder is not mounted");
     case EBUSY:
     case EAGAIN:
+    case ETXTBSY:
         return apply_answer(j, RESULT_LATER, "busy", "the file is being written on the master");
     case EBADMSG:
         return apply_refuse(j, "digest", "the content does not have the hash that it came with");

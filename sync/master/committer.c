@@ -17,6 +17,7 @@
 #include "sync/master/keep.h"
 #include "sync/master/move.h"
 #include "sync/master/ops.h"
+#include "sync/master/volume.h"
 #include "sync/master/publish.h"
 
 #define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
@@ -260,8 +261,10 @@ static void run_batch(struct committer *c, struct job *jobs)
     for (struct job *j = jobs; j && r == 0; j = j->next) {
         if (j->o && ok)
             r = observe(m, j->o);
-        if (j->confirm)
+        if (j->confirm) {
+            volumes_forget_away(m->volumes);
             brake_confirm(m->brake);
+        }
         if (j->scanned && !m->scanned) /* all that is gone is known: no burst to wait for */
             brake_now(m->brake);
         if (j->ops) {

@@ -20,6 +20,7 @@
 #include "sync/master/move.h"
 #include "sync/master/pool.h"
 #include "sync/master/notices.h"
+#include "sync/master/volume.h"
 #include "sync/master/watch.h"
 #include "sync/master/writers.h"
 
@@ -387,6 +388,7 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
                   row->e.mtime != file_mtime_ns(st)))
         observed(m, path, st, false, NULL, NULL, clock_wall_ns());
     if (!live || (flags & INDEX_DEEP)) {
+        volume_see(m, path);
         watch_add(m->watch, path);
         examine_children(m, db, path, flags);
     } else if (flags & INDEX_ALIKE) {

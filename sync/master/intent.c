@@ -14,6 +14,7 @@
 #include "sync/common/file.h"
 #include "sync/master/fstype.h"
 #include "sync/master/place.h"
+#include "sync/master/volume.h"
 
 #define LIFE_CAP 96
 
@@ -21,7 +22,7 @@
  * random), and which folder staging is. "" when it cannot be told. */
 static void life(const struct master *m, char *out)
 {
-    int staging = root_staging_fd(m->root), fd;
+    int staging = root_own_staging_fd(m->root), fd;
     char boot[40] = ""; /* 36 digits and a newline */
     struct stat st;
 
@@ -151,14 +152,16 @@ static int read_noted(const struct master *m, struct noted **ret, size_t *n)
     return r;
 }
 
-/* 1, 0, or -errno: unknown. */
-static int is_staged(const struct master *m, int64_t ino)
+/* 1, 0, or -errno: unknown. In the volume that was entered. */
+static int is_staged_here(struct master *m, const char *top, void *arg)
 {
+    int64_t ino = *(int64_t *)arg;
     int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
     struct stat st;
 
+    (void)top;
     if (!d) {
         r = -errno;
         if (fd >= 0)
@@ -183,10 +186,12 @@ static int is_at(const struct master *m, const char *path, int64_t ino)
     return r == -ENOENT ? 0 : r < 0 ? r : (int64_t)st.st_ino == ino;
 }
 
-static bool was_made(const struct master *m, const struct noted *o)
+static bool was_made(struct master *m, const struct noted *o)
 {
+    int64_t ino = o->ino;
+
     if (!o->path)
-        return is_staged(m, o->ino) == 0;
+        return volumes_each(m, is_staged_here, &ino) == 0;
     if (is_at(m, o->path, o->ino) != 0)
         return false;
     /* Away from its name it may be for any reason; a removal does not ask which. */
@@ -194,10 +199,16 @@ static bool was_made(const struct master *m, const struct noted *o)
            (o->over && is_at(m, o->path, o->over) == 1);
 }
 
+static int sync_here(struct master *m, const char *top, void *arg)
+{
+    (void)top, (void)arg;
+    return syncfs(root_staging_fd(m->root)) < 0 ? -errno : 0;
+}
+
 /* The rows that stay, once the folder is durable as it is now. */
 static int note_made(struct master *m, struct db *db, const struct noted *all, size_t n)
 {
-    bool durable = syncfs(root_staging_fd(m->root)) == 0;
+    bool durable = volumes_each(m, sync_here, NULL) == 0;
     int r = db_begin(db);
 
     for (size_t i = 0; r >= 0 && i < n; i++) {

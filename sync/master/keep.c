@@ -35,7 +35,7 @@ bool keep_room(const struct master *m, int64_t size)
     struct statvfs fs;
     int64_t all, reserve;
 
-    if (fstatvfs(root_staging_fd(m->root), &fs) < 0)
+    if (fstatvfs(root_own_staging_fd(m->root), &fs) < 0)
         return false;
     all = (int64_t)(fs.f_blocks * fs.f_frsize);
     reserve = all / 10 < RESERVE_MAX ? all / 10 : RESERVE_MAX;
@@ -89,6 +89,30 @@ static void note(struct keep *k, const struct hash *h, int64_t size)
     mutex_unlock(&k->lock);
 }
 
+/* From the staging of another filesystem. */
+static int adopt_copy(struct keep *k, const char *tmp, const char *path, int64_t size)
+{
+    int staging = root_staging_fd(k->m->root), own = root_own_staging_fd(k->m->root), r;
+    int from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), to = -1;
+    char copy[PLACE_NAME_CAP];
+
+    place_name(copy);
+    if (from >= 0 && keep_room(k->m, size))
+        to = openat(own, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    r = to < 0 ? -ENOSPC : file_copy(from, to);
+    if (r == 0)
+        r = file_rename_new(own, copy, root_private_fd(k->m->root), path);
+    if (to >= 0 && r < 0)
+        unlinkat(own, copy, 0);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    if (r == 0)
+        place_discard(k->m, tmp);
+    return r;
+}
+
 void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
 {
     int staging = root_staging_fd(k->m->root), root = root_private_fd(k->m->root), r;
@@ -101,6 +125,8 @@ void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t s
         if (r == 0)
             r = file_rename_new(staging, tmp, root, path);
     }
+    if (r == -EXDEV)
+        r = adopt_copy(k, tmp, path, size);
     crash_point("master.keep.adopted");
     if (r == 0)
         note(k, h, size);

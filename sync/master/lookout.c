@@ -10,6 +10,7 @@
 #include "sync/common/thread.h"
 #include "sync/master/space.h"
 #include "sync/master/upload.h"
+#include "sync/master/volume.h"
 
 #define LOOK_MS  500
 #define CLEAN_MS 60000 /* between removals of old uploads */
@@ -44,6 +45,8 @@ static void *run(void *arg)
                          "one: a mirror that makes two such names gets a conflict",
                          root_path(m->root));
         }
+        if (ok)
+            volumes_look(m->volumes);
         if (ok && clock_mono_ms() >= clean) {
             uploads_clean(m->uploads, false);
             clean = clock_mono_ms() + CLEAN_MS;

@@ -30,6 +30,7 @@ struct lookout;
 struct mirrors;
 struct notices;
 struct uploads;
+struct volumes;
 struct watch;
 
 /* Patterns of what is not shared. Immutable; an older list is kept, for somebody may read it. */
@@ -55,6 +56,7 @@ struct master {
     struct mirrors *mirrors;
     struct notices *notices;
     struct uploads *uploads;
+    struct volumes *volumes;
     struct settling *settling;
     struct keep *keep;
     struct lookout *lookout;
@@ -75,7 +77,8 @@ struct master {
     atomic_bool stopping;
 };
 
-/* True for what is never served: `.eefs` at the root and what the exclude patterns name. */
+/* True for what is never served: `.eefs` (at the root, and on each filesystem below) and what the
+ * exclude patterns name. */
 bool master_hides(const struct master *m, const char *path);
 
 /*

@@ -21,6 +21,7 @@
 #include "sync/master/intent.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
+#include "sync/master/volume.h"
 
 #define RACY_NS 2000000000LL
 
@@ -165,14 +166,79 @@ static int rename_file(struct apply *j, const struct row *from, const char *to,
     return r;
 }
 
+static bool lies_with(const struct master *m, const char *a, const char *b)
+{
+    char *x = volume_top(m, a), *y = volume_top(m, b);
+    bool same = x && y && strcmp(x, y) == 0;
+
+    free(x);
+    free(y);
+    return same;
+}
+
+/* The new file is there, or was by an earlier run: then `over` has its content. */
+static int place_across(struct apply *j, const struct row *from, const char *to,
+                        const struct row *over)
+{
+    static const struct row nothing;
+    bool there = over && over->e.type == ENTRY_FILE && hash_eq(&over->e.hash, &from->e.hash);
+    char tmp[PLACE_NAME_CAP];
+    struct stat st;
+    int r = there ? 0 : place_parents(j->m, to);
+
+    if (there || r < 0)
+        return r;
+    place_name(tmp);
+    r = place_copy(j->m, tmp, root_fd(j->m->root), from->e.path, &from->e.hash);
+    if (r < 0)
+        return r == -ENOENT ? -EBUSY : r;
+    r = place_file(j->m, tmp, to, over ? over : &nothing, (mode_t)from->e.mode, from->e.mtime,
+                   &from->e.hash, &st);
+    if (r < 0)
+        place_discard(j->m, tmp);
+    return r;
+}
+
+/* Removes `from` within its own volume; the target's is entered again afterwards. */
+static int take_away(struct apply *j, const struct row *from, const char *to)
+{
+    int r = volume_enter(j->m, from->e.path), r2;
+    int dir = r < 0 ? r : place_open_parent(j->m, from->e.path);
+
+    if (dir >= 0) {
+        r = displace_remove(j->m, dir, from->e.path, from);
+        if (r == 0)
+            r = file_sync_dir(dir);
+        close(dir);
+    } else {
+        r = dir;
+    }
+    r2 = volume_enter(j->m, to);
+    return r < 0 ? r : r2;
+}
+
+/*
+ * A file that gets a name on another filesystem is copied. Without a note: killed in between, both
+ * are there, and the repeated operation finds the copy in place.
+ */
+static int move_across(struct apply *j, const struct row *from, const char *to,
+                       const struct row *over)
+{
+    int r = from->e.type == ENTRY_FILE ? place_across(j, from, to, over) : -EXDEV;
+
+    crash_point("master.rename.copied");
+    return r < 0 ? r : take_away(j, from, to);
+}
+
 static int rename_to(struct apply *j, const struct row *from, const char *to,
                      const struct row *over, enum op_result result)
 {
     struct stat st;
-    int r = intent_note(j, NULL, to, result);
+    bool across = !lies_with(j->m, from->e.path, to);
+    int r = across ? 0 : intent_note(j, NULL, to, result);
 
     if (r == 0)
-        r = rename_file(j, from, to, over);
+        r = across ? move_across(j, from, to, over) : rename_file(j, from, to, over);
     if (r == 0)
         r = master_lstat(j->m, to, &st);
     if (r < 0)

@@ -14,6 +14,7 @@
 #include "sync/master/intent.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/space.h"
+#include "sync/master/volume.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
@@ -195,6 +196,32 @@ static char *moved_folder(const struct op *op, const struct op_answer *a)
     return xstrdup(a->copy ? a->copy : op->to);
 }
 
+/* Enters the filesystem where the operation's result is to be. False: it cannot be made there
+ * (now), the answer says why. */
+static bool enter(struct master *m, const struct op *op, struct op_answer *a)
+{
+    const char *path = op->to ? op->to : op->path;
+    bool away = volume_away(m, op->path) || volume_away(m, path);
+    int r = away ? -ESTALE : volume_enter(m, path);
+    char *text;
+
+    if (r == 0 ||
+        (r != -ESTALE && (op->kind == OP_MKDIR || op->kind == OP_RMDIR || op->kind == OP_SETATTR)))
+        return true;
+    text = path_encoded(path);
+    a->result = r == -EROFS || r == -EACCES || r == -EPERM ? RESULT_REFUSED : RESULT_LATER;
+    a->code = xstrdup(a->result == RESULT_REFUSED ? "permission"
+                      : r == -ENOSPC              ? WIRE_E_NO_SPACE
+                                                  : "volume");
+    a->error = r == -ESTALE
+                   ? xasprintf("the filesystem of '%.300s' is not mounted on the master", text)
+                   : xasprintf("the master cannot keep files on their way in '.eefs' on the "
+                               "filesystem of '%.300s': %s",
+                               text, strerror(-r));
+    free(text);
+    return false;
+}
+
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
@@ -217,7 +244,9 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         r = sync_tied(db, b, i, &synced);
         if (r < 0)
             return r;
-        if (fit && makes(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
+        if (fit && !enter(m, &b->ops[i], &a)) {
+            ;
+        } else if (fit && makes(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
             a.result = RESULT_LATER;
             a.code = xstrdup(WIRE_E_NO_SPACE);
             a.error = xstrdup(why);
@@ -228,6 +257,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
             a.code = xstrdup(WIRE_E_UNAVAILABLE);
             a.error = xstrdup("the master's folder is away");
         }
+        volume_leave(m);
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
         stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */

@@ -22,6 +22,7 @@
 #include "sync/master/keep.h"
 #include "sync/master/place.h"
 #include "sync/master/upload.h"
+#include "sync/master/volume.h"
 
 static const struct row nothing; /* ENTRY_GONE */
 
@@ -66,6 +67,8 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
     struct stat st;
     int r = place_parents(j->m, path);
 
+    if (r == 0)
+        r = volume_carry(j->m, tmp, path);
     if (r == 0)
         r = intent_note(j, tmp, path, result);
     if (r == 0)

@@ -15,6 +15,7 @@
 #include "sync/master/index.h"
 #include "sync/master/keep.h"
 #include "sync/master/place.h"
+#include "sync/master/volume.h"
 #include "sync/master/pool.h"
 #include "sync/master/publish.h"
 
@@ -76,9 +77,14 @@ static int commit_restore(struct master *m, void *arg)
     if (x->error == 0)
         x->error = place_parents(m, x->path);
     if (x->error == 0)
+        x->error = volume_carry(m, x->tmp, x->path);
+    if (x->error == 0)
         x->error = place_file(m, x->tmp, x->path, &row,
                               &(struct place_attr){x->v.mode & 0777, 0, clock_wall_ns(), NULL},
                               &x->v.hash, &st);
+    if (x->error < 0)
+        place_discard(m, x->tmp);
+    volume_leave(m);
     row_release(&row);
     if (x->error < 0)
         return 0;

@@ -26,6 +26,7 @@ struct root {
     char *path, *store; /* store: or NULL */
     char id[33];
     int fd, private, staging;
+    pthread_key_t other; /* a thread's staging on another filesystem: its descriptor and one */
     atomic_int generation;
     _Atomic int64_t looking;  /* clock_mono_ms() when the look began that has not ended; 0 */
     _Atomic int64_t compared; /* clock_mono_ms() when the clocks were compared; 0: never */
@@ -142,6 +143,8 @@ int root_open(const char *path, const char *store, const char *id, bool known, s
     snprintf(r->id, sizeof(r->id), "%s", id);
     mutex_init(&r->lock);
     mutex_init(&r->said);
+    if (pthread_key_create(&r->other, NULL) != 0)
+        abort();
     r->lock_fd = -1;
     r->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     r->private = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -187,6 +190,7 @@ void root_close(struct root *r)
         close(r->lock_fd);
     mutex_destroy(&r->lock);
     mutex_destroy(&r->said);
+    pthread_key_delete(r->other);
     free(r->path);
     free(r->store);
     free(r);
@@ -199,7 +203,22 @@ int root_fd(const struct root *r)
 
 int root_staging_fd(const struct root *r)
 {
+    intptr_t other = (intptr_t)pthread_getspecific(r->other);
+
+    return other ? (int)other - 1 : r->staging;
+}
+
+int root_own_staging_fd(const struct root *r)
+{
     return r->staging;
+}
+
+int root_use_staging(struct root *r, int fd)
+{
+    intptr_t was = (intptr_t)pthread_getspecific(r->other);
+
+    pthread_setspecific(r->other, (void *)(intptr_t)(fd + 1)); // NOLINT(performance-no-int-to-ptr)
+    return (int)was - 1;
 }
 
 int root_private_fd(const struct root *r)

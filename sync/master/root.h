@@ -34,8 +34,13 @@ void root_close(struct root *r);
 /* Stays the same number for life; a folder that came back is put behind it, and while it is away
  * something that is no folder. */
 int root_fd(const struct root *r);
-/* Folder for staging. Same life. */
+/* Folder for staging: of the filesystem that this thread works on (volume.h). Same life. */
 int root_staging_fd(const struct root *r);
+/* That of the root's own filesystem. */
+int root_own_staging_fd(const struct root *r);
+/* From now on root_staging_fd() is `fd` for this thread, or with -1 the root's own again; returns
+ * what it was, -1 for that. The caller keeps the descriptors. */
+int root_use_staging(struct root *r, int fd);
 /* Folder that holds staging and kept versions: `.eefs`, or that of --store. Same life. */
 int root_private_fd(const struct root *r);
 const char *root_path(const struct root *r);

@@ -43,6 +43,7 @@
 #include "sync/master/routes.h"
 #include "sync/master/status.h"
 #include "sync/master/upload.h"
+#include "sync/master/volume.h"
 #include "sync/master/watch.h"
 
 #define LOOK_MS      250
@@ -65,15 +66,19 @@ bool master_hides(const struct master *m, const char *path)
 {
     const struct strlist *exclude = &m->exclude->list;
 
-    if (path_is_under(path, ROOT_HIDDEN))
-        return true;
+    for (const char *at = path; at; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (strncmp(at, ROOT_HIDDEN, sizeof(ROOT_HIDDEN) - 1) == 0 &&
+            (at[sizeof(ROOT_HIDDEN) - 1] == '/' || !at[sizeof(ROOT_HIDDEN) - 1]))
+            return true;
+    }
     for (size_t i = 0; i < exclude->n; i++)
         if (path_matches(exclude->v[i], path))
             return true;
     return false;
 }
 
-int master_lstat(const struct master *m, const char *path, struct stat *ret)
+static int look(const struct master *m, const char *path, struct stat *ret)
 {
     struct stat st;
     int r = 0, fd;
@@ -96,6 +101,13 @@ int master_lstat(const struct master *m, const char *path, struct stat *ret)
     if (r == 0)
         *ret = st;
     return r;
+}
+
+int master_lstat(const struct master *m, const char *path, struct stat *ret)
+{
+    int r = look(m, path, ret);
+
+    return *path && volume_away(m, path) ? -ESTALE : r;
 }
 
 /* Some part of it was met that is not as it was written. */
@@ -259,6 +271,8 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     sigaddset(&s->signals, SIGTERM);
     sigaddset(&s->signals, SIGINT);
     sigprocmask(SIG_BLOCK, &s->signals, NULL);
+    m->volumes = volumes_new(m);
+    volumes_look(m->volumes);
     r = intent_judge(m, e);
     if (r < 0)
         return r;
@@ -333,6 +347,7 @@ static void stop(struct server *s)
     keep_free(m->keep);
     feed_free(m->feed);
     uploads_free(m->uploads);
+    volumes_free(m->volumes);
     root_close(m->root);
     mirrors_free(m->mirrors);
     notices_free(m->notices);

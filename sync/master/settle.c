@@ -22,6 +22,7 @@
 #include "sync/master/place.h"
 #include "sync/master/pool.h"
 #include "sync/master/publish.h"
+#include "sync/master/volume.h"
 #include "sync/master/writers.h"
 
 /* Between looking a name up and opening it a process that runs needs microseconds. */
@@ -33,6 +34,7 @@ struct one {
     struct one *next;
     char name[PLACE_NAME_CAP];
     char *path; /* NULL after a restart: found by the digest */
+    char *top;  /* of its volume */
     struct hash was, now;
     int64_t due;
 };
@@ -103,6 +105,7 @@ void settle_later(struct settling *s, const char *name, const char *path, const 
 
     snprintf(o->name, sizeof(o->name), "%s", name);
     o->path = xstrdup(path);
+    o->top = volume_top(s->m, path);
     o->was = was->e.hash;
     o->now = *now;
     mutex_lock(&s->lock);
@@ -116,6 +119,7 @@ void settle_later(struct settling *s, const char *name, const char *path, const 
 static void one_free(struct one *o)
 {
     free(o->path);
+    free(o->top);
     free(o);
 }
 
@@ -208,10 +212,13 @@ static int put_back(struct master *m, void *arg)
     struct put_back *b = arg;
     int dir, r = 0;
 
-    b->error = place_parents(m, b->o->path);
+    b->error = volume_enter_top(m, b->o->top ? b->o->top : "");
+    if (b->error == 0)
+        b->error = place_parents(m, b->o->path);
     dir = b->error < 0 ? b->error : place_open_parent(m, b->o->path);
     if (dir < 0) {
         b->error = dir;
+        volume_leave(m);
         return 0;
     }
     r = take_path(m, b, dir);
@@ -220,6 +227,7 @@ static int put_back(struct master *m, void *arg)
     if ((r < 0 || b->error < 0) && b->swapped)
         place_exchange(root_staging_fd(m->root), b->o->name, dir, path_base(b->o->path));
     close(dir);
+    volume_leave(m);
     return r;
 }
 
@@ -342,7 +350,11 @@ static void *run(void *arg)
     struct one *o;
 
     while ((o = take_due(s))) {
-        int r = settle(s, o);
+        int r = volume_enter_top(s->m, o->top ? o->top : "");
+
+        if (r == 0)
+            r = settle(s, o);
+        volume_leave(s->m);
 
         mutex_lock(&s->lock);
         if (r < 0) {
@@ -406,9 +418,10 @@ out:
 }
 
 /* What an earlier run left. */
-static void recover(struct settling *s)
+static int recover_here(struct master *m, const char *top, void *arg)
 {
-    int fd = openat(root_staging_fd(s->m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct settling *s = arg;
+    int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
 
@@ -416,6 +429,7 @@ static void recover(struct settling *s)
         struct one *o = xcalloc(1, sizeof(*o));
 
         if (over_parse(de->d_name, o)) {
+            o->top = xstrdup(top);
             mend_exchange(s, o);
             append_locked(s, o);
             s->n++;
@@ -427,6 +441,7 @@ static void recover(struct settling *s)
         closedir(d);
     else if (fd >= 0)
         close(fd);
+    return 0;
 }
 
 int settling_start(struct master *m, struct settling **ret, struct err *e)
@@ -438,7 +453,7 @@ int settling_start(struct master *m, struct settling **ret, struct err *e)
     mutex_init(&s->lock);
     cond_init(&s->change);
     s->last = &s->first;
-    recover(s);
+    volumes_each(m, recover_here, s);
     r = thread_start(&s->thread, "settle", run, s);
     if (r < 0) {
         free(s);

@@ -22,6 +22,7 @@
 #include "sync/master/notices.h"
 #include "sync/master/pool.h"
 #include "sync/master/restore.h"
+#include "sync/master/volume.h"
 #include "sync/master/watch.h"
 
 #define NOTICES_SHOWN 50 /* of a kind */
@@ -110,6 +111,8 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
         problem(p, "DEGRADED", why,
                 "bring the files back; if they are meant to be deleted: eefs-master confirm");
     find_trouble(p);
+    if (volumes_away(m->volumes, why, sizeof(why)) > 0)
+        problem(p, "DEGRADED", why, "mount it; if it is gone for good: eefs-master confirm");
     if (!m->scanned && root_ok(m->root, why, sizeof(why)))
         problem(p, "SYNCING", "the first scan is running", "");
     if (committer_error(m->committer) < 0) {
@@ -167,7 +170,7 @@ static void add_state(struct master *m, json_t *mirrors, json_t *o)
 static void confirm(struct master *m, struct ctl_conn *conn, uid_t uid)
 {
     char why[512];
-    int64_t n = brake_held(m->brake, why, sizeof(why));
+    int64_t n = brake_held(m->brake, why, sizeof(why)) + volumes_away(m->volumes, why, sizeof(why));
 
     if (uid != 0 && uid != geteuid()) {
         ctl_reply_error(conn, "permission", "only root or the user that serves may confirm");

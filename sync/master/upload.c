@@ -14,6 +14,7 @@
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
 #include "sync/master/space.h"
+#include "sync/master/volume.h"
 
 #define OLD_NS     (50LL * 60 * 1000000000) /* since somebody wrote to it; looked at each minute */
 #define FLUSH_STEP (8 << 20)
@@ -56,13 +57,15 @@ void uploads_free(struct uploads *u)
     free(u);
 }
 
-void uploads_clean(struct uploads *u, bool at_start)
+static int clean_here(struct master *m, const char *top, void *arg)
 {
-    int fd = openat(root_staging_fd(u->m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool at_start = *(bool *)arg;
+    int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
     struct stat st;
 
+    (void)top;
     while (d && (de = readdir(d))) {
         bool tmp = at_start && strncmp(de->d_name, "tmp-", 4) == 0,
              up = strncmp(de->d_name, "up-", 3) == 0;
@@ -74,6 +77,12 @@ void uploads_clean(struct uploads *u, bool at_start)
         closedir(d);
     else if (fd >= 0)
         close(fd);
+    return 0;
+}
+
+void uploads_clean(struct uploads *u, bool at_start)
+{
+    volumes_each(u->m, clean_here, &at_start);
 }
 
 static void names(const char *mirror, const struct hash *h, char *whole, char *part, size_t cap)
@@ -316,11 +325,31 @@ int upload_end(struct upload *up, bool complete, int64_t *have)
     return r;
 }
 
+/* To the staging of another filesystem. */
+static int take_copy(int dir, const char *whole, int to, const char *name)
+{
+    int in = openat(dir, whole, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), out = -1, r;
+
+    if (in >= 0)
+        out = openat(to, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    r = out < 0 ? -errno : file_copy(in, out);
+    if (r == 0)
+        unlinkat(dir, whole, 0);
+    else if (out >= 0)
+        unlinkat(to, name, 0);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return r;
+}
+
 int upload_take(struct uploads *u, const char *mirror, const struct hash *h, const char *name)
 {
     char whole[NAME_CAP], part[NAME_CAP];
-    int dir = root_staging_fd(u->m->root);
+    int dir = root_own_staging_fd(u->m->root), to = root_staging_fd(u->m->root), r;
 
     names(mirror, h, whole, part, sizeof(whole));
-    return renameat(dir, whole, dir, name) < 0 ? -errno : 0;
+    r = renameat(dir, whole, to, name) < 0 ? -errno : 0;
+    return r == -EXDEV ? take_copy(dir, whole, to, name) : r;
 }

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""Filesystems of their own below the master's folder, as web servers have them: uploads/ on another
+disk (a tmpfs here), gallery/ as a bind mount."""
+
+import http.client
+import json
+import os
+import subprocess
+import urllib.parse
+
+import pytest
+
+from disk import fill, small_disk
+from eefs import content_name, mounts, read, tree, unmount, wait_for, write
+from test_mirror_writes import BOX, answers, put, rename, results
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount")
+BIG = os.urandom(300_000)
+
+
+def mount_disk(site, master, megabytes=100):
+    small_disk(master.path("uploads"), megabytes)
+    site.cleanups.append(lambda: master.path("uploads") in mounts() and unmount(master.path("uploads"), lazy=True))
+
+
+def bind(site, master):
+    os.makedirs(master.path("gallery"), exist_ok=True)
+    other = os.path.join(site.base, "other")
+    os.makedirs(other, exist_ok=True)
+    subprocess.run(["mount", "--bind", other, master.path("gallery")], check=True)
+    site.cleanups.append(lambda: master.path("gallery") in mounts() and unmount(master.path("gallery"), lazy=True))
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    mount_disk(site, master)
+    bind(site, master)
+    write(master.path("uploads/one.txt"), "one")
+    write(master.path("gallery/two.txt"), "two")
+    write(master.path("free/three.txt"), "three")
+    master.add_mirror("slave1", "--write", "uploads", "--write", "gallery", "--write", "free")
+    master.options = ["--reserve", "1M"]
+    return master.start()
+
+
+def staging(master):
+    return [name for top in ("", "uploads", "gallery")
+            for name in (os.listdir(master.path(top, ".eefs/staging"))
+                         if os.path.isdir(master.path(top, ".eefs/staging")) else [])
+            if not name.startswith("up-")]
+
+
+def served(master):
+    """Paths of the feed; those of the disk are the same."""
+    disk = {p for p in tree(master.root) if b".eefs" not in p.split(b"/")}
+    names = {os.fsencode(urllib.parse.unquote(p)) for p in master.listing()}
+    return names == disk and disk
+
+
+def test_every_operation(site, master):
+    wait_for(lambda: served(master), 20)
+    n = 0
+
+    def do(*ops):
+        nonlocal n
+        out = []
+        for op in ops:
+            n += 1
+            out.append(answers(master.ops(BOX, dict(op, n=n)))[0])
+        return out
+
+    for top in ("uploads", "gallery"):
+        a = do(put(0, top + "/new.txt", b"new"), put(0, top + "/new.txt", b"newer", b"new"),
+               {"op": "mkdir", "path": top + "/d", "mode": 0o755, "mtime": 1},
+               put(0, top + "/d/deep.txt", b"deep"),
+               rename(0, top + "/d/deep.txt", top + "/deep.txt", b"deep"),
+               rename(0, top + "/deep.txt", top + "/new.txt", b"deep", b"newer"),
+               {"op": "symlink", "path": top + "/link", "target": "new.txt", "pre": "absent", "mtime": 1},
+               {"op": "setattr", "path": top + "/new.txt", "mode": 0o600},
+               {"op": "unlink", "path": top + "/link", "pre": "link"},
+               {"op": "rename", "path": top + "/d", "to": top + "/e", "pre": "dir", "to_pre": "absent"},
+               {"op": "rmdir", "path": top + "/e"})
+        assert [x["result"] for x in a] == ["done"] * len(a), a
+        assert read(master.path(top, "new.txt")) == b"deep"
+        # A large content comes in a request of its own.
+        master.request("PUT", "/v1/o/" + content_name(BIG), body=BIG)
+        assert do(put(0, top + "/big.bin", BIG, inline=False))[0]["result"] == "done"
+        assert read(master.path(top, "big.bin")) == BIG
+        # A conflict's copy lies beside it.
+        a = do(put(0, top + "/new.txt", b"other", b"what was never there"))[0]
+        assert a["result"] == "conflict" and a["path"].startswith(top + "/new%20(conflict"), a
+    # From one to another: files are copied, a folder is refused.
+    for source, target in (("uploads", "free"), ("free", "gallery"), ("gallery", "uploads")):
+        a = do(put(0, source + "/go.txt", b"go"), rename(0, source + "/go.txt", target + "/went.txt", b"go"))
+        assert [x["result"] for x in a] == ["done"] * 2, a
+        assert read(master.path(target, "went.txt")) == b"go" and not os.path.exists(master.path(source, "go.txt"))
+        a = do(put(0, source + "/over.txt", b"over"), rename(0, source + "/over.txt", target + "/went.txt", b"over", b"go"))
+        assert [x["result"] for x in a] == ["done"] * 2 and read(master.path(target, "went.txt")) == b"over", a
+    a = do({"op": "mkdir", "path": "free/f", "mode": 0o755, "mtime": 1},
+           {"op": "rename", "path": "free/f", "to": "uploads/f", "pre": "dir", "to_pre": "absent"})
+    assert [x["result"] for x in a] == ["done", "refused"] and a[1]["code"] == "volume", a
+    assert os.path.isdir(master.path("free/f"))
+    assert do(put(0, "uploads/.eefs/x", b"x"))[0]["result"] == "refused"
+    wait_for(lambda: staging(master) == [], 20)
+    assert wait_for(lambda: served(master), 20)
+    out = site.run("eefs-master", "history", "uploads/new.txt", "--state", master.state, "--json").stdout
+    version = next(v["seq"] for v in json.loads(out)["versions"] if v["hash"] == content_name(b"newer"))
+    site.run("eefs-master", "restore", "uploads/new.txt@%d" % version, "--state", master.state)
+    assert read(master.path("uploads/new.txt")) == b"newer"
+    wait_for(lambda: staging(master) == [], 20)
+
+
+def test_a_mirror_that_writes_everywhere(site, master):
+    mount = site.mount(master, private="none")
+    for top in ("uploads", "gallery", "free"):
+        write(mount.path(top, "a/small.txt"), top)
+        write(mount.path(top, "a/large.bin"), BIG + top.encode())
+        write(mount.path(top, "a/small.txt"), top + ", edited")
+        os.rename(mount.path(top, "a/small.txt"), mount.path(top, "b.txt"))
+    os.rename(mount.path("uploads/b.txt"), mount.path("gallery/c.txt"))
+    mount.synced()
+    wait_for(lambda: served(master), 20)
+    wait_for(lambda: {p: v for p, v in tree(mount.point).items()} ==
+             {p: v for p, v in tree(master.root).items() if b".eefs" not in p.split(b"/")}, 20)
+    assert mount.status()["state"] == "OK"
+
+
+@pytest.mark.parametrize("point", ["master.op.noted", "master.put.exchanged", "master.put.renamed", "master.op.applied",
+                                   "master.rename.copied"])
+def test_killed_on_another_filesystem(site, master, point):
+    master.stop()
+    master.start(env={"EEFS_CRASH_AT": point})
+    op = put(1, "uploads/one.txt", b"new", b"one")
+    if point == "master.rename.copied":
+        op = rename(1, "gallery/two.txt", "uploads/one.txt", b"two", b"one")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        master.ops(BOX, op)
+    assert master.process.popen.wait(20) == -9
+    master.start()
+    assert results(master.ops(BOX, op)) == ["done"]
+    wait_for(lambda: staging(master) == [], 30)
+    names = wait_for(lambda: served(master), 20)
+    assert not any(b"conflict" in name for name in names)
+    assert read(master.path("uploads/one.txt")) == (b"two" if "rename." in point else b"new")
+    assert os.path.exists(master.path("gallery/two.txt")) == ("rename." not in point)
+
+
+def test_not_mounted_is_not_deleted(site, master):
+    """Neither while it is served, nor over a restart; a person can say that it is gone for good."""
+    mount = site.mount(master, private="none")
+    before = tree(mount.point)
+    wait_for(lambda: unmount(master.path("uploads")), 20, "nothing holds it")
+    status = wait_for(lambda: (lambda s: s["state"] == "DEGRADED" and s)(master.control()), 20)
+    assert "uploads" in status["reason"] and "not mounted" in status["reason"]
+    write(master.path("uploads/bare.txt"), "below the mountpoint")
+    os.chmod(master.path("uploads"), 0o700)
+    write(master.path("free/new.txt"), "goes on")
+    wait_for(lambda: os.path.exists(mount.path("free/new.txt")), 20)
+    write(mount.path("uploads/waits.txt"), "waits")
+    write(mount.path("free/by mirror.txt"), "goes on, too")
+    assert read(master.path("free/by mirror.txt")) == b"goes on, too"
+    wait_for(lambda: mount.status()["deferred"] == 1, 20)
+    assert "not mounted" in mount.status()["reason"]
+    master.stop()
+    master.start()
+    wait_for(lambda: not master.control()["scanning"], 20)
+    assert "uploads/one.txt" in master.listing() and "uploads/bare.txt" not in master.listing()
+    assert read(mount.path("uploads/one.txt")) == before[b"uploads/one.txt"][3]
+    # It is back, though with other contents: what is not in it was deleted.
+    os.unlink(master.path("uploads/bare.txt"))
+    mount_disk(site, master)
+    write(master.path("uploads/another.txt"), "another")
+    wait_for(lambda: served(master), 30)
+    site.run("eefs-status", "--retry", mount.point)
+    wait_for(lambda: read(master.path("uploads/waits.txt")) == b"waits", 20)
+    assert "uploads/one.txt" not in master.listing()
+    # Gone for good.
+    wait_for(lambda: unmount(master.path("uploads")), 20, "nothing holds it")
+    wait_for(lambda: "not mounted" in master.control()["reason"], 20)
+    assert "uploads/another.txt" in master.listing()
+    site.run("eefs-master", "confirm", "--state", master.state)
+    wait_for(lambda: "uploads/another.txt" not in master.listing(), 30)
+    wait_for(lambda: served(master), 20)
+
+
+def test_mounted_while_it_is_served(site, master):
+    os.makedirs(master.path("late"))
+    write(master.path("late/below.txt"), "below")
+    wait_for(lambda: "late/below.txt" in master.listing(), 20)
+    small_disk(master.path("late"), 10)
+    site.cleanups.append(lambda: unmount(master.path("late"), lazy=True))
+    write(master.path("late/above.txt"), "above")
+    os.kill(master.process.pid, 1)  # a scan
+    wait_for(lambda: "late/above.txt" in master.listing(), 30)
+    wait_for(lambda: served(master), 20)
+
+
+def test_one_of_them_is_full(site, master):
+    mount = site.mount(master, private="none")
+    fill(master.path("uploads/ballast"), 100_000)
+    write(mount.path("uploads/late.txt"), "late")
+    write(mount.path("gallery/now.txt"), "now")
+    assert read(master.path("gallery/now.txt")) == b"now"
+    status = wait_for(lambda: (lambda s: s["deferred"] and s)(mount.status()), 20)
+    assert "uploads/late.txt" in status["reason"] and "full" in status["reason"], status
+    os.unlink(master.path("uploads/ballast"))
+    wait_for(lambda: read(master.path("uploads/late.txt")) == b"late", 40)

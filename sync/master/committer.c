@@ -174,7 +174,8 @@ static int observe(struct master *m, struct observation *o)
     int r = master_lstat(m, o->path, &now);
 
     if (r < 0 && r != -ENOENT) {
-        index_push(m->index, o->path, 0, 5000);
+        if (!volume_away(m, o->path))
+            index_push(m->index, o->path, 0, 5000);
         return 0;
     }
     if (o->gone && r == -ENOENT) {

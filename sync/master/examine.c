@@ -437,8 +437,9 @@ void examine(struct master *m, const char *path, int flags)
     r = master_lstat(m, path, &st);
     if (r == -ENOENT) {
         examine_gone(m, path, st.st_mode);
-    } else if (r < 0) {
-        index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
+    } else if (r < 0) { /* what is on a volume that comes back is looked at then */
+        if (!volume_away(m, path))
+            index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
     } else if (S_ISDIR(st.st_mode)) {
         if (!live && *path)
             move_folder(m, db, path, &st);

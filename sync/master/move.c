@@ -181,6 +181,7 @@ static int place_across(struct apply *j, const struct row *from, const char *to,
                         const struct row *over)
 {
     static const struct row nothing;
+    const struct place_attr a = {(mode_t)from->e.mode, 0, from->e.mtime, from->e.path};
     bool there = over && over->e.type == ENTRY_FILE && hash_eq(&over->e.hash, &from->e.hash);
     char tmp[PLACE_NAME_CAP];
     struct stat st;
@@ -192,8 +193,7 @@ static int place_across(struct apply *j, const struct row *from, const char *to,
     r = place_copy(j->m, tmp, root_fd(j->m->root), from->e.path, &from->e.hash);
     if (r < 0)
         return r == -ENOENT ? -EBUSY : r;
-    r = place_file(j->m, tmp, to, over ? over : &nothing, (mode_t)from->e.mode, from->e.mtime,
-                   &from->e.hash, &st);
+    r = place_file(j->m, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
     if (r < 0)
         place_discard(j->m, tmp);
     return r;

@@ -297,10 +297,17 @@ static void object_end(struct object *o)
 
 /* Says what a statement is that was refused, where something is known of it that the grammar does
  * not know. */
-static int explain(const struct dump *d, const struct statement *st, int r, struct err *e)
+static int explain(const struct dump *d, const struct statement *st, enum maker m, int r,
+                   struct err *e)
 {
     int error;
 
+    if (maker_is_foreign(m))
+        return err_set(
+            e, EPROTO,
+            "the dump was made by %s, whose form is not read here: make it with mysqldump or "
+            "eefs-sqldump",
+            maker_name(m));
     if (maker_complains(st->text, st->len, &error))
         return err_set(
             e, EPROTO,
@@ -337,7 +344,7 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
                         "after the other",
                         RANGES_MAX);
         if (r < 0) {
-            r = explain(d, &st, r, e);
+            r = explain(d, &st, split_maker(s), r, e);
             fault->offset = st.offset;
             fault->line = st.line;
             if (o)

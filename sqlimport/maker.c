@@ -55,7 +55,6 @@ const char *maker_name(enum maker m)
         [MAKER_MYDUMPER] = "mydumper",
         [MAKER_MYSQLPUMP] = "mysqlpump",
         [MAKER_POSTGRES] = "PostgreSQL",
-        [MAKER_SQLITE] = "SQLite",
         [MAKER_MSSQL] = "Microsoft SQL Server",
     };
 
@@ -96,6 +95,11 @@ bool maker_complains(const char *text, size_t len, int *ret_error)
             *ret_error = number;
     }
     return true;
+}
+
+bool maker_is_foreign(enum maker m)
+{
+    return m == MAKER_MYSQLPUMP || m == MAKER_POSTGRES || m == MAKER_MSSQL;
 }
 
 bool maker_marks_end(enum maker m)

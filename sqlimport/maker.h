@@ -25,7 +25,6 @@ enum maker {
     MAKER_MYDUMPER,
     MAKER_MYSQLPUMP,
     MAKER_POSTGRES,
-    MAKER_SQLITE,
     MAKER_MSSQL,
 };
 
@@ -39,6 +38,8 @@ bool maker_ends_with(enum maker m, const char *comment, size_t len);
 /* The text of a statement that cannot be read holds an error message of mysqldump, as `2>&1` puts
  * it there: true, and its number, or 0. */
 bool maker_complains(const char *text, size_t len, int *ret_error);
+/* Dumps of another kind of server, or with other names in them than an import takes. */
+bool maker_is_foreign(enum maker m);
 /* It always marks the end, so that without the mark the dump is cut off for sure. */
 bool maker_marks_end(enum maker m);
 

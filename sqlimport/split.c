@@ -445,9 +445,9 @@ static int ended(struct split *s, struct err *e)
     if (s->begun && maker_complains(s->b.data + s->start, s->b.len - s->start, &error))
         return err_set(
             e, EPROTO,
-            "line %llu: mysqldump failed (error %d), and the dump ends with its message: make "
-            "the dump again",
-            line, error);
+            "the dump ends with an error message of mysqldump (behind line %llu): look at what "
+            "it says there, and make the dump again",
+            line);
     return err_set(
         e, EPROTO,
         "the dump is cut off: it ends within the statement or comment that begins at line "

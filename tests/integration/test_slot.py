@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """How eefs-sqlimport wakes, acknowledges and tells: on plain folders and on a real mount."""
+import gzip
 import json
 import os
 import re
@@ -358,6 +359,9 @@ def test_on_a_mount(db, site, tmp_path):
         put(slot, dump(db, 4))  # by a process of this mirror
         wait_for(lambda: not os.path.exists(slot / "live.sql"), 20)
         assert importer.rows() == 4
+        put(os.path.dirname(arrived), gzip.compress(dump(db, 5)), "live.sql.gz")  # by the packed file's hash
+        wait_for(lambda: not os.path.exists(arrived + ".gz"), 20)
+        assert importer.rows() == 5
         # the mount goes and comes again under the service: polling finds it, then the stream
         importer.stop()
         importer.start("--poll", "200ms")

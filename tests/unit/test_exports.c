@@ -309,17 +309,22 @@ static void test_messages(void **state)
         {"CREATE TABLE t (a int);\nmysqldump: Error 2013: Lost connection to MySQL server during "
          "query when "
          "dumping table `t` at row: 5\n",
-         "error 2013"},
+         "ends with an error message"},
         {"CREATE TABLE t (a int);\nINSERT INTO t VALUES (1),\nmariadb-dump: Error 2020: Got "
          "packet\n(2);\n"
          "-- Dump completed\n",
          "error 2020"},
         {"mysqldump: Got error: 1045: \"Access denied for user 'x'@'y'\" when trying to connect\n",
-         "error 1045"},
+         "ends with an error message"},
+        {"-- Dump created by MySQL pump utility, version: 5.7.44\nSET NAMES utf8mb4;\nCREATE TABLE "
+         "`a`.`t` "
+         "(a int);\n",
+         "mysqlpump"},
+        {"--\n-- PostgreSQL database dump\n--\nSET statement_timeout = 0;\n", "PostgreSQL"},
         {"CREATE TABLE t (a int);\nmysqldump: Couldn't execute 'x': no (1360)\n/*!40000 ALTER "
          "TABLE t "
          "DISABLE KEYS */;\n-- Dump completed\n",
-         "error 1360"},
+         "error message of mysqldump"},
         {"CREATE TABLE `\xe9` (a int);\n-- Dump completed\n", "another character set"},
     };
 

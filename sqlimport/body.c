@@ -457,7 +457,7 @@ static int simple(struct body *b)
         return 0; /* a.b := 1 under ORACLE */
     if (is(b, "CREATE") || is(b, "ALTER") || is(b, "DROP"))
         return change_table(b);
-    if (is_any(b, tables)) {
+    if (is_any(b, tables) || (is(b, "RENAME") && token_is(&behind, "TABLE"))) {
         b->ddl = true;
         next(b);
         return 0;

@@ -124,33 +124,54 @@ static bool table_swapped(const struct plan *p, const char *table)
     return st && step_is_swap(st);
 }
 
-static bool is_there(struct server *s, const char *database, const struct object *o)
+/* malloc'd: the name of what is there under the object's name for the server, or NULL. */
+static char *find_there(struct server *s, const char *database, const struct object *o)
 {
-    static const char *const queries[] = {
-        [OBJECT_VIEW] = "SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA=%s AND "
-                        "TABLE_NAME=%s",
-        [OBJECT_TRIGGER] = "SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA=%s AND "
-                           "TRIGGER_NAME=%s",
-        [OBJECT_FUNCTION] = "SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA=%s AND "
-                            "ROUTINE_NAME=%s AND ROUTINE_TYPE='FUNCTION'",
-        [OBJECT_PROCEDURE] = "SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA=%s "
-                             "AND ROUTINE_NAME=%s AND ROUTINE_TYPE='PROCEDURE'",
-        [OBJECT_EVENT] = "SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA=%s AND "
-                         "EVENT_NAME=%s",
+    static const struct {
+        const char *view, *prefix, *more;
+    } places[] = {
+        [OBJECT_VIEW] = {"VIEWS", "TABLE", ""},
+        [OBJECT_TRIGGER] = {"TRIGGERS", "TRIGGER", ""},
+        [OBJECT_FUNCTION] = {"ROUTINES", "ROUTINE", " AND ROUTINE_TYPE='FUNCTION'"},
+        [OBJECT_PROCEDURE] = {"ROUTINES", "ROUTINE", " AND ROUTINE_TYPE='PROCEDURE'"},
+        [OBJECT_EVENT] = {"EVENTS", "EVENT", ""},
     };
+    const char *prefix = places[o->kind].prefix;
     char *schema = server_text(database), *name = server_text(o->name), *there = NULL;
-    const char *query = queries[o->kind];
-    const char *second = strstr(strstr(query, "%s") + 2, "%s");
-    const char *first = strstr(query, "%s");
-    bool found;
 
-    (void)server_value(s, &there, NULL, "%.*s%s%.*s%s%s", (int)(first - query), query, schema,
-                       (int)(second - first - 2), first + 2, name, second + 2);
-    found = there != NULL;
-    free(there);
+    (void)server_value(s, &there, NULL,
+                       "SELECT %s_NAME FROM information_schema.%s WHERE %s_SCHEMA=%s AND "
+                       "%s_NAME=%s%s",
+                       prefix, places[o->kind].view, prefix, schema, prefix, name,
+                       places[o->kind].more);
     free(schema);
     free(name);
-    return found;
+    return there;
+}
+
+static bool is_there(struct server *s, const char *database, const struct object *o)
+{
+    char *there = find_there(s, database, o);
+
+    free(there);
+    return there != NULL;
+}
+
+/* The server takes e for é in the names of routines and events: what the dump does not name is not
+ * replaced by what it names. */
+static int check_name(const struct others *w, struct server *s, const struct object *o,
+                      struct err *e)
+{
+    char *there = find_there(s, w->database, o);
+    int r = 0;
+
+    if (there && strcasecmp(there, o->name) != 0 && !dump_find(w->plan->dump, o->kind, there))
+        r = err_set(e, EPERM,
+                    "'%.64s' is there, which the dump does not name and which is the same name for "
+                    "the server; drop or rename it",
+                    there);
+    free(there);
+    return r;
 }
 
 /* "OR REPLACE" behind CREATE: what is replaced is never missing for a moment. */
@@ -181,9 +202,9 @@ static int make_one(const struct others *w, struct server *s, const struct objec
     const struct env *env = w->plan->dump->env;
     bool can_replace = o->kind == OBJECT_VIEW || server_is_mariadb(s);
     char *name = server_name(o->name);
-    int r = 0;
+    int r = check_name(w, s, o, e);
 
-    if (!can_replace)
+    if (r == 0 && !can_replace)
         r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(o->kind), name);
     if (r == 0)
         r = server_env(s, env, o->env, e);

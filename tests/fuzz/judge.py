@@ -445,7 +445,7 @@ class Maker:
 
     def stored(self):
         definer = self.one("", "", "DEFINER=`root`@`localhost` ", "DEFINER=CURRENT_USER ", "DEFINER=nobody@'%' ")
-        name = self.one("p", "f", "v", "w", "mine_p", "tr", "`ev`")
+        name = self.one("p", "f", "v", "w", "mine_p", "tr", "`ev`", "`míne_p`", "`MINE_f`", "`mïne_e`", "`mine_é`")
         return self.fill(self.one(
             f"CREATE {self.one('', 'OR REPLACE ')}{self.one('', 'ALGORITHM=MERGE ')}{definer}VIEW {name} AS «Q»",
             f"CREATE {definer}TRIGGER {name} {self.one('BEFORE', 'AFTER')} {self.one('INSERT', 'UPDATE')} ON t FOR EACH ROW "

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from eefs import REPO
+from sqlmirror import BIN
 
 HEAD = "-- MariaDB dump 10.19\n/*!40101 SET NAMES utf8mb4 */;\nCREATE TABLE t (id INT PRIMARY KEY);\n" \
        "INSERT INTO t VALUES (1);\n"
@@ -111,6 +112,9 @@ def test_definers_and_rights(mirror, db):
                   "TABLE_SCHEMA='live'") == [["narrow@localhost"]]
     notes = mirror.state()["notes"]
     assert "boss" in notes["definers"] and "rights" not in notes
+    told = subprocess.run([BIN + "/eefs-status"], capture_output=True, text=True,
+                          env={**os.environ, "EEFS_RUNDIR": str(mirror.tmp / "run")})
+    assert "note     the importer's account narrow@localhost is the definer" in told.stdout, told.stdout
     assert mirror.run(data).returncode == 0  # as root
     assert "ALL PRIVILEGES on everything; granting to others" in mirror.state()["notes"]["rights"]
     db.sql("CREATE ROLE IF NOT EXISTS files; GRANT FILE ON *.* TO files; GRANT SELECT ON other.* TO "
@@ -133,6 +137,14 @@ def test_an_active_role_is_looked_at(mirror, db):
         in done.stderr, done.stderr
     db.sql("GRANT ALL ON live.* TO half")
     assert mirror.run(None, defaults=cnf).returncode == 0
+
+
+def test_a_name_that_is_another_for_the_server(mirror, db):
+    """It takes e for é in the names of routines: what is there is not replaced."""
+    db.sql("CREATE PROCEDURE cafe() SELECT 'mine'", "live")
+    done = mirror.run((HEAD + "CREATE PROCEDURE café() SELECT 'theirs';" + END).encode())
+    assert done.returncode == 1 and "'cafe' is there" in done.stderr
+    assert "mine" in db.sql("SHOW CREATE PROCEDURE cafe", "live")[0][2]
 
 
 def test_corpus():

@@ -196,6 +196,26 @@ static int replace(struct server *s, const struct object *o, struct token_mode m
     return r;
 }
 
+/* OR REPLACE does not take a trigger from one table to another. */
+static int free_trigger_name(const struct others *w, struct server *s, const struct object *o,
+                             struct err *e)
+{
+    char *schema = server_text(w->database), *text = server_text(o->name), *table = NULL;
+    char *name = server_name(o->name);
+    int r = server_value(s, &table, e,
+                         "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE "
+                         "TRIGGER_SCHEMA=%s AND TRIGGER_NAME=%s",
+                         schema, text);
+
+    if (r == 0 && table && strcmp(table, o->table) != 0)
+        r = server_runf(s, e, "DROP TRIGGER IF EXISTS %s", name);
+    free(table);
+    free(schema);
+    free(text);
+    free(name);
+    return r;
+}
+
 /* MySQL replaces views only. */
 static int make_one(const struct others *w, struct server *s, const struct object *o, struct err *e)
 {
@@ -206,6 +226,8 @@ static int make_one(const struct others *w, struct server *s, const struct objec
 
     if (r == 0 && !can_replace)
         r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(o->kind), name);
+    else if (o->kind == OBJECT_TRIGGER)
+        r = free_trigger_name(w, s, o, e);
     if (r == 0)
         r = server_env(s, env, o->env, e);
     if (r == 0)

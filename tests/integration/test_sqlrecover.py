@@ -344,3 +344,30 @@ def test_fails_while_a_table_is_in_use(world, how, after):
         wait_for(lambda: generation in readers.seen, 10)
     readers.check(1, 2, 3)
     world.whole(generation)
+
+
+# --- at moments that nobody chose ---
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RECOVER_ROUNDS", "100"))))
+def test_fails_at_a_random_moment(world, seed):
+    """Once or twice, for the recovery may be ended as well; then whatever comes next."""
+    rnd = random.Random(seed)
+    world.begin()
+    with Readers(world.db, "live", TABLES) as readers:
+        for _ in range(rnd.randint(1, 2)):
+            importer = world.start(site(2))
+            try:
+                importer.wait(rnd.uniform(0.005, 0.4))
+            except subprocess.TimeoutExpired:
+                pass
+            try:
+                world.end(importer, rnd.choice(HOWS))
+            finally:
+                importer.kill()
+                importer.wait()
+        generation = world.next(rnd.choice(NEXTS))
+        wait_for(lambda: generation in readers.seen, 10)
+    readers.check(1, 2, 3)
+    world.whole(generation)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,7 @@
 #define EXIT_MOUNT 32 /* mount(8): mount failure */
 
 struct daemon {
-    int fd; /* the parent reads "+" or a sentence; -1 when it is gone */
+    atomic_int fd; /* the parent reads "+" or a sentence; -1 when it is gone */
 };
 
 static void wait_for_child(int fd)
@@ -63,11 +65,17 @@ int daemon_start(struct daemon **ret, struct err *e)
     return 0;
 }
 
-void daemon_ready(struct daemon *d)
+/* Takes the way back to the parent; -1: it is gone already. */
+static int take_way(struct daemon *d)
 {
-    int null;
+    return d ? atomic_exchange(&d->fd, -1) : -1;
+}
 
-    if (!d || d->fd < 0)
+void daemon_background(struct daemon *d)
+{
+    int fd = take_way(d), null;
+
+    if (fd < 0)
         return;
     setsid();
     null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -75,18 +83,30 @@ void daemon_ready(struct daemon *d)
         dup2(null, i);
     if (null > 2)
         close(null);
-    file_write(d->fd, "+", 1);
-    close(d->fd);
-    d->fd = -1;
+    file_write(fd, "+", 1);
+    close(fd);
+}
+
+void daemon_ready(struct daemon *d)
+{
+    daemon_background(d);
+}
+
+bool daemon_forsaken(struct daemon *d)
+{
+    struct pollfd p = {.fd = d ? d->fd : -1};
+
+    return p.fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP));
 }
 
 void daemon_failed(struct daemon *d, const struct err *e)
 {
-    if (!d || d->fd < 0) {
+    int fd = take_way(d);
+
+    if (fd < 0) {
         log_error("%s", e->text);
         return;
     }
-    file_write(d->fd, e->text, strlen(e->text));
-    close(d->fd);
-    d->fd = -1;
+    file_write(fd, e->text, strlen(e->text));
+    close(fd);
 }

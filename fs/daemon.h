@@ -6,6 +6,8 @@
 #ifndef EEFS_FS_DAEMON_H
 #define EEFS_FS_DAEMON_H
 
+#include <stdbool.h>
+
 #include "sync/common/err.h"
 
 struct daemon; /* the way back to the waiting parent */
@@ -20,6 +22,12 @@ int daemon_start(struct daemon **ret, struct err *e);
 
 /* Lets the parent go with success; detaches from the terminal. NULL is fine. Thread safe; once. */
 void daemon_ready(struct daemon *d);
+
+/* Lets the parent go with success before the mount is there: what comes later is logged. NULL and
+ * again is fine. Thread safe. */
+void daemon_background(struct daemon *d);
+/* True when the parent is gone without an outcome: nobody waits for the mount. */
+bool daemon_forsaken(struct daemon *d);
 
 /* Hands the sentence to the parent; without a parent (NULL) prints it. */
 void daemon_failed(struct daemon *d, const struct err *e);

@@ -38,14 +38,20 @@
 #include "fs/session.h"
 #include "sync/common/account.h"
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
+#include "sync/common/thread.h"
 
 #define EXIT_USAGE 1  /* mount(8) */
 #define EXIT_MOUNT 32 /* mount(8) */
 #define FLUSH_MS   10000
+#define RETRY_FG   2 /* minutes, as nfs(5) has them */
+#define RETRY_BG   10000
+#define SAY_MS     30000 /* between reports of what is waited for */
+#define BG_MS      1000  /* mount(8) waits so long for a first mount with bg */
 #define CACHE_ROOT "/var/cache/eefs"
 
 /* Everything of one run. */
@@ -59,6 +65,11 @@ struct run {
     struct account hook_account;
     struct fs fs;
     struct daemon *daemon;
+    char waits_for[256]; /* what was reported last, and when it is again (mono ms) */
+    int64_t say_again;
+    pthread_mutex_t lock; /* guards opened */
+    pthread_cond_t done;
+    bool opened; /* the mirror, or it failed */
 };
 
 static void split_globs(const char *text, struct strlist *ret)
@@ -258,6 +269,71 @@ static int serve(struct run *r, struct err *e)
     return res;
 }
 
+/* --- an empty cache waits for the master --- */
+
+/* Reported when it is another reason, and every half minute. */
+static void waiting(void *arg, const char *why, int64_t left_ms)
+{
+    struct run *r = arg;
+
+    if (r->opt.bg)
+        daemon_background(r->daemon);
+    if (strcmp(why, r->waits_for) == 0 && clock_mono_ms() < r->say_again)
+        return;
+    snprintf(r->waits_for, sizeof(r->waits_for), "%s", why);
+    r->say_again = clock_mono_ms() + SAY_MS;
+    if (r->opt.bg || r->opt.foreground)
+        log_info("'%s': waiting for the master, %lld min more at most (option retry): %s", r->point,
+                 (long long)((left_ms + 59999) / 60000), why);
+    else
+        printable_line(
+            stderr, "mount.eefs: waiting for the master, %lld min more at most (option retry): %s",
+            (long long)((left_ms + 59999) / 60000), why);
+}
+
+static bool give_up(void *arg)
+{
+    struct run *r = arg;
+
+    return daemon_forsaken(r->daemon);
+}
+
+/* A master that is silent, and not only away: mount(8) does not wait for it with bg. */
+static void *background_run(void *arg)
+{
+    struct run *r = arg;
+
+    mutex_lock(&r->lock);
+    if (!r->opened && !cond_wait_until(&r->done, &r->lock, clock_mono_ms() + BG_MS) && !r->opened)
+        daemon_background(r->daemon);
+    mutex_unlock(&r->lock);
+    return NULL;
+}
+
+static int open_mirror(struct run *r, struct err *e)
+{
+    int64_t minutes = r->opt.retry >= 0 ? r->opt.retry : r->opt.bg ? RETRY_BG : RETRY_FG;
+    bool apart = r->opt.bg && r->daemon;
+    pthread_t thread;
+    int res;
+
+    r->config.retry_ms = minutes * 60000;
+    r->config.waiting = waiting;
+    r->config.give_up = give_up;
+    r->config.wait_arg = r;
+    mutex_init(&r->lock);
+    cond_init(&r->done);
+    apart = apart && thread_start(&thread, "background", background_run, r) == 0;
+    res = mirror_open(&r->config, &r->fs.mirror, e);
+    mutex_lock(&r->lock);
+    r->opened = true;
+    cond_signal(&r->done);
+    mutex_unlock(&r->lock);
+    if (apart)
+        thread_join(thread);
+    return res;
+}
+
 /* In the child, or in the foreground. */
 static int run(struct run *r)
 {
@@ -269,7 +345,7 @@ static int run(struct run *r)
     if (res == 0)
         res = guard_start(r->point, &e);
     if (res == 0)
-        res = mirror_open(&r->config, &r->fs.mirror, &e);
+        res = open_mirror(r, &e);
     if (res == 0) {
         r->fs.replica = mirror_replica(r->fs.mirror);
         r->fs.store = mirror_store(r->fs.mirror);

@@ -75,6 +75,12 @@ static void make_table(struct options *o, struct opt *ret)
         KERNEL("nosymfollow", "symbolic links are not followed"),
         {OPT_FLAG, "remount", NULL, &o->remount, NULL, 0, 0,
          "change ro, rw and other options of a mount that is served"},
+        {OPT_INT, "retry", "MINUTES", &o->retry, "-1", -1, 100000000,
+         "how long a first mount (empty cache) waits for the master, as nfs(5) has it (default: 2, "
+         "with bg 10000)"},
+        {OPT_FLAG, "bg", NULL, &o->bg, NULL, 0, 0,
+         "wait for it in the background: mount(8) returns at once"},
+        {OPT_FLAG, "fg", NULL, &o->fg, NULL, 0, 0, "wait for it in the foreground (default)"},
         IGNORED("user"),
         IGNORED("nouser"),
         IGNORED("users"),

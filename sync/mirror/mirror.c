@@ -21,6 +21,8 @@
 #include "sync/mirror/reserve.h"
 
 #define FIRST_MS      30000
+#define RETRY_MIN_MS  250 /* between tries of an empty cache, doubled up to … */
+#define RETRY_MAX_MS  5000
 #define PENDING_SHOWN 5
 
 static void copy_config(struct mirror *m, const struct mirror_config *cfg)
@@ -86,10 +88,47 @@ static void on_broken(void *arg)
         http_wake(m->http);
 }
 
+/* What may be otherwise in a while: the master is not there yet, or is in its first scan. */
+static bool may_pass(struct mirror *m, int r)
+{
+    switch (-r) {
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ETIMEDOUT:
+    case ECONNRESET:
+    case EAGAIN:
+        return true;
+    case EREMOTEIO: /* of a page: 5xx has brought the link down, a refusal has not */
+        return !link_is_up(&m->link) && !m->link.denied;
+    default:
+        return false;
+    }
+}
+
+/* False: nobody waits any more. */
+static bool rest(struct mirror *m, int64_t ms)
+{
+    for (int64_t until = clock_mono_ms() + ms; clock_mono_ms() < until;) {
+        if (m->cfg.give_up && m->cfg.give_up(m->cfg.wait_arg))
+            return false;
+        usleep(50000);
+    }
+    return true;
+}
+
 static int first_contact(struct mirror *m, struct err *e)
 {
-    int r = pull_first(m->pull, FIRST_MS, e);
+    int64_t until = clock_mono_ms() + m->cfg.retry_ms, pause = RETRY_MIN_MS;
+    int r;
 
+    while ((r = pull_first(m->pull, FIRST_MS, e)) < 0 && may_pass(m, r) &&
+           clock_mono_ms() < until) {
+        if (m->cfg.waiting)
+            m->cfg.waiting(m->cfg.wait_arg, e->text, until - clock_mono_ms());
+        if (!rest(m, pause))
+            break;
+        pause = pause * 2 < RETRY_MAX_MS ? pause * 2 : RETRY_MAX_MS;
+    }
     if (r < 0 && r != -EACCES && r != -EXDEV)
         err_prefix(e, "the cache '%s' is empty and the first listing failed", m->cfg.cache);
     return r;

@@ -48,6 +48,12 @@ struct mirror_config {
      * are neither root nor our own user. NULL: to nobody. */
     bool (*shows)(void *arg, const struct ctl_peer *who, const char *path);
     void *shows_arg;
+    /* An empty cache needs the master: how long it is waited for (ms), who is told what is waited
+     * for (before each further try; may be NULL), and who ends the wait (may be NULL). */
+    int64_t retry_ms;
+    void (*waiting)(void *arg, const char *why, int64_t left_ms);
+    bool (*give_up)(void *arg);
+    void *wait_arg;
     const struct mirror_hook *hooks; /* live as long as the mirror */
     size_t n_hooks;
 };
@@ -55,7 +61,8 @@ struct mirror_config {
 /*
  * Opens the cache (locked against a second mount), checks schema and master id. With an empty
  * replica (cold cache) it contacts the master (hello and the whole first listing, each page within
- * 30 s), so that the mount never shows a half tree; otherwise it does not wait for the network,
+ * 30 s), so that the mount never shows a half tree, and waits for one that cannot be reached or is
+ * in its first scan (retry_ms); a wrong token and the like fail at once. Otherwise it does not wait for the network,
  * unless the address is not the one of last time (one hello, given up after 10 s of silence).
  * Errors are sentences for the admin: unreachable master on a cold cache, wrong token, cache of
  * another master, cache in use, newer schema.

@@ -143,9 +143,15 @@ static int say_hello(struct pull *p, struct err *e)
                     "eefs-master mirror add");
         link_deny(&p->m->link, e->text);
     } else if (r < 0) {
+        if (reply.status >= 500) { /* a proxy before a master that is not there yet */
+            e->code = EAGAIN;
+            r = -EAGAIN;
+        }
         link_fail(&p->m->link, e);
     } else if (reply.status != 200) {
-        r = err_set(e, EREMOTEIO, "the master at '%s' says: %s", p->m->cfg.url, reply.text);
+        /* 429: wrong tokens came from this address, perhaps another's; 5xx: not now */
+        r = err_set(e, reply.status >= 500 || reply.status == 429 ? EAGAIN : EREMOTEIO,
+                    "the master at '%s' says: %s", p->m->cfg.url, reply.text);
         link_fail(&p->m->link, e);
     } else {
         v = http_reply_json(&reply, e);

@@ -345,7 +345,8 @@ class Mount:
 
     def option_list(self, **more):
         options = {"token_file": self.token_file, "cache": self.cache, "instance": self.instance,
-                   "rundir": self.site.rundir}
+                   "rundir": self.site.rundir,
+                   "retry": 0}  # an empty cache does not wait for its master, unless a test says so
         options.update(self.options)
         options.update(more)
         parts = []

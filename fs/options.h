@@ -34,7 +34,7 @@ struct options {
     bool remount;       /* change a mount that is served */
     char *given;        /* all -o lists, joined */
     bool kernel;        /* unused: what the kernel enforces is in `flags` */
-    int64_t retry; /* minutes, -1: not given */
+    int64_t retry;      /* minutes, -1: not given */
 };
 
 /* Fills *ret (strings live until exit). -EINVAL with a sentence. Not thread safe (getopt). */

@@ -62,10 +62,10 @@ struct mirror_config {
  * Opens the cache (locked against a second mount), checks schema and master id. With an empty
  * replica (cold cache) it contacts the master (hello and the whole first listing, each page within
  * 30 s), so that the mount never shows a half tree, and waits for one that cannot be reached or is
- * in its first scan (retry_ms); a wrong token and the like fail at once. Otherwise it does not wait for the network,
- * unless the address is not the one of last time (one hello, given up after 10 s of silence).
- * Errors are sentences for the admin: unreachable master on a cold cache, wrong token, cache of
- * another master, cache in use, newer schema.
+ * in its first scan (retry_ms); a wrong token and the like fail at once. Otherwise it does not wait
+ * for the network, unless the address is not the one of last time (one hello, given up after 10 s
+ * of silence). Errors are sentences for the admin: unreachable master on a cold cache, wrong token,
+ * cache of another master, cache in use, newer schema.
  */
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e);
 

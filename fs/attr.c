@@ -107,7 +107,8 @@ void attr_stat(const struct attr_rules *r, const char *path, const struct node_a
         ret->st_mode &= ~(mode_t)077;
     ret->st_size = a->type == NODE_DIR ? 4096 : a->size;
     ret->st_blksize = 4096;
-    ret->st_blocks = (ret->st_size + 511) / 512;
+    ret->st_blocks =
+        a->type == NODE_FILE && a->blocks >= 0 ? a->blocks : (ret->st_size + 511) / 512;
     ret->st_mtim = file_timespec(a->mtime);
     ret->st_atim = file_timespec(a->atime);
     ret->st_ctim = file_timespec(a->ctime);

@@ -15,6 +15,7 @@
 #include "fs/draft.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -326,14 +327,27 @@ int draft_truncate(struct fs *fs, struct node *n, off_t size)
     return ftruncate(staging_fd(fs, n), size) < 0 ? -errno : 0;
 }
 
+int draft_allocate(struct fs *fs, struct node *n, int mode, off_t off, off_t len)
+{
+    int fd = staging_fd(fs, n), r = fallocate(fd, mode, off, len) < 0 ? -errno : 0;
+
+    if (r == -ENOSPC) {
+        store_make_room(fs->store, len);
+        r = fallocate(fd, mode, off, len) < 0 ? -errno : 0;
+    }
+    return r;
+}
+
 void draft_attr_locked(const struct node *n, struct node_attr *a)
 {
     struct stat st;
 
     if (!n->draft)
         return;
-    if (n->draft->file && fstat(n->draft->file->fd, &st) == 0)
+    if (n->draft->file && fstat(n->draft->file->fd, &st) == 0) {
         a->size = st.st_size;
+        a->blocks = st.st_blocks;
+    }
     a->mtime = n->draft->mtime;
     a->ctime = n->draft->ctime;
     a->mode = n->draft->mode;

@@ -71,6 +71,9 @@ int draft_create(struct fs *fs, struct node *n);
 int draft_write(struct fs *fs, struct node *n, const void *data, size_t len, off_t at);
 int draft_truncate(struct fs *fs, struct node *n, off_t size);
 
+/* fallocate(2) on it, in the same way. */
+int draft_allocate(struct fs *fs, struct node *n, int mode, off_t off, off_t len);
+
 /* Overlays size, mtime and mode of a draft. */
 void draft_attr_locked(const struct node *n, struct node_attr *a);
 

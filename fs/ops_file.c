@@ -122,6 +122,16 @@ static void look_again(struct open *o)
     nodes_unlock(t);
 }
 
+/* The content came: from now on it is known how many blocks it takes. */
+static void tell_blocks(struct fs *fs, struct node *n)
+{
+    char *path = node_path(fs->nodes, n);
+
+    if (path)
+        notify_path(fs->notify, path);
+    free(path);
+}
+
 static void open_reply(struct open *o, int r)
 {
     struct fs *fs = o->fs;
@@ -140,6 +150,8 @@ static void open_reply(struct open *o, int r)
         o->fi.direct_io = past_cache(o);
         o->fi.keep_cache = !o->later; /* may be another version than what was cached */
         o->fi.noflush = !o->handle->writable;
+        if (o->later)
+            tell_blocks(fs, o->handle->node);
         if (o->created) {
             struct node *n = o->handle->node;
             ops_attr_now(fs, n, &o->entry.attr);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/content.h"
 #include "fs/draft.h"
@@ -21,7 +22,18 @@ struct fetch {
     struct node *node; /* holds a reference */
     size_t size;
     off_t off;
+    int whence; /* LSEEK; -1: READ */
 };
+
+static void reply_seek(fuse_req_t req, const struct file *f, off_t off, int whence)
+{
+    off_t at = lseek(f->fd, off, whence); /* its own position is nobody's */
+
+    if (at < 0)
+        fuse_reply_err(req, errno);
+    else
+        fuse_reply_lseek(req, at);
+}
 
 static void reply_read(fuse_req_t req, struct file *f, size_t size, off_t off)
 {
@@ -53,6 +65,10 @@ static void fetched(void *arg, int error)
     if (later_claim(w->later)) {
         if (error < 0)
             fuse_reply_err(w->req, -by_handle(error));
+        else if (w->whence >= 0 && f)
+            reply_seek(w->req, f, w->off, w->whence);
+        else if (w->whence >= 0)
+            fuse_reply_err(w->req, ENXIO);
         else if (f)
             reply_read(w->req, f, w->size, w->off);
         else
@@ -65,22 +81,27 @@ static void fetched(void *arg, int error)
     free(w);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                    struct fuse_file_info *fi)
+/* READ, or LSEEK with `whence`. */
+static void look_into(fuse_req_t req, struct node *n, size_t size, off_t off, int whence)
 {
     struct fs *fs = fs_of(req);
-    struct node *n = handle_of(fi)->node;
     struct file *f;
     struct fetch *w;
     int r = content_open(fs, n, FS_VERIFY_MAX);
 
-    (void)ino;
     nodes_lock(fs->nodes);
     f = draft_file_locked(n);
     nodes_unlock(fs->nodes);
     if (f) {
-        reply_read(req, f, size, off);
+        if (whence >= 0)
+            reply_seek(req, f, off, whence);
+        else
+            reply_read(req, f, size, off);
         file_unref(fs->nodes, f);
+        return;
+    }
+    if (r == 0 && whence >= 0) {
+        fuse_reply_err(req, ENXIO); /* empty */
         return;
     }
     if (r == 0) {
@@ -97,12 +118,27 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     w->node = n;
     w->size = size;
     w->off = off;
+    w->whence = whence;
     nodes_lock(fs->nodes);
     node_ref_locked(n);
     nodes_unlock(fs->nodes);
     w->later = later_new(fs, req, LATER_EINTR);
     /* -EAGAIN: it is here but has to be hashed; that too is not for this thread */
     content_need(fs, n, false, fetched, w);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi)
+{
+    (void)ino;
+    look_into(req, handle_of(fi)->node, size, off, -1);
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+                     struct fuse_file_info *fi)
+{
+    (void)ino;
+    look_into(req, handle_of(fi)->node, 0, off, whence);
 }
 
 /* --- WRITE: into the draft, or queued with its bytes while the draft is busy --- */
@@ -180,6 +216,56 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     draft_queue(fs, n, write_job, w);
 }
 
+/* --- FALLOCATE: as a WRITE without bytes --- */
+
+struct alloc {
+    struct fs *fs;
+    fuse_req_t req;
+    struct node *node;     /* holds a reference */
+    struct handle *handle; /* stays while the request is not answered */
+    int mode;
+    off_t off, len;
+};
+
+static void alloc_job(void *arg, int error)
+{
+    struct alloc *a = arg;
+    struct fs *fs = a->fs;
+    int r = error ? error : draft_try(fs, a->node, false);
+
+    if (r == -EAGAIN) {
+        draft_queue(fs, a->node, alloc_job, a);
+        return;
+    }
+    if (r == 1) {
+        r = draft_allocate(fs, a->node, a->mode, a->off, a->len);
+        draft_done(fs, a->node, a->handle, false, r);
+    }
+    fuse_reply_err(a->req, -r);
+    node_unref(fs->nodes, a->node);
+    free(a);
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                         struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    struct alloc *a = xcalloc(1, sizeof(*a));
+
+    (void)ino;
+    a->fs = fs;
+    a->req = req;
+    a->handle = handle_of(fi);
+    a->node = a->handle->node;
+    a->mode = mode;
+    a->off = off;
+    a->len = len;
+    nodes_lock(fs->nodes);
+    node_ref_locked(a->node);
+    nodes_unlock(fs->nodes);
+    alloc_job(a, 0);
+}
+
 /* --- FLUSH and FSYNC: publish and wait for the master --- */
 
 struct wait {
@@ -237,7 +323,9 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 void ops_io(struct fuse_lowlevel_ops *ops)
 {
     ops->read = op_read;
+    ops->lseek = op_lseek;
     ops->write = op_write;
+    ops->fallocate = op_fallocate;
     ops->flush = op_flush;
     ops->fsync = op_fsync;
 }

@@ -15,6 +15,7 @@
 
 #include "sync/common/trouble.h"
 
+#define HOLE_BLOCK 4096
 #define COPY_BLOCK (1024 * 1024)
 #define SECRET_MAX 4096
 
@@ -59,6 +60,53 @@ int file_pwrite(int fd, const void *data, size_t len, off_t at)
         len -= (size_t)n;
     }
     return 0;
+}
+
+static bool is_zero(const char *p, size_t len)
+{
+    return len == 0 || (*p == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+/* How many bytes from `at` on are, block by block, zeros or something else: *zero. */
+static size_t run(const char *p, size_t len, off_t at, bool *zero)
+{
+    size_t n = 0;
+
+    while (n < len) {
+        size_t step = HOLE_BLOCK - (size_t)((at + (off_t)n) % HOLE_BLOCK);
+        bool hole;
+
+        if (step > len - n)
+            step = len - n;
+        hole = is_zero(p + n, step);
+        if (n == 0)
+            *zero = hole;
+        else if (hole != *zero)
+            break;
+        n += step;
+    }
+    return n;
+}
+
+int file_pwrite_sparse(int fd, const void *data, size_t len, off_t at)
+{
+    const char *p = data;
+    off_t end = at + (off_t)len;
+    bool zero = false;
+    struct stat st;
+    int r = 0;
+
+    while (at < end && r == 0) {
+        size_t n = run(p, (size_t)(end - at), at, &zero);
+
+        if (!zero)
+            r = file_pwrite(fd, p, n, at);
+        p += n;
+        at += (off_t)n;
+    }
+    if (r == 0 && zero && fstat(fd, &st) == 0 && st.st_size < end && ftruncate(fd, end) < 0)
+        r = trouble_at(-errno, fd, NULL);
+    return r;
 }
 
 ssize_t file_pread(int fd, void *data, size_t len, off_t at)
@@ -150,40 +198,65 @@ int file_replace(int dirfd, const char *path, const void *data, size_t len, mode
     return r;
 }
 
-int file_copy(int from, int to)
+/* Copies `from` `at` to `end`, as far as copy_file_range(2) can. */
+static off_t copy_range(int from, int to, off_t at, off_t end)
 {
-    struct stat st;
-    off_t at = 0;
-    char *block;
-    int r = 0;
-
-    if (ioctl(to, FICLONE, from) == 0)
-        return 0;
-    if (fstat(from, &st) < 0)
-        return -errno;
-    while (at < st.st_size) {
+    while (at < end) {
         off_t in = at, out = at;
-        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(st.st_size - at), 0);
+        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
         at += n;
     }
-    block = xmalloc(COPY_BLOCK);
+    return at;
+}
+
+static int copy_blocks(int from, int to, off_t at)
+{
+    char *block = xmalloc(COPY_BLOCK);
+    int r = 0;
+
     for (;;) {
         ssize_t n = file_pread(from, block, COPY_BLOCK, at);
         if (n < 0)
             r = (int)n;
         if (n <= 0)
             break;
-        r = file_pwrite(to, block, (size_t)n, at);
+        r = file_pwrite_sparse(to, block, (size_t)n, at);
         if (r < 0)
             break;
         at += n;
     }
     free(block);
     return r;
+}
+
+int file_copy(int from, int to)
+{
+    struct stat st;
+    off_t at = 0, data;
+
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    if (fstat(from, &st) < 0)
+        return -errno;
+    while (at < st.st_size && (data = lseek(from, at, SEEK_DATA)) >= 0 && data < st.st_size) {
+        off_t end = lseek(from, data, SEEK_HOLE);
+
+        if (end < 0 || end > st.st_size)
+            end = st.st_size;
+        at = copy_range(from, to, data, end);
+        if (at < end)
+            return copy_blocks(from, to, at);
+    }
+    if (at < st.st_size && errno == ENXIO) { /* a hole at the end */
+        at = st.st_size;
+        if (ftruncate(to, at) < 0)
+            return trouble_at(-errno, to, NULL);
+    }
+    return copy_blocks(from, to, at);
 }
 
 int file_rename_new(int from_dir, const char *from, int to_dir, const char *to)

@@ -18,6 +18,11 @@
 /* Writes all `len` bytes. */
 int file_write(int fd, const void *data, size_t len);
 int file_pwrite(int fd, const void *data, size_t len, off_t at);
+/*
+ * The same where `fd` has nothing yet from `at` on, or a hole: blocks of zeros stay or become
+ * holes, and the file ends behind the last byte or later.
+ */
+int file_pwrite_sparse(int fd, const void *data, size_t len, off_t at);
 /* Reads until `len` bytes or end of file; returns the number read. */
 ssize_t file_pread(int fd, void *data, size_t len, off_t at);
 
@@ -32,7 +37,8 @@ int file_replace(int dirfd, const char *path, const void *data, size_t len, mode
                  bool durable);
 
 /* Copies all of `from` (offset 0 to its end) to offset 0 of `to`: reflink, else
- * copy_file_range(2), else read and write. */
+ * copy_file_range(2), else read and write. `to` is empty before; holes stay holes where both
+ * filesystems say so. */
 int file_copy(int from, int to);
 
 /*

@@ -50,7 +50,7 @@ int place_data(struct master *m, const char *tmp, const void *data, size_t len)
 {
     int fd = create(m, tmp);
 
-    return fd < 0 ? fd : finish(m, fd, tmp, len ? file_write(fd, data, len) : 0);
+    return fd < 0 ? fd : finish(m, fd, tmp, file_pwrite_sparse(fd, data, len, 0));
 }
 
 int place_copy(struct master *m, const char *tmp, int dir, const char *path,

@@ -273,7 +273,7 @@ int upload_write(struct upload *up, const void *data, size_t len)
         return -EMSGSIZE;
     /* Under the lock: once cancelled no byte of the old request may reach the file. */
     mutex_lock(&up->all->lock);
-    r = up->cancelled ? -ECANCELED : file_pwrite(up->fd, data, len, up->at);
+    r = up->cancelled ? -ECANCELED : file_pwrite_sparse(up->fd, data, len, up->at);
     mutex_unlock(&up->all->lock);
     if (r < 0)
         return r;

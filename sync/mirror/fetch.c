@@ -186,12 +186,13 @@ struct arrival {
     bool begun;                     /* a byte of its body came */
 };
 
-static void start_over(struct arrival *a)
+static int start_over(struct arrival *a)
 {
     struct hash ignored;
 
     hash_stream_end(a->sum, &ignored);
     a->got = 0;
+    return ftruncate(a->fd, 0) < 0 ? -errno : 0; /* zeros are left out from here on */
 }
 
 static int take_bytes(void *arg, const void *data, size_t len)
@@ -202,12 +203,14 @@ static int take_bytes(void *arg, const void *data, size_t len)
     if (!a->begun && a->reply->from != a->got) {
         if (a->reply->from != 0)
             return -EPROTO;
-        start_over(a); /* only the rest was asked for, but the whole comes */
+        r = start_over(a); /* only the rest was asked for, but the whole comes */
+        if (r < 0)
+            return r;
     }
     a->begun = true;
     if (a->got + (int64_t)len > a->size)
         return -EBADMSG;
-    r = file_pwrite(a->fd, data, len, a->got);
+    r = file_pwrite_sparse(a->fd, data, len, a->got);
     if (r < 0)
         return r;
     hash_stream_add(a->sum, data, len);

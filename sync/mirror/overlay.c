@@ -57,6 +57,7 @@ void row_attr(const struct row *row, struct node_attr *ret)
     ret->type = (enum node_type)row->type;
     ret->mode = (uint32_t)row->mode;
     ret->size = row->size;
+    ret->blocks = -1;
     if (row->type == ENTRY_LINK)
         ret->size = row->target ? (int64_t)strlen(row->target) : 0;
     ret->mtime = row->mtime;

@@ -38,6 +38,7 @@ struct node_attr {
     enum node_type type;
     uint32_t mode;    /* permission bits */
     int64_t size;     /* bytes; of a link: the target's length */
+    int64_t blocks;   /* of 512 bytes that a file takes here; -1: as many as its size needs */
     int64_t mtime;    /* sync/common/file.h */
     int64_t atime;    /* of this mirror: only utimensat(2) changes it, as with noatime */
     int64_t ctime;    /* wall ns on this mirror; grows with every change of what is seen here */

@@ -119,6 +119,14 @@ bool store_has(struct store *s, const struct hash *h, int64_t size)
            S_ISREG(st.st_mode) && st.st_size == size;
 }
 
+int64_t store_blocks(struct store *s, const struct hash *h)
+{
+    char path[OBJECT_CAP];
+    struct stat st;
+
+    return fstatat(s->dir, object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_blocks : -1;
+}
+
 /* Notes the use; the ctime that this changes is noted with it. */
 static void touch_locked(struct known *k, int fd)
 {

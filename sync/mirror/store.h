@@ -25,6 +25,9 @@ struct store;
 /* True when the object's file exists with that size (not verified). */
 bool store_has(struct store *s, const struct hash *h, int64_t size);
 
+/* How many blocks of 512 bytes it takes; -1: not here. */
+int64_t store_blocks(struct store *s, const struct hash *h);
+
 /*
  * Opens an object for reading: fd, or -ENOENT (missing or thrown away), -EAGAIN when it still has
  * to be verified and is larger than `verify_max` bytes (0: any size needs someone else to do it;

@@ -182,6 +182,41 @@ static void test_secret(void **state)
     assert_null(secret);
 }
 
+/* Whatever the pieces, the bytes are the same; zeros take no blocks. */
+static void test_sparse(void **state)
+{
+    static char data[300000], back[300000];
+    size_t at = 0, n;
+    struct stat st, copy;
+    int fd = openat(dfd, "sparse", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int to = openat(dfd, "copy", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    (void)state;
+    memset(data + 100000, 'x', 5000);
+    data[200001] = 1;
+    srandom(1);
+    while (at < sizeof(data)) {
+        n = (size_t)random() % 20000;
+        n = n > sizeof(data) - at ? sizeof(data) - at : n;
+        assert_int_equal(file_pwrite_sparse(fd, data + at, n, (off_t)at), 0);
+        at += n;
+    }
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, sizeof(data));
+    assert_true(st.st_blocks * 512 < 50000);
+    assert_int_equal(file_pread(fd, back, sizeof(back), 0), sizeof(back));
+    assert_memory_equal(data, back, sizeof(data));
+    assert_int_equal(file_copy(fd, to), 0);
+    assert_int_equal(fstat(to, &copy), 0);
+    assert_int_equal(copy.st_size, sizeof(data));
+    assert_true(copy.st_blocks * 512 < 50000);
+    assert_int_equal(file_pread(to, back, sizeof(back), 0), sizeof(back));
+    assert_memory_equal(data, back, sizeof(data));
+    assert_int_equal(file_pwrite_sparse(to, data, 0, 0), 0);
+    close(fd);
+    close(to);
+}
+
 /* All of ext4's times come back as they were; beyond it the nearest one. */
 static void test_times(void **state)
 {
@@ -219,9 +254,10 @@ static void test_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replace), cmocka_unit_test(test_slurp), cmocka_unit_test(test_pread),
-        cmocka_unit_test(test_copy),    cmocka_unit_test(test_trees), cmocka_unit_test(test_secret),
-        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_replace), cmocka_unit_test(test_slurp),
+        cmocka_unit_test(test_pread),   cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_trees),   cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_times),   cmocka_unit_test(test_sparse),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

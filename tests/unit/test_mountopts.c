@@ -151,7 +151,8 @@ static void test_mountpoint(void **state)
 static void test_attr(void **state)
 {
     struct attr_rules r = {.uid = 1000, .gid = 1001, .umask = 022};
-    struct node_attr a = {.type = NODE_FILE, .mode = 0666, .size = 1000, .mtime = -1, .ino = 7};
+    struct node_attr a = {
+        .type = NODE_FILE, .mode = 0666, .size = 1000, .blocks = -1, .mtime = -1, .ino = 7};
     char slot[] = "/sql/:root", none[] = "none", bare[] = "sql", up[] = "a/../b:root";
     char nobody[] = "sql:no-such-user-here";
     char *list[] = {slot, none};

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define HEAD_WORDS 24 /* of a CREATE, where its DEFINER can stand */
+#define COLLATIONS_MAX 4096 /* more than any server has: it will say which it does not know */
+#define HEAD_WORDS     24   /* of a CREATE, where its DEFINER can stand */
 
 /* At the word COLLATE: reads on to the name; true when there is one. */
 static bool next_collation(struct lexer *l, struct token *t)
@@ -20,6 +21,8 @@ static bool next_collation(struct lexer *l, struct token *t)
 /* Adds `name` in lower case, once. */
 void ddl_add_collation(struct strlist *l, const char *name)
 {
+    if (l->n >= COLLATIONS_MAX)
+        return;
     for (size_t i = 0; i < l->n; i++)
         if (strcasecmp(l->v[i], name) == 0)
             return;

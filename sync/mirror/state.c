@@ -39,6 +39,7 @@ struct facts {
     int64_t contact, since, step, lag_ms, lag_limit;
     char deferred_reason[700];
     json_t *skipped_list;
+    int64_t open_bytes, pinned_bytes; /* of the cache, when it is over its limit */
     bool up, denied, in_step, failed;
     char link_reason[512], push_reason[512], fault[512], action[256], name[128];
 };
@@ -108,6 +109,8 @@ static void gather(struct mirror *m, struct facts *f)
     f->conflicts = replica_conflict_count(m->replica);
     replica_totals(m->replica, &f->entries, &f->bytes);
     store_usage(m->store, &f->used, &f->limit, &f->fs_free);
+    if (f->used > f->limit)
+        store_explain(m->store, &f->open_bytes, &f->pinned_bytes);
     mutex_lock(&m->link.lock);
     f->up = link_is_up(&m->link);
     f->denied = m->link.denied;
@@ -242,6 +245,8 @@ json_t *state_json(struct mirror *m)
     json_object_set_new(o, "entries", json_integer(f.entries));
     json_object_set_new(o, "cache_used", json_integer(f.used));
     json_object_set_new(o, "cache_limit", json_integer(f.limit));
+    json_object_set_new(o, "cache_open", json_integer(f.open_bytes));
+    json_object_set_new(o, "cache_pinned", json_integer(f.pinned_bytes));
     json_object_set_new(o, "prefetch_queued", json_integer((json_int_t)fetch_queued(m->fetch)));
     json_object_set_new(o, "cursor", text(cursor));
     json_object_set_new(o, "version", json_string(EEFS_VERSION));

@@ -23,6 +23,10 @@ int store_verify(struct store *s, const struct hash *h, int64_t size);
 /* One eviction round down to 90 % of the limit when above it; also called by store_make_room. */
 void store_evict(struct store *s);
 
+/* Why objects stay beyond the limit: bytes of those that are open, and of those that are not on the
+ * master yet or local. Looks at every object. */
+void store_explain(struct store *s, int64_t *open_bytes, int64_t *pinned_bytes);
+
 /* Bytes that may be fetched ahead of use without eviction having to undo it; <= 0: none. */
 int64_t store_room(struct store *s);
 

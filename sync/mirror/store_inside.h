@@ -37,6 +37,8 @@ struct store {
     uint64_t last_hold;
     struct known *table[STORE_BUCKETS];
 
+    int64_t vain_used, vain_until; /* store_evict()'s: used and mono ms */
+
     pthread_mutex_t evict_lock; /* one eviction at a time; taken before lock */
 };
 

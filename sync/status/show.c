@@ -140,6 +140,11 @@ static void show_mount(json_t *m)
         int_of(m, "quarantined"), int_of(m, "conflicts"));
     say("  cache    %.1f of %.1f MiB, %lld entries", (double)int_of(m, "cache_used") / 1048576.0,
         (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
+    if (int_of(m, "cache_used") > int_of(m, "cache_limit"))
+        say("    over its limit: %.1f MiB are open in programs, %.1f are not on the master yet or "
+            "local, the rest goes within a minute",
+            (double)int_of(m, "cache_open") / 1048576.0,
+            (double)int_of(m, "cache_pinned") / 1048576.0);
     show_errors(json_object_get(m, "errors"));
     json_array_foreach(json_object_get(m, "conflicts_list"), i, x) show_conflict(x);
     json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(x);

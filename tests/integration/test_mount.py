@@ -504,3 +504,23 @@ def test_one_hundred_edits_are_seen_quickly(master, mount):
         shown(lambda: read(mount.path(path)) == b"edit %d" % i)
     assert time.monotonic() - begin < 6 * SLOW
     assert stat.S_ISREG(os.stat(mount.path(path)).st_mode)
+
+
+def test_a_content_larger_than_the_cache(site, master):
+    """It goes as soon as nobody has it open, and before what is small; until then status says why it stays."""
+    write(master.path("img/large.bin"), os.urandom(20 << 20))
+    for i in range(8):
+        write(master.path("img/small%d.bin" % i), os.urandom(300 << 10))
+    wait_for(lambda: "img/small7.bin" in master.listing(), 20)
+    mount = site.mount(master, "large", cache_size="4M", prefetch="none")
+    for i in range(8):
+        read(mount.path("img/small%d.bin" % i))
+    with open(mount.path("img/large.bin"), "rb") as f:
+        f.read(1)
+        status = wait_for(lambda: (lambda s: s["cache_open"] >= 20 << 20 and s)(mount.status()), 20)
+        assert status["cache_used"] > status["cache_limit"] and status["state"] == "OK"
+        assert "MiB are open in programs" in site.run("eefs-status", mount.point, check=False).stdout
+    wait_for(lambda: mount.status()["cache_used"] < 4 << 20, 30)
+    objects = [os.path.getsize(os.path.join(top, name)) for top, _, names in os.walk(mount.cache + "/objects")
+               for name in names]
+    assert sum(size == 300 << 10 for size in objects) >= 8, "what is used stays"

@@ -229,6 +229,18 @@ static enum MHD_Result no_space(struct request *q, int r)
                                     : "the master's disk is full");
 }
 
+/* It may be about this one only: no reason to be away. */
+static enum MHD_Result not_stored(struct request *q, int r)
+{
+    char why[200];
+
+    if (r == -EFBIG)
+        return reply_error(q, 413, WIRE_E_TOO_LARGE,
+                           "the master's filesystem holds no file so large");
+    snprintf(why, sizeof(why), "the master cannot store the content: %s", strerror(-r));
+    return reply_error(q, 422, WIRE_E_IO, why);
+}
+
 enum MHD_Result content_put_begin(struct request *q)
 {
     const char *range = MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Content-Range");
@@ -257,7 +269,7 @@ enum MHD_Result content_put_begin(struct request *q)
     if (r == -ENOSPC || r == -EDQUOT)
         return no_space(q, r);
     if (r < 0)
-        return reply_error(q, 503, WIRE_E_UNAVAILABLE, strerror(-r));
+        return not_stored(q, r);
     q->total = total;
     q->end = b + 1;
     q->at = a;
@@ -290,6 +302,6 @@ enum MHD_Result content_put_end(struct request *q)
     if (r == -EMSGSIZE)
         return reply_error(q, 400, WIRE_E_BAD_REQUEST, "the body is longer than announced");
     if (r < 0)
-        return reply_error(q, 503, WIRE_E_UNAVAILABLE, strerror(-r));
+        return not_stored(q, r);
     return reply_json(q, 200, json_pack("{s:I}", "have", (json_int_t)have));
 }

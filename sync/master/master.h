@@ -25,6 +25,7 @@ struct db_pool;
 struct settling;
 struct feed;
 struct index;
+struct intruder;
 struct keep;
 struct lookout;
 struct mirrors;
@@ -56,6 +57,7 @@ struct master {
     struct mirrors *mirrors;
     struct notices *notices;
     struct uploads *uploads;
+    struct intruder *intruder;
     struct volumes *volumes;
     struct settling *settling;
     struct keep *keep;

@@ -33,6 +33,18 @@ static int parse_outbox(json_t *o, char *out, struct err *e)
     return 0;
 }
 
+/* One that is not to be understood is refused by itself, when its number is. */
+static bool note_bad(struct ops_batch *b, json_t *v, const struct err *e)
+{
+    json_t *n = json_object_get(v, "n");
+
+    if (!json_is_integer(n) || json_integer_value(n) < 1)
+        return false;
+    b->bad = json_pack("{s:O,s:s,s:s,s:s}", "n", n, "result", "refused", "code", WIRE_E_BAD_REQUEST,
+                       "error", e->text);
+    return b->bad != NULL;
+}
+
 int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch **ret,
               struct err *e)
 {
@@ -54,9 +66,11 @@ int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch
         r = op_from_json(json_array_get(list, i), &b->ops[i], e);
         if (r == 0)
             b->n++;
+        else if (note_bad(b, json_array_get(list, i), e))
+            break; /* those before it are taken */
     }
     json_decref(o);
-    if (r < 0) {
+    if (r < 0 && !b->bad) {
         ops_free(b);
         return r;
     }
@@ -74,6 +88,7 @@ void ops_free(struct ops_batch *b)
         op_release(&b->ops[i]);
     free(b->ops);
     json_decref(b->answers);
+    json_decref(b->bad);
     mirror_release(&b->who);
     free(b);
 }
@@ -274,6 +289,8 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         if (r < 0 || stop)
             return r;
     }
+    if (b->bad)
+        json_array_append(b->answers, b->bad);
     return 0;
 }
 

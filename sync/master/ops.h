@@ -18,6 +18,7 @@ struct ops_batch {
     struct op *ops; /* owned */
     size_t n;
     json_t *answers; /* array */
+    json_t *bad;     /* the refusal of the operation after the last one; NULL: none */
     int64_t head;
     bool cloned; /* a counter came with another digest: refuse the request */
     int error;   /* the transaction failed: -errno */

@@ -16,6 +16,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/master/committer.h"
+#include "sync/master/intruder.h"
 #include "sync/master/connections.h"
 #include "sync/master/pool.h"
 #include "sync/master/request.h"
@@ -294,6 +295,15 @@ static enum MHD_Result run_unauthorized(struct request *q)
                        "no or unknown token; 'eefs-master mirror add' on the master makes one");
 }
 
+static void note_intruder(struct request *q)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(q->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    intruder_count(q->m->intruder, info ? info->client_addr : NULL,
+                   MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Authorization") != NULL);
+}
+
 static enum MHD_Result too_many(struct request *q)
 {
     return reply_error(q, 503, WIRE_E_UNAVAILABLE,
@@ -383,6 +393,7 @@ static enum MHD_Result route(struct request *q, const char *method)
         return reply_error(q, 503, WIRE_E_UNAVAILABLE, "the master's database cannot be read");
     if (r == 0) {
         q->run = run_unauthorized;
+        note_intruder(q);
         return connections_delay(q->routes->connections, q->conn) ? MHD_YES : q->run(q);
     }
     if (!mirrors_begin(q->m->mirrors, q->who.name))

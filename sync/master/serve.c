@@ -32,6 +32,7 @@
 #include "sync/master/feed.h"
 #include "sync/master/index.h"
 #include "sync/master/intent.h"
+#include "sync/master/intruder.h"
 #include "sync/master/lookout.h"
 #include "sync/master/mirrors.h"
 #include "sync/master/notices.h"
@@ -261,6 +262,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     m->brake = brake_new(m);
     m->notices = notices_new();
     m->mirrors = mirrors_new();
+    m->intruder = intruder_new();
     if (r == 0)
         r = configure(s, o, e);
     if (r == 0)
@@ -348,6 +350,7 @@ static void stop(struct server *s)
     feed_free(m->feed);
     uploads_free(m->uploads);
     volumes_free(m->volumes);
+    intruder_free(m->intruder);
     root_close(m->root);
     mirrors_free(m->mirrors);
     notices_free(m->notices);

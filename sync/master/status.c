@@ -16,6 +16,7 @@
 #include "sync/master/brake.h"
 #include "sync/master/committer.h"
 #include "sync/master/index.h"
+#include "sync/master/intruder.h"
 #include "sync/master/keep.h"
 #include "sync/master/lookout.h"
 #include "sync/master/mirrors.h"
@@ -274,6 +275,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     mirrors_each(db, add_mirror, &l);
     add_state(m, l.array, o);
     add_counts(db, o);
+    json_object_set_new(o, "wrong_tokens", intruder_report(m->intruder));
     json_object_set_new(o, "kept", keep_report(m->keep));
     json_object_set_new(o, "errors", trouble_json());
     json_object_set_new(o, "mirrors", l.array);

@@ -5,12 +5,14 @@
  * of time. Demand threads serve the first queue only, so a prefetch never delays a reader.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/inside.h"
 #include "sync/proto/wire.h"
@@ -59,6 +61,7 @@ struct fetch {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t more;
     struct want *bucket[BUCKETS];
+    struct hash damaged; /* of the last content that came damaged; none */
     struct queue queue[N_QUEUES];
 };
 
@@ -251,6 +254,42 @@ static int get_once(struct fetch *f, const struct want *w, struct arrival *a, st
     return r;
 }
 
+/* What came is not what was asked for. */
+static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
+                           const struct hash *sum)
+{
+    char text[HASH_TEXT_CAP], other[HASH_TEXT_CAP], why[512];
+    char *path = replica_path_of(f->m->replica, &w->hash), *shown = path_encoded(path);
+
+    snprintf(why, sizeof(why),
+             "the content of '%.150s' came damaged from '%.80s': %lld of %lld bytes, hash %.14s "
+             "instead of %.14s; it is not used",
+             shown, f->m->cfg.url, (long long)got, (long long)w->size, hash_text(sum, other),
+             hash_text(&w->hash, text));
+    mutex_lock(&f->lock);
+    f->damaged = w->hash;
+    mutex_unlock(&f->lock);
+    mirror_fault(f->m, FAULT_CONTENT, why,
+                 "look for what changes bytes between here and the master (a proxy, a cache), and "
+                 "at the master's disk; it is asked for again when it is read");
+    free(shown);
+    free(path);
+}
+
+/* The content that came damaged is here, or is no more. */
+static void clear_damaged(struct fetch *f, const struct hash *h)
+{
+    bool was;
+
+    mutex_lock(&f->lock);
+    was = !hash_is_none(&f->damaged) && hash_eq(&f->damaged, h);
+    if (was)
+        memset(&f->damaged, 0, sizeof(f->damaged));
+    mutex_unlock(&f->lock);
+    if (was)
+        mirror_fault(f->m, FAULT_CONTENT, "", "");
+}
+
 /* The whole content into a fresh staging file; 0, -EBADMSG (wrong digest), -ESTALE, … */
 static int transfer(struct fetch *f, const struct want *w)
 {
@@ -277,8 +316,12 @@ static int transfer(struct fetch *f, const struct want *w)
     hash_stream_end(a.sum, &sum);
     hash_stream_free(a.sum);
     close(a.fd);
-    if (r == 0 && (a.got != a.size || !hash_eq(&sum, &w->hash)))
+    if (r == 0 && (a.got != a.size || !hash_eq(&sum, &w->hash))) {
+        report_damaged(f, w, a.got, &sum);
         r = -EBADMSG;
+    }
+    if (r == 0 || r == -ESTALE)
+        clear_damaged(f, &w->hash);
     if (r == 0)
         r = store_publish(f->m->store, name, &w->hash, false);
     if (r < 0)

@@ -160,6 +160,9 @@ int replica_outbox_discard(struct replica *r, const char *under, struct strlist 
 /* Hashes that must not be evicted: named by outbox or overlay. */
 bool replica_pins(struct replica *r, const struct hash *h);
 
+/* A path of the base that has this content, malloc'd; "": none. Looks at every row. */
+char *replica_path_of(struct replica *r, const struct hash *h);
+
 /* Calls fn for every file of the base (a content comes once for each path that has it) until it
  * returns non-zero, which is returned. fn must be quick and not call into the replica. */
 typedef int replica_content_fn(void *arg, const char *path, const struct hash *h, int64_t size);

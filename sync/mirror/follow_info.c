@@ -365,6 +365,25 @@ bool replica_pins(struct replica *r, const struct hash *h)
                "h", h) != 0;
 }
 
+char *replica_path_of(struct replica *r, const struct hash *h)
+{
+    sqlite3_stmt *st;
+    char *dir, *path = NULL;
+    struct db *db;
+
+    if (reader_get(r, &db) < 0)
+        return xstrdup("");
+    st = db_query(db, "SELECT dir,name FROM base WHERE type=1 AND hash=? LIMIT 1", "h", h);
+    if (db_step(db, st) == 1) {
+        dir = xstrdup(db_col_text(st, 0));
+        path = path_join(dir, db_col_text(st, 1));
+        free(dir);
+    }
+    db_done(st);
+    reader_put(r, db);
+    return path ? path : xstrdup("");
+}
+
 int replica_each_content(struct replica *r, replica_content_fn *fn, void *arg)
 {
     sqlite3_stmt *st;

@@ -39,8 +39,16 @@ struct state;
 
 /* What keeps a mirror from doing its work: another master's cache (FAILED); its changes being
  * refused for a copied cache, a disk that cannot be written, a command of on_change that fails,
- * changes lost (DEGRADED). */
-enum fault { FAULT_MASTER, FAULT_CLONED, FAULT_DISK, FAULT_HOOK, FAULT_LOST, N_FAULTS };
+ * changes lost, contents that arrive damaged (DEGRADED). */
+enum fault {
+    FAULT_MASTER,
+    FAULT_CLONED,
+    FAULT_DISK,
+    FAULT_HOOK,
+    FAULT_LOST,
+    FAULT_CONTENT,
+    N_FAULTS
+};
 
 struct mirror {
     struct mirror_config cfg; /* own copies of the strings */

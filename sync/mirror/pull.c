@@ -395,7 +395,7 @@ static void *pull_main(void *arg)
             break;
         if (r < 0 && p->local)
             mend_here(p, &e);
-        else if (r < 0 && r != -ECANCELED)
+        else if (r < 0 && r != -ECANCELED && r != -EACCES) /* that was said */
             link_fail(&p->m->link, &e);
         wait_wake(p->m->wait);
         if (clock_mono_ms() - began > 4 * backoff) /* it had worked for a while */

@@ -87,6 +87,7 @@
 #define WIRE_E_OFFSET       "offset"       /* 409: upload resumes elsewhere */
 #define WIRE_E_CLONED       "cloned"       /* 409: counter reused with another operation */
 #define WIRE_E_DIGEST       "digest"       /* 422: content does not match its name */
+#define WIRE_E_IO           "io"           /* 422: cannot be stored */
 #define WIRE_E_TOO_LARGE    "too_large"    /* 413 */
 #define WIRE_E_NO_SPACE     "no_space"     /* 507 */
 #define WIRE_E_UNAVAILABLE  "unavailable"  /* 503: root missing, first scan running, stopping */

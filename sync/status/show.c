@@ -207,6 +207,10 @@ static void show_master(json_t *m)
     }
     show_errors(json_object_get(m, "errors"));
     show_notices(json_object_get(m, "notices"));
+    x = json_object_get(m, "wrong_tokens");
+    if (int_of(x, "count") > 0)
+        say("  tokens   %lld requests without a valid one, the last %lld s ago from %s",
+            int_of(x, "count"), int_of(x, "ms_ago") / 1000, text_of(x, "last"));
     if (json_object_get(m, "kept"))
         show_kept(json_object_get(m, "kept"));
     json_array_foreach(json_object_get(m, "mirrors"), i, x) show_mirror(x);

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from eefs import SCOPE, SLOW, content_name, read, tree, wait_for, write
-from peer import Peer, honest
+from peer import Peer, honest, wrong_bytes
 
 JSON = [("Content-Type", "application/json")]
 HTML = [("Content-Type", "text/html")]
@@ -219,3 +219,79 @@ def test_a_way_that_breaks_everything_blames_nobody_for_long(site, fault):
     peer.set(None)
     mount.synced()
     assert tree(mount.path("uploads")) == tree(master.path("uploads"))
+
+
+def test_the_master_refuses_one_that_it_does_not_understand(site):
+    """By itself: what comes before it is done, and so is what comes next."""
+    master = site.master(start=False)
+    os.mkdir(master.path("uploads"))
+    master.add_mirror("slave1")
+    master.start()
+    good = {"op": "mkdir", "mode": 0o755, "mtime": 1}
+    for n, bad in enumerate([{"op": "fly", "path": "uploads/x"}, {"op": "put", "path": "uploads/x"},
+                             {"op": "mkdir", "path": "uploads/%00"}, {"op": "mkdir", "path": "/".join(["x" * 200] * 21)},
+                             {"op": "symlink", "path": "uploads/l", "target": "t" * 4096, "mtime": 1},
+                             {"op": "mkdir", "path": "uploads/m", "mode": 1 << 20}]):
+        n *= 10
+        answer = master.ops("ab" * 16, dict(good, n=n + 1, path="uploads/a%d" % n), dict(bad, n=n + 2),
+                            dict(good, n=n + 3, path="uploads/b%d" % n))
+        assert answer.status == 200, answer.body
+        told = answer.json()["answers"]
+        assert [a["result"] for a in told] == ["done", "refused"] and told[1]["n"] == n + 2, told
+        answer = master.ops("ab" * 16, dict(good, n=n + 3, path="uploads/b%d" % n))
+        assert answer.json()["answers"][0]["result"] == "done"
+
+
+def test_links_to_far_away(site):
+    """Linux takes targets of up to 4095 bytes: made on either side they are on the other."""
+    master = site.master(start=False)
+    os.mkdir(master.path("uploads"))
+    lengths = [1, 3999, 4000, 4001, 4050, 4095]
+    for n in lengths[:3]:
+        os.symlink("m" * n, master.path("uploads/early%d" % n))
+    master.start()
+    mount = site.mount(master)
+    for n in lengths:
+        os.symlink("m" * n, master.path("uploads/master%d" % n))
+        os.symlink("s" * n, mount.path("uploads/mirror%d" % n))
+        os.symlink("%FF\xff" * max(1, n // 5), mount.path("uploads/strange%d" % n))
+    write(mount.path("uploads/after.txt"), "after")
+    assert read(master.path("uploads/after.txt")) == b"after"
+    wait_for(lambda: tree(mount.point) == tree(master.root), 20)
+    assert mount.status()["state"] in ("OK", "SYNCING")
+
+
+def test_wrong_tokens_leave_a_trace(site):
+    master = site.master()
+    for i in range(5):
+        assert master.get("/v1/hello", token="wrong%d" % i).status == 401
+    assert master.get("/v1/hello", token=None).status == 401
+    wrong = master.control()["wrong_tokens"]
+    assert wrong["count"] == 6 and wrong["last"] == "127.0.0.1"
+    assert master.process.log().count("from 127.0.0.1") == 1  # once a minute
+    assert "without a valid one" in site.run("eefs-status", check=False).stdout
+    mount = site.mount(master)
+    site.run("eefs-master", "mirror", "remove", "slave1", "--state", master.state)
+    write(master.path("wakes.txt"), "the poll")
+    status = wait_for(lambda: (lambda s: s["state"] == "ISOLATED" and s)(mount.status()), 70)
+    assert status["reason"].count("does not know this token") == 1 and "token_file" in status["action"]
+    assert mount.process.log().count("does not know this token") == 1
+
+
+def test_a_content_that_comes_damaged_is_reported(site):
+    master = site.master(start=False)
+    write(master.path("img/a.png"), os.urandom(5000))
+    master.start()
+    peer = Peer(master.port)
+    site.links.append(peer)
+    mount = site.mount(master, url=peer.url, prefetch="none", private="none")
+    peer.set(wrong_bytes)
+    with pytest.raises(OSError):
+        read(mount.path("img/a.png"))
+    status = wait_for(lambda: (lambda s: "damaged" in s["reason"] and s)(mount.status()), 20)
+    assert status["state"] == "DEGRADED" and "img/a.png" in status["reason"] and status["action"]
+    assert peer.url in status["reason"]
+    assert mount.process.log().count("came damaged") == 1
+    peer.set(None)
+    wait_for(lambda: read(mount.path("img/a.png")) == read(master.path("img/a.png")), 20)
+    wait_for(lambda: mount.status()["state"] == "OK", 20)

@@ -10,6 +10,7 @@
  *   ops_*.c       the kernel's requests: entries, attributes, listings, files, reading and writing
  *   node.c        what the kernel holds             notify.c      telling it what to forget
  *   draft.c       a file that is being written      publish.c     … and its way into the outbox
+ *   rename.c      nodes follow what the master renames
  *   content.c     brings the bytes of a version     opener.c      whose close is a close
  *   later.c       answers given later, interrupts   pool.c        threads for what takes long
  *   attr.c        owners and modes                  fs.c          what all of them share
@@ -35,6 +36,7 @@
 #include "fs/pool.h"
 #include "fs/publish.h"
 #include "fs/remount.h"
+#include "fs/rename.h"
 #include "fs/session.h"
 #include "sync/common/account.h"
 #include "sync/common/buf.h"
@@ -254,6 +256,7 @@ static int serve(struct run *r, struct err *e)
     if (res < 0)
         return res;
     mirror_on_remount(fs->mirror, on_remount, r);
+    replica_on_moves(fs->replica, rename_follow, fs);
     res = mirror_start(fs->mirror, notify_changed, fs, e);
     if (res < 0)
         return res;

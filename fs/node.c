@@ -360,6 +360,18 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
     return n;
 }
 
+struct node *node_know_locked(struct nodes *t, struct node *parent, const char *name,
+                              const struct node_attr *attr)
+{
+    struct node *n = node_child_locked(t, parent, name);
+
+    if (!n) {
+        n = add(t, parent, name);
+        n->attr = *attr;
+    }
+    return n;
+}
+
 void node_supersede_locked(struct nodes *t, struct node *n)
 {
     detach(t, n);
@@ -406,22 +418,33 @@ void node_unlink_locked(struct nodes *t, struct node *n)
         node_unref_locked(t, parent);
 }
 
-void node_move_locked(struct nodes *t, struct node *n, struct node *parent, const char *name)
+void node_carry_locked(struct nodes *t, struct node *n, struct node *parent, const char *name)
 {
-    struct node *there = node_child_locked(t, parent, name), *old = n->parent;
+    struct node *old = n->parent;
+    bool attached = n->attached;
 
-    if (there == n)
-        return;
-    if (there)
-        node_unlink_locked(t, there);
     detach(t, n);
     free(n->name);
     n->name = xstrdup(name);
     n->parent = parent;
     parent->refs++;
-    attach(t, n);
+    if (attached)
+        attach(t, n);
     if (old)
         node_unref_locked(t, old);
+}
+
+void node_move_locked(struct nodes *t, struct node *n, struct node *parent, const char *name)
+{
+    struct node *there = node_child_locked(t, parent, name);
+
+    if (there == n)
+        return;
+    if (there)
+        node_unlink_locked(t, there);
+    node_carry_locked(t, n, parent, name);
+    if (!n->attached)
+        attach(t, n);
 }
 
 void nodes_each_locked(struct nodes *t, void (*fn)(void *arg, struct node *n), void *arg)

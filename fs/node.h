@@ -91,6 +91,11 @@ struct node *node_enter_locked(struct nodes *t, struct node *parent, const char 
 /* True when both are the same version, of a file or link: then only attributes may differ. */
 bool node_same_version(const struct node_attr *a, const struct node_attr *b);
 
+/* The attached child of that name, or a new one that the kernel does not know. It stays only while
+ * somebody holds a reference. */
+struct node *node_know_locked(struct nodes *t, struct node *parent, const char *name,
+                              const struct node_attr *attr);
+
 void node_supersede_locked(struct nodes *t, struct node *n);
 /*
  * OPEN of the node is about to be answered ESTALE: the kernel looks its name up once more, and will
@@ -106,6 +111,9 @@ bool node_show_locked(struct nodes *t, struct node *n, bool displace);
 void node_unlink_locked(struct nodes *t, struct node *n);
 /* Gives it another name; what is there is unlinked. */
 void node_move_locked(struct nodes *t, struct node *n, struct node *parent, const char *name);
+/* The same for one that need not be attached, and is afterwards only when it was; what is there is
+ * not touched. */
+void node_carry_locked(struct nodes *t, struct node *n, struct node *parent, const char *name);
 
 /* Calls fn with the lock held for every node; fn must not change the table. */
 void nodes_each_locked(struct nodes *t, void (*fn)(void *arg, struct node *n), void *arg);

@@ -65,11 +65,12 @@ static struct verdict judge(struct fs *fs, const char *path)
 
     nodes_lock(fs->nodes);
     n = node_find_locked(fs->nodes, path);
-    if (n && n->draft)
+    if (n && n->draft && n->listed)
         goto out;
-    same = n && (!*path || (r == 0 && node_same_version(&n->attr, &now)));
+    /* A draft is what is seen, also where the master gave it this name. */
+    same = n && (!*path || n->draft || (r == 0 && node_same_version(&n->attr, &now)));
     if (same) {
-        if (r == 0)
+        if (r == 0 && !n->draft)
             n->attr = now;
         v.attr_of = n->id;
         if (!*path || n->listed)

@@ -193,14 +193,16 @@ static int upsert(struct change *a, const struct entry *e, const struct row *bas
                       .hash = e->hash,
                       .target = e->target,
                       .seq = e->seq};
-    const struct row *known = known_as(e, base, view, like);
+    const struct row *known = known_as(e, base, view, like), *moved = NULL;
 
+    if (!known && a->moves)
+        known = moved = renamings_row(a->moves, e->path);
     row.ino = known ? known->ino : (uint64_t)a->r->now.next_ino++;
     row.atime = known ? known->atime : row.mtime;
     row.ctime = known ? known->ctime : view->ctime;
     if (row.type == ENTRY_DIR && like->exists && like->type == ENTRY_DIR)
         row.mtime = like->mtime;
-    if (!known || (!a->first && !row_same(known, &row)))
+    if (!known || moved || (!a->first && !row_same(known, &row)))
         row_stamp(&row);
     return base_put(a->r->db, e->path, &row);
 }

@@ -8,10 +8,12 @@
 #ifndef EEFS_MIRROR_CHANGE_H
 #define EEFS_MIRROR_CHANGE_H
 
+#include "sync/mirror/renamings.h"
 #include "sync/mirror/replica_db.h"
 
 struct change {
     struct replica *r;
+    struct renamings *moves; /* NULL: none */
     struct strlist *changed; /* NULL: nobody asks */
     struct strlist folders;  /* whose listing changed */
     struct strlist created;  /* folders that are new themselves */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/thread.h"
 #include "sync/proto/cursor.h"
 
 static int stage_one(struct db *db, const struct entry *e)
@@ -21,7 +22,7 @@ static int stage_one(struct db *db, const struct entry *e)
                     "piiiihpi", e->path, (int64_t)e->type, e->size, e->mtime, (int64_t)e->mode,
                     &e->hash, e->target, e->seq);
 
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : renamings_stage(db, e);
 }
 
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n)
@@ -44,6 +45,8 @@ int replica_feed_drop(struct replica *r)
     rc = db_run(r->db, "DELETE FROM incoming", "");
     if (rc >= 0)
         rc = skip_drop(r->db);
+    if (rc >= 0)
+        rc = renamings_drop(r->db);
     if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM temp.answered", "");
     rc = tx_end(r, rc < 0 ? rc : 0, "replica.feed.dropped");
@@ -147,6 +150,10 @@ static int feed_commit_locked(struct change *a, const char *cursor, bool full)
     rc = db_run(db, "UPDATE incoming SET seq=?1 WHERE seq>?1", "i", c.seq < 0 ? INT64_MAX : c.seq);
     if (rc >= 0 && full)
         rc = skip_any_unknown(db, &unknown);
+    if (rc >= 0 && a->moves)
+        rc = renamings_apply(a, full && !unknown, a->moves);
+    if (rc >= 0)
+        rc = renamings_drop(db);
     if (rc >= 0 && full && !unknown)
         rc = remove_unlisted(a, c.seq);
     if (rc >= 0)
@@ -168,15 +175,39 @@ static int feed_commit_locked(struct change *a, const char *cursor, bool full)
     return rc < 0 ? rc : 0;
 }
 
+static int any_moves(struct replica *r)
+{
+    int rc;
+
+    mutex_lock(&r->lock);
+    rc = renamings_staged(r->db);
+    mutex_unlock(&r->lock);
+    return rc;
+}
+
 int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct strlist *changed)
 {
     struct change a = {.r = r, .changed = changed, .feed = true};
-    int rc = tx_begin_spare(r), rc2;
+    struct renamings moves = {0};
+    int rc = any_moves(r), rc2;
 
     if (rc < 0)
         return rc;
-    rc = feed_commit_locked(&a, cursor, full);
-    rc2 = change_finish(&a);
-    rc = tx_end(r, rc < 0 ? rc : rc2, "replica.feed.committed");
+    if (rc == 1) {
+        a.moves = &moves;
+        renamings_begin(r);
+    }
+    rc = tx_begin_spare(r);
+    if (rc == 0) {
+        rc = feed_commit_locked(&a, cursor, full);
+        rc2 = change_finish(&a);
+        rc = tx_end(r, rc < 0 ? rc : rc2, "replica.feed.committed");
+    }
+    if (a.moves) {
+        if (rc < 0)
+            renamings_release(&moves);
+        renamings_end(r, &moves);
+        renamings_release(&moves);
+    }
     return rc;
 }

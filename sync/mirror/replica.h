@@ -65,6 +65,19 @@ typedef int replica_child_fn(void *arg, const char *name, int64_t place,
 int replica_readdir(struct replica *r, const char *dir, int64_t after, bool whole,
                     replica_child_fn *fn, void *arg);
 
+/*
+ * Names that the master gave to what was known by another one. fn is called twice for each set of
+ * the master's changes with such: with `begin` before anything is changed, and after the commit
+ * with the renames, folders' contents not all listed (or none, when it failed). Between the two,
+ * which are called by one thread, fs lets no request look at a path. Set before threads start.
+ */
+struct replica_move {
+    const char *from, *to;
+    bool folder;
+};
+typedef void replica_moved_fn(void *arg, const struct replica_move *v, size_t n, bool begin);
+void replica_on_moves(struct replica *r, replica_moved_fn *fn, void *arg);
+
 /* malloc'd link target; caller frees. -EINVAL when it is no link. */
 int replica_readlink(struct replica *r, const char *path, char **ret);
 

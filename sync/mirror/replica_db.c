@@ -461,12 +461,16 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
         rc = err_set(e, EIO, "'%s': out of memory", r->path);
     if (rc == 0)
         rc = db_migrate(r->db, APP_ID, SCHEMA, (int)(sizeof(SCHEMA) / sizeof(SCHEMA[0])), e);
-    /* answered: what was confirmed while a listing is being paged; see follow.c. */
+    /* answered: what was confirmed while a listing is being paged; see follow.c. moved:
+     * renamings.c. */
     if (rc == 0)
         rc = db_exec(r->db,
                      "PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=0;"
                      "CREATE TEMP TABLE answered(path BLOB PRIMARY KEY, seq INTEGER NOT NULL)"
-                     " WITHOUT ROWID",
+                     " WITHOUT ROWID;"
+                     "CREATE TEMP TABLE moved(path BLOB PRIMARY KEY, moved_from BLOB NOT NULL)"
+                     " WITHOUT ROWID;"
+                     "CREATE INDEX temp.moved_from ON moved(moved_from)",
                      e);
     if (rc == 0)
         rc = db_open(r->path, DB_SEALED, &r->checkpoint_db, e);

@@ -41,6 +41,8 @@ struct replica {
     pthread_mutex_t lock; /* the writer's connection and the counters */
     struct db *db;
     struct counters now, saved;
+    replica_moved_fn *moved; /* constant, as moved_arg */
+    void *moved_arg;
     struct unsent *unsent; /* the second record of what is not sent */
     int wal_pages;         /* of the log, after the last commit */
     int reserve_pages;     /* that are allocated for it; constant */

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""A file that is open for writing here while the master renames it, or its folder: as on a local
+disk, what is written goes into the file under its new name."""
+
+import os
+import random
+
+import pytest
+
+from eefs import read, tree, wait_for, write
+
+
+@pytest.fixture
+def master(site):
+    master = site.master(start=False)
+    write(master.path("uploads/d/f.txt"), "old\n")
+    write(master.path("uploads/d/g.txt"), "other\n")
+    write(master.path("uploads/e/h.txt"), "third\n")
+    write(master.path("css/a.css"), "body{}")
+    return master.start()
+
+
+@pytest.fixture
+def mount(site, master):
+    mount = site.mount(master)
+    read(mount.path("uploads/d/f.txt"))
+    return mount
+
+
+def moved(master, mount, *pairs):
+    """Renames on the master, and waits until the mount shows the last one."""
+    for old, new in pairs:
+        os.makedirs(os.path.dirname(master.path(new)), exist_ok=True)
+        os.rename(master.path(old), master.path(new))
+        wait_for(lambda: os.path.lexists(mount.path(new)) and not os.path.lexists(mount.path(old)),
+                 10, (old, new))
+
+
+def settled(master, mount):
+    mount.synced()
+    wait_for(lambda: tree(mount.path("uploads")) == tree(master.path("uploads")), 10, "equal")
+    return {os.fsdecode(p): v[3] for p, v in tree(master.path("uploads")).items() if v[0] == "file"}
+
+
+RENAMES = {
+    "file": [("uploads/d/f.txt", "uploads/d/new.txt")],
+    "folder": [("uploads/d", "uploads/n")],
+    "across folders": [("uploads/d/f.txt", "uploads/e/f.txt")],
+    "into a new folder": [("uploads/d/f.txt", "uploads/x/y/f.txt")],
+    "twice": [("uploads/d/f.txt", "uploads/d/1.txt"), ("uploads/d/1.txt", "uploads/e/2.txt")],
+    "folder and file": [("uploads/d", "uploads/n"), ("uploads/n/f.txt", "uploads/n/2.txt")],
+    "over another": [("uploads/d/f.txt", "uploads/d/g.txt")],
+}
+
+
+@pytest.mark.san
+@pytest.mark.parametrize("how", RENAMES)
+@pytest.mark.parametrize("when", ["before it is written", "while it is written"])
+def test_an_edit_follows(master, mount, how, when):
+    files = {p: v for p, v in settled(master, mount).items()}
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        number = os.fstat(f.fileno()).st_ino
+        if when == "while it is written":
+            f.write(b"one\n")
+        moved(master, mount, *RENAMES[how])
+        f.write(b"two\n")
+        os.fsync(f.fileno())
+        f.write(b"three\n")
+        new = RENAMES[how][-1][1]
+        new = new if new.endswith(".txt") else new + "/f.txt"
+        assert os.stat(mount.path(new)).st_ino == os.fstat(f.fileno()).st_ino == number
+        assert read(mount.path(new)).endswith(b"two\nthree\n")
+    got = settled(master, mount)
+    content = b"old\n" + (b"one\n" if when == "while it is written" else b"") + b"two\nthree\n"
+    assert got.pop(new[len("uploads/"):]) == content
+    left = {p for p in files if p not in ("d/f.txt", new[len("uploads/"):])}
+    if how.startswith("folder"):
+        left = {"n/g.txt", "e/h.txt"}
+    assert set(got) == left, got
+
+
+def test_another_file_in_its_place(master, mount):
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        f.write(b"one\n")
+        os.rename(master.path("uploads/d/f.txt"), master.path("uploads/d/away.txt"))
+        write(master.path("uploads/d/f.txt"), "new file\n")
+        wait_for(lambda: os.path.exists(mount.path("uploads/d/away.txt"))
+                 and read(mount.path("uploads/d/f.txt")) == b"new file\n", 10)
+        f.write(b"two\n")
+    got = settled(master, mount)
+    assert got["d/away.txt"] == b"old\none\ntwo\n" and got["d/f.txt"] == b"new file\n"
+    assert len(got) == 4
+
+
+def test_several_handles(master, mount):
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as a, \
+            open(mount.path("uploads/d/f.txt"), "r+b", buffering=0) as b:
+        a.write(b"a\n")
+        moved(master, mount, ("uploads/d", "uploads/n"))
+        b.seek(0, 2)
+        b.write(b"b\n")
+        with open(mount.path("uploads/n/f.txt"), "ab", buffering=0) as c:
+            c.write(b"c\n")
+        a.write(b"d\n")
+    assert settled(master, mount)["n/f.txt"] == b"old\na\nb\nc\nd\n"
+
+
+@pytest.mark.san
+def test_what_was_never_sent_goes_along(master, mount):
+    """New files and folders, open and closed, in a folder that the master renames."""
+    with open(mount.path("uploads/d/new.txt"), "wb", buffering=0) as f:
+        f.write(b"1\n")
+        moved(master, mount, ("uploads/d", "uploads/n"))
+        f.write(b"2\n")
+        assert read(mount.path("uploads/n/new.txt")) == b"1\n2\n"
+        assert "new.txt" in os.listdir(mount.path("uploads/n"))
+    got = settled(master, mount)
+    assert got == {"n/f.txt": b"old\n", "n/g.txt": b"other\n", "n/new.txt": b"1\n2\n",
+                   "e/h.txt": b"third\n"}
+    assert not os.path.exists(mount.path("uploads/d"))
+
+
+def test_renamed_and_edited_on_the_master_too(master, mount):
+    """Both versions are kept, under the new name."""
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        f.write(b"one\n")
+        os.rename(master.path("uploads/d"), master.path("uploads/n"))
+        write(master.path("uploads/n/f.txt"), "the master's\n")
+        wait_for(lambda: os.path.exists(mount.path("uploads/n/f.txt"))
+                 and not os.path.exists(mount.path("uploads/d/g.txt")), 10)
+        mount.synced()
+    got = settled(master, mount)
+    assert sorted(v for v in got.values() if v not in (b"other\n", b"third\n")) == [
+        b"old\none\n", b"the master's\n"], got
+    assert got["n/f.txt"] == b"the master's\n"
+
+
+@pytest.mark.parametrize("to", ["css/f.txt", "sql/slave2/f.txt"])
+def test_renamed_out_of_reach(site, master, mount, to):
+    """Where this mirror must not write, or read, the edit stays under its old name."""
+    master.add_mirror("slave2")
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        f.write(b"one\n")
+        os.makedirs(os.path.dirname(master.path(to)), exist_ok=True)
+        os.rename(master.path("uploads/d/f.txt"), master.path(to))
+        if to.startswith("css"):
+            wait_for(lambda: os.path.exists(mount.path(to)), 10)
+        write(master.path("uploads/later"), "x")
+        wait_for(lambda: os.path.exists(mount.path("uploads/later")), 10)
+        f.write(b"two\n")
+    assert settled(master, mount)["d/f.txt"] == b"old\none\ntwo\n"
+    assert read(master.path(to)) == b"old\n"
+
+
+def test_a_shell_in_a_renamed_folder(master, mount):
+    """The working folder and open folders follow, too."""
+    fd = os.open(mount.path("uploads/d"), os.O_RDONLY)
+    try:
+        moved(master, mount, ("uploads/d", "uploads/n"))
+        os.close(os.open("made.txt", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        assert os.readlink("/proc/self/fd/%d" % fd) == mount.path("uploads/n")
+    finally:
+        os.close(fd)
+    assert "n/made.txt" in settled(master, mount)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_renames_under_open_files(site, master, mount, seed):
+    """Against what a local disk does: every file ends with what was written to its handle."""
+    rng = random.Random(seed)
+    for i in range(8):
+        write(master.path("uploads/r%d/f%d" % (i % 2, i)), "%d:" % i)
+    wait_for(lambda: all(os.path.exists(mount.path("uploads/r%d/f%d" % (i % 2, i)))
+                         for i in range(8)), 10)
+    mount.synced()
+    handles = [open(mount.path("uploads/r%d/f%d" % (i % 2, i)), "ab", buffering=0) for i in range(8)]
+    wrote = ["%d:" % i for i in range(8)]
+    folders = ["uploads/r0", "uploads/r1"]
+    try:
+        for step in range(30):
+            kind = rng.choice(["write", "write", "sync", "file", "folder"])
+            i = rng.randrange(8)
+            if kind == "write":
+                handles[i].write(b"%d," % step)
+                wrote[i] += "%d," % step
+            elif kind == "sync":
+                os.fsync(handles[i].fileno())
+            elif kind == "file":
+                top = rng.choice(folders)
+                names = sorted(n for n in os.listdir(master.path(top)))
+                if names:
+                    to = "%s/m%d" % (rng.choice(folders), step)
+                    moved(master, mount, (os.path.join(top, rng.choice(names)), to))
+            else:
+                at = rng.randrange(2)
+                to = "uploads/q%d" % step
+                moved(master, mount, (folders[at], to))
+                folders[at] = to
+    finally:
+        for f in handles:
+            f.close()
+    got = settled(master, mount)
+    assert sorted(v.decode() for p, v in got.items() if p[:2] not in ("d/", "e/")) == sorted(wrote)

@@ -422,10 +422,11 @@ void node_carry_locked(struct nodes *t, struct node *n, struct node *parent, con
 {
     struct node *old = n->parent;
     bool attached = n->attached;
+    char *copy = xstrdup(name); /* may be its own */
 
     detach(t, n);
     free(n->name);
-    n->name = xstrdup(name);
+    n->name = copy;
     n->parent = parent;
     parent->refs++;
     if (attached)

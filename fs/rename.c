@@ -16,6 +16,8 @@
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
 
+#define UNKNOWN_INO UINT64_MAX
+
 /* The node of a folder, which the kernel need not know; NULL when there is no such folder. Held. */
 static struct node *folder_node(struct fs *fs, const char *path)
 {
@@ -30,6 +32,10 @@ static struct node *folder_node(struct fs *fs, const char *path)
         whole = xstrndup(path, (size_t)(end - path));
         name = xstrndup(at, (size_t)(end - at));
         r = replica_lookup(fs->replica, whole, &a);
+        if (r == -ENOENT) { /* an answer named what is in it before the feed has told of it */
+            a = (struct node_attr){.type = NODE_DIR, .mode = 0755, .ino = UNKNOWN_INO};
+            r = 0;
+        }
         nodes_lock(fs->nodes);
         child = r == 0 && a.type == NODE_DIR ? node_know_locked(fs->nodes, n, name, &a) : NULL;
         if (child)
@@ -43,14 +49,49 @@ static struct node *folder_node(struct fs *fs, const char *path)
     return n;
 }
 
+struct children {
+    const struct node *parent;
+    struct node **v;
+    size_t n;
+};
+
+static void collect_child(void *arg, struct node *n)
+{
+    struct children *c = arg;
+
+    if (n->parent != c->parent)
+        return;
+    c->v = xrealloc(c->v, (c->n + 1) * sizeof(struct node *));
+    c->v[c->n++] = n;
+}
+
+/* A folder takes the place of a node that was only made up for what is in it. */
+static void adopt_locked(struct fs *fs, struct node *n, struct node *made_up)
+{
+    struct children c = {made_up, NULL, 0};
+
+    node_ref_locked(made_up);
+    nodes_each_locked(fs->nodes, collect_child, &c);
+    for (size_t i = 0; i < c.n; i++)
+        if (!node_child_locked(fs->nodes, n, c.v[i]->name))
+            node_carry_locked(fs->nodes, c.v[i], n, c.v[i]->name);
+    node_unref_locked(fs->nodes, made_up);
+    free(c.v);
+}
+
 static void carry_locked(struct fs *fs, struct node *n, struct node *parent, const char *name)
 {
     struct node *there = node_child_locked(fs->nodes, parent, name);
 
     if (there == n || (there && there->draft))
         return;
-    if (there && n->attached)
-        node_supersede_locked(fs->nodes, there);
+    if (there && n->attached) {
+        if (there->attr.ino == UNKNOWN_INO && n->attr.type == NODE_DIR)
+            adopt_locked(fs, n, there);
+        there = node_child_locked(fs->nodes, parent, name); /* else gone with its last child */
+        if (there)
+            node_supersede_locked(fs->nodes, there);
+    }
     node_carry_locked(fs->nodes, n, parent, name);
     n->listed = false;
 }

@@ -49,6 +49,8 @@ static int apply_answered(struct change *a, const struct op_answer *ans, const s
 
         if (ans->result == RESULT_DONE)
             rc = overlay_get(a->r->db, e->path, ans->n, &like);
+        if (rc == 0 && !like.exists && e->moved_from && ans->result == RESULT_DONE)
+            rc = overlay_get(a->r->db, e->moved_from, ans->n, &like);
         if (rc == 0 && e->seq > told)
             rc = change_entry(a, e, false, before_find(b, e->path), &like);
         if (rc == 0 && change_is_version(&like, e)) /* the feed was faster */
@@ -189,6 +191,7 @@ static int answer_locked(struct change *a, const struct op_answer *ans, struct b
         rc = apply_answered(a, ans, b);
     if (rc == 0 && refused)
         rc = quarantine(r, ans);
+    a->put = known == 1 && o.op.kind == OP_PUT;
     if (rc == 0 && !refused && known == 1) {
         if (ans->result == RESULT_CONFLICT)
             rc = remember_conflict(r, ans, &o.op);
@@ -207,16 +210,27 @@ int replica_outbox_answer(struct replica *r, const struct op_answer *ans, struct
 {
     struct change a = {.r = r, .changed = changed, .own = true};
     struct before b = {0};
+    struct renamings moves = {0};
+    const char *from = NULL, *to = NULL;
+    bool moved;
     int rc, rc2;
 
     if (ans->result == RESULT_LATER)
         return 0;
+    moved = renamings_answered(ans, &from, &to);
+    if (moved)
+        renamings_begin(r);
     rc = tx_begin(r);
-    if (rc < 0)
-        return rc;
-    rc = answer_locked(&a, ans, &b);
-    rc2 = change_finish(&a);
-    rc = tx_end(r, rc < 0 ? rc : rc2, "replica.answer.committed");
+    if (rc == 0) {
+        rc = answer_locked(&a, ans, &b);
+        rc2 = change_finish(&a);
+        rc = tx_end(r, rc < 0 ? rc : rc2, "replica.answer.committed");
+    }
     before_release(&b);
+    if (moved && rc >= 0 && a.put)
+        renamings_add(&moves, from, to, false);
+    if (moved)
+        renamings_end(r, &moves);
+    renamings_release(&moves);
     return rc;
 }

@@ -18,6 +18,7 @@ struct change {
     struct strlist folders;  /* whose listing changed */
     struct strlist created;  /* folders that are new themselves */
     bool own;                /* an answer: keep tombstones */
+    bool put;                /* … to a put */
     bool feed;               /* staged paths look after themselves */
     bool first;              /* the first listing: nobody has seen anything yet */
 };

@@ -60,6 +60,39 @@ static int by_to(const void *a, const void *b)
     return strcmp(((const struct renaming *)a)->to, ((const struct renaming *)b)->to);
 }
 
+static int by_from(const void *a, const void *b)
+{
+    return strcmp(((const struct renaming *)a)->from, ((const struct renaming *)b)->from);
+}
+
+/* What is known to be the same comes first. */
+static int by_from_and_row(const void *a, const void *b)
+{
+    int c = by_from(a, b);
+
+    return c ? c
+             : ((const struct renaming *)b)->was.exists - ((const struct renaming *)a)->was.exists;
+}
+
+/* Sorted by `from`, each once: of several that came from one name, only one can be it. */
+static void sort_unique(struct renamings *m)
+{
+    size_t n = 0;
+
+    if (m->n > 0)
+        qsort(m->v, m->n, sizeof(*m->v), by_from_and_row);
+    for (size_t i = 0; i < m->n; i++) {
+        if (n > 0 && strcmp(m->v[n - 1].from, m->v[i].from) == 0) {
+            free(m->v[i].from);
+            free(m->v[i].to);
+            row_release(&m->v[i].was);
+        } else {
+            m->v[n++] = m->v[i];
+        }
+    }
+    m->n = n;
+}
+
 const struct row *renamings_row(const struct renamings *m, const char *path)
 {
     struct renaming key = {.to = (char *)(uintptr_t)path};
@@ -111,27 +144,60 @@ static int staged_type(struct db *db, const char *path)
     return rc < 0 ? rc - 1 : (int)type;
 }
 
-/* 1: `e` is what was at `from`, of which the base has `was`. */
+/* 1: the staged set leaves what the base has at `from`; 0: it is replaced there. */
+static int is_left(struct db *db, const char *from, const struct row *was)
+{
+    int64_t same = 0;
+    int rc = db_get_int(db, 0, &same, "SELECT hash IS ? AND type=? FROM incoming WHERE path=?",
+                        "hip", &was->hash, (int64_t)was->type, from);
+
+    return rc < 0 ? rc : (int)same;
+}
+
+/*
+ * 1: `e` is what was at `from`, of which the base has `was`. The old name may be gone in this set,
+ * or have something else; or what the master has put there comes with the next one.
+ */
 static int is_move(struct db *db, const struct entry *e, const char *from, const struct row *was,
                    bool full)
 {
-    int there = staged_type(db, from), rc;
+    int there = staged_type(db, from), rc = 0;
     bool gone = there == ENTRY_GONE || (there == -1 && full);
     bool same = change_is_version(was, e), taken;
     struct row to;
 
     if (there < -1)
         return there + 1;
-    if (was->type != (int)e->type || strcmp(from, e->path) == 0 || (!gone && there == -1))
+    if (was->type != (int)e->type || strcmp(from, e->path) == 0)
         return 0;
+    if (!gone && (!same || e->type == ENTRY_DIR))
+        return 0;
+    if (there > 0)
+        rc = is_left(db, from, was);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     rc = base_get(db, e->path, &to);
     taken = rc == 0 && to.exists && to.type != ENTRY_GONE;
-    if (taken && change_is_version(&to, e))
+    if (taken && (change_is_version(&to, e) || (!gone && there == -1)))
         same = gone = false; /* it was there before: an old hint */
     row_release(&to);
     if (rc < 0)
         return rc;
     return same || (gone && !taken);
+}
+
+/* The old name, of which this set says nothing, is about to be something else. */
+static int leave(struct change *a, const char *from, const struct row *was)
+{
+    struct row row = *was;
+    int rc = staged_type(a->r->db, from);
+
+    if (rc != -1 || was->type == ENTRY_DIR)
+        return rc < -1 ? rc + 1 : 0;
+    row.ino = (uint64_t)a->r->now.next_ino++;
+    if (a->changed)
+        strlist_add(a->changed, from);
+    return base_put(a->r->db, from, &row);
 }
 
 static int find(struct change *a, bool full, struct renamings *ret)
@@ -157,6 +223,7 @@ static int find(struct change *a, bool full, struct renamings *ret)
         if (rc == 1)
             rc = is_move(db, &e, from, &was, full);
         if (rc == 1) {
+            rc = full ? 0 : leave(a, from, &was);
             renamings_add(ret, from, e.path, was.type == ENTRY_DIR);
             if (change_is_version(&was, &e)) {
                 ret->v[ret->n - 1].was = was;
@@ -170,26 +237,29 @@ static int find(struct change *a, bool full, struct renamings *ret)
             break;
     }
     db_done(st);
-    if (ret->n > 0)
-        qsort(ret->v, ret->n, sizeof(*ret->v), by_to);
+    sort_unique(ret);
     return rc < 0 ? rc : 0;
 }
 
 /* --- changes that were never sent go along --- */
 
-/* The move that takes `path` along: its own, or that of the nearest folder. */
+/* The move that takes `path` along: its own, or that of the nearest folder. m is sorted by `from`.
+ */
 static const struct renaming *move_of(const struct renamings *m, const char *path)
 {
-    const struct renaming *best = NULL;
+    char *at = xstrdup(path);
+    const struct renaming *found = NULL;
 
-    for (size_t i = 0; i < m->n; i++) {
-        const struct renaming *v = &m->v[i];
-        bool fits = strcmp(v->from, path) == 0 || (v->folder && path_is_under(path, v->from));
+    for (char *end = at + strlen(at); !found && m->n > 0 && end; end = strrchr(at, '/')) {
+        struct renaming key = {.from = at};
 
-        if (fits && (!best || strlen(v->from) > strlen(best->from)))
-            best = v;
+        *end = '\0';
+        found = bsearch(&key, m->v, m->n, sizeof(*m->v), by_from);
+        if (found && !found->folder && strcmp(found->from, path) != 0)
+            found = NULL;
     }
-    return best;
+    free(at);
+    return found;
 }
 
 struct follower {
@@ -356,7 +426,30 @@ int renamings_apply(struct change *a, bool full, struct renamings *ret)
         }
     }
     followers_release(&f);
+    if (ret->n > 0)
+        qsort(ret->v, ret->n, sizeof(*ret->v), by_to);
     return rc;
+}
+
+bool renamings_answered(const struct op_answer *ans, const char **from, const char **to)
+{
+    if (ans->result != RESULT_DONE)
+        return false;
+    for (size_t i = 0; i < ans->n_entries; i++) {
+        const struct entry *e = &ans->entries[i];
+
+        if (e->type != ENTRY_FILE || !e->moved_from)
+            continue;
+        for (size_t j = 0; j < ans->n_entries; j++) {
+            if (ans->entries[j].type == ENTRY_GONE &&
+                strcmp(ans->entries[j].path, e->moved_from) == 0) {
+                *from = e->moved_from;
+                *to = e->path;
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* --- fs --- */

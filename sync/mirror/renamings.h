@@ -37,6 +37,10 @@ const struct row *renamings_row(const struct renamings *m, const char *path);
 void renamings_add(struct renamings *m, const char *from, const char *to, bool folder);
 void renamings_release(struct renamings *m);
 
+/* The answer to a put may say that the edit followed a rename of which the feed has not told yet.
+ */
+bool renamings_answered(const struct op_answer *ans, const char **from, const char **to);
+
 /* Reports them to fs between replica_moved_fn's two calls. */
 void renamings_begin(struct replica *r);
 void renamings_end(struct replica *r, const struct renamings *m);

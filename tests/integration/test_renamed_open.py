@@ -4,10 +4,12 @@ disk, what is written goes into the file under its new name."""
 
 import os
 import random
+import threading
 
 import pytest
 
 from eefs import read, tree, wait_for, write
+from peer import Peer
 
 
 @pytest.fixture
@@ -77,6 +79,35 @@ def test_an_edit_follows(master, mount, how, when):
     if how.startswith("folder"):
         left = {"n/g.txt", "e/h.txt"}
     assert set(got) == left, got
+
+
+@pytest.mark.parametrize("how", ["file", "folder", "across folders"])
+def test_an_edit_follows_what_was_not_told_yet(site, master, how):
+    """The master answers that the edit is under another name now; the handle goes on there."""
+    line = Peer(master.port)
+    site.links.append(line)
+    mount = site.mount(master, url=line.url)
+    gate = threading.Event()
+
+    def no_feed(x):
+        if x.path.startswith("/v1/changes"):
+            gate.wait(30)
+        x.answer(x.forward())
+
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        f.write(b"one\n")
+        line.set(no_feed)
+        old, new = RENAMES[how][0]
+        os.rename(master.path(old), master.path(new))
+        wait_for(lambda: any(e == new for e in master.listing()), 10)
+        os.fsync(f.fileno())
+        f.write(b"two\n")
+        os.fsync(f.fileno())
+        gate.set()
+        f.write(b"three\n")
+    new = new if new.endswith(".txt") else new + "/f.txt"
+    got = settled(master, mount)
+    assert got[new[len("uploads/"):]] == b"old\none\ntwo\nthree\n" and len(got) == 3, got
 
 
 def test_another_file_in_its_place(master, mount):

@@ -237,15 +237,6 @@ static void op_refused(fuse_req_t req, fuse_ino_t a, fuse_ino_t b, const char *n
     fuse_reply_err(req, EPERM); /* no hard links */
 }
 
-static void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t dev)
-{
-    (void)dir;
-    (void)name;
-    (void)mode;
-    (void)dev;
-    fuse_reply_err(req, EPERM); /* files, folders and symlinks only */
-}
-
 /* What is written at `path`: its users see that, and not what the feed brings meanwhile. */
 struct written {
     bool yes;
@@ -506,7 +497,6 @@ void ops_entry(struct fuse_lowlevel_ops *ops)
     ops->forget = op_forget;
     ops->forget_multi = op_forget_multi;
     ops->mkdir = op_mkdir;
-    ops->mknod = op_mknod;
     ops->symlink = op_symlink;
     ops->link = op_refused;
     ops->unlink = op_unlink;

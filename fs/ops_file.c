@@ -357,6 +357,51 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
     open_node(o, n);
 }
 
+/* Of an ordinary file: a CREATE that nobody has open. */
+static void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t dev)
+{
+    struct fs *fs = fs_of(req);
+    struct fuse_entry_param e;
+    struct node_attr a;
+    struct node *parent, *n;
+    bool fresh;
+    char *path;
+    int r = S_ISREG(mode) && !(mode & (S_ISUID | S_ISGID)) ? 0 : -EPERM;
+
+    (void)dev;
+    if (r == 0)
+        r = ops_begin(fs, dir, name, &parent, &path);
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    r = create_name(fs, path, mode, fuse_req_ctx(req)->umask, O_EXCL, &a, &fresh);
+    if (r < 0) {
+        ops_end(fs, parent, path);
+        fuse_reply_err(req, -r);
+        return;
+    }
+    ops_enter(fs, parent, name, path, &a, true, &e);
+    n = node_get(fs->nodes, e.ino);
+    atomic_fetch_add(&fs->changes, 1);
+    r = draft_create(fs, n);
+    if (r < 0) {
+        int64_t opid = 0;
+        replica_unlink(fs->replica, path, NULL, &opid);
+        fs_changed(fs, opid);
+    }
+    ops_end(fs, parent, path);
+    if (r == 0) {
+        ops_attr_now(fs, n, &e.attr);
+        publish_start(fs, n, NULL, NULL, NULL);
+    }
+    if (r < 0 || fuse_reply_entry(req, &e) == -ENOENT)
+        node_forget(fs->nodes, e.ino, 1);
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    node_unref(fs->nodes, n);
+}
+
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
@@ -367,6 +412,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 void ops_file(struct fuse_lowlevel_ops *ops)
 {
     ops->create = op_create;
+    ops->mknod = op_mknod;
     ops->open = op_open;
     ops->release = op_release;
 }

@@ -257,8 +257,11 @@ static int do_setattr(struct apply *j)
         index_push(j->m->index, op->path, INDEX_FORCE, 0);
         if (r == 0)
             r = kept(j);
-    } else if (r == 0 && (row.e.type == ENTRY_GONE || row.e.type == ENTRY_LINK)) {
+    } else if (r == 0 &&
+               (row.e.type == ENTRY_GONE || (row.e.type == ENTRY_LINK && !op->has_mtime))) {
         r = kept(j);
+    } else if (r == 0 && row.e.type == ENTRY_LINK) { /* has no mode of its own */
+        r = apply_attrs(j, op->path, &row, -1);
     } else if (r == 0) {
         r = apply_attrs(
             j, op->path, &row,

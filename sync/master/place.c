@@ -283,6 +283,19 @@ void place_discard(struct master *m, const char *tmp)
         unlinkat(root_staging_fd(m->root), tmp, 0);
 }
 
+static int link_time(const struct master *m, const char *path, const int64_t *mtime)
+{
+    struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(*mtime)};
+    int dir = place_open_parent(m, path), r = 0;
+
+    if (dir < 0)
+        return dir;
+    if (utimensat(dir, path_base(path), times, AT_SYMLINK_NOFOLLOW) < 0)
+        r = -errno;
+    close(dir);
+    return r;
+}
+
 int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
@@ -294,8 +307,12 @@ int place_attrs(const struct master *m, const char *path, int64_t mode, const in
         return fd;
     if (fstat(fd, &st) < 0)
         r = -errno;
-    else if (S_ISLNK(st.st_mode))
+    else if (S_ISLNK(st.st_mode) && mode >= 0)
         r = -ELOOP;
+    if (r == 0 && S_ISLNK(st.st_mode)) {
+        close(fd);
+        return mtime ? link_time(m, path, mtime) : 0;
+    }
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
     if (r == 0 && mode >= 0 && chmod(proc, (mode_t)mode) < 0)
         r = -errno;

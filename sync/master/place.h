@@ -51,7 +51,8 @@ int place_open_parent(const struct master *m, const char *path);
 /* False when the filesystem says of names with the parts of this one that they are not there: it
  * does not take them. Asked in staging, where nobody removes a folder meanwhile. */
 bool place_takes_name(const struct master *m, const char *base);
-/* mode (-1: leave) and mtime (NULL: leave) of a file or folder; never of a link (-ELOOP). */
+/* mode (-1: leave) and mtime (NULL: leave) of a file or folder; of a link the mtime only
+ * (mode: -ELOOP). */
 int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime);
 
 #endif

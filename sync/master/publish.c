@@ -45,7 +45,8 @@ static bool published_same(const struct row *a, const struct row *b)
     if (a->e.type == ENTRY_DIR)
         return a->e.mode == b->e.mode && a->e.mtime == b->e.mtime;
     if (a->e.type == ENTRY_LINK)
-        return a->e.target && b->e.target && strcmp(a->e.target, b->e.target) == 0;
+        return a->e.target && b->e.target && strcmp(a->e.target, b->e.target) == 0 &&
+               a->e.mtime == b->e.mtime;
     return a->e.size == b->e.size && a->e.mtime == b->e.mtime && a->e.mode == b->e.mode &&
            hash_eq(&a->e.hash, &b->e.hash);
 }

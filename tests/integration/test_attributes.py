@@ -61,6 +61,31 @@ def test_every_mtime_of_ext4(site, master, mount):
     assert mtime(mount.path("uploads/a.txt")) == TIMES[-1][0] * NS + TIMES[-1][1]
 
 
+def test_links_have_times(site, master, mount):
+    here, there = mount.path("uploads/l"), master.path("uploads/l")
+    os.symlink("x", here)
+    for want in (-1, 5, 10413792000 * NS + 7):
+        os.utime(here, ns=(3, want), follow_symlinks=False)
+        mount.synced()
+        assert mtime(here) == mtime(there) == want
+        assert os.lstat(here).st_atime_ns == 3
+    os.utime(there, ns=(3, 99), follow_symlinks=False)
+    wait_for(lambda: mtime(here) == 99)
+
+
+def test_mknod_of_a_file(site, master, mount):
+    os.mknod(mount.path("uploads/made"), 0o640)
+    mount.synced()
+    assert os.stat(mount.path("uploads/made")).st_size == 0
+    wait_for(lambda: os.stat(master.path("uploads/made")).st_mode & 0o7777 == 0o640)
+    for call in (lambda: os.mknod(mount.path("uploads/made"), 0o640),
+                 lambda: os.mkfifo(mount.path("uploads/fifo")),
+                 lambda: os.link(mount.path("uploads/made"), mount.path("uploads/two")),
+                 lambda: os.chown(mount.path("uploads/made"), 4711, -1)):
+        with pytest.raises((PermissionError, FileExistsError)):
+            call()
+
+
 def test_omit_and_now(mount):
     path = mount.path("uploads/a.txt")
     subprocess.run(["touch", "-d", "1965-07-13 UTC", path], check=True)

@@ -204,6 +204,8 @@ int collation_adapt(struct dump *d, struct server *s, struct err *e)
             ddl_collations(d->objects[i]->ddl, d->objects[i]->ddl_len,
                            env_mode_of(d->env, d->objects[i]->env), &names);
     env_collations(d->env, &names);
+    if (names.n > DDL_COLLATIONS_MAX)
+        r = err_set(e, EPERM, "the dump names more than %d collations", DDL_COLLATIONS_MAX);
     for (size_t i = 0; i < names.n && r >= 0; i++)
         r = adapt_one(d, s, names.v[i], e);
     strlist_release(&names);

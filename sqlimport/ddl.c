@@ -26,6 +26,8 @@ void ddl_add_collation(struct strlist *l, const char *name)
     for (size_t i = 0; i < l->n; i++)
         if (strcasecmp(l->v[i], name) == 0)
             return;
+    if (l->n > DDL_COLLATIONS_MAX)
+        return;
     strlist_add(l, name);
     for (char *p = l->v[l->n - 1]; *p; p++)
         *p = (char)tolower((unsigned char)*p);

@@ -690,6 +690,39 @@ static int make_utf8(struct reading *r)
     return 0;
 }
 
+/* CREATE of what has a body of statements. */
+static bool holds_statements(const struct reading *r)
+{
+    struct lexer l = r->l;
+    struct token t = r->t;
+
+    if (!token_is(&t, "CREATE"))
+        return false;
+    for (; t.type != TOKEN_END && !token_is_punct(&t, '('); lexer_next(&l, &t)) {
+        if (token_is(&t, "PROCEDURE") || token_is(&t, "FUNCTION") || token_is(&t, "TRIGGER") ||
+            token_is(&t, "EVENT"))
+            return true;
+        if (token_is(&t, "VIEW") || token_is(&t, "TABLE") || token_is(&t, "AS"))
+            return false;
+    }
+    return false;
+}
+
+/* Under another DELIMITER a client sends several statements at once, and a server runs them all. */
+static bool is_several(const struct reading *r)
+{
+    struct lexer l = r->l;
+    struct token t = r->t;
+
+    if (holds_statements(r))
+        return false;
+    while (t.type != TOKEN_END && !token_is_punct(&t, ';'))
+        lexer_next(&l, &t);
+    while (token_is_punct(&t, ';'))
+        lexer_next(&l, &t);
+    return t.type != TOKEN_END;
+}
+
 int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e)
 {
     struct reading r = {.d = d, .st = st, .e = e};
@@ -706,6 +739,8 @@ int classify(struct dump *d, const struct statement *st, struct object **ret, st
         rc = plain_text(&r.plain, st->text, st->len, mode, &r.versioned, e);
         lexer_init(&r.l, r.plain.data, r.plain.len, mode);
         next(&r);
+        if (rc == 0 && is_several(&r))
+            rc = refuse(&r, "the dump holds several statements in one, under another DELIMITER");
         if (rc == 0)
             rc = make_utf8(&r);
         if (rc == 0)

@@ -164,6 +164,10 @@ static void test_alter(void **state)
          "CREATE TABLE `t` (`a` int, CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`a`) ON "
          "DELETE "
          "CASCADE)"},
+        {"CREATE TABLE `t` (`a` int);DELIMITER ;;\nCOMMIT;\n;;\nDROP PROCEDURE IF EXISTS "
+         "p;;\nCREATE "
+         "PROCEDURE p() BEGIN SELECT 1; SELECT 2; END;;\nDELIMITER ;\n",
+         "CREATE TABLE `t` (`a` int)"},
         {"SET NAMES latin1;CREATE TABLE `\xe9` (`a` int COMMENT '\xfc');INSERT INTO `\xe9` VALUES "
          "(1);",
          "CREATE TABLE `\xc3\xa9` (`a` int COMMENT '\xc3\xbc')"},
@@ -190,6 +194,10 @@ static void test_alter(void **state)
         "DROP DATABASE a;",
         "CREATE DATABASE other;",
         "CREATE VIEW t AS SELECT 1;",
+        "DELIMITER ;;\nDROP TABLE IF EXISTS `x`; CREATE TABLE u (a int);;\nDELIMITER ;\n",
+        "DELIMITER ;;\nSET @a=1; SET sql_mode='';;\nDELIMITER ;\n",
+        "DELIMITER ;;\nCOMMIT; DROP TABLE t;;\nDELIMITER ;\n",
+        "DELIMITER ;;\nCREATE TABLE `u` (a int); INSERT INTO t VALUES (1);;\nDELIMITER ;\n",
     };
 
     (void)state;

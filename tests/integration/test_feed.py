@@ -343,3 +343,60 @@ def test_a_first_listing_without_an_end(site, master, line):
     good.url = master.url
     good.start()
     assert tree(good.point) == tree(master.root)
+
+
+# --- answers ----------------------------------------------------------------------------------------
+
+def run_answers(site, master, line, rounds, seed):
+    """The master's answers to operations are damaged at random: the mirror is never stuck, nothing that
+    returned is lost, and nothing is there twice."""
+    rng = random.Random(seed)
+    mount = site.mount(master, url=line.url, private="none")
+
+    def fault(x):
+        if not x.ops:
+            return honest(x)
+        status, headers, data = x.forward()
+        if rng.random() < 0.5:
+            data = mutate(rng, data)[:200_000]
+        return x.answer((status, headers, data))
+
+    line.set(fault, keep=True)
+    kept = {}
+    for i in range(rounds):
+        name = "uploads/%d.txt" % rng.randrange(8)
+        kind = rng.randrange(5)
+        if kind == 0 and name in kept:
+            os.unlink(mount.path(name))
+            del kept[name]
+        elif kind == 1 and name in kept:
+            other = "uploads/%d.txt" % rng.randrange(8)
+            os.rename(mount.path(name), mount.path(other))
+            data = kept.pop(name)
+            kept[other] = data
+        elif kind == 2:
+            os.makedirs(mount.path("uploads/d%d" % rng.randrange(3)), exist_ok=True)
+        else:
+            kept[name] = b"round %d" % i
+            begin = time.monotonic()
+            write(mount.path(name), kept[name])
+            assert time.monotonic() - begin < 12 * SLOW, "seed %d" % seed
+    line.set(None)
+    site.run("eefs-status", "--retry", mount.point)
+    wait_for(lambda: mount.status()["pending"] == 0, 60, "seed %d" % seed)
+    line.set(reset_first(lambda lines: lines))
+    os.mkdir(master.path("wakes"))
+    wait_for(lambda: tree(mount.point) == tree(master.root), 30, "seed %d" % seed)
+    there = [v[3] for p, v in tree(master.path("uploads")).items() if v[0] == "file"]
+    assert set(kept.values()) <= set(there), "seed %d: what returned is lost" % seed
+    mount.stop()
+
+
+def test_mutated_answers(site, master, line):
+    run_answers(site, master, line, 15, int(os.environ.get("FEED_SEED", "1")))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_many_mutated_answers(site, master, line, seed):
+    run_answers(site, master, line, 25, seed)

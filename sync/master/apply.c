@@ -74,7 +74,9 @@ bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
 {
     const char *path = j->op->kind == OP_RENAME ? j->op->to : j->op->path;
 
-    *r = 0;
+    *r = strlen(copy) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0; /* no mirror could hold it */
+    if (*r < 0)
+        return false;
     if (scope_writes(&j->who->scope, copy) && !master_hides(j->m, copy))
         return true;
     *r = apply_tell(j, path);

@@ -117,7 +117,9 @@ static int move_rows(struct master *m, const char *from, const char *to, struct 
         rows[i].e.path = path;
         free(rows[i].e.moved_from);
         rows[i].e.moved_from = old;
-        if (r >= 0 && check && !is_there(m, &rows[i], path)) {
+        if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
+            ; /* no mirror could hold it; the next scan says so */
+        } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
             index_push(m->index, path, INDEX_DEEP, 0);
         } else if (r >= 0) {
             r = tree_put(m->tree, &rows[i]);
@@ -135,6 +137,22 @@ static int move_rows(struct master *m, const char *from, const char *to, struct 
 }
 
 /* --- renames by mirrors --- */
+
+/* 0; -ENAMETOOLONG: something in the folder would get a path that no side can hold. */
+static int check_depth(struct apply *j, const char *from, const char *to)
+{
+    struct row *rows;
+    size_t n;
+    int r = apply_db(j, rows_below(j->m->tree, from, &rows, &n));
+
+    for (size_t i = 0; i < n; i++) {
+        if (r == 0 && strlen(rows[i].e.path) - strlen(from) + strlen(to) > EEFS_PATH_MAX)
+            r = -ENAMETOOLONG;
+        row_release(&rows[i]);
+    }
+    free(rows);
+    return r;
+}
 
 /* Renames on disk; `over` is what is there and may be replaced. */
 static int rename_file(struct apply *j, const struct row *from, const char *to,
@@ -235,7 +253,10 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
 {
     struct stat st;
     bool across = !lies_with(j->m, from->e.path, to);
-    int r = across ? 0 : intent_note(j, NULL, to, result);
+    int r = from->e.type == ENTRY_DIR ? check_depth(j, from->e.path, to) : 0;
+
+    if (r == 0 && !across)
+        r = intent_note(j, NULL, to, result);
 
     if (r == 0)
         r = across ? move_across(j, from, to, over) : rename_file(j, from, to, over);

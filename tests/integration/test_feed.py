@@ -400,3 +400,45 @@ def test_mutated_answers(site, master, line):
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_many_mutated_answers(site, master, line, seed):
     run_answers(site, master, line, 25, seed)
+
+
+def test_paths_at_their_limit(site, master, line):
+    """What would be longer than any side can hold is refused at its door, and nothing is stuck behind it."""
+    deep = "/".join(["uploads"] + ["d" * 200] * 19)  # 3826 bytes
+    os.makedirs(master.path("uploads/x"))
+    fd = os.open(master.path("uploads"), os.O_RDONLY)
+    for _ in range(19):
+        try:
+            os.mkdir("d" * 200, dir_fd=fd)
+        finally:
+            below = os.open("d" * 200, os.O_RDONLY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+    name = "n" * (4000 - len(deep) - 1)
+    with open(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=fd), "wb") as f:
+        f.write(b"at the limit")
+    os.close(os.open(name + "n", os.O_CREAT | os.O_WRONLY, dir_fd=fd))  # beyond it
+    mount = site.mount(master, url=line.url, private="none")
+    longest = deep + "/" + name
+    wait_for(lambda: longest in master.listing(), 20)
+
+    def op(n, **more):
+        return master.ops("cd" * 16, dict(more, n=n)).json()["answers"][0]
+
+    # The conflict copy would be too long; a folder's rename would make what is in it too long.
+    a = op(1, op="put", path=longest, hash=content_name(b"x"), size=1, mtime=1, mode=420,
+           pre=content_name(b"what is not there"), data="eA==")
+    assert (a["result"], a["code"]) == ("refused", "name"), a
+    a = op(2, op="rename", path="uploads/" + "d" * 200, to="uploads/" + "e" * 201, pre="dir", to_pre="absent")
+    assert (a["result"], a["code"]) == ("refused", "name"), a
+    with pytest.raises(OSError) as error:
+        os.rename(mount.path("uploads/" + "d" * 200), mount.path("uploads/" + "e" * 201))
+    assert error.value.errno == 36
+    # Renamed on the master it is beyond the limit: not there, and no mirror is troubled.
+    os.rename(master.path("uploads/" + "d" * 200), master.path("uploads/" + "e" * 240))
+    wait_for(lambda: os.path.isdir(mount.path("uploads/" + "e" * 240)), 20)
+    write(master.path("css/after.css"), "after")
+    wait_for(lambda: read(mount.path("css/after.css")) == b"after", 20)
+    assert all(len(path) <= 4000 for path in master.listing())
+    in_order(mount)
+    site.cleanups.append(lambda: subprocess.run(["rm", "-rf", master.path("uploads")], check=True))

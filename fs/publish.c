@@ -95,12 +95,19 @@ static int log_version(struct fs *fs, struct node *n, const struct version *v, i
 }
 
 /* Makes the draft's file an object, which is held until its operation is in the log. */
-static int seal(struct fs *fs, struct version *v)
+static int seal(struct fs *fs, struct node *n, struct version *v)
 {
     int r = hash_fd(v->file->fd, &v->hash, &v->size);
+    char *path;
 
     if (r < 0)
         return r;
+    fs_tree_read(fs);
+    path = node_path(fs->nodes, n);
+    fs_tree_unlock(fs);
+    if (path && v->stage)
+        store_note_path(v->file->fd, path);
+    free(path);
     store_hold(fs->store, &v->hash);
     if (v->stage)
         r = store_publish(fs->store, v->stage, &v->hash, false);
@@ -187,7 +194,7 @@ static int publish_draft(struct fs *fs, struct node *n)
 
     if (r <= 0)
         return r;
-    r = seal(fs, &v);
+    r = seal(fs, n, &v);
     sealed = r == 0;
     if (r == 0)
         r = log_version(fs, n, &v, &opid);

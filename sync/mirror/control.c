@@ -270,6 +270,12 @@ static void on_quarantine(struct mirror *m, struct ctl_conn *conn, json_t *reque
                               shown_of(m, conn, replica_quarantine(m->replica))));
 }
 
+static void on_salvage(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    (void)request;
+    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "salvage", salvage_list(m)));
+}
+
 static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
 {
     static const struct {
@@ -282,7 +288,7 @@ static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t 
         {"watch", false, on_watch},         {"remove", true, on_remove},
         {"forget", true, on_settle},        {"retry", true, on_settle},
         {"remount", true, on_remount},      {"discard", true, on_settle},
-        {"renew", true, on_settle},
+        {"renew", true, on_settle},         {"salvage", true, on_salvage},
     };
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
 

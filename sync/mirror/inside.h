@@ -184,6 +184,10 @@ void state_stop(struct state *s);
 /* The whole status object, new reference. */
 json_t *state_json(struct mirror *m);
 
+/* --- salvage.c --- */
+/* New reference: [{"path","hash","file","size","time"}]: contents that only the store has. */
+json_t *salvage_list(struct mirror *m);
+
 /* --- control.c --- */
 /* Whether `path` may be named to who asks on this connection: what he does not see in the mount is
  * not. */

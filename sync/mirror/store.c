@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
@@ -20,12 +21,14 @@
 #include "sync/common/crash.h"
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
+#include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 
 #define TOUCH_MS   (3600 * 1000) /* atime at most once per hour */
 #define STAGE_ROOM (1024 * 1024) /* what one staging file asks for after ENOSPC */
-#define OBJECT_CAP 80            /* "objects/ab/" and 62 digits */
+#define PATH_XATTR "user.eefs.path"
+#define OBJECT_CAP 80 /* "objects/ab/" and 62 digits */
 
 static const char *object_path(const struct hash *h, char *out)
 {
@@ -348,6 +351,11 @@ void store_let_go(struct store *s, const struct hash *h)
     mutex_unlock(&s->lock);
 }
 
+void store_note_path(int fd, const char *path)
+{
+    (void)fsetxattr(fd, PATH_XATTR, path, strlen(path), 0);
+}
+
 /* --- walking --- */
 
 static int nibble(char c)
@@ -396,6 +404,35 @@ void store_each(struct store *s, store_each_fn *fn, void *arg)
         if (d)
             closedir(d);
     }
+}
+
+struct own {
+    struct store *s;
+    store_own_fn *fn;
+    void *arg;
+};
+
+static void tell_own(void *arg, const struct hash *h, const struct stat *st)
+{
+    struct own *o = arg;
+    char path[OBJECT_CAP], noted[EEFS_PATH_MAX + 1];
+    int fd = openat(o->s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : fgetxattr(fd, PATH_XATTR, noted, sizeof(noted) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return;
+    noted[n] = '\0';
+    if (path_check(noted) == 0)
+        o->fn(o->arg, h, st->st_size, file_mtime_ns(st), noted);
+}
+
+void store_each_own(struct store *s, store_own_fn *fn, void *arg)
+{
+    struct own o = {s, fn, arg};
+
+    store_each(s, tell_own, &o);
 }
 
 /* Bytes in staging; with `clear` its files are removed. */

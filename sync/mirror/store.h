@@ -67,4 +67,8 @@ void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_fre
  * when that cannot be had. Called after ENOSPC, before the one retry. */
 void store_make_room(struct store *s, int64_t need);
 
+/* Notes on a staging file that is open as fd under which path it was written, so that it can be
+ * told when nothing else knows it (xattr user.eefs.path; done without where there are none). */
+void store_note_path(int fd, const char *path);
+
 #endif

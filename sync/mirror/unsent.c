@@ -259,6 +259,8 @@ static json_t *local_line(const char *path, const struct row *row)
                           "mtime", (json_int_t)row->mtime, "mode", (json_int_t)row->mode);
 
     json_set_path(o, "local", path);
+    json_object_set_new(o, "atime", json_integer(row->atime));
+    json_object_set_new(o, "ctime", json_integer(row->ctime));
     if (!hash_is_none(&row->hash))
         json_set_hash(o, "hash", &row->hash);
     if (row->target)
@@ -410,6 +412,8 @@ static int need_parents(struct replica *r, const char *path, int64_t n)
         struct row made = {.exists = true, .type = ENTRY_DIR, .mode = 0755};
 
         rc = need_parents(r, parent, n);
+        row_stamp(&made);
+        made.mtime = made.ctime;
         made.ino = (uint64_t)r->now.next_ino++;
         if (rc == 0)
             rc = overlay_put(r->db, parent, n, &made);
@@ -427,6 +431,8 @@ static int lay(struct replica *r, const char *path, int64_t n, struct row *row)
     bool folder = rc == 0 && was.exists && was.type == ENTRY_DIR;
 
     row->exists = true;
+    if (row->ctime == 0)
+        row_stamp(row);
     row->ino = was.exists ? was.ino : (uint64_t)r->now.next_ino++;
     if (rc == 0 && !(folder && row->type != ENTRY_DIR)) {
         rc = need_parents(r, path, n);
@@ -589,6 +595,8 @@ static int back_local(struct back *b, json_t *line)
 
     if (json_get_path(line, "local", false, &path, NULL) < 0)
         return 0;
+    row.atime = json_integer_value(json_object_get(line, "atime"));
+    row.ctime = json_integer_value(json_object_get(line, "ctime"));
     if (json_object_get(line, "hash"))
         (void)json_get_hash(line, "hash", &row.hash, NULL);
     if (json_object_get(line, "target"))

@@ -2,12 +2,15 @@
 #include "sync/status/act.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sync/common/clock.h"
 #include "sync/common/ctl.h"
+#include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/printable.h"
@@ -21,6 +24,7 @@ struct act {
     int64_t until;                    /* mono ms; of "wait" */
     char *const *paths;
     int n;
+    const char *into;
     pthread_t thread;
     bool running;
     int code;
@@ -31,7 +35,73 @@ static long long int_of(json_t *o, const char *name)
     return (long long)json_integer_value(json_object_get(o, name));
 }
 
-static void say_done(const struct act *a, json_t *answer)
+/* Copies one content to into/PATH; a file that is there gets no harm: the copy's name ends with a
+ * part of its hash then. */
+static int copy_out(const struct act *a, const char *path, json_t *o)
+{
+    const char *hash = json_string_value(json_object_get(o, "hash"));
+    const char *file = json_string_value(json_object_get(o, "file"));
+    char *to = xasprintf("%s/%s", a->into, path);
+    char *folder = xstrndup(to, strlen(to) - strlen(path_base(path)) - 1);
+    int r = file_mkdirs(folder, 0700), in = -1, out = -1;
+
+    if (r == 0)
+        r = in = file ? open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (r >= 0)
+        r = out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (r < 0 && errno == EEXIST && in >= 0 && hash && strlen(hash) > 11) {
+        char *other = xasprintf("%s (%.8s)", to, hash + 3);
+
+        free(to);
+        to = other;
+        r = out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    }
+    if (r < 0)
+        r = -errno;
+    else
+        r = file_copy(in, out);
+    if (r < 0)
+        log_error("cannot copy to '%s': %s", to, strerror(-r));
+    if (in >= 0)
+        close(in);
+    if (out >= 0 && close(out) < 0 && r >= 0)
+        r = -errno;
+    free(folder);
+    free(to);
+    return r;
+}
+
+/* Contents at or under `path`, one a line. 0, or -errno of a copy that failed. */
+static int say_salvaged(const struct act *a, const char *path, json_t *list)
+{
+    int worst = 0, n = 0;
+    size_t i;
+    json_t *o;
+
+    json_array_foreach(list, i, o)
+    {
+        const char *text = json_string_value(json_object_get(o, "path"));
+        char *tree = NULL;
+
+        if (!text || path_decode(text, &tree) < 0 || !path_is_under(tree, path)) {
+            free(tree);
+            continue;
+        }
+        n++;
+        printable_line(stdout, "%s: %s, %lld bytes, %s", a->point, text, int_of(o, "size"),
+                       json_string_value(json_object_get(o, "hash")));
+        if (a->into) {
+            int r = copy_out(a, tree, o);
+            worst = r < 0 ? r : worst;
+        }
+        free(tree);
+    }
+    printable_line(stdout, "%s: %d contents are in the cache only%s", a->point, n,
+                   a->into && n && worst == 0 ? ", and copied" : "");
+    return worst;
+}
+
+static int say_done(const struct act *a, const char *path, json_t *answer)
 {
     size_t i;
     json_t *x;
@@ -39,6 +109,8 @@ static void say_done(const struct act *a, json_t *answer)
     if (strcmp(a->cmd, "discard") == 0) {
         json_array_foreach(json_object_get(answer, "paths"), i, x) printable_line(
             stdout, "discarded the change of %s", json_is_string(x) ? json_string_value(x) : "?");
+    } else if (strcmp(a->cmd, "salvage") == 0) {
+        return say_salvaged(a, path, json_object_get(answer, "salvage"));
     } else if (strcmp(a->cmd, "renew") == 0) {
         printable_line(stdout, "%s: has an identity of its own now", a->point);
     } else {
@@ -46,6 +118,7 @@ static void say_done(const struct act *a, json_t *answer)
                        strcmp(a->cmd, "retry") == 0 ? "changes are sent again"
                                                     : "conflicts are off the list");
     }
+    return 0;
 }
 
 /* Everything is on the master, or says what is not. */
@@ -87,7 +160,7 @@ static int act_on(const struct act *a, const char *path)
     else if (r < 0)
         log_error("'%s': %s", a->point, e.text);
     else
-        say_done(a, answer);
+        r = say_done(a, path, answer);
     json_decref(request);
     json_decref(answer);
     free(text);
@@ -140,7 +213,8 @@ static void *act_run(void *arg)
     return NULL;
 }
 
-int act(json_t *all, const char *cmd, char *const *paths, int n, int64_t timeout_ms)
+int act(json_t *all, const char *cmd, char *const *paths, int n, int64_t timeout_ms,
+        const char *into)
 {
     json_t *mounts = json_object_get(all, "mounts"), *m;
     struct act *acts = xcalloc(json_array_size(mounts) + 1, sizeof(*acts));
@@ -153,7 +227,7 @@ int act(json_t *all, const char *cmd, char *const *paths, int n, int64_t timeout
         struct act *a = &acts[i];
         const char *point = json_string_value(json_object_get(m, "mountpoint"));
 
-        *a = (struct act){.cmd = cmd, .until = until, .paths = paths, .n = n};
+        *a = (struct act){.cmd = cmd, .until = until, .paths = paths, .n = n, .into = into};
         a->point = point ? point : "?";
         if (point && json_object_get(m, "pending"))
             a->socket = json_string_value(json_object_get(m, "socket"));

@@ -24,8 +24,8 @@
 #include "sync/status/show.h"
 
 static bool want_json, want_conflicts, want_quarantine;
-static bool do_wait, do_retry, do_discard, do_forget, do_renew;
-static char *rundir;
+static bool do_wait, do_retry, do_discard, do_forget, do_renew, do_salvage;
+static char *rundir, *into;
 static int64_t timeout_ms;
 
 static const struct opt options[] = {
@@ -44,6 +44,9 @@ static const struct opt options[] = {
      "take the conflicts at or under PATH… off the list; files stay as they are"},
     {OPT_FLAG, "renew", NULL, &do_renew, NULL, 0, 0,
      "give the mount at PATH, whose cache was copied from another machine, an identity of its own"},
+    {OPT_FLAG, "salvage", NULL, &do_salvage, NULL, 0, 0,
+     "list contents written here that only the cache still has (after replica.db was lost)"},
+    {OPT_STRING, "into", "DIR", &into, NULL, 0, 0, "with --salvage: copy them into DIR"},
     {OPT_STRING, "rundir", "DIR", &rundir, NULL, 0, 0,
      "folder of the control sockets (default $EEFS_RUNDIR or /run/eefs)"},
     {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
@@ -55,11 +58,9 @@ static int what_to_do(int nargs, const char **ret, struct err *e)
     const struct {
         bool wanted, needs_path;
         const char *cmd;
-    } all[] = {{do_wait, false, "wait"},
-               {do_retry, false, "retry"},
-               {do_discard, true, "discard"},
-               {do_forget, true, "forget"},
-               {do_renew, true, "renew"}};
+    } all[] = {{do_wait, false, "wait"},      {do_retry, false, "retry"},
+               {do_discard, true, "discard"}, {do_forget, true, "forget"},
+               {do_renew, true, "renew"},     {do_salvage, false, "salvage"}};
     int n = want_conflicts + want_quarantine;
 
     *ret = NULL;
@@ -74,8 +75,10 @@ static int what_to_do(int nargs, const char **ret, struct err *e)
     }
     if (n > 1)
         return err_set(e, EINVAL,
-                       "--conflicts, --quarantine, --wait, --retry, --discard, --forget "
-                       "and --renew do not go together");
+                       "--conflicts, --quarantine, --wait, --retry, --discard, --forget, "
+                       "--renew and --salvage do not go together");
+    if (into && !do_salvage)
+        return err_set(e, EINVAL, "--into goes with --salvage");
     return 0;
 }
 
@@ -141,7 +144,7 @@ int main(int argc, char **argv)
         log_error("nothing of eefs is mounted%s", nargs ? " there" : "");
         code = 3;
     } else if (cmd) {
-        code = act(all, cmd, argv, nargs, timeout_ms);
+        code = act(all, cmd, argv, nargs, timeout_ms, into);
     } else if (want_json) {
         json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII), putchar('\n');
     } else {

@@ -200,3 +200,21 @@ def test_damage_in_use_is_an_error_and_reported(site, master):
     assert all(read(mount.path(path)) == content for path, content in list(files.items())[:50])
     assert sum(len(n) for _, _, n in os.walk(mount.path("img"))) == 2000
     assert mount.status()["state"] in ("OK", "SYNCING")
+
+
+def test_salvage_offers_what_nothing_knows(site, master):
+    """Database and record are lost: the contents that were written here are listed and copied out."""
+    files, link, mount = unsent(site, master)
+    mount.stop()
+    remove_database(mount.cache)
+    os.unlink(mount.cache + "/unsent.log")
+    link.restore()
+    mount.start()
+    out = site.run("eefs-status", "--salvage", mount.point).stdout
+    assert "uploads/new/deep/file" in out and "uploads/a" in out and "3 contents" in out
+    into = os.path.join(site.base, "salvaged")
+    site.run("eefs-status", "--salvage", "--into", into, mount.path("uploads/new"))
+    assert read(into + "/uploads/new/deep/file") == b"new" and not os.path.exists(into + "/uploads/a")
+    write(mount.path("uploads/new/deep/file"), read(into + "/uploads/new/deep/file"))
+    mount.synced()
+    assert "2 contents" in site.run("eefs-status", "--salvage", mount.point).stdout

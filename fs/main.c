@@ -344,6 +344,7 @@ static int run(struct run *r)
     int res;
 
     raise_limits();
+    thread_load_unwinder();
     res = rundir_ensure(r->config.rundir, &e);
     if (res == 0)
         res = guard_start(r->point, &e);

@@ -421,6 +421,7 @@ int ctl_server_start(const char *socket_path, mode_t mode, ctl_handler *handler,
     s->arg = arg;
     s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 || s->stop_fd < 0) {
         r = err_sys(e, errno, "cannot create a socket");
         goto fail;
@@ -447,6 +448,8 @@ fail:
         close(s->fd);
     if (s->stop_fd >= 0)
         close(s->stop_fd);
+    if (s->spare_fd >= 0)
+        close(s->spare_fd);
     free(s->path);
     free(s);
     return r;

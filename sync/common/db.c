@@ -70,8 +70,10 @@ static int map_errno(int rc)
 
 int db_errno(struct db *db)
 {
-    int r = map_errno(sqlite3_extended_errcode(db->h));
+    int rc = sqlite3_extended_errcode(db->h), r = map_errno(rc);
 
+    if ((rc & 0xff) == SQLITE_CANTOPEN && sqlite3_system_errno(db->h) > 0)
+        r = -sqlite3_system_errno(db->h); /* EMFILE, most of all */
     r = r ? r : -EIO;
     trouble_note(-r, db->path);
     return r;
@@ -130,9 +132,11 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e)
                          (ro ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX,
                          db->sealed ? SEAL_VFS : NULL);
     if (rc != SQLITE_OK) {
-        int code = db->h ? sqlite3_system_errno(db->h) : 0;
-        int r = err_set(e, code ? code : -map_errno(rc), "cannot open the database '%s': %s", path,
-                        code ? strerror(code) : sqlite3_errstr(rc));
+        int code = db->h ? sqlite3_system_errno(db->h) : 0, r;
+
+        trouble_note(code ? code : map_errno(rc), path);
+        r = err_set(e, code ? code : -map_errno(rc), "cannot open the database '%s': %s", path,
+                    code ? strerror(code) : sqlite3_errstr(rc));
         db_close(db);
         return r;
     }

@@ -101,3 +101,16 @@ void thread_join(pthread_t t)
 {
     must(pthread_join(t, NULL), "pthread_join");
 }
+
+static void *unwind(void *arg)
+{
+    pthread_exit(arg);
+}
+
+void thread_load_unwinder(void)
+{
+    pthread_t t;
+
+    if (thread_start(&t, "unwind", unwind, NULL) == 0)
+        thread_join(t);
+}

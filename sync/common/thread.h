@@ -29,5 +29,11 @@ void cond_broadcast(pthread_cond_t *c);
  */
 int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg);
 void thread_join(pthread_t t);
+/*
+ * Once, before much else: glibc loads the unwinder when a thread is first cancelled or ended (as
+ * libfuse's are), and aborts the program when it cannot, for instance as no file may be opened any
+ * more (EMFILE).
+ */
+void thread_load_unwinder(void);
 
 #endif

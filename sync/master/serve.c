@@ -538,6 +538,7 @@ int serve(struct serve_options *o, int argc, char **argv, struct err *e)
     sigprocmask(SIG_BLOCK, &s->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGIO, SIG_IGN); /* a lease that is broken while we probe */
+    thread_load_unwinder();
     r = start(s, o, e);
     if (r == 0) {
         log_info("serving %s on http://%s/ as master %s", o->root, o->listen, s->m.id);

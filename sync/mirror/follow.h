@@ -30,6 +30,10 @@ void replica_close(struct replica *r);
 int replica_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
                      void *arg, struct strlist *lost);
 
+/* The database is new or older, and there is a record from which replica_put_back() completes it.
+ */
+bool replica_wants_back(const struct replica *r);
+
 /* True when a first listing was completed once. */
 bool replica_is_complete(struct replica *r);
 

@@ -222,9 +222,26 @@ static int put_back(struct mirror *m, struct err *e)
     return n < 0 ? err_sys(e, -n, "cannot put back what was not sent into '%s'", m->cfg.cache) : 0;
 }
 
+/* A new database without the record of the old one, but with contents that were written here. */
+static void offer_contents(struct mirror *m)
+{
+    json_t *list = salvage_list(m);
+    char text[160];
+
+    snprintf(text, sizeof(text),
+             "%zu contents that were written here are in the cache only: its database is lost",
+             json_array_size(list));
+    if (json_array_size(list) > 0)
+        mirror_fault(m, FAULT_LOST, text,
+                     "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
+                     "mount ends this message");
+    json_decref(list);
+}
+
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
 {
     struct mirror *m = xcalloc(1, sizeof(*m));
+    bool first = false;
     int r;
 
     m->lock_fd = -1;
@@ -253,8 +270,11 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->hooks = hooks_new(m);
         m->prefetch = prefetch_new(m);
         m->state = state_new(m);
-        r = replica_is_complete(m->replica) ? pull_check_address(m->pull, e) : first_contact(m, e);
+        first = !replica_is_complete(m->replica);
+        r = first ? first_contact(m, e) : pull_check_address(m->pull, e);
     }
+    if (r == 0 && first && !replica_wants_back(m->replica))
+        offer_contents(m);
     if (r == 0)
         r = put_back(m, e);
     if (r < 0)

@@ -236,6 +236,8 @@ static int take_answer(struct push *p, const struct op_answer *a, const struct o
     p->local = r < 0;
     if (r < 0)
         return err_sys(e, -r, "cannot note the master's answer in the cache");
+    if (op->kind == OP_PUT && a->result != RESULT_REFUSED)
+        store_forget_path(p->m->store, &op->hash);
     return 1;
 }
 

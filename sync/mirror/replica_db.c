@@ -407,6 +407,11 @@ static int follow_unsent(struct replica *r)
     return 0;
 }
 
+bool replica_wants_back(const struct replica *r)
+{
+    return r->put_back;
+}
+
 int replica_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
                      void *arg, struct strlist *lost)
 {

@@ -356,6 +356,24 @@ void store_note_path(int fd, const char *path)
     (void)fsetxattr(fd, PATH_XATTR, path, strlen(path), 0);
 }
 
+void store_forget_path(struct store *s, const struct hash *h)
+{
+    char path[OBJECT_CAP];
+    struct known *k;
+    struct stat before, st;
+    int fd = openat(s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    mutex_lock(&s->lock); /* the ctime that this changes is noted with it, as in touch_locked() */
+    k = *store_slot(s, h);
+    if (fstat(fd, &before) == 0 && fremovexattr(fd, PATH_XATTR) == 0 && k &&
+        is_verified(k, &before) && fstat(fd, &st) == 0)
+        set_verified(k, &st);
+    mutex_unlock(&s->lock);
+    close(fd);
+}
+
 /* --- walking --- */
 
 static int nibble(char c)

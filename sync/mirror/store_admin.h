@@ -30,6 +30,9 @@ void store_explain(struct store *s, int64_t *open_bytes, int64_t *pinned_bytes);
 /* Bytes that may be fetched ahead of use without eviction having to undo it; <= 0: none. */
 int64_t store_room(struct store *s);
 
+/* The master has this content now: the object bears no path any more. */
+void store_forget_path(struct store *s, const struct hash *h);
+
 /* Calls fn for each object that bears a path (store_note_path()). */
 typedef void store_own_fn(void *arg, const struct hash *h, int64_t size, int64_t mtime,
                           const char *path);

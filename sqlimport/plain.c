@@ -147,6 +147,16 @@ static bool is_glued(const struct token *t, const struct token *last, const char
             last->type == TOKEN_SYSTEM);
 }
 
+/* Two tokens that were read as two would be one when they are written side by side: a quote that is
+ * added beside another one; two minus signs, with what comes behind them, are a comment. */
+static bool joins(const struct token *a, enum form a_form, const struct token *b, enum form b_form)
+{
+    bool quoted = (a_form == FORM_QUOTED && b->type != TOKEN_PUNCT) ||
+                  (b_form == FORM_QUOTED && a->type != TOKEN_PUNCT);
+
+    return quoted || (token_is_punct(a, '-') && token_is_punct(b, '-'));
+}
+
 static void add_gap(struct buf *out, const char *from, const char *to, bool commented)
 {
     if (!commented)
@@ -168,6 +178,7 @@ int plain_text(struct buf *out, const char *text, size_t len, struct token_mode 
                bool *ret_versioned, struct err *e)
 {
     struct token t, last = {.type = TOKEN_END};
+    enum form last_form = FORM_RAW;
     const char *behind = text;
     struct lexer l;
 
@@ -184,11 +195,12 @@ int plain_text(struct buf *out, const char *text, size_t len, struct token_mode 
             return unreadable(&l, e);
         if (last.type != TOKEN_END)
             add_gap(out, behind, t.p, l.commented);
-        if (token_is_punct(&t, '-') && token_is_punct(&last, '-') && behind == t.p)
-            buf_putc(out, ' '); /* or white space behind it makes a comment of both */
+        if (last.type != TOKEN_END && behind == t.p && joins(&last, last_form, &t, form))
+            buf_putc(out, ' ');
         add_token(out, &t, form);
         behind = l.p;
         last = t;
+        last_form = form;
     }
     return l.bad ? unreadable(&l, e) : 0;
 }

@@ -156,8 +156,10 @@ static void skip_blank(struct lexer *l)
             l->p += 2;
             l->versioned = false;
         } else if (left > 0 && is_line_comment(l->p, l->end)) {
-            const char *nl = memchr(l->p, '\n', left);
-            l->p = nl ? nl + 1 : l->end;
+            const char *nl = memchr(l->p, '\n', left), *behind = nl ? nl + 1 : l->end;
+            l->bad =
+                l->bad || memchr(l->p, '\0', (size_t)(behind - l->p)); /* ends it for servers */
+            l->p = behind;
         } else {
             break;
         }

@@ -11,6 +11,7 @@ After each dump, accepted or not:
     not name are as they were;
 and after one that is accepted:
   - its tables are those that the mariadb client leaves when it takes the same dump;
+  - (of its words: any text and its plain form, which is what runs, give the same on the server)
   - views are read, routines called and triggers set off: nothing outside changes, and nothing of
     another database is seen.
 The importer and the calls have all rights of root. A dump that fails is kept in build/fuzz-corpus.
@@ -540,6 +541,50 @@ class Maker:
         return bytes(b for b in text.encode("utf-8").replace(b"\xc2\xa0", b"\xa0"))
 
 
+# --- what the server reads ---
+
+PIECES = ["1", "+", "-", "--", "+1", "-1", " ", "  ", "\n", "/*", "*/", "/*!", "/*M!", "/*!50000", "/*!50699 ", "/*!50700",
+          "/*!80000 ", "/*!99999", "/*!100100 ", "/*!101199", "/*!999999", "/*M!50000 ", "/*M!100100", "/*M!990000 ", "-- ",
+          "--\x01", "#", "'a'", "'", "`", '"', "\\", "'\\''", "''", '"b"', "`c`", "a", ".", "e", "E5", "1e", "0x", "0x41",
+          "x'41'", "b'1'", "_utf8", "_utf8'x'", "@v", "@", "@@", "@@sql_mode", "(", ")", "(1)", ",", "*", "/", "!", "\x0b",
+          "\xa0", "\xc3", "\xa9", "\xc3\xa9", "2fa", "1.", "1..2", ".5", "$", "null", "AS x", "/**/", "/*/", "/*!*/", "*/*",
+          "|", "||", "&&", "=", ":=", "\x00", "{d '2020-01-01'}", "{", "N'x'", "%", "mod", "/*+ x */", "\t", "\x7f",
+          "/*!050001", "/*!5000"]
+MODES = [("", 0, 0), ("NO_BACKSLASH_ESCAPES", 1, 0), ("ANSI_QUOTES", 0, 1)]
+
+
+def read_alike(world, seed, seconds):
+    """A text and its plain form give the same on the server, or the same error."""
+    helper = os.path.join(os.path.dirname(BIN), "tests/integration/plain")
+    version = [int(x) for x in world.c.rows("SELECT VERSION()")[0][0].split(b"-")[0].split(b".")]
+    r, c, n = random.Random(seed), Client(world.db.socket), 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        mode, no_escapes, ansi = r.choice(MODES)
+        c.rows(f"SET NAMES utf8mb3, sql_mode='{mode}', @v=7")
+        texts = [("SELECT " + r.choice(["1 ", "1+", "", "'x' ", "1,"]) +
+                  "".join(r.choice(PIECES) for _ in range(r.randint(1, 9)))).encode("latin1") for _ in range(300)]
+        done = subprocess.run([helper, "1", "%d%02d%02d" % tuple(version), str(no_escapes), str(ansi)], check=True,
+                              input=b"".join(t.hex().encode() + b"\n" for t in texts), capture_output=True)
+        for text, plain in zip(texts, done.stdout.split(b"\n")):
+            if plain == b"-":
+                continue
+            plain = bytes.fromhex(plain.decode())
+            try:
+                was = c.rows(text)
+            except RuntimeError:
+                was = None
+            try:
+                now = c.rows(plain)
+            except RuntimeError:
+                now = None
+            if was != now:
+                raise Wrong(f"{text!r} is {was} for the server, and its plain form {plain!r} is {now} ({mode})")
+            n += was is not None
+    c.close()
+    return n
+
+
 # --- running ---
 
 def keep(data, name):
@@ -561,11 +606,12 @@ def main():
     a = p.parse_args()
     seed = a.seed if a.seed is not None else random.randrange(1 << 30)
     given = bool(a.files)
-    count = dict.fromkeys(("dumps", "accepted", "refused", "server", "alike", "bodies", "wrong"), 0)
+    count = dict.fromkeys(("dumps", "accepted", "refused", "server", "alike", "bodies", "texts", "wrong"), 0)
     end = time.monotonic() + a.seconds
     with tempfile.TemporaryDirectory(prefix="eefs-judge-") as folder:
         world = World(folder)
         try:
+            count["texts"] = read_alike(world, seed, 1 if given else a.seconds / 10)
             while a.files or (not given and time.monotonic() < end):
                 if a.files:
                     name = a.files.pop(0)

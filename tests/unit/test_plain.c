@@ -116,6 +116,8 @@ static void test_plain(void **state)
         {"caf\xc3\xa9 'caf\xe9'", "`caf\xc3\xa9` 'caf\xe9'"},
         {"'a''b\\'c' \"d\" @x @`y` @@sql_mode", "'a''b\\'c' \"d\" @x @`y` @@sql_mode"},
         {"a.b . c.* .5", "a.b . c.* .5"},
+        {"`c`2fa, caf\xc3\xa9`c`, 'x'2fa", "`c` `2fa`, `caf\xc3\xa9` `c`, 'x' `2fa`"},
+        {"1 -- \001", "1"},
         {"1e5x", NULL},
         {"1.2.3", NULL},
         {"a.5", NULL},

@@ -1229,6 +1229,117 @@ static void test_numbers(void **state)
     assert_int_not_equal(look(f, "up/n").ino, first);
 }
 
+/* --- renames on the master --- */
+
+static struct entry moved(struct entry e, const char *from)
+{
+    e.moved_from = xstrdup(from);
+    return e;
+}
+
+struct told {
+    char text[256];
+    int begun;
+};
+
+static void tell(void *arg, const struct replica_move *v, size_t n, bool begin)
+{
+    struct told *t = arg;
+
+    t->begun += begin ? 1 : -1;
+    for (size_t i = 0; i < n; i++)
+        snprintf(t->text + strlen(t->text), sizeof(t->text) - strlen(t->text), "%s>%s%s ",
+                 v[i].from, v[i].to, v[i].folder ? "/" : "");
+}
+
+static void test_renamed_file(void **state)
+{
+    struct fix *f = *state;
+    uint64_t a = look(f, "up/a").ino, x = look(f, "up/d/x").ino;
+    struct told t = {"", 0};
+
+    replica_on_moves(f->r, tell, &t);
+    publish(f, "up/a", 'B', 'A'); /* not sent */
+    stage(f, E("up/a", 9, ENTRY_GONE, 0));
+    stage(f, moved(E("up/d/b", 9, ENTRY_FILE, 'A'), "up/a"));
+    stage(f, E("up/d/x", 10, ENTRY_GONE, 0)); /* twice, and edited */
+    stage(f, moved(E("up/y", 11, ENTRY_GONE, 0), "up/d/x"));
+    stage(f, moved(E("up/z", 12, ENTRY_FILE, 'X'), "up/y"));
+    commit(f, CUR(12), false, NULL);
+    assert_string_equal(t.text, "up/a>up/d/b up/d/x>up/z ");
+    assert_int_equal(t.begun, 0);
+    assert_gone(f, "up/a");
+    assert_int_equal(look(f, "up/d/b").ino, a);
+    assert_int_equal(look(f, "up/d/b").hash.b[0], 'B');
+    assert_int_equal(look(f, "up/z").ino, x);
+    assert_take(f, "put up/d/b=B pre=A;");
+    /* the hint stays with the row: later changes of it are no renames */
+    t.text[0] = '\0';
+    stage(f, E("up/d/x", 13, ENTRY_FILE, 'N'));
+    commit(f, CUR(13), false, NULL);
+    stage(f, moved(E("up/z", 14, ENTRY_FILE, 'Q'), "up/d/x"));
+    commit(f, CUR(14), false, NULL);
+    assert_string_equal(t.text, "");
+    assert_int_not_equal(look(f, "up/z").ino, x);
+    replica_on_moves(f->r, NULL, NULL);
+}
+
+static void test_renamed_with_another_in_its_place(void **state)
+{
+    struct fix *f = *state;
+    uint64_t a = look(f, "up/a").ino;
+
+    publish(f, "up/a", 'B', 'A');
+    stage(f, moved(E("up/b", 9, ENTRY_FILE, 'A'), "up/a"));
+    stage(f, E("up/a", 9, ENTRY_FILE, 'N'));
+    commit(f, CUR(9), false, NULL);
+    assert_int_equal(look(f, "up/a").hash.b[0], 'N');
+    assert_int_equal(look(f, "up/b").ino, a);
+    assert_int_not_equal(look(f, "up/a").ino, a);
+    assert_take(f, "put up/b=B pre=A;");
+}
+
+static void test_renamed_folder_with_unsent(void **state)
+{
+    struct fix *f = *state;
+    uint64_t x = look(f, "up/d/x").ino, d = look(f, "up/d").ino;
+    struct node_attr a;
+    int64_t o, entries, bytes, now, now_bytes;
+
+    make(f, "up/d/new", 'N');
+    assert_int_equal(replica_mkdir(f->r, "up/d/sub", 0755, &a, &o), 0);
+    make(f, "up/d/sub/deep", 'D');
+    assert_int_equal(replica_create(f->r, "up/d/open", 0644, &a), 0);
+    make(f, "up/d/k.tmp", 'L'); /* local by the exclude list: stays */
+    replica_totals(f->r, &entries, &bytes);
+    stage(f, E("up/d", 9, ENTRY_GONE, 0));
+    stage(f, E("up/d/x", 9, ENTRY_GONE, 0));
+    stage(f, moved(E("up/e", 10, ENTRY_DIR, 0), "up/d"));
+    stage(f, moved(E("up/e/x", 10, ENTRY_FILE, 'X'), "up/d/x"));
+    commit(f, CUR(10), false, NULL);
+    assert_list(f, "up/e", "new open sub x ");
+    assert_list(f, "up/e/sub", "deep ");
+    assert_int_equal(look(f, "up/e").ino, d);
+    assert_int_equal(look(f, "up/e/x").ino, x);
+    replica_totals(f->r, &now, &now_bytes);
+    assert_int_equal(now_bytes, bytes);
+    assert_take(f, "put up/e/new=N pre=absent;mkdir up/e/sub;put up/e/sub/deep=D pre=absent;");
+}
+
+static void test_renamed_out_of_scope(void **state)
+{
+    struct fix *f = *state;
+
+    publish(f, "up/a", 'B', 'A');
+    stage(f, E("up/a", 9, ENTRY_GONE, 0));
+    stage(f, moved(E("css/a", 9, ENTRY_FILE, 'A'), "up/a"));
+    commit(f, CUR(9), false, NULL);
+    assert_int_equal(look(f, "up/a").hash.b[0], 'B');
+    assert_int_equal(look(f, "css/a").hash.b[0], 'A');
+    assert_int_not_equal(look(f, "css/a").ino, look(f, "up/a").ino);
+    assert_take(f, "put up/a=B pre=A;");
+}
+
 /* --- listings in parts --- */
 
 struct part {
@@ -1472,6 +1583,10 @@ int main(void)
         T(test_shown_writable),
         T(test_mtime_and_content),
         T(test_numbers),
+        T(test_renamed_file),
+        T(test_renamed_with_another_in_its_place),
+        T(test_renamed_folder_with_unsent),
+        T(test_renamed_out_of_scope),
         T(test_listing_in_parts),
         T(test_listing_of_colliding_names),
         T(test_listing_after_an_upgrade),

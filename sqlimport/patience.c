@@ -77,7 +77,8 @@ int patience_age(const struct patience *w)
 
 /*
  * Which connection holds a lock is told by plugins that are rarely there, so all that could are
- * listed: those in a transaction or statement on the database, the longest first.
+ * listed: those in a transaction or statement on the database, the longest first. Of a statement
+ * its first word only: the rest may hold somebody's address or password hash.
  */
 char *patience_blockers(struct server *s, const char *database)
 {
@@ -86,7 +87,8 @@ char *patience_blockers(struct server *s, const char *database)
     MYSQL_RES *res;
     MYSQL_ROW row;
     int r = server_query(s, &res, NULL,
-                         "SELECT p.ID, p.USER, p.HOST, p.TIME, IFNULL(LEFT(p.INFO, 80), p.COMMAND)"
+                         "SELECT p.ID, p.USER, p.HOST, p.TIME, "
+                         "IFNULL(LEFT(SUBSTRING_INDEX(LTRIM(p.INFO), ' ', 1), 12), p.COMMAND)"
                          " FROM information_schema.PROCESSLIST p WHERE p.ID<>CONNECTION_ID() AND"
                          " p.DB=%s ORDER BY p.COMMAND='Sleep', p.TIME DESC LIMIT %d",
                          text, SHOWN);

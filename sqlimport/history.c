@@ -35,6 +35,7 @@ static const char *const steps[] = {
     /* Excerpts of dumps and errors that quote rows were kept once. */
     "ALTER TABLE import ADD COLUMN dump TEXT;"
     "UPDATE failure SET excerpt = '', error = 'it failed before this version of eefs';",
+    "ALTER TABLE object ADD COLUMN probe BLOB; ALTER TABLE object ADD COLUMN compared INTEGER;",
 };
 
 static int take_lock(struct history *h, const char *dir, const char *name, struct err *e)
@@ -195,13 +196,16 @@ static void read_past(sqlite3_stmt *q, int col, struct past *ret)
     snprintf(ret->mark, sizeof(ret->mark), "%s", db_col_text(q, col + 1));
     db_col_hash(q, col + 2, &ret->created);
     db_col_hash(q, col + 3, &ret->shape);
+    db_col_hash(q, col + 4, &ret->probe);
+    ret->compared_ms = sqlite3_column_int64(q, col + 5);
 }
 
 bool history_object(struct history *h, const char *kind, const char *name, struct past *ret)
 {
-    sqlite3_stmt *q =
-        db_query(h->db, "SELECT hash, mark, created, shape FROM object WHERE kind = ? AND name = ?",
-                 "ss", kind, name);
+    sqlite3_stmt *q = db_query(h->db,
+                               "SELECT hash, mark, created, shape, probe, compared FROM object "
+                               "WHERE kind = ? AND name = ?",
+                               "ss", kind, name);
     bool found = q && db_step(h->db, q) == 1;
 
     if (found)
@@ -213,10 +217,12 @@ bool history_object(struct history *h, const char *kind, const char *name, struc
 int history_set_object(struct history *h, const char *kind, const char *name,
                        const struct past *past)
 {
-    return db_run(h->db,
-                  "INSERT OR REPLACE INTO object(kind, name, hash, mark, created, shape)"
-                  " VALUES(?,?,?,?,?,?)",
-                  "sshshh", kind, name, &past->hash, past->mark, &past->created, &past->shape);
+    return db_run(
+        h->db,
+        "INSERT OR REPLACE INTO object(kind, name, hash, mark, created, shape, probe, compared)"
+        " VALUES(?,?,?,?,?,?,?,?)",
+        "sshshhhi", kind, name, &past->hash, past->mark, &past->created, &past->shape, &past->probe,
+        past->compared_ms);
 }
 
 int history_forget(struct history *h, const char *kind, const char *name)
@@ -226,9 +232,10 @@ int history_forget(struct history *h, const char *kind, const char *name)
 
 int history_each(struct history *h, const char *kind, history_fn *fn, void *arg, struct err *e)
 {
-    sqlite3_stmt *q = db_query(
-        h->db, "SELECT name, hash, mark, created, shape FROM object WHERE kind = ? ORDER BY name",
-        "s", kind);
+    sqlite3_stmt *q = db_query(h->db,
+                               "SELECT name, hash, mark, created, shape, probe, compared FROM "
+                               "object WHERE kind = ? ORDER BY name",
+                               "s", kind);
     int r = q ? 0 : -1;
 
     while (r == 0 && (r = db_step(h->db, q)) == 1) {

@@ -34,6 +34,8 @@ struct past {
     char mark[64];       /* what the server said of the table; see live.h. "" is void */
     struct hash created; /* its CREATE TABLE in the dump, without AUTO_INCREMENT */
     struct hash shape;   /* and as the live table's was then */
+    struct hash probe;   /* of the live table; see live.h */
+    int64_t compared_ms; /* clock_wall_ns() / 1000000 when all its rows were the dump's for sure */
 };
 
 /* false: not known. */

@@ -355,6 +355,22 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
     return rc;
 }
 
+/* Nobody else has come to the tables there. */
+static int probe_staged(struct run *r, const struct live *staged, struct err *e)
+{
+    int rc = live_probe_begin(r->s, e);
+
+    for (size_t i = 0; i < r->plan->n && rc == 0; i++) {
+        struct step *st = &r->plan->steps[i];
+        const struct live_table *t = live_find(staged, st->name);
+        if (step_is_swap(st) && t && !t->sequence)
+            rc = live_probe(r->s, r->stage, t, &st->shape.key, &st->probe, e);
+        else if (step_is_swap(st) && t)
+            memset(&st->probe, 1, sizeof(st->probe));
+    }
+    return rc < 0 ? rc : live_probe_end(r->s, e);
+}
+
 /* What an import needs: both schemas, and nothing in them. */
 static int clear_schemas(struct run *r, struct err *e)
 {
@@ -402,6 +418,8 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
     if (rc == 0)
         rc = live_read(r->s, r->stage, &staged, e);
     if (rc == 0)
+        rc = probe_staged(r, &staged, e);
+    if (rc == 0)
         rc = rename_tables(r, &none, e);
     if (rc < 0 && none) /* give the space back */
         (void)stage_empty(r->s, r->stage, NULL);
@@ -431,6 +449,9 @@ static int record_tables(struct run *r)
             (st->action == ACTION_UNCHANGED && !st->has_live_shape))
             continue;
         past.hash = st->o->hash;
+        past.probe = st->probe;
+        past.compared_ms = st->action == ACTION_DELTA && !st->rows_read ? st->past.compared_ms
+                                                                        : clock_wall_ns() / 1000000;
         memcpy(past.mark, st->mark, sizeof(past.mark));
         rc = history_set_object(r->a->history, object_kind_name(st->o->kind), st->name, &past);
     }

@@ -33,9 +33,11 @@
 #include "sync/common/log.h"
 #include "sync/common/rundir.h"
 
-#define BACKOFF_MAX_MS 30000
-#define EXIT_FAILED    1 /* of --once: the dump cannot be imported, or not now */
-#define EXIT_NOTHING   3 /* nothing was imported: no dump, or several; also a wrong option */
+#define CONFIRM_LATER_MS  3600000
+#define CONFIRM_FAILED_MS 60000
+#define BACKOFF_MAX_MS    30000
+#define EXIT_FAILED       1 /* of --once: the dump cannot be imported, or not now */
+#define EXIT_NOTHING      3 /* nothing was imported: no dump, or several; also a wrong option */
 
 static volatile int stop;
 static int stop_fd = -1; /* an eventfd: becomes readable with it */
@@ -58,7 +60,7 @@ struct program {
     struct strlist keep_tables, keep_columns, prefixes;
     struct keep_args keep_args;
     struct keep *keep;
-    int64_t poll_ms, connections, drop_limit, after_timeout_ms;
+    int64_t poll_ms, compare_ms, connections, drop_limit, after_timeout_ms;
     char *rowset_dir;
 
     struct state *state;
@@ -70,7 +72,7 @@ struct program {
     bool has_seen;
     bool settled; /* no import was interrupted since this start that has not been settled */
     int64_t backoff_ms;
-    int64_t confirm_ms;  /* clock_mono_ms() from which tables without a mark are looked at, or 0 */
+    int64_t confirm_ms;  /* clock_mono_ms() from which the next table is looked at */
     char complaint[768]; /* logged last */
 };
 
@@ -175,6 +177,7 @@ static void succeeded(struct program *p, int fd, const struct stat *st, const st
     slot_took(p->slot);
     state_set_last(p->state, &p->last);
     state_set_failure(p->state, &p->failure);
+    state_note(p->state, "compared", NULL);
     state_set(p->state, "idle", NULL, NULL);
     p->seen = *st;
     p->has_seen = p->keep_dump;
@@ -374,19 +377,52 @@ static void tell(struct program *p)
         log_warn("imported, but %s", e.text);
 }
 
-/* With time to spare: one table at a time, so that a dump that arrives does not wait. */
-static void confirm(struct program *p)
+static void report_found(struct program *p, const char *table)
 {
     struct err e = {0};
+    char text[32];
+
+    err_set(&e, EBADMSG,
+            "table '%.100s' was not as imported, though the server had noted no change (found %s): "
+            "the next "
+            "dump repairs it (eefs-sqldump --force on the master makes one at once)",
+            table, clock_text(clock_wall_ns(), text));
+    log_warn("%s", e.text);
+    state_note(p->state, "compared", e.text);
+    p->has_seen = false; /* a dump that was kept is imported again */
+}
+
+/* With time to spare: one table at a time, so that a dump that arrives does not wait, and not all
+ * the time. */
+static void confirm(struct program *p)
+{
+    const struct confirm c = {.history = p->history,
+                              .defaults_file = p->defaults_file,
+                              .database = p->database,
+                              .rowset_dir = p->rowset_dir,
+                              .every_ms = p->compare_ms,
+                              .due_only = p->once};
+    int64_t begin = clock_mono_ms(), pause;
+    struct err e = {0};
+    char *found = NULL;
     int r;
 
-    if (!p->confirm_ms || clock_mono_ms() < p->confirm_ms)
+    if (!p->once && clock_mono_ms() < p->confirm_ms)
         return;
-    r = confirm_one(p->history, p->defaults_file, p->database, p->rowset_dir, &e);
+    r = confirm_one(&c, &found, &e);
+    pause = (clock_mono_ms() - begin) * CONFIRM_PAUSE;
     if (r < 0)
         log_debug("%s", e.text);
-    if (r <= 0)
-        p->confirm_ms = 0;
+    if (found)
+        report_found(p, found);
+    free(found);
+    if (r != 1) { /* when the next table's time has come */
+        pause = confirm_due_ms(&c);
+        pause = pause == INT64_MAX ? CONFIRM_LATER_MS : pause - clock_wall_ns() / 1000000;
+        pause = pause > CONFIRM_LATER_MS ? CONFIRM_LATER_MS : pause;
+        pause = r < 0 && pause < CONFIRM_FAILED_MS ? CONFIRM_FAILED_MS : pause;
+    }
+    p->confirm_ms = clock_mono_ms() + (pause < CONFIRM_PAUSE_MIN ? CONFIRM_PAUSE_MIN : pause);
 }
 
 /* What an interrupted import left is settled without waiting for a dump. */
@@ -414,7 +450,7 @@ static void settle(struct program *p)
 static int64_t pause_ms(const struct program *p)
 {
     int64_t pause = p->backoff_ms ? p->backoff_ms : p->poll_ms;
-    int64_t until = p->confirm_ms ? p->confirm_ms - clock_mono_ms() : pause;
+    int64_t until = p->confirm_ms - clock_mono_ms();
 
     return until < 0 ? 0 : until < pause ? until : pause;
 }
@@ -428,6 +464,8 @@ static int run(struct program *p)
         settle(p);
         if ((r == 0 || r == -ENOENT) && !p->dry_run)
             tell(p);
+        if (p->once && r == 0 && !p->dry_run && !stop)
+            confirm(p); /* one table, where no service does it */
         if (p->once || stop)
             break;
         if (r == 0 || r == -ENOENT)
@@ -481,6 +519,8 @@ int main(int argc, char **argv)
          "run by /bin/sh after an import; EEFS_TABLES names the changed tables, one a line"},
         {OPT_DURATION, "after-timeout", "TIME", &p.after_timeout_ms, "1min", 10, 86400000,
          "end that command when it takes longer"},
+        {OPT_DURATION, "compare-every", "TIME", &p.compare_ms, "24h", 0, 31536000000,
+         "between imports, compare each table with the last dump once in this time; 0: never"},
         {OPT_DURATION, "poll", "TIME", &p.poll_ms, "5s", 10, 86400000, "time between looks"},
         {OPT_INT, "connections", "N", &p.connections, "2", 1, 16, "connections that fill tables"},
         {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sqlimport/live.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,11 +36,12 @@ static int read_tables(struct server *s, const char *text, struct live *l, struc
 {
     MYSQL_RES *res;
     MYSQL_ROW row;
-    int r = server_query(s, &res, e,
-                         "SELECT TABLE_NAME, TABLE_TYPE, CREATE_TIME, UPDATE_TIME, "
-                         "UPDATE_TIME < NOW() FROM information_schema.TABLES "
-                         "WHERE TABLE_SCHEMA=%s",
-                         text);
+    int r = server_query(
+        s, &res, e,
+        "SELECT TABLE_NAME, TABLE_TYPE, CREATE_TIME, UPDATE_TIME, "
+        "UPDATE_TIME < NOW(), CREATE_OPTIONS LIKE '%%partitioned%%' FROM information_schema.TABLES "
+        "WHERE TABLE_SCHEMA=%s",
+        text);
 
     if (r < 0)
         return r;
@@ -49,6 +51,7 @@ static int read_tables(struct server *s, const char *text, struct live *l, struc
         t->name = xstrdup(row[0]);
         t->sequence = strcasecmp(row[1], "SEQUENCE") == 0;
         t->view = strcasecmp(row[1], "VIEW") == 0;
+        t->partitioned = row[5] && *row[5] == '1';
         if (row[3] && row[4] && *row[4] == '1')
             snprintf(t->mark, sizeof(t->mark), "%s|%s", row[2] ? row[2] : "-", row[3]);
     }
@@ -77,13 +80,75 @@ static int read_triggers(struct server *s, const char *text, struct live *l, str
     return 0;
 }
 
+/* Names that InnoDB writes as they are; it encodes others for the filesystem. */
+static bool is_plain(const char *name)
+{
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && *name != '_')
+            return false;
+    return true;
+}
+
+/* The numbers of a table, or of all its partitions, behind the mark. */
+static void add_id(struct live *l, const char *file, const char *id)
+{
+    size_t len = strcspn(file, "#");
+    char *name = xstrndup(file, len);
+    struct live_table *t = live_find(l, name);
+
+    free(name);
+    if (!t || !*t->mark)
+        return;
+    t->id = t->id * 1099511628211u + strtoull(id, NULL, 10);
+}
+
+/* Only with the right PROCESS; without it the marks say less. */
+static void read_ids(struct server *s, const char *schema, struct live *l)
+{
+    static const char *const tables[] = {"INNODB_SYS_TABLES", "INNODB_TABLES"};
+    size_t skip = strlen(schema) + 1;
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+
+    if (!is_plain(schema))
+        return;
+    for (size_t i = 0; i < 2 && !res; i++)
+        if (server_query(s, &res, NULL,
+                         "SELECT NAME, TABLE_ID FROM information_schema.%s WHERE NAME LIKE '%s/%%' "
+                         "ORDER BY NAME",
+                         tables[i], schema) < 0)
+            res = NULL;
+    if (!res)
+        return;
+    while ((row = mysql_fetch_row(res)))
+        if (strncmp(row[0], schema, skip - 1) == 0 && row[0][skip - 1] == '/')
+            add_id(l, row[0] + skip, row[1]);
+    mysql_free_result(res);
+    for (size_t i = 0; i < l->n; i++) {
+        size_t len = strlen(l->v[i].mark);
+        if (l->v[i].id)
+            snprintf(l->v[i].mark + len, MARK_CAP - len, "|%llx", (unsigned long long)l->v[i].id);
+    }
+}
+
+/* In local time an hour comes twice. */
+static int use_utc(struct server *s, struct err *e)
+{
+    s->env = -1;
+    return server_runf(s, e, "SET SESSION time_zone='+00:00'");
+}
+
 int live_read(struct server *s, const char *schema, struct live *ret, struct err *e)
 {
     char *text = server_text(schema);
     int r;
 
     memset(ret, 0, sizeof(*ret));
-    r = read_tables(s, text, ret, e);
+    r = use_utc(s, e);
+    if (r == 0)
+        r = read_tables(s, text, ret, e);
+    if (r == 0)
+        read_ids(s, schema, ret);
     if (r == 0)
         r = read_triggers(s, text, ret, e);
     for (size_t i = 0; i < ret->n && r == 0; i++)
@@ -111,6 +176,124 @@ struct live_table *live_find(const struct live *l, const char *name)
     free(key.name);
     return t;
 }
+
+/* --- probes --- */
+
+int live_probe_begin(struct server *s, struct err *e)
+{
+    s->env = -1;
+    return server_runf(s, e, "SET NAMES utf8mb4, character_set_results=NULL, time_zone='+00:00'");
+}
+
+int live_probe_end(struct server *s, struct err *e)
+{
+    return server_runf(s, e, "SET NAMES utf8mb4, time_zone='SYSTEM'");
+}
+
+static void put_names(struct buf *b, const struct strlist *names, const char *between);
+
+static void put_end_row(struct buf *b, const char *from, const struct strlist *key,
+                        const char *order)
+{
+    buf_printf(b, "%s(SELECT * FROM %s", b->len ? " UNION ALL " : "", from);
+    if (key->n > 0) {
+        buf_puts(b, " ORDER BY ");
+        put_names(b, key, order);
+        buf_puts(b, order);
+    }
+    buf_puts(b, " LIMIT 1)");
+}
+
+static void put_ends(struct buf *b, const char *from, const struct strlist *key)
+{
+    put_end_row(b, from, key, "");
+    if (key->n > 0)
+        put_end_row(b, from, key, " DESC");
+}
+
+static int add_result(struct server *s, const struct buf *sql, struct hash_stream *hs,
+                      struct err *e)
+{
+    MYSQL_RES *res;
+    MYSQL_ROW row;
+    int r = server_query(s, &res, e, "%s", sql->data);
+
+    if (r < 0)
+        return r;
+    while ((row = mysql_fetch_row(res))) {
+        unsigned long *lengths = mysql_fetch_lengths(res);
+        for (unsigned i = 0; i < mysql_num_fields(res); i++) {
+            uint64_t len = row[i] ? lengths[i] : UINT64_MAX;
+            hash_stream_add(hs, &len, sizeof(len));
+            if (row[i])
+                hash_stream_add(hs, row[i], lengths[i]);
+        }
+        hash_stream_add(hs, "row", 3);
+    }
+    mysql_free_result(res);
+    hash_stream_add(hs, "end", 3);
+    return 0;
+}
+
+static int probe_partitions(struct server *s, const char *schema, const char *table,
+                            const char *from, const struct strlist *key, struct hash_stream *hs,
+                            struct err *e)
+{
+    char *st = server_text(schema), *tt = server_text(table);
+    struct buf b = BUF_INIT;
+    MYSQL_RES *res;
+    MYSQL_ROW row;
+    int r = server_query(
+        s, &res, e,
+        "SELECT IFNULL(SUBPARTITION_NAME, PARTITION_NAME) FROM information_schema.PARTITIONS "
+        "WHERE TABLE_SCHEMA=%s AND TABLE_NAME=%s ORDER BY PARTITION_ORDINAL_POSITION, "
+        "SUBPARTITION_ORDINAL_POSITION",
+        st, tt);
+
+    free(st);
+    free(tt);
+    if (r < 0)
+        return r;
+    while (r == 0 && (row = mysql_fetch_row(res))) {
+        char *name = server_name(row[0]), *part = xasprintf("%s PARTITION (%s)", from, name);
+        buf_clear(&b);
+        put_ends(&b, part, key);
+        r = add_result(s, &b, hs, e);
+        free(part);
+        free(name);
+    }
+    mysql_free_result(res);
+    buf_release(&b);
+    return r;
+}
+
+int live_probe(struct server *s, const char *schema, const struct live_table *t,
+               const struct strlist *key, struct hash *ret, struct err *e)
+{
+    char *db = server_name(schema), *name = server_name(t->name);
+    char *from = xasprintf("%s.%s", db, name);
+    struct hash_stream *hs = hash_stream_new();
+    struct buf b = BUF_INIT;
+    int r;
+
+    if (t->partitioned) {
+        r = probe_partitions(s, schema, t->name, from, key, hs, e);
+    } else {
+        put_ends(&b, from, key);
+        r = add_result(s, &b, hs, e);
+    }
+    hash_stream_end(hs, ret);
+    if (r < 0)
+        memset(ret, 0, sizeof(*ret));
+    hash_stream_free(hs);
+    buf_release(&b);
+    free(from);
+    free(name);
+    free(db);
+    return r == -ENOTCONN ? r : 0;
+}
+
+/* --- one table --- */
 
 int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,
                struct err *e)
@@ -166,11 +349,11 @@ static enum value_kind kind_of(const MYSQL_FIELD *f)
     }
 }
 
-static void put_names(struct buf *b, const struct strlist *names)
+static void put_names(struct buf *b, const struct strlist *names, const char *between)
 {
     for (size_t i = 0; i < names->n; i++) {
         char *name = server_name(names->v[i]);
-        buf_printf(b, "%s%s", i ? "," : "", name);
+        buf_printf(b, "%s%s%s", i ? between : "", i ? "," : "", name);
         free(name);
     }
 }
@@ -186,7 +369,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
     int rc;
 
     buf_puts(&b, "SELECT ");
-    put_names(&b, columns);
+    put_names(&b, columns, "");
     buf_printf(&b, " FROM %s.%s", db, name);
     if (condition) {
         buf_puts(&b, " WHERE ");
@@ -194,7 +377,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
         buf_puts(&b, server_for_update(s));
     } else if (key->n > 0) {
         buf_puts(&b, " FORCE INDEX (PRIMARY) ORDER BY ");
-        put_names(&b, key);
+        put_names(&b, key, "");
     }
     rc = server_stream(s, b.data, b.len, &res, e);
     if (rc == 0) {

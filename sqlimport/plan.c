@@ -56,7 +56,8 @@ static bool same_section(const struct step *st)
 static bool untouched(const struct planning *g, const struct step *st)
 {
     return g->a->trust == TRUST_HISTORY && st->known && *st->past.mark &&
-           strcmp(st->past.mark, st->mark) == 0;
+           strcmp(st->past.mark, st->mark) == 0 && !hash_is_none(&st->probe) &&
+           hash_eq(&st->past.probe, &st->probe);
 }
 
 static void first_look(struct planning *g, struct step *st)
@@ -294,10 +295,26 @@ static void see_tables(struct planning *g)
     keep_end(g->a->keep);
 }
 
+/* Before any row is read: what happens to a table later will give another mark or probe. */
+static int probe_all(struct planning *g, struct err *e)
+{
+    int r = live_probe_begin(g->a->server, e);
+
+    for (size_t i = 0; i < g->p->n && r == 0; i++) {
+        struct step *st = &g->p->steps[i];
+        const struct live_table *t = live_find(&g->live, st->name);
+        if (t && !t->view && !t->sequence && !keep_table(g->a->keep, st->name))
+            r = live_probe(g->a->server, g->a->database, t, &st->shape.key, &st->probe, e);
+        else if (t && t->sequence) /* its mark is all of it */
+            memset(&st->probe, 1, sizeof(st->probe));
+    }
+    return r < 0 ? r : live_probe_end(g->a->server, e);
+}
+
 static int look_at_all(struct planning *g, struct err *e)
 {
     struct plan *p = g->p;
-    int r = 0;
+    int r = probe_all(g, e);
 
     for (size_t i = 0; i < p->n; i++) {
         first_look(g, &p->steps[i]);

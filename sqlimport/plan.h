@@ -36,6 +36,7 @@ struct step {
     bool known;      /* past is filled */
     struct past past;
     char mark[MARK_CAP]; /* of the live table, now; see live.h */
+    struct hash probe;   /* the same */
     struct shape shape;  /* of the dump's CREATE TABLE */
     bool has_live_shape;
     struct hash live_shape;

@@ -13,6 +13,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/inherit.h"
 #include "sync/master/place.h"
 
 #define STEM_MAX  140 /* bytes of the first name that the copy's keeps */
@@ -187,7 +188,8 @@ int conflict_folder(const char *dir, const char *root, struct err *e)
 }
 
 /* Copies `from` to a new file dir/name of its own; -EEXIST when the name is taken. */
-static int copy_durably(int from, int dir, const char *name, mode_t mode, int64_t mtime)
+/* `like`: the file that it is a conflict copy of, or -1. */
+static int copy_durably(int from, int like, int dir, const char *name, mode_t mode, int64_t mtime)
 {
     struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(mtime)};
     char tmp[PLACE_NAME_CAP];
@@ -198,6 +200,8 @@ static int copy_durably(int from, int dir, const char *name, mode_t mode, int64_
     if (fd < 0)
         return -errno;
     r = file_copy(from, fd);
+    if (r == 0)
+        r = inherit_file(fd, like, dir);
     if (r == 0 && (fchmod(fd, mode) < 0 || futimens(fd, times) < 0 || fsync(fd) < 0))
         r = -errno;
     close(fd);
@@ -218,6 +222,7 @@ int conflict_outside(struct master *m, int from, const char *path, const char *w
 {
     char *parent = path_parent(path), *folder = xasprintf("%s/%s", m->conflicts, parent);
     int r = file_mkdirs(folder, 0750), dir = -1;
+    int original = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     char *name = NULL;
 
     if (r == 0)
@@ -227,7 +232,7 @@ int conflict_outside(struct master *m, int from, const char *path, const char *w
         free(name);
         name = copy_name(path_base(path), who, mtime, i);
         r = like.target ? link_durably(like.target, dir, name)
-                        : copy_durably(from, dir, name, mode, mtime);
+                        : copy_durably(from, original, dir, name, mode, mtime);
         if (r == -EEXIST && is_like(dir, name, like))
             r = 0;
     }
@@ -237,6 +242,8 @@ int conflict_outside(struct master *m, int from, const char *path, const char *w
         *ret = xasprintf("%s%s%s/%s", m->conflicts, *parent ? "/" : "", parent, name);
     if (dir >= 0)
         close(dir);
+    if (original >= 0)
+        close(original);
     free(name);
     free(folder);
     free(parent);

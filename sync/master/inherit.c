@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "sync/common/buf.h"
@@ -85,6 +86,7 @@ static int copy_all(int fd, int from)
 
 int inherit_file(int fd, int from, int dir)
 {
+    struct stat st;
     size_t len;
     char *acl;
     int r = 0;
@@ -92,7 +94,7 @@ int inherit_file(int fd, int from, int dir)
     /* Staging may have a default ACL of its own. */
     if (fremovexattr(fd, ACL_ACCESS) < 0 && !without_support(errno))
         return -errno;
-    if (from >= 0)
+    if (from >= 0 && fstat(from, &st) == 0 && S_ISREG(st.st_mode))
         return copy_all(fd, from);
     acl = get(dir, ACL_DEFAULT, &len);
     if (acl && fsetxattr(fd, ACL_ACCESS, acl, len, 0) < 0 && !without_support(errno))

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 /* To the file `fd`, before its mode and owner are set. `from`: the one that it replaces, or that it
- * is a copy of; -1: none, it is new in the folder `dir`. 0 or -errno. */
+ * is a copy of; -1 or no file: none, it is new in the folder `dir`. 0 or -errno. */
 int inherit_file(int fd, int from, int dir);
 
 /* The mode for what is new in the folder `dir`: as its default ACL has it for a program that asked

@@ -90,6 +90,27 @@ def test_conflict_copies_and_restored_versions(site, master):
     assert shown(master.path("uploads/a.txt")) == before
 
 
+def test_copies_outside_of_the_tree(site):
+    master = site.master(start=False)
+    write(master.path("uploads/a.txt"), b"a")
+    os.setxattr(master.path("uploads/a.txt"), "user.note", b"kept")
+    outside = os.path.join(site.base, "conflicts")
+    os.mkdir(outside)
+    master.options = ["--conflicts", outside]
+    master.start()
+    link = site.link(master)
+    mount = site.mount(master, url=link.url)
+    link.cut()
+    away(mount)
+    write(mount.path("uploads/a.txt"), b"mirror's")
+    write(master.path("uploads/a.txt"), b"master's")
+    link.restore()
+    back(mount)
+    copy, = os.listdir(outside + "/uploads")
+    assert read(os.path.join(outside, "uploads", copy)) == b"mirror's"
+    assert os.getxattr(os.path.join(outside, "uploads", copy), "user.note") == b"kept"
+
+
 @pytest.mark.parametrize("mask", (0o022, 0o077, 0))
 def test_default_acl(site, master, mount, mask):
     """New files and folders are as those that a program makes in the folder itself."""

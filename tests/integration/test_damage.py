@@ -37,7 +37,7 @@ def master(site):
     return site.master(start=False)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
 def test_damaged_database_of_a_master(site, master, seed):
     """It says so, keeps the file aside, makes it anew from the folder, and the mirror's token still works."""
     files = tree(master)
@@ -134,7 +134,10 @@ HARM = {
 }
 
 
-@pytest.mark.parametrize("harm", HARM)
+SHORT = ("flipped", "lost", "log flipped")
+
+
+@pytest.mark.parametrize("harm", [h if h in SHORT else pytest.param(h, marks=pytest.mark.long) for h in HARM])
 def test_damaged_replica_keeps_what_was_not_sent(site, master, harm):
     """The base comes from the master; every change that waited is sent, and nothing is missing."""
     files, link, mount = unsent(site, master)
@@ -150,6 +153,7 @@ def test_damaged_replica_keeps_what_was_not_sent(site, master, harm):
     mount.stop()
 
 
+@pytest.mark.long
 def test_foreign_log(site, master):
     """A log of another database beside one that was closed is not read into it."""
     files, link, mount = unsent(site, master)

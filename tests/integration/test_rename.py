@@ -70,6 +70,7 @@ def test_a_renamed_folder(site, master):
     settled(master, 1000)
     contents = {name: read(mount.path("img/d1", name)) for name in os.listdir(mount.path("img/d1"))}
     wait_for(lambda: mount.status()["state"] == "OK")
+    wait_for(lambda: master.control()["kept"]["files"] == 1000, 60)  # that reads, too
     everything = {p: e["hash"] for p, e in master.listing().items() if e["type"] == "file"}
     _, cursor = master.changes()
     before = bytes_read(master)

@@ -44,6 +44,8 @@ bool flags_take(struct flags *f, const char *item)
         if (strcmp(item, table[i].on) == 0) {
             f->on |= table[i].flag;
             f->off &= ~table[i].flag;
+            if (f->on & MS_NOATIME) /* as mount(2) has it */
+                f->on &= ~(unsigned long)(MS_RELATIME | MS_STRICTATIME);
             return true;
         }
         if (table[i].off && strcmp(item, table[i].off) == 0) {

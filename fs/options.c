@@ -75,7 +75,7 @@ static void make_table(struct options *o, struct opt *ret)
         KERNEL("nosymfollow", "symbolic links are not followed"),
         {OPT_FLAG, "remount", NULL, &o->remount, NULL, 0, 0,
          "change ro, rw and other options of a mount that is served"},
-        {OPT_INT, "retry", "MINUTES", &o->retry, "-1", -1, 100000000,
+        {OPT_INT, "retry", "MINUTES", &o->retry, NULL, 0, 100000000,
          "how long a first mount (empty cache) waits for the master, as nfs(5) has it (default: 2, "
          "with bg 10000)"},
         {OPT_FLAG, "bg", NULL, &o->bg, NULL, 0, 0,
@@ -194,6 +194,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
     int c, r = 0;
 
     memset(ret, 0, sizeof(*ret));
+    ret->retry = -1; /* not given */
     make_table(ret, table);
     for (struct opt *t = table; t->type != OPT_END; t++)
         if (t->type == OPT_STRING || t->type == OPT_ENUM)
@@ -240,7 +241,7 @@ void options_help(void)
                     "  -s  tolerate unknown options   -f  check everything, but do not mount\n"
                     "  -n, -v  accepted for mount(8)     --help, --version\n"
                     "\n"
-                    "Options after -o (as in fstab):\n");
+                    "Options after -o (as in fstab; context= and its like reach the kernel):\n");
 }
 
 static char *dup_text(const char *s)

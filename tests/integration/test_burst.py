@@ -91,7 +91,8 @@ def test_readers(site, master, prefetch):
 @pytest.mark.parametrize("sizes", [(100_000, 500), (500, 100_000)])
 def test_replaced_between_open_and_read(site, master, sizes):
     """A file whose bytes are not here is opened for writing, and the master replaces it: what is read
-    then is all of the new version, whatever size the kernel had seen."""
+    then is all of the version that was opened, whatever size the kernel has seen since; and what is
+    appended to that does not touch the new one: it becomes a conflict copy."""
     mount = site.mount(master, prefetch="none")
     old, new = (os.urandom(size) for size in sizes)
     for name in "read", "append":
@@ -104,12 +105,14 @@ def test_replaced_between_open_and_read(site, master, sizes):
         write(master.path("uploads", name), new)
     for name in "read", "append":
         wait_for(lambda: os.stat(mount.path("uploads", name)).st_size == len(new))
-    assert os.pread(fd, 1 << 20, 0) == new
+    assert os.pread(fd, 1 << 20, 0) == old
     os.write(end, b"appended")
     for f in fd, end:
         os.close(f)
-    assert read(master.path("uploads/read")) == new
-    assert read(master.path("uploads/append")) == new + b"appended"
+    assert read(mount.path("uploads/read")) == read(master.path("uploads/read")) == new
+    assert read(mount.path("uploads/append")) == read(master.path("uploads/append")) == new
+    copy, = (name for name in os.listdir(master.path("uploads")) if "(conflict" in name)
+    assert read(master.path("uploads", copy)) == old + b"appended"
 
 
 @pytest.mark.parametrize("prefetch", ["all", "none"])

@@ -186,6 +186,8 @@ static void make_printable(struct err *e)
 struct tail {
     bool transaction; /* began before the first object */
     bool commit;      /* the last statement is a COMMIT */
+    bool open;        /* rows came in a transaction that is not committed yet */
+    bool began;       /* a transaction did */
     bool notes;       /* the last one gives back SQL_NOTES or NOTE_VERBOSITY */
 };
 
@@ -208,6 +210,12 @@ static void note_tail(struct tail *t, struct dump *d, const struct statement *st
     if (token_is(&word, "SET") || word.type == TOKEN_END)
         return;
     env_break(d->env, d->n > 0);
+    if (token_is(&word, "INSERT") || token_is(&word, "REPLACE"))
+        t->open = t->began;
+    else if (token_is(&word, "START") || token_is(&word, "BEGIN"))
+        t->began = true;
+    else if (!token_is(&word, "DO") && !token_is(&word, "DELETE"))
+        t->open = t->began = false; /* by itself, or as all that makes something commits */
     t->commit = token_is(&word, "COMMIT");
     t->transaction = t->transaction || (d->n == 0 && token_is(&word, "START"));
 }
@@ -266,6 +274,8 @@ static int check_end(struct split *s, struct dump *d, const struct tail *t, stru
         if (d->objects[i]->kind == OBJECT_VIEW && dump_find(d, OBJECT_TABLE, d->objects[i]->name))
             return err_set(e, EPERM, "'%.100s' is made both as a table and as a view",
                            d->objects[i]->name);
+    if (t->open) /* a client's end would take them back */
+        return err_set(e, EPROTO, "the dump is cut off: it ends within a transaction");
     r = is_ended(s, d, t) ? 0 : no_end(s, d, e);
     if (r < 0 && !d->unmarked)
         return r;

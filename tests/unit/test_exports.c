@@ -333,6 +333,9 @@ static void test_messages(void **state)
          "TABLE t "
          "DISABLE KEYS */;\n-- Dump completed\n",
          "error message of mysqldump"},
+        {"CREATE TABLE t (a int);\nSTART TRANSACTION;\nINSERT INTO t VALUES (1);\n-- Dump "
+         "completed\n",
+         "within a transaction"},
         {"CREATE TABLE `\xe9` (a int);\n-- Dump completed\n", "another character set"},
     };
 

@@ -46,10 +46,12 @@ static int by_hash(const void *a, const void *b)
 static int mark_known(void *arg, const char *path, const struct hash *h, int64_t size)
 {
     struct owns *l = arg;
-    struct own key = {.hash = *h}, *found = bsearch(&key, l->v, l->n, sizeof(key), by_hash);
+    struct own key = {.hash = *h}, *found = NULL;
 
     (void)path;
     (void)size;
+    if (l->n > 0)
+        found = bsearch(&key, l->v, l->n, sizeof(key), by_hash);
     if (found)
         found->known = true;
     return 0;

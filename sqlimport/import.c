@@ -80,17 +80,54 @@ static int connect_server(struct run *r, struct err *e)
     return rc;
 }
 
-static void tell_blockers(struct run *r)
+#define BUSY_SHOWN 3
+
+/* malloc'd: "tables 'a', 'b' of 'live'", as far as it can be found out. */
+static char *busy_tables(struct run *r)
 {
-    char *who;
+    struct buf b = BUF_INIT;
+    int n = 0;
+
+    buf_puts(&b, "tables");
+    for (size_t i = 0; r->plan && i < r->plan->n && n < BUSY_SHOWN; i++) {
+        const struct step *st = &r->plan->steps[i];
+        if ((step_is_swap(st) || st->action == ACTION_DROP) && st->live &&
+            patience_holds(r->s, r->a->database, st->name))
+            buf_printf(&b, "%s '%.64s'", n++ ? "," : "", st->name);
+    }
+    buf_printf(&b, " of '%s'", r->a->database);
+    return buf_detach(&b);
+}
+
+static void tell_blockers(struct run *r, const struct err *e)
+{
+    char *who, *what;
 
     if (!patience_reports(&r->patience))
         return;
+    what = busy_tables(r);
     who = patience_blockers(r->s, r->a->database);
-    log_warn("tables of '%s' are in use, the import waits for %d s now%s; in the way may be: %s",
-             r->a->database, patience_age(&r->patience),
-             r->patience.waits ? " and has begun to make others wait, 1 s at a time" : "", who);
+    log_warn("%s are in use, the import waits for %d s now%s (%.200s); in the way may be: %s", what,
+             patience_age(&r->patience),
+             r->patience.waits ? " and has begun to make others wait, 1 s at a time" : "",
+             e ? e->text : "", who);
+    free(what);
     free(who);
+}
+
+/* When patience is over: who was in the way, for the state and the log. */
+static int over(struct run *r, struct err *e)
+{
+    char *who, *what;
+
+    if (*r->a->stop)
+        return err_set(e, EINTR, "stopped");
+    what = busy_tables(r);
+    who = patience_blockers(r->s, r->a->database);
+    err_prefix(e, "%s were in use for %d s, by: %.400s", what, patience_age(&r->patience), who);
+    free(what);
+    free(who);
+    return -EAGAIN;
 }
 
 /* Tries until it works, patience ends, or it cannot work. */
@@ -102,9 +139,9 @@ static int patiently_for(struct run *r, int64_t patience_ms, try_fn *try, struct
 
     patience_init(&r->patience, r->s, patience_ms, r->a->stop);
     while ((rc = try(r, e)) == -EAGAIN) {
-        tell_blockers(r);
+        tell_blockers(r, e);
         if (!patience_again(&r->patience)) {
-            rc = *r->a->stop ? err_set(e, EINTR, "stopped") : rc;
+            rc = over(r, e);
             break;
         }
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sqlimport/patience.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,34 +76,85 @@ int patience_age(const struct patience *w)
     return (int)((clock_mono_ms() - w->begin_ms) / 1000);
 }
 
+bool patience_holds(struct server *s, const char *database, const char *table)
+{
+    char *db, *name;
+    int r;
+
+    if (s->lock_wait != 0 || !server_is_mariadb(s) || mysql_get_server_version(s->my) < 100300)
+        return false;
+    db = server_name(database);
+    name = server_name(table);
+    r = server_runf(s, NULL, "RENAME TABLE %s.%s TO %s.%s", db, name, db, name);
+    free(name);
+    free(db);
+    return r == -EAGAIN;
+}
+
+static const char *text_or(const char *text, const char *other)
+{
+    return text ? text : other;
+}
+
+static void put_connections(struct buf *b, MYSQL_RES *res)
+{
+    MYSQL_ROW row;
+
+    while ((row = mysql_fetch_row(res))) {
+        const char *statement = text_or(row[4], "");
+        char info[100];
+        dump_excerpt(info, sizeof(info), statement, strlen(statement));
+        buf_printf(b, "%sconnection %s of %s@%s, %s for %s s: %s", b->len ? "; " : "", row[0],
+                   text_or(row[1], "?"), text_or(row[2], "?"),
+                   row[5] && *row[5] == '1' ? "in a transaction" : "in its state",
+                   text_or(row[3], "?"), info);
+    }
+    mysql_free_result(res);
+}
+
 /*
  * Which connection holds a lock is told by plugins that are rarely there, so all that could are
- * listed: those in a transaction or statement on the database, the longest first. Of a statement
- * its first word only: the rest may hold somebody's address or password hash.
+ * listed: those in a transaction (InnoDB says so to who has PROCESS), the longest first, then those
+ * on the database, then all others, for a statement may name the database.
  */
 char *patience_blockers(struct server *s, const char *database)
 {
-    char *text = server_text(database);
+    char *text = server_text(database), *process = NULL;
     struct buf b = BUF_INIT;
     MYSQL_RES *res;
-    MYSQL_ROW row;
-    int r = server_query(s, &res, NULL,
-                         "SELECT p.ID, p.USER, p.HOST, p.TIME, "
-                         "IFNULL(LEFT(SUBSTRING_INDEX(LTRIM(p.INFO), ' ', 1), 12), p.COMMAND)"
-                         " FROM information_schema.PROCESSLIST p WHERE p.ID<>CONNECTION_ID() AND"
-                         " p.DB=%s ORDER BY p.COMMAND='Sleep', p.TIME DESC LIMIT %d",
-                         text, SHOWN);
+    int r = server_query(
+        s, &res, NULL,
+        "SELECT p.ID, p.USER, p.HOST, IF(t.trx_id IS NULL, p.TIME, TIMESTAMPDIFF(SECOND, "
+        "t.trx_started, NOW())),"
+        " IFNULL(LEFT(p.INFO, 80), p.COMMAND), t.trx_id IS NOT NULL FROM "
+        "information_schema.PROCESSLIST p"
+        " LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id=p.ID WHERE"
+        " p.ID<>CONNECTION_ID() AND p.COMMAND NOT IN ('Daemon','Binlog "
+        "Dump','Slave_IO','Slave_SQL') AND"
+        " p.USER<>'system user' ORDER BY t.trx_id IS NULL, t.trx_started, p.DB<=>%s DESC,"
+        " p.COMMAND='Sleep', p.TIME DESC LIMIT %d",
+        text, SHOWN);
 
-    free(text);
-    while (r == 0 && (row = mysql_fetch_row(res))) {
-        char info[100];
-        dump_excerpt(info, sizeof(info), row[4], strlen(row[4]));
-        buf_printf(&b, "%sconnection %s of %s@%s, for %s s: %s", b.len ? "; " : "", row[0], row[1],
-                   row[2], row[3], info);
-    }
+    if (r < 0) /* without PROCESS: the account's own connections, and no transactions */
+        r = server_query(
+            s, &res, NULL,
+            "SELECT p.ID, p.USER, p.HOST, p.TIME, IFNULL(LEFT(p.INFO, 80), p.COMMAND), 0"
+            " FROM information_schema.PROCESSLIST p WHERE p.ID<>CONNECTION_ID() ORDER BY"
+            " p.DB<=>%s DESC, p.COMMAND='Sleep', p.TIME DESC LIMIT %d",
+            text, SHOWN);
     if (r == 0)
-        mysql_free_result(res);
+        put_connections(&b, res);
+    if (server_value(s, &process, NULL,
+                     "SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE "
+                     "PRIVILEGE_TYPE='PROCESS' LIMIT 1") == 0 &&
+        !process)
+        buf_printf(&b,
+                   "%sconnections of other accounts, which this account cannot see (GRANT PROCESS "
+                   "ON *.* lets it)",
+                   b.len ? "; or " : "");
     if (b.len == 0)
-        buf_puts(&b, "no connection that this account sees (grant it PROCESS to see all)");
+        buf_puts(&b, "no connection that this account sees");
+    free(process);
+    free(text);
     return buf_detach(&b);
 }

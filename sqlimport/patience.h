@@ -36,6 +36,10 @@ bool patience_reports(struct patience *w);
 /* Seconds since the first try. */
 int patience_age(const struct patience *w);
 
+/* Somebody uses the table now. Found out by a RENAME to its own name, which takes the lock, or is
+ * refused it, and then fails; false where the server would wait for the lock. */
+bool patience_holds(struct server *s, const char *database, const char *table);
+
 /* malloc'd: who is in the way, as far as the account may see it; for a log. */
 char *patience_blockers(struct server *s, const char *database);
 

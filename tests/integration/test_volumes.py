@@ -205,4 +205,5 @@ def test_one_of_them_is_full(site, master):
     status = wait_for(lambda: (lambda s: s["deferred"] and s)(mount.status()), 20)
     assert "uploads/late.txt" in status["reason"] and "full" in status["reason"], status
     os.unlink(master.path("uploads/ballast"))
+    site.run("eefs-status", "--retry", mount.point)
     wait_for(lambda: read(master.path("uploads/late.txt")) == b"late", 40)

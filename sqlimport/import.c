@@ -50,15 +50,19 @@ struct run {
 static int lock_out_others(struct run *r, struct err *e)
 {
     char *name = xasprintf("eefs_import_%s", r->a->database);
-    char *text, *got = NULL;
+    char *text, *got = NULL, *who = NULL;
     int rc;
 
     if (strlen(name) > 64)
         name[64] = '\0';
     text = server_text(name);
     rc = server_value(r->s, &got, e, "SELECT GET_LOCK(%s, %d)", text, LOCK_PATIENCE_S);
-    if (rc == 0 && (!got || *got != '1'))
-        rc = err_set(e, EAGAIN, "another import into '%s' is running", r->a->database);
+    if (rc == 0 && (!got || *got != '1')) {
+        (void)server_value(r->s, &who, NULL, "SELECT IS_USED_LOCK(%s)", text);
+        rc = err_set(e, EAGAIN, "another import into '%s' is running%s%s", r->a->database,
+                     who ? ", by the server's connection " : "", who ? who : "");
+    }
+    free(who);
     free(got);
     free(text);
     free(name);

@@ -89,10 +89,17 @@ def recovers(world, after):
     if "died while it renamed" in done.stderr:
         assert generation == 1  # no table is missing, and all are of one
         return False
+    if "_eefs_was_" in done.stderr:  # it tore the trigger's own file, and does not drop it
+        assert "the tables are imported, but 'tr' cannot be made" in done.stderr
+        return False
     assert generation == {"good": 3, "same": 2}.get(after, generation), done.stderr
     assert generation in (1, 2, 3), done.stderr
     empty_slot(world)
-    world.mirror.imported(site(2))
+    done = world.mirror.run(site(2))
+    if done.returncode and "_eefs_was_" in done.stderr:
+        assert world.generation() == 2, done.stderr
+        return False
+    assert done.returncode == 0, done.stderr
     world.whole(2)
     return True
 

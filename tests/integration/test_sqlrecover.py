@@ -171,7 +171,7 @@ def fails(world, point, how, after):
 
 
 POINTS = ["import.staged", "import.prepare", "import.swap", "import.swapped", "import.finish",
-          "import.others", "import.done", "import.swept"]
+          "import.others", "import.done", "import.swept", "import.swept:2"]
 HOWS = ["kill", "term", "cut", "server"]
 NEXTS = ["same", "good", "bad", "cut", "none"]
 QUICK = [("import.swap", "term", "bad"), ("import.swap", "server", "same"),

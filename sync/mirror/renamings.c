@@ -41,7 +41,7 @@ void renamings_add(struct renamings *m, const char *from, const char *to, bool f
         m->cap = m->cap ? 2 * m->cap : 16;
         m->v = xrealloc(m->v, m->cap * sizeof(*m->v));
     }
-    m->v[m->n++] = (struct renaming){xstrdup(from), xstrdup(to), folder, {0}};
+    m->v[m->n++] = (struct renaming){xstrdup(from), xstrdup(to), folder, false, {0}};
 }
 
 void renamings_release(struct renamings *m)
@@ -200,6 +200,18 @@ static int leave(struct change *a, const char *from, const struct row *was)
     return base_put(a->r->db, from, &row);
 }
 
+/* 1: what this mirror has at `from` is not what the base has there: made here since that was
+ * renamed or removed here, and no business of the master's rename. */
+static int is_other(struct db *db, const char *from, const struct row *was)
+{
+    struct row view;
+    int rc = view_get(db, from, &view);
+    bool other = !view.exists || view.ino != was->ino;
+
+    row_release(&view);
+    return rc < 0 ? rc : other;
+}
+
 static int find(struct change *a, bool full, struct renamings *ret)
 {
     struct db *db = a->r->db;
@@ -223,8 +235,11 @@ static int find(struct change *a, bool full, struct renamings *ret)
         if (rc == 1)
             rc = is_move(db, &e, from, &was, full);
         if (rc == 1) {
-            rc = full ? 0 : leave(a, from, &was);
+            int other = is_other(db, from, &was);
+
+            rc = other < 0 ? other : full ? 0 : leave(a, from, &was);
             renamings_add(ret, from, e.path, was.type == ENTRY_DIR);
+            ret->v[ret->n - 1].other = other > 0;
             if (change_is_version(&was, &e)) {
                 ret->v[ret->n - 1].was = was;
                 was.target = NULL;
@@ -255,7 +270,7 @@ static const struct renaming *move_of(const struct renamings *m, const char *pat
 
         *end = '\0';
         found = bsearch(&key, m->v, m->n, sizeof(*m->v), by_from);
-        if (found && !found->folder && strcmp(found->from, path) != 0)
+        if (found && (found->other || (!found->folder && strcmp(found->from, path) != 0)))
             found = NULL;
     }
     free(at);
@@ -469,12 +484,14 @@ void renamings_begin(struct replica *r)
 void renamings_end(struct replica *r, const struct renamings *m)
 {
     struct replica_move *v;
+    size_t n = 0;
 
     if (!r->moved)
         return;
     v = xcalloc(m->n + 1, sizeof(*v));
     for (size_t i = 0; i < m->n; i++)
-        v[i] = (struct replica_move){m->v[i].from, m->v[i].to, m->v[i].folder};
-    r->moved(r->moved_arg, v, m->n, false);
+        if (!m->v[i].other)
+            v[n++] = (struct replica_move){m->v[i].from, m->v[i].to, m->v[i].folder};
+    r->moved(r->moved_arg, v, n, false);
     free(v);
 }

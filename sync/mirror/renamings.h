@@ -16,6 +16,7 @@ struct change;
 struct renaming {
     char *from, *to;
     bool folder;
+    bool other; /* here something else has the old name, as after a rename of this mirror's own */
     struct row was; /* what keeps its number; none when that is under change here */
 };
 

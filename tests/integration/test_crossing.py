@@ -127,3 +127,27 @@ def test_truncate_at_open(master, mount):
     assert os.stat(path).st_size == 0 and read(path) == b""
     mount.synced()
     assert served(master) == b""
+
+
+def test_an_own_rename_moves_nothing_that_came_after_it(master, mount):
+    """The master reports it back when its old name is something else here already."""
+    for i in range(20):
+        top = "uploads/%d" % i
+        here = mount.path(top)
+        os.mkdir(here)
+        write(here + "/e", b"file %d" % i)
+        os.rename(here + "/e", here + "/a")
+        os.mkdir(here + "/e")
+        write(here + "/e/x", b"in the folder %d" % i)
+        write(here + "/f", b"first")
+        os.rename(here + "/f", here + "/g")
+        with open(here + "/f", "wb") as f:
+            f.write(b"second")
+            mount.synced()
+        write(here + "/e/y", b"y")
+        mount.synced()
+        for tree in (here, master.path(top)):
+            assert sorted(os.listdir(tree)) == ["a", "e", "f", "g"]
+            assert sorted(os.listdir(tree + "/e")) == ["x", "y"]
+            assert (read(tree + "/a"), read(tree + "/f"), read(tree + "/g")) == (
+                b"file %d" % i, b"second", b"first")

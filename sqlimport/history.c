@@ -33,8 +33,8 @@ static const char *const steps[] = {
     "ALTER TABLE object ADD COLUMN created BLOB; ALTER TABLE object ADD COLUMN shape BLOB;",
     "CREATE TABLE untold(name TEXT PRIMARY KEY) WITHOUT ROWID;",
     /* Excerpts of dumps and errors that quote rows were kept once. */
-    "ALTER TABLE import ADD COLUMN dump TEXT;"
-    "UPDATE failure SET excerpt = '', error = 'it failed before this version of eefs';",
+    ("ALTER TABLE import ADD COLUMN dump TEXT;"
+     "UPDATE failure SET excerpt = '', error = 'it failed before this version of eefs';"),
     "ALTER TABLE object ADD COLUMN probe BLOB; ALTER TABLE object ADD COLUMN compared INTEGER;",
 };
 

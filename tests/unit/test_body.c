@@ -155,8 +155,8 @@ static void test_statements(void **state)
         "WHILE do DO KILL 5; END WHILE",
         "REPEAT KILL 5; UNTIL 1 END REPEAT",
         "FOR i IN (SELECT 1) DO KILL 5; END FOR",
-        "BEGIN IF 1 THEN SELECT x FROM a JOIN b ON CASE WHEN 1 THEN BINARY end ELSE (2) END, "
-        "other.t; END IF; END",
+        ("BEGIN IF 1 THEN SELECT x FROM a JOIN b ON CASE WHEN 1 THEN BINARY end ELSE (2) END, "
+         "other.t; END IF; END"),
         "PREPARE s FROM 'x'",
         "BEGIN EXECUTE IMMEDIATE 'x'; END",
         "SET GLOBAL x = 1",

@@ -47,6 +47,9 @@ struct queue {
     size_t n;
 };
 
+#define AGAIN_MS     2000 /* a damaged content is asked for again; each time later */
+#define AGAIN_MAX_MS 600000
+
 struct worker {
     struct fetch *f;
     pthread_t thread;
@@ -61,7 +64,10 @@ struct fetch {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t more;
     struct want *bucket[BUCKETS];
-    struct hash damaged; /* of the last content that came damaged; none */
+    struct {                       /* the last content that came damaged */
+        struct hash hash;          /* or none */
+        int64_t size, next, pause; /* asked for again at `next`, mono ms */
+    } damaged;
     struct queue queue[N_QUEUES];
 };
 
@@ -267,11 +273,18 @@ static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
              shown, f->m->cfg.url, (long long)got, (long long)w->size, hash_text(sum, other),
              hash_text(&w->hash, text));
     mutex_lock(&f->lock);
-    f->damaged = w->hash;
+    if (!hash_eq(&f->damaged.hash, &w->hash) || f->damaged.pause == 0)
+        f->damaged.pause = AGAIN_MS;
+    else if (f->damaged.pause < AGAIN_MAX_MS)
+        f->damaged.pause *= 2;
+    f->damaged.hash = w->hash;
+    f->damaged.size = w->size;
+    f->damaged.next = clock_mono_ms() + f->damaged.pause;
     mutex_unlock(&f->lock);
-    mirror_fault(f->m, FAULT_CONTENT, why,
-                 "look for what changes bytes between here and the master (a proxy, a cache), and "
-                 "at the master's disk; it is asked for again when it is read");
+    mirror_fault(
+        f->m, FAULT_CONTENT, why,
+        "look for what changes bytes between here and the master (a proxy, a cache), and "
+        "at the master's disk; it is asked for again when it is read, and once in a while");
     free(shown);
     free(path);
 }
@@ -282,12 +295,29 @@ static void clear_damaged(struct fetch *f, const struct hash *h)
     bool was;
 
     mutex_lock(&f->lock);
-    was = !hash_is_none(&f->damaged) && hash_eq(&f->damaged, h);
+    was = !hash_is_none(&f->damaged.hash) && hash_eq(&f->damaged.hash, h);
     if (was)
         memset(&f->damaged, 0, sizeof(f->damaged));
     mutex_unlock(&f->lock);
     if (was)
         mirror_fault(f->m, FAULT_CONTENT, "", "");
+}
+
+void fetch_damaged_again(struct fetch *f)
+{
+    struct hash h;
+    int64_t size;
+    bool due;
+
+    mutex_lock(&f->lock);
+    due = !hash_is_none(&f->damaged.hash) && clock_mono_ms() >= f->damaged.next;
+    h = f->damaged.hash;
+    size = f->damaged.size;
+    if (due)
+        f->damaged.next = clock_mono_ms() + f->damaged.pause;
+    mutex_unlock(&f->lock);
+    if (due)
+        fetch_want(f, &h, size, NULL, NULL);
 }
 
 /* The whole content into a fresh staging file; 0, -EBADMSG (wrong digest), -ESTALE, … */

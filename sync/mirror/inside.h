@@ -153,6 +153,8 @@ void fetch_want(struct fetch *f, const struct hash *h, int64_t size, mirror_done
                 void *arg);
 size_t fetch_queued(struct fetch *f); /* prefetches not begun */
 bool fetch_came_in(struct fetch *f);  /* true once after something was stored */
+/* Asks for the content that came damaged once more when it is time to; the fault ends with it. */
+void fetch_damaged_again(struct fetch *f);
 
 /* --- prefetch.c --- */
 struct prefetch *prefetch_new(struct mirror *m);

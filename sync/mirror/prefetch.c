@@ -112,6 +112,7 @@ static void *prefetch_main(void *arg)
             if (p->left > 0)
                 replica_each_content(p->m->replica, want_one, p);
         }
+        fetch_damaged_again(p->m->fetch);
         store_evict(p->m->store);
         reserve_keep(p->m->cfg.cache);
         dirty = fetch_came_in(p->m->fetch) || dirty;

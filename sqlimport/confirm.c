@@ -62,7 +62,8 @@ static int same_rows(struct server *s, const char *database, const struct candid
     }
     r = server_run(s, rowset_settings(old), strlen(rowset_settings(old)), e);
     if (r == 0)
-        r = live_rows_open(s, database, c->name, rowset_columns(old), &shape.key, NULL, &rows, e);
+        r = live_rows_open(s, database, c->name, rowset_columns(old), rowset_left_out(old),
+                           &shape.key, NULL, &rows, e);
     if (r == 0) {
         r = diff_make(&diff, live_rows_next, rows, rowset_next, old, 0, e);
         r = r == 0 ? 1 : r == -E2BIG || r == -EPROTO ? 0 : r;

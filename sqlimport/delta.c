@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sqlimport/own.h"
 #include "sqlimport/section.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
@@ -27,6 +28,7 @@ struct table {
     struct token_mode mode;
     struct buf *locks; /* statements that lock the old rows */
     size_t n_locks;
+    bool *has_own; /* for each old row: its own values were read */
 };
 
 /* "`id` IN (1,2)", or "(`a`=1 AND `b`=2) OR (…)", for the old rows from *i on, as many as go at
@@ -99,8 +101,8 @@ static int check_some(const struct table *t, size_t from, size_t to, const struc
     struct live_rows *rows;
     struct row_id id;
     size_t n = 0;
-    int r = live_rows_open(t->s, t->database, t->st->name, t->columns, &t->st->shape.key, keys,
-                           &rows, e);
+    int r = live_rows_open(t->s, t->database, t->st->name, t->columns, &t->st->o->own,
+                           &t->st->shape.key, keys, &rows, e);
 
     if (r < 0)
         return r;
@@ -131,6 +133,25 @@ static int check_old(struct table *t, struct err *e)
     return r;
 }
 
+/* The rows are locked: nobody writes these values until the commit. */
+static int read_own(struct table *t, struct err *e)
+{
+    struct buf key = BUF_INIT;
+    int r = 0;
+
+    if (t->st->o->own.n == 0)
+        return 0;
+    t->has_own = xcalloc(t->st->diff.n_old + 1, sizeof(*t->has_own));
+    for (size_t i = 0; i < t->st->diff.n_old && r >= 0; i++) {
+        buf_clear(&key);
+        row_key_condition(&key, &t->st->diff.old_rows[i].id, &t->st->shape.key, t->mode);
+        r = own_read(t->s, t->database, t->st->o, &key, i, e);
+        t->has_own[i] = r == 1;
+    }
+    buf_release(&key);
+    return r < 0 ? r : 0;
+}
+
 static int delete_old(const struct table *t, struct err *e)
 {
     char *db = server_name(t->database), *name = server_name(t->st->name);
@@ -150,6 +171,29 @@ static int delete_old(const struct table *t, struct err *e)
     free(db);
     free(name);
     return r;
+}
+
+/* Puts the live row's own values in the place of the dump's in the row that b ends with. */
+static int use_own(const struct table *t, const struct row_id *id, struct buf *b, size_t at,
+                   struct err *e)
+{
+    const struct diff *d = &t->st->diff;
+    struct buf row = BUF_INIT;
+    size_t i = 0;
+
+    while (i < d->n_old && (!t->has_own[i] || row_key_compare(&d->old_rows[i].id, id) != 0))
+        i++;
+    if (i == d->n_old)
+        return 0;
+    if (!own_put_row(&row, &(struct row){b->data + at, b->len - at}, t->mode, t->columns, t->st->o,
+                     i)) {
+        buf_release(&row);
+        return err_set(e, EPROTO, "a row cannot take over values that are kept");
+    }
+    b->len = at;
+    buf_append(b, row.data, row.len);
+    buf_release(&row);
+    return 0;
 }
 
 /* Appends the row's text, after a look whether the dump still holds it there. */
@@ -175,7 +219,7 @@ static int put_row(const struct table *t, const struct new_row *row, struct row_
         return err_set(e, ESTALE, "the dump changed while it was imported");
     b->len = at + row->place.len;
     b->data[b->len] = '\0';
-    return 0;
+    return t->has_own ? use_own(t, &id, b, at, e) : 0;
 }
 
 static void put_head(const struct table *t, struct buf *b)
@@ -197,11 +241,12 @@ static int insert_new(const struct table *t, struct err *e)
 {
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
     const struct diff *d = &t->st->diff;
-    struct row_maker *maker = row_maker_new(t->columns, NULL);
+    struct row_maker *maker = row_maker_new(t->columns, &t->st->shape.key);
     struct buf b = BUF_INIT;
     size_t head;
     int r = 0;
 
+    row_maker_leave_out(maker, t->columns, &t->st->o->own);
     put_head(t, &b);
     head = b.len;
     for (size_t i = 0; i < d->n_new && r == 0; i++) {
@@ -255,6 +300,7 @@ static void table_release(struct table *t)
     for (size_t i = 0; i < t->n_locks; i++)
         buf_release(&t->locks[i]);
     free(t->locks);
+    free(t->has_own);
 }
 
 typedef int table_fn(struct table *t, struct err *e);
@@ -274,28 +320,17 @@ static int each_table(struct table *tables, size_t n, table_fn *fn, struct err *
     return r;
 }
 
-/* Where the server can log it (a log of statements can not), without locks of the gaps between
- * rows, in which visitors could not insert. */
-static int begin(struct server *s, struct err *e)
-{
-    char *text = NULL;
-    int r = server_value(s, &text, e, "SELECT @@log_bin=0 OR @@SESSION.binlog_format<>'STATEMENT'");
-
-    if (r == 0 && text && *text == '1')
-        r = server_runf(s, e, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
-    free(text);
-    return r < 0 ? r : server_runf(s, e, "START TRANSACTION");
-}
-
 static int change_tables(struct table *tables, size_t n, struct server *s, const struct commit *c,
                          struct err *e)
 {
-    int r = begin(s, e);
+    int r = server_begin(s, e);
 
     if (r == 0)
         r = each_table(tables, n, lock_old, e);
     if (r == 0)
         r = each_table(tables, n, check_old, e);
+    if (r == 0)
+        r = each_table(tables, n, read_own, e);
     if (r == 0)
         r = each_table(tables, n, change_rows, e);
     if (r == 0)

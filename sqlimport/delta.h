@@ -4,10 +4,10 @@
  *
  * Rows that go or change are first locked, all of them, table by table and in the order of the
  * keys, and compared with what they were thought to be; then they are deleted and the new ones
- * inserted, so that values of unique keys may trade places. As patience has set the connection, no
- * lock is waited for, whatever its kind: of rows and the gaps between them, of entries in other
- * indexes, of a table's counter. (Foreign keys are not checked, so their rows are not locked.) One
- * thread.
+ * inserted, so that values of unique keys may trade places; columns that stay this server's own
+ * (own.h) keep the locked row's values. As patience has set the connection, no lock is waited for,
+ * whatever its kind: of rows and the gaps between them, of entries in other indexes, of a table's
+ * counter. (Foreign keys are not checked, so their rows are not locked.) One thread.
  */
 #ifndef EEFS_SQLIMPORT_DELTA_H
 #define EEFS_SQLIMPORT_DELTA_H

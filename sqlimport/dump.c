@@ -44,6 +44,7 @@ static void object_free(struct object *o)
     free(o->ddl);
     free(o->ranges);
     strlist_release(&o->parents);
+    strlist_release(&o->own);
     hash_stream_free(o->stream);
     rowhash_free(o->rows_stream);
     free(o);
@@ -77,6 +78,19 @@ struct object *dump_find(const struct dump *d, enum object_kind kind, const char
     node = tfind(&key, &d->index, compare);
     free(key.name);
     return node ? *node : NULL;
+}
+
+void object_set_own(struct object *o, const struct strlist *columns)
+{
+    struct hash_stream *hs = hash_stream_new();
+
+    hash_stream_add(hs, o->hash.b, HASH_BYTES);
+    for (size_t i = 0; i < columns->n; i++) {
+        strlist_add(&o->own, columns->v[i]);
+        hash_stream_add(hs, columns->v[i], strlen(columns->v[i]) + 1);
+    }
+    hash_stream_end(hs, &o->hash);
+    hash_stream_free(hs);
 }
 
 bool object_is_table(const struct object *o)

@@ -60,7 +60,8 @@ struct object {
     struct strlist parents;     /* tables that foreign keys of this one name */
     int alters;                 /* ALTER TABLEs that were written into ddl */
     bool discarded;             /* dropped by the dump itself; while reading */
-    struct hash hash;           /* of all that makes the object */
+    struct hash hash;           /* of all that makes the object, and of what is in `own` */
+    struct strlist own;         /* columns whose values stay this server's own */
     struct hash_stream *stream; /* while reading */
     struct rowhash *rows_stream;
 };
@@ -104,6 +105,8 @@ struct dump *dump_new(const struct hash *secret, const struct dialect *dialect);
 void dump_free(struct dump *d);
 
 struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name);
+/* Names the columns whose values an import leaves alone; once. */
+void object_set_own(struct object *o, const struct strlist *columns);
 bool object_is_table(const struct object *o);        /* table or sequence */
 const char *object_kind_name(enum object_kind kind); /* "TABLE", as in DROP … */
 

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "sqlimport/collation.h"
 #include "sqlimport/delta.h"
 #include "sqlimport/others.h"
+#include "sqlimport/own.h"
 #include "sqlimport/patience.h"
 #include "sqlimport/plan.h"
 #include "sqlimport/privileges.h"
@@ -328,11 +330,31 @@ static int set_counters(struct run *r, struct err *e)
 
 /* --- by tables --- */
 
+static void report_own(struct run *r, const char *sentence)
+{
+    if (keep_report(r->a->keep, sentence))
+        log_warn("columns of '%s' that were to be kept: %s", r->a->database, sentence);
+}
+
+static int try_own(struct run *r, struct err *e)
+{
+    struct buf notes = BUF_INIT;
+    int rc = own_copy(r->plan, r->a->database, r->stage, r->s, &notes, e);
+
+    if (rc == 0 && notes.len > 0) {
+        report_own(r, notes.data);
+        state_note(r->a->state, "columns", notes.data);
+    }
+    buf_release(&notes);
+    return rc;
+}
+
 static int try_swap(struct run *r, struct err *e)
 {
     const struct swap w = {.plan = r->plan, .schemas = &r->schemas, .commit = &r->commit};
+    int rc = try_own(r, e);
 
-    return swap_try(&w, &r->moves, r->s, e);
+    return rc < 0 ? rc : swap_try(&w, &r->moves, r->s, e);
 }
 
 /* 0: the tables are renamed. *ret_none: it is proved that none is. */
@@ -456,6 +478,8 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
     if (rc == 0 && r->plan->swaps > 0)
         rc = fill_stage(r, f, e);
     crash_point("import.staged");
+    if (rc == 0)
+        rc = patiently(r, try_own, e);
     if (rc == 0)
         rc = live_read(r->s, r->stage, &staged, e);
     if (rc == 0)
@@ -598,9 +622,17 @@ static void report_kept(struct run *r, const struct strlist *kept)
     for (size_t i = 0; i < kept->n; i++)
         buf_printf(&b, "%s%s", i ? ", " : "", kept->v[i]);
     if (state_set_kept(r->a->state, kept))
-        log_info("tables of '%s' that stay this server's own: %s", r->a->database,
+        log_info("tables and columns of '%s' that stay this server's own: %s", r->a->database,
                  kept->n > 0 ? b.data : "none");
     buf_release(&b);
+}
+
+static void add_kept_column(struct strlist *kept, const char *table, const char *column)
+{
+    char *text = xasprintf("%s.%s", table, column);
+
+    strlist_add(kept, text);
+    free(text);
 }
 
 /* Those that are there, or come with the dump. */
@@ -608,11 +640,50 @@ static void report_kept_of_plan(struct run *r)
 {
     struct strlist kept = {NULL, 0};
 
-    for (size_t i = 0; i < r->plan->n; i++)
-        if (r->plan->steps[i].o && keep_table(r->a->keep, r->plan->steps[i].name))
-            strlist_add(&kept, r->plan->steps[i].name);
+    for (size_t i = 0; i < r->plan->n; i++) {
+        const struct step *st = &r->plan->steps[i];
+        if (st->o && keep_table(r->a->keep, st->name))
+            strlist_add(&kept, st->name);
+        for (size_t k = 0; st->o && k < st->o->own.n; k++)
+            add_kept_column(&kept, st->name, st->o->own.v[k]);
+    }
     report_kept(r, &kept);
     strlist_release(&kept);
+}
+
+struct kept_columns {
+    struct strlist *kept;
+    const char *table;
+    struct shape shape;
+};
+
+static void add_if_there(void *arg, const char *column, bool asked)
+{
+    struct kept_columns *c = arg;
+
+    (void)asked;
+    for (size_t i = 0; i < c->shape.columns.n; i++)
+        if (strcasecmp(c->shape.columns.v[i], column) == 0)
+            add_kept_column(c->kept, c->table, c->shape.columns.v[i]);
+}
+
+static void count_column(void *arg, const char *column, bool asked)
+{
+    (void)column;
+    (void)asked;
+    ++*(size_t *)arg;
+}
+
+static void add_kept_of_server(struct run *r, const char *table, struct strlist *kept)
+{
+    struct kept_columns c = {.kept = kept, .table = table};
+    size_t n = 0;
+
+    keep_columns(r->a->keep, table, count_column, &n);
+    if (n == 0 || live_shape(r->s, r->a->database, table, &c.shape, NULL) < 0)
+        return;
+    keep_columns(r->a->keep, table, add_if_there, &c);
+    shape_release(&c.shape);
 }
 
 /* Before the first dump. */
@@ -629,6 +700,8 @@ static int report_kept_of_server(struct run *r, struct err *e)
     for (size_t i = 0; i < live.n; i++)
         if (!live.v[i].view && keep_table(r->a->keep, live.v[i].name))
             strlist_add(&kept, live.v[i].name);
+        else if (!live.v[i].view)
+            add_kept_of_server(r, live.v[i].name, &kept);
     if (rc == 0)
         report_kept(r, &kept);
     strlist_release(&kept);
@@ -659,6 +732,10 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
     rc = plan_make(&pa, &r->plan, e);
     if (rc == 0)
         report_kept_of_plan(r);
+    if (rc == 0 && r->plan->notes.len > 0)
+        report_own(r, r->plan->notes.data);
+    if (rc == 0)
+        state_note(r->a->state, "columns", r->plan->notes.len ? r->plan->notes.data : NULL);
     crash_point("import.planned");
     return rc;
 }

@@ -31,7 +31,7 @@ struct keep {
     const struct keep_args *a;
     struct column *columns;
     size_t n;
-    struct strlist seen, prefixes;
+    struct strlist seen, prefixes, reported;
 };
 
 /* The name at *p, which is moved behind it; NULL: none. */
@@ -100,6 +100,7 @@ void keep_free(struct keep *k)
         free(k->columns[i].name);
     }
     free(k->columns);
+    strlist_release(&k->reported);
     strlist_release(&k->seen);
     strlist_release(&k->prefixes);
     free(k);
@@ -198,4 +199,12 @@ const char *keep_lost(const struct keep *k)
         if (!has(&k->seen, k->columns[i].table))
             return k->columns[i].text;
     return NULL;
+}
+
+bool keep_report(struct keep *k, const char *sentence)
+{
+    if (*sentence == '\0' || has(&k->reported, sentence))
+        return false;
+    strlist_add(&k->reported, sentence);
+    return true;
 }

@@ -39,5 +39,7 @@ typedef void keep_fn(void *arg, const char *column, bool asked);
 void keep_columns(const struct keep *k, const char *table, keep_fn *fn, void *arg);
 /* Columns asked for by name whose table was not seen: the first, as it was written, or NULL. */
 const char *keep_lost(const struct keep *k);
+/* The sentence is not empty, and comes for the first time: it is to be reported. */
+bool keep_report(struct keep *k, const char *sentence);
 
 #endif

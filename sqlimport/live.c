@@ -359,8 +359,9 @@ static void put_names(struct buf *b, const struct strlist *names, const char *be
 }
 
 int live_rows_open(struct server *s, const char *schema, const char *table,
-                   const struct strlist *columns, const struct strlist *key,
-                   const struct buf *condition, struct live_rows **ret, struct err *e)
+                   const struct strlist *columns, const struct strlist *left_out,
+                   const struct strlist *key, const struct buf *condition, struct live_rows **ret,
+                   struct err *e)
 {
     char *db = server_name(schema), *name = server_name(table);
     struct live_rows *r = NULL;
@@ -390,6 +391,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
         for (unsigned i = 0; i < r->n; i++)
             r->kinds[i] = kind_of(mysql_fetch_field_direct(res, i));
         r->maker = row_maker_new(columns, key);
+        row_maker_leave_out(r->maker, columns, left_out);
         *ret = r;
     }
     buf_release(&b);

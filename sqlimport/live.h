@@ -55,12 +55,14 @@ int live_shape(struct server *s, const char *schema, const char *table, struct s
 /*
  * Reads all rows of a table, or locks and reads those of a condition, through the connection, which
  * can do nothing else until the end and is of no use after an early close. Rows come in the order
- * of the primary key, values in the order of `columns`.
+ * of the primary key, values in the order of `columns`, those of
+ * `left_out` not in the hashes.
  */
 struct live_rows;
 int live_rows_open(struct server *s, const char *schema, const char *table,
-                   const struct strlist *columns, const struct strlist *key,
-                   const struct buf *condition, struct live_rows **ret, struct err *e);
+                   const struct strlist *columns, const struct strlist *left_out,
+                   const struct strlist *key, const struct buf *condition, struct live_rows **ret,
+                   struct err *e);
 /* A row_source. */
 int live_rows_next(void *rows, struct row_id *id, struct row_place *place, struct err *e);
 void live_rows_close(struct live_rows *r);

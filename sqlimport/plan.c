@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "sqlimport/kin.h"
+#include "sqlimport/own.h"
 #include "sqlimport/section.h"
 #include "sync/common/buf.h"
 #include "sync/common/printable.h"
@@ -68,6 +69,7 @@ static void first_look(struct planning *g, struct step *st)
     if (t) {
         st->live = true;
         st->aside = t->triggers || t->view;
+        st->view = t->view;
         memcpy(st->mark, t->mark, sizeof(st->mark));
     }
     if (!t || t->view)
@@ -78,6 +80,7 @@ static void first_look(struct planning *g, struct step *st)
         set(st, ACTION_UNCHANGED, "as imported");
     else
         set(st, ACTION_SWAP, same_section(st) ? "changed here" : "changed");
+    st->same_structure = st->action == ACTION_UNCHANGED;
 }
 
 /*
@@ -89,6 +92,12 @@ static bool same_structure(const struct step *st)
     return hash_eq(&st->live_shape, &st->shape.hash) ||
            (st->known && hash_eq(&st->past.created, &st->shape.hash) &&
             hash_eq(&st->past.shape, &st->live_shape));
+}
+
+/* Rows whose own columns are left out may be the same in another section. */
+static bool may_be_same(const struct step *st)
+{
+    return same_section(st) || st->o->own.n > 0;
 }
 
 /* Can rows of the live table be compared with those of the dump? */
@@ -131,9 +140,10 @@ static int second_look(struct planning *g, struct step *st, struct err *e)
             shape_release(&live);
         }
     }
+    st->same_structure = comparable(st);
     reason = no_delta(st);
     /* The same section may turn out to be unchanged; another one will have to be swapped. */
-    if (reason && !(same_section(st) && comparable(st))) {
+    if (reason && !(may_be_same(st) && comparable(st))) {
         st->why = reason;
         g->must_swap = true;
     }
@@ -146,6 +156,8 @@ static size_t delta_limit(const struct planning *g, const struct step *st)
 
     if (g->must_swap || g->a->trust == TRUST_NONE || no_delta(st))
         return 0;
+    if (st->o->own.n > 0) /* a statement for each of them */
+        return DELTA_ROWS_MIN;
     return n < DELTA_ROWS_MIN ? DELTA_ROWS_MIN : n > DELTA_ROWS_MAX ? DELTA_ROWS_MAX : n;
 }
 
@@ -184,7 +196,8 @@ static int diff_sections(struct planning *g, struct step *st, struct section *se
         return -EPROTO;
     if (untouched(g, st))
         old = rowset_open(g->a->rowset_dir, &st->past.hash);
-    if (old && !strlist_same(rowset_columns(old), columns)) {
+    if (old && !(strlist_same(rowset_columns(old), columns) &&
+                 strlist_same(rowset_left_out(old), &st->o->own))) {
         rowset_close(old);
         old = NULL;
     }
@@ -192,8 +205,8 @@ static int diff_sections(struct planning *g, struct step *st, struct section *se
     if (!old) {
         r = open_scan(g, st, e);
         if (r == 0)
-            r = live_rows_open(g->scan, g->a->database, st->name, columns, &st->shape.key, NULL,
-                               &rows, e);
+            r = live_rows_open(g->scan, g->a->database, st->name, columns, &st->o->own,
+                               &st->shape.key, NULL, &rows, e);
     }
     if (r == 0)
         r = old ? diff_make(&st->diff, rowset_next, old, section_next, sec, max, e)
@@ -295,6 +308,25 @@ static void see_tables(struct planning *g)
     keep_end(g->a->keep);
 }
 
+/* A plan that is made again finds them done. */
+static int find_own(struct planning *g, struct err *e)
+{
+    const char *lost = keep_lost(g->a->keep);
+    int r = 0;
+
+    if (lost)
+        buf_printf(&g->p->notes, "there is no table for --keep-column %.200s", lost);
+    for (size_t i = 0; i < g->p->n && r == 0; i++) {
+        struct object *o = dump_find(g->a->dump, g->p->steps[i].o->kind, g->p->steps[i].name);
+        struct strlist own = {NULL, 0};
+        r = own_find(o, &g->p->steps[i].shape, g->a->keep, &own, &g->p->notes, e);
+        if (r == 0 && own.n > 0 && o->own.n == 0)
+            object_set_own(o, &own);
+        strlist_release(&own);
+    }
+    return r;
+}
+
 /* Before any row is read: what happens to a table later will give another mark or probe. */
 static int probe_all(struct planning *g, struct err *e)
 {
@@ -329,7 +361,7 @@ static int look_at_all(struct planning *g, struct err *e)
             r = err_set(e, EINTR, "stopped");
         /* A section that differs and will be swapped anyway need not be compared. */
         else if (st->action == ACTION_SWAP && comparable(st) &&
-                 (delta_limit(g, st) > 0 || same_section(st) || !st->known))
+                 (delta_limit(g, st) > 0 || may_be_same(st) || !st->known))
             r = compare(g, st, e);
         else if (st->action == ACTION_SWAP)
             g->must_swap = true;
@@ -394,8 +426,10 @@ int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
     r = live_read(a->server, a->database, &g.live, e);
     if (r == 0) {
         see_tables(&g);
-        r = look_at_all(&g, e);
+        r = find_own(&g, e);
     }
+    if (r == 0)
+        r = look_at_all(&g, e);
     if (r == 0)
         r = find_gone(&g, e);
     if (r == 0) {
@@ -424,6 +458,7 @@ void plan_free(struct plan *p)
         diff_release(&st->diff);
     }
     free(p->steps);
+    buf_release(&p->notes);
     free(p);
 }
 

@@ -15,6 +15,7 @@
 #include "sqlimport/history.h"
 #include "sqlimport/keep.h"
 #include "sqlimport/live.h"
+#include "sync/common/buf.h"
 
 enum action {
     ACTION_UNCHANGED,
@@ -29,11 +30,13 @@ struct step {
     const struct object *o; /* NULL for DROP */
     const char *name;
     enum action action;
-    const char *why; /* literal, for people */
-    bool live;       /* a live table of this name exists */
-    bool aside;      /* it has triggers, or is a view: it cannot leave its schema */
-    bool innodb;     /* it is an InnoDB table */
-    bool known;      /* past is filled */
+    const char *why;     /* literal, for people */
+    bool live;           /* a live table of this name exists */
+    bool aside;          /* it has triggers, or is a view: it cannot leave its schema */
+    bool view;           /* it is a view */
+    bool innodb;         /* it is an InnoDB table */
+    bool same_structure; /* it is of the dump's, for sure */
+    bool known;          /* past is filled */
     struct past past;
     char mark[MARK_CAP]; /* of the live table, now; see live.h */
     struct hash probe;   /* the same */
@@ -51,6 +54,7 @@ struct plan {
     size_t n;
     size_t changed, deltas, swaps, drops; /* swaps: SWAP and NEW; changed: all of them */
     uint64_t rows, bytes;                 /* to be written */
+    struct buf notes;                     /* columns that were to be kept and cannot be; "": none */
 };
 
 /* How far the marks and the row hashes of the last import are believed. */

@@ -11,6 +11,8 @@
 struct row_maker {
     int positions[ROW_KEY_MAX]; /* which value of a row is the i-th column of its key, or -1 */
     size_t n;
+    int *left_out; /* places of values, n_left_out of them */
+    size_t n_left_out;
     struct buf key, body;
     struct hash_stream *hash;
 };
@@ -35,10 +37,29 @@ struct row_maker *row_maker_new(const struct strlist *columns, const struct strl
     return m;
 }
 
+void row_maker_leave_out(struct row_maker *m, const struct strlist *columns,
+                         const struct strlist *left_out)
+{
+    free(m->left_out);
+    m->left_out = xcalloc(left_out->n + 1, sizeof(*m->left_out));
+    m->n_left_out = left_out->n;
+    for (size_t i = 0; i < left_out->n; i++)
+        m->left_out[i] = position(columns, left_out->v[i]);
+}
+
+static bool is_left_out(const struct row_maker *m, size_t at)
+{
+    for (size_t i = 0; i < m->n_left_out; i++)
+        if (m->left_out[i] == (int)at)
+            return true;
+    return false;
+}
+
 void row_maker_free(struct row_maker *m)
 {
     if (!m)
         return;
+    free(m->left_out);
     buf_release(&m->key);
     buf_release(&m->body);
     hash_stream_free(m->hash);
@@ -77,6 +98,8 @@ int row_maker_make(struct row_maker *m, const struct value *values, size_t n, st
         unsigned char head[5] = {v->kind != VALUE_NULL, (unsigned char)(v->len >> 24),
                                  (unsigned char)(v->len >> 16), (unsigned char)(v->len >> 8),
                                  (unsigned char)v->len};
+        if (is_left_out(m, i))
+            continue;
         buf_append(&m->body, head, sizeof(head));
         buf_append(&m->body, v->p, v->len);
     }

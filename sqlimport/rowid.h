@@ -32,6 +32,9 @@ struct row_maker;
 /* For rows whose values are `columns`, in this order; key: names of some of them. Without a key
  * (NULL, or more than ROW_KEY_MAX columns) a row has its hash for one. */
 struct row_maker *row_maker_new(const struct strlist *columns, const struct strlist *key);
+/* Values of these columns are left out of a row's hash from here on. */
+void row_maker_leave_out(struct row_maker *m, const struct strlist *columns,
+                         const struct strlist *left_out);
 void row_maker_free(struct row_maker *m);
 /* 0, or -EPROTO: the key has a NULL, is too long or is not there. *ret is valid until the next. */
 int row_maker_make(struct row_maker *m, const struct value *values, size_t n, struct row_id *ret);

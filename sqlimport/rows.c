@@ -181,6 +181,20 @@ enum rows_result rows_next(const char **p, const char *end, struct token_mode mo
     return ROWS_ROW;
 }
 
+bool rows_value(const char **p, const char *end, struct token_mode mode, struct row *ret)
+{
+    const char *q = skip_blank(*p, end), *behind = value(q, end, mode);
+
+    if (behind == more || behind == bad)
+        return false;
+    *ret = (struct row){q, (size_t)(behind - q)};
+    q = skip_blank(behind, end);
+    if (q >= end || (*q != ',' && *q != ')'))
+        return false;
+    *p = q + 1;
+    return true;
+}
+
 /* Says where, and not what: it may be somebody's address. */
 static int not_plain(int64_t rows, struct err *e)
 {

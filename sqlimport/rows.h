@@ -34,6 +34,10 @@ struct row {
 enum rows_result rows_next(const char **p, const char *end, struct token_mode mode, bool first,
                            bool whole, struct row *ret);
 
+/* Reads the value at *p, which stands behind the bracket or comma before it, and moves *p behind
+ * the comma or bracket after it. false: there is none. */
+bool rows_value(const char **p, const char *end, struct token_mode mode, struct row *ret);
+
 /*
  * Reads the head of an INSERT or REPLACE: *t is its first word, and the table's name afterwards;
  * false when there is none.

@@ -12,7 +12,7 @@
 
 #include "sync/common/file.h"
 
-#define MAGIC     "eefsrow1"
+#define MAGIC     "eefsrow2"
 #define MAGIC_LEN 8
 #define END_MARK  255
 #define END_LEN   9
@@ -26,7 +26,7 @@ struct rowset_writer {
 struct rowset_reader {
     FILE *f;
     char *settings;
-    struct strlist columns;
+    struct strlist columns, left_out;
     unsigned char key[65536];
     uint64_t rows;
 };
@@ -79,8 +79,15 @@ static char *get_text(FILE *f)
     return text;
 }
 
+static void put_names(FILE *f, const struct strlist *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        put_text(f, names->v[i]);
+    put_text(f, "");
+}
+
 struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, const char *settings,
-                                    const struct strlist *columns)
+                                    const struct strlist *columns, const struct strlist *left_out)
 {
     struct rowset_writer *w = xcalloc(1, sizeof(*w));
 
@@ -98,9 +105,8 @@ struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, co
     }
     fwrite(MAGIC, MAGIC_LEN, 1, w->f);
     put_text(w->f, settings);
-    for (size_t i = 0; i < columns->n; i++)
-        put_text(w->f, columns->v[i]);
-    put_text(w->f, "");
+    put_names(w->f, columns);
+    put_names(w->f, left_out);
     return w;
 }
 
@@ -134,21 +140,28 @@ void rowset_end(struct rowset_writer *w, bool keep)
     free(w);
 }
 
+static bool get_names(FILE *f, struct strlist *names)
+{
+    bool more = true;
+    char *name;
+
+    while (more && (name = get_text(f))) {
+        more = *name != '\0';
+        if (more)
+            strlist_add(names, name);
+        free(name);
+    }
+    return !more;
+}
+
 static bool read_head(struct rowset_reader *r)
 {
-    char magic[MAGIC_LEN], *name;
-    bool more = true;
+    char magic[MAGIC_LEN];
 
     if (fread(magic, MAGIC_LEN, 1, r->f) != 1 || memcmp(magic, MAGIC, MAGIC_LEN) != 0 ||
         !(r->settings = get_text(r->f)))
         return false;
-    while (more && (name = get_text(r->f))) {
-        more = *name != '\0';
-        if (more)
-            strlist_add(&r->columns, name);
-        free(name);
-    }
-    return !more;
+    return get_names(r->f, &r->columns) && get_names(r->f, &r->left_out);
 }
 
 struct rowset_reader *rowset_open(const char *dir, const struct hash *hash)
@@ -172,6 +185,11 @@ const char *rowset_settings(const struct rowset_reader *r)
 const struct strlist *rowset_columns(const struct rowset_reader *r)
 {
     return &r->columns;
+}
+
+const struct strlist *rowset_left_out(const struct rowset_reader *r)
+{
+    return &r->left_out;
 }
 
 /* 1, 0 at the end, negative when the bytes are not those of a rowset. */
@@ -216,6 +234,7 @@ void rowset_close(struct rowset_reader *r)
         fclose(r->f);
     free(r->settings);
     strlist_release(&r->columns);
+    strlist_release(&r->left_out);
     free(r);
 }
 

@@ -108,10 +108,11 @@ static void learn_columns(struct section *s, const struct values *r)
     s->bad = s->bad || !names_fit(s, &s->shape->columns);
     columns = s->listed.n ? &s->listed : &s->shape->columns;
     s->maker = row_maker_new(columns, &s->shape->key);
+    row_maker_leave_out(s->maker, columns, &s->o->own);
     if (section_has_key(s) && s->rowset_dir && !s->bad &&
         strcasecmp(s->shape->engine, "InnoDB") == 0) {
         char *settings = env_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
-        s->rowset = rowset_create(s->rowset_dir, &s->o->hash, settings, columns);
+        s->rowset = rowset_create(s->rowset_dir, &s->o->hash, settings, columns, &s->o->own);
         free(settings);
     }
 }

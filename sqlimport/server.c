@@ -307,6 +307,17 @@ int server_value(struct server *s, char **ret, struct err *e, const char *fmt, .
     return 0;
 }
 
+int server_begin(struct server *s, struct err *e)
+{
+    char *text = NULL;
+    int r = server_value(s, &text, e, "SELECT @@log_bin=0 OR @@SESSION.binlog_format<>'STATEMENT'");
+
+    if (r == 0 && text && *text == '1')
+        r = server_runf(s, e, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    free(text);
+    return r < 0 ? r : server_runf(s, e, "START TRANSACTION");
+}
+
 int server_env(struct server *s, const struct env *v, int id, struct err *e)
 {
     char *sql, *modes = NULL;

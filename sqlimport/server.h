@@ -57,6 +57,9 @@ void server_abandon(struct server *s, MYSQL_RES *res);
 /* First column of the first row, malloc'd; NULL in *ret for no row or NULL. */
 int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Begins a transaction: where the server can log it (a log of statements can not), without locks of
+ * the gaps between rows, in which visitors could not insert. */
+int server_begin(struct server *s, struct err *e);
 /* Makes the settings `id` of the dump, when they are not already made, for what server_run(),
  * server_send() and server_stream() take. -EPERM: the server cuts text in another way under them
  * than the dump was judged by. */

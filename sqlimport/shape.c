@@ -37,28 +37,54 @@ static bool begins_key(const struct token *t)
     return false;
 }
 
+static bool is_one_of(const struct token *t, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (token_is(t, words[i]))
+            return true;
+    return false;
+}
+
+/* A word behind a column's name says that its values are not free. */
+static bool binds(const struct token *t)
+{
+    static const char *const words[] = {"GENERATED", "AS", "UNIQUE", "PRIMARY", "REFERENCES"};
+
+    return is_one_of(t, words, sizeof(words) / sizeof(*words));
+}
+
 /* One column or key, up to the ',' or ')' that ends it. */
 static void read_item(struct reading *r)
 {
-    bool primary = token_is(&r->t, "PRIMARY"), first = false, partial = false;
-    int depth = 0;
+    static const char *const strict[] = {"PRIMARY", "UNIQUE", "FOREIGN"};
+    bool primary = token_is(&r->t, "PRIMARY"), first = false, partial = false, key = false;
+    bool column = r->t.type == TOKEN_NAME || (r->t.type == TOKEN_WORD && !begins_key(&r->t));
+    size_t n = r->s->bound.n;
+    int depth = 0, lists = 0;
 
-    if (r->t.type == TOKEN_NAME || (r->t.type == TOKEN_WORD && !begins_key(&r->t)))
+    if (column)
         add_name(&r->s->columns, r);
     for (; r->t.type != TOKEN_END; next(r)) {
         if (depth == 0 && (token_is_punct(&r->t, ',') || token_is_punct(&r->t, ')')))
             break;
-        if (first && (r->t.type == TOKEN_NAME || r->t.type == TOKEN_WORD))
-            add_name(&r->s->key, r);
+        if (first && (r->t.type == TOKEN_NAME || r->t.type == TOKEN_WORD)) {
+            if (primary)
+                add_name(&r->s->key, r);
+            add_name(&r->s->bound, r);
+        }
         if (token_is(&r->t, "INVISIBLE"))
             r->s->hidden = true;
+        key = key || (!column && depth == 0 && is_one_of(&r->t, strict, 3));
+        if (column && depth == 0 && r->s->bound.n == n && binds(&r->t))
+            strlist_add(&r->s->bound, r->s->columns.v[r->s->columns.n - 1]);
         if (token_is_punct(&r->t, '('))
-            depth++;
+            lists += depth++ == 0;
         else if (token_is_punct(&r->t, ')'))
             depth--;
         /* A key over a part of a column, `a`(10), tells no row for sure. */
         partial = partial || (primary && depth > 1);
-        first = primary && depth == 1 && (token_is_punct(&r->t, '(') || token_is_punct(&r->t, ','));
+        first = key && lists == 1 && depth == 1 &&
+                (token_is_punct(&r->t, '(') || token_is_punct(&r->t, ','));
     }
     if (partial)
         strlist_release(&r->s->key);
@@ -119,6 +145,7 @@ void shape_release(struct shape *s)
 {
     strlist_release(&s->columns);
     strlist_release(&s->key);
+    strlist_release(&s->bound);
     free(s->engine);
     s->engine = NULL;
 }

@@ -15,6 +15,7 @@
 struct shape {
     struct strlist columns;
     struct strlist key;      /* columns of the primary key; none: no usable one */
+    struct strlist bound;    /* columns that are computed, or in a primary, unique or foreign key */
     char *engine;            /* "" when the text names none */
     uint64_t auto_increment; /* 0: not named */
     bool hidden;             /* has columns that an INSERT without a column list does not fill */

@@ -45,7 +45,8 @@ void state_set_failure(struct state *s, const struct failure *f);
 /* What is worth knowing beside the state, one sentence for each topic (a literal, such as
  * "rights"); NULL takes it back. */
 void state_note(struct state *s, const char *topic, const char *sentence);
-/* The tables that stay this server's own. True: they are others than those that were set last. */
+/* The tables, and columns as TABLE.COLUMN, that stay this server's own. True: they are others than
+ * those that were set last. */
 bool state_set_kept(struct state *s, const struct strlist *tables);
 /* Progress of the running import, with an estimate of the time left; shown on stderr too when it is
  * a terminal. Cheap. */

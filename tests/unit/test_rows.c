@@ -15,6 +15,7 @@
 
 #include "sqlimport/diff.h"
 #include "sqlimport/rowset.h"
+#include "sqlimport/rows.h"
 #include "sqlimport/shape.h"
 #include "sqlimport/values.h"
 #include "sync/common/buf.h"
@@ -81,6 +82,25 @@ static void test_shape(void **state)
         free(key);
         shape_release(&s);
     }
+}
+
+/* Columns whose values are not free. */
+static void test_shape_bound(void **state)
+{
+    struct shape s;
+    char *bound;
+    const char *text =
+        "CREATE TABLE t (a int, b int UNIQUE, c int AS (a+1), d int GENERATED ALWAYS AS "
+        "(a+b) STORED, `as` int COMMENT 'UNIQUE', e int, f int, g int, h int, i int, "
+        "PRIMARY KEY (a), UNIQUE KEY u (e,f(10)), KEY k (g), "
+        "CONSTRAINT x FOREIGN KEY (h) REFERENCES p (i) ON DELETE CASCADE, CHECK (i>1))";
+
+    (void)state;
+    shape_read(&s, text, strlen(text), plain);
+    bound = joined(&s.bound);
+    assert_string_equal(bound, "b|c|d|a|e|f|h");
+    free(bound);
+    shape_release(&s);
 }
 
 static struct hash shape_hash(const char *text)
@@ -257,6 +277,49 @@ static void test_rowid(void **state)
     assert_int_equal(id_of("(1)", "x|y", "y", &none), -EPROTO);   /* no such value */
 }
 
+/* Values that are left out are not in the hash, others and the key are. */
+static void test_left_out(void **state)
+{
+    struct strlist columns = list("id|own|v"), key = list("id"), own = list("OWN|gone");
+    struct row_maker *m = row_maker_new(&columns, &key);
+    struct value v[] = {
+        {VALUE_NUMBER, "1", 1, 0}, {VALUE_TEXT, "x", 1, 0}, {VALUE_TEXT, "y", 1, 0}};
+    struct row_id a, b;
+
+    (void)state;
+    row_maker_leave_out(m, &columns, &own);
+    assert_int_equal(row_maker_make(m, v, 3, &a), 0);
+    v[1] = (struct value){VALUE_NULL, "", 0, 0};
+    assert_int_equal(row_maker_make(m, v, 3, &b), 0);
+    assert_memory_equal(a.hash, b.hash, ROW_HASH_BYTES);
+    v[2].p = "x";
+    assert_int_equal(row_maker_make(m, v, 3, &b), 0);
+    assert_memory_not_equal(a.hash, b.hash, ROW_HASH_BYTES);
+    row_maker_free(m);
+    strlist_release(&columns);
+    strlist_release(&key);
+    strlist_release(&own);
+}
+
+static void test_value_texts(void **state)
+{
+    static const char text[] = "1, 'a,''\\')' ,_binary 'x',NULL)";
+    static const char *const want[] = {"1", "'a,''\\')'", "_binary 'x'", "NULL"};
+    const char *p = text, *end = text + sizeof(text) - 1;
+    struct row v;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(want); i++) {
+        assert_true(rows_value(&p, end, plain, &v));
+        assert_int_equal(v.len, strlen(want[i]));
+        assert_memory_equal(v.p, want[i], v.len);
+    }
+    assert_ptr_equal(p, end);
+    assert_false(rows_value(&p, end, plain, &v));
+    p = text;
+    assert_false(rows_value(&p, text + 1, plain, &v));
+}
+
 static void test_condition(void **state)
 {
     static const struct {
@@ -401,12 +464,13 @@ static void test_diff_limit(void **state)
 
 /* --- rowset --- */
 
+static const struct strlist none;
 static const char notes[] = "(1,'a'),(22,'b'),(333,NULL)";
 
 static char *write_notes(const char *dir, const struct hash *h, bool keep)
 {
     struct strlist columns = list("x|y");
-    struct rowset_writer *w = rowset_create(dir, h, "SET x=1", &columns);
+    struct rowset_writer *w = rowset_create(dir, h, "SET x=1", &columns, &none);
     struct rows rows;
     struct row_id id;
     char t[HASH_TEXT_CAP];
@@ -488,16 +552,19 @@ static void test_rowset(void **state)
     assert_int_equal(rmdir(dir), 0);
     free(path);
     assert_null(rowset_open("/nonexistent", &h));
-    assert_null(rowset_create("/proc/nonexistent", &h, "", &(struct strlist){NULL, 0}));
+    assert_null(rowset_create("/proc/nonexistent", &h, "", &(struct strlist){NULL, 0},
+                              &(struct strlist){NULL, 0}));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape),      cmocka_unit_test(test_shape_hash),
-        cmocka_unit_test(test_values),     cmocka_unit_test(test_rowid),
-        cmocka_unit_test(test_condition),  cmocka_unit_test(test_diff),
-        cmocka_unit_test(test_diff_limit), cmocka_unit_test(test_rowset),
+        cmocka_unit_test(test_shape),       cmocka_unit_test(test_shape_hash),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_rowid),
+        cmocka_unit_test(test_condition),   cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_diff_limit),  cmocka_unit_test(test_rowset),
+        cmocka_unit_test(test_shape_bound), cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_value_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

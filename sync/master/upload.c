@@ -140,7 +140,7 @@ static void count_file_locked(struct uploads *u, int dir, const char *file, stru
     ret->n++;
     ret->bytes += up && up->total > st.st_size ? up->total : st.st_size;
     if (!up && (!*ret->idle || file_mtime_ns(&st) < ret->idle_since)) {
-        snprintf(ret->idle, sizeof(ret->idle), "%s", file);
+        snprintf(ret->idle, sizeof(ret->idle), "%.*s", NAME_CAP - 1, file);
         ret->idle_since = file_mtime_ns(&st);
     }
 }

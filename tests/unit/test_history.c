@@ -40,6 +40,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
+    strlist_release(&f->t.touched);
     db_close(f->t.db);
     file_remove_tree(AT_FDCWD, f->dir);
     free(f);

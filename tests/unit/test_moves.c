@@ -61,7 +61,7 @@ static void make(struct world *w, const enum move_kind *kinds, size_t n)
     memset(w, 0, sizeof(*w));
     w->stop_after = -1;
     for (size_t i = 0; i < n; i++) {
-        char name[8];
+        char name[24];
         snprintf(name, sizeof(name), "t%zu", i);
         moves_add(&w->m, kinds[i], name, "old", kinds[i] == MOVE_NEW ? NULL : name);
         w->at[i][WHERE_LIVE] = kinds[i] == MOVE_NEW ? NONE : OLD;

@@ -234,11 +234,11 @@ void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg)
     nodes_unlock(fs->nodes);
 }
 
-void draft_changed_locked(struct draft *d)
+void draft_changed_locked(struct draft *d, int64_t ctime)
 {
-    int64_t now = clock_wall_ns();
-
-    d->ctime = now > d->ctime ? now : d->ctime + 1;
+    if (ctime == 0)
+        ctime = clock_wall_ns();
+    d->ctime = ctime > d->ctime ? ctime : d->ctime + 1;
 }
 
 void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, int result)
@@ -247,7 +247,7 @@ void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, i
     n->draft->writing--;
     if (result >= 0) {
         n->draft->dirty = true;
-        draft_changed_locked(n->draft);
+        draft_changed_locked(n->draft, 0);
         n->draft->mtime = n->draft->ctime;
         n->draft->mode &= ~(uint32_t)(S_ISUID | S_ISGID); /* who writes is not who vouched for it */
         if (h)

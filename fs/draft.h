@@ -48,8 +48,9 @@ void draft_queue(struct fs *fs, struct node *n, pool_fn *fn, void *arg);
  * and its mtime now. `emptied`: nothing of the old content is left. */
 void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, int result);
 
-/* Gives it a new ctime. */
-void draft_changed_locked(struct draft *d);
+/* Gives it a new ctime: the replica's `ctime` of the same change where that is later (0: now), so
+ * that none goes back when the draft ends. */
+void draft_changed_locked(struct draft *d, int64_t ctime);
 
 /*
  * What a FLUSH or FSYNC of `h` has to do: true, publish and wait; it counts as flushed from here

@@ -125,12 +125,13 @@ static char *own_path(struct fs *fs, const struct node *n, bool *unpublished)
     return path;
 }
 
-static void set_node_locked(struct node *n, const struct node_change *c)
+/* `ctime`: the replica's of this change, or 0. */
+static void set_node_locked(struct node *n, const struct node_change *c, int64_t ctime)
 {
     struct draft *d = n->draft;
 
     if (d)
-        draft_changed_locked(d);
+        draft_changed_locked(d, ctime);
     if (c->has_mode)
         *(d ? &d->mode : &n->attr.mode) = c->mode;
     if (c->has_mtime)
@@ -162,7 +163,7 @@ static int check_mode(struct fs *fs, struct setattr *s, const char *path)
 static int set_plain(struct setattr *s)
 {
     struct fs *fs = s->fs;
-    struct node_attr a;
+    struct node_attr a = {0};
     int64_t opid = 0;
     bool unpublished, tried = false;
     char *path;
@@ -179,7 +180,7 @@ static int set_plain(struct setattr *s)
         r = -EROFS;
     nodes_lock(fs->nodes);
     if (r == 0 && (s->node->draft || !path))
-        set_node_locked(s->node, &s->change);
+        set_node_locked(s->node, &s->change, a.ctime);
     nodes_unlock(fs->nodes);
     fs_tree_unlock(fs);
     if (r == 0)

@@ -393,15 +393,21 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
         fuse_reply_err(req, -r);
 }
 
+/* The replica has it under its new name, `to_path`, already. */
 static void move_node(struct fs *fs, struct node *parent, const char *name, fuse_ino_t to_dir,
-                      const char *to_name)
+                      const char *to_name, const char *to_path)
 {
+    struct node_attr now = {0};
     struct node *n, *to, *there;
 
+    if (replica_lookup(fs->replica, to_path, &now) < 0)
+        now.ctime = 0;
     nodes_lock(fs->nodes);
     n = node_child_locked(fs->nodes, parent, name);
     to = node_get_locked(fs->nodes, to_dir);
     there = to ? node_child_locked(fs->nodes, to, to_name) : NULL;
+    if (n && n->draft)
+        draft_changed_locked(n->draft, now.ctime);
     if (n && to)
         node_move_locked(fs->nodes, n, to, to_name);
     else if (there)
@@ -453,7 +459,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
                                &opid);
     } while (fs_room(fs, r, &tried));
     if (r == 0)
-        move_node(fs, parent, name, to_dir, to_name);
+        move_node(fs, parent, name, to_dir, to_name, to_path);
     node_unref(fs->nodes, to);
     ops_end(fs, parent, path);
     free(to_parent);

@@ -354,6 +354,8 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
     o->fresh = fresh;
     if (fresh)
         o->fi.flags &= ~O_TRUNC;
+    if (fresh && !writes(o->fi.flags)) /* its close() publishes nothing */
+        publish_start(fs, n, NULL, NULL, NULL);
     open_node(o, n);
 }
 

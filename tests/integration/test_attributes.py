@@ -86,6 +86,18 @@ def test_mknod_of_a_file(site, master, mount):
             call()
 
 
+@pytest.mark.parametrize("flags", [0, os.O_EXCL, os.O_TRUNC])
+def test_made_by_an_open_for_reading(master, mount, flags):
+    """As flock(1) makes its file: it is sent though nobody writes it, also while it is held open."""
+    fd = os.open(mount.path("uploads/lock"), os.O_RDONLY | os.O_CREAT | flags, 0o640)
+    wait_for(lambda: os.stat(master.path("uploads/lock")).st_mode & 0o7777 == 0o640)
+    write(mount.path("uploads/lock"), b"more")
+    mount.synced()
+    assert read(master.path("uploads/lock")) == b"more"
+    assert os.pread(fd, 9, 0) == b"more"
+    os.close(fd)
+
+
 def test_omit_and_now(mount):
     path = mount.path("uploads/a.txt")
     subprocess.run(["touch", "-d", "1965-07-13 UTC", path], check=True)
@@ -193,6 +205,27 @@ def test_ctime(site, master, mount):
     mount.stop()
     mount.start()
     assert os.stat(path).st_ctime_ns == last
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_ctime_of_what_is_open_for_writing(mount, sent):
+    path, name = mount.path("uploads/new"), mount.path("uploads/renamed")
+    with open(path, "wb") as f:
+        f.write(b"x")
+        f.flush()
+        if sent:
+            os.fsync(f.fileno())
+            mount.synced()
+        seen = [os.stat(path).st_ctime_ns]
+        for change in (lambda: os.rename(path, name), lambda: os.chmod(name, 0o600),
+                       lambda: os.utime(name, ns=(5, 5)), lambda: os.rename(name, path),
+                       lambda: os.fchmod(f.fileno(), 0o640)):
+            change()
+            seen.append(os.fstat(f.fileno()).st_ctime_ns)
+            assert seen[-1] > seen[-2]
+    assert os.stat(path).st_ctime_ns >= seen[-1]
+    mount.synced()
+    assert os.stat(path).st_ctime_ns >= seen[-1]  # what is shown now is no longer the open file's
 
 
 def test_modes_that_cannot_be_carried(master, mount):

@@ -20,8 +20,9 @@ int own_find(const struct object *o, const struct shape *shape, const struct kee
 
 /*
  * Brings the live values into the staged tables where they are others; once more before each try of
- * a RENAME, for the server writes on. What a column of another form cannot take is told in `notes`,
- * and the dump's values stay. -EAGAIN: rows are in use.
+ * a RENAME, for the server writes on. (What it
+ * writes between the last copy and the RENAME is lost.) What a column of another form cannot take
+ * is told in `notes`, and the dump's values stay. -EAGAIN: rows are in use.
  */
 int own_copy(const struct plan *p, const char *database, const char *stage, struct server *s,
              struct buf *notes, struct err *e);

@@ -37,6 +37,23 @@ def test_imports(world, db):
     world.whole(2)
 
 
+def test_own_columns(world, db):
+    def sites(label, sums, more=""):
+        return (HEAD + "DROP TABLE IF EXISTS `exp_sites`;\nCREATE TABLE `exp_sites` (`id` int(11) NOT NULL, `l` text, "
+                f"`site_bootstrap_checksums` text, `bi` bit(9) DEFAULT NULL{more}, PRIMARY KEY (`id`)) ENGINE=InnoDB;\n"
+                "INSERT INTO `exp_sites` (`id`,`l`,`site_bootstrap_checksums`,`bi`) VALUES "
+                f"(1,'{label}','{sums}',b'1'),(2,'x','{sums}',b'1');\n" + TAIL).encode()
+    option = "--keep-column=exp_sites.bi"
+    world.mirror.imported(sites("a", "m"), option)
+    db.sql("UPDATE exp_sites SET site_bootstrap_checksums='o\\0w', bi=b'110011' WHERE id=1", "live")
+    assert world.mirror.imported(sites("a", "m2"), option)["tables_changed"] == 0
+    for label, data in (("b", sites("b", "m3")), ("c", sites("c", "m4", ", `z` int(11) DEFAULT NULL"))):
+        assert world.mirror.imported(data, option)["tables_changed"] == 1
+        assert db.sql("SELECT l, HEX(site_bootstrap_checksums), bi+0 FROM exp_sites WHERE id=1", "live") == [
+            [label, "6F0077", "51"]]
+    db.sql("DROP TABLE exp_sites", "live")
+
+
 QUICK = [("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
          ("import.others", "cut", "good")]
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Columns that stay a mirror's own: what an import leaves alone in rows that it changes."""
+import random
 import subprocess
 
 import pytest
 from eefs import wait_for
+
+pytestmark = pytest.mark.san
 
 SITE = "SET NAMES utf8mb4"
 
@@ -193,3 +196,46 @@ def test_a_table_is_compared_without_its_own_columns(mirror, db):
     finally:
         service.terminate()
         assert "was not as imported" not in service.communicate()[1]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(6))
+def test_random_changes_on_both_sides(mirror, db, seed):
+    """Afterwards each row is the dump's, with the own value of the live row of that key."""
+    rnd = random.Random(seed)
+    key = rnd.choice(["id INT", "id VARCHAR(20)", "id VARBINARY(20)", "id DECIMAL(9,2)"])
+    engine = rnd.choice(["InnoDB", "InnoDB", "InnoDB", "MyISAM"])
+    db.sql(f"CREATE TABLE r ({key}, n INT, own TEXT, u INT UNIQUE, v TEXT, own2 INT, PRIMARY KEY (id, n)) "
+           f"ENGINE={engine}; CREATE TABLE other (id INT PRIMARY KEY)", "site")
+    options = ["--keep-column=r.own", "--keep-column=r.own2"]
+    data = db.dump("site")
+    mirror.imported(data, *options)
+
+    def text():
+        return "'" + "".join(rnd.choice(["é", "a", "A", " ", "\\'", "\\\\", ",", ")", "\\0"])
+                             for _ in range(rnd.randrange(5))) + "'"
+
+    def change(n):
+        where = f"WHERE id={rnd.randrange(30)}"
+        return rnd.choice([
+            f"REPLACE INTO r (id,n,own,u,v,own2) VALUES ({rnd.randrange(30)},{rnd.randrange(3)},{text()},NULL,{text()},{n})",
+            f"UPDATE r SET own={text()}, own2={n} {where}", f"UPDATE r SET own=NULL {where}",
+            f"UPDATE r SET v={text()} {where}", f"UPDATE r SET own={text()}, v={text()}", f"DELETE FROM r {where}",
+            f"UPDATE r SET own=UPPER(own), own2=-own2 {where}"])
+
+    for n in range(12):
+        db.sql("; ".join(change(n) for _ in range(rnd.randrange(9))) or "DO 0", "site")
+        db.sql("; ".join(change(n) for _ in range(rnd.randrange(5))) or "DO 0", "live")
+        if rnd.random() < .15:
+            db.sql(f"ALTER TABLE r MODIFY v TEXT COMMENT '{n}'" + rnd.choice(["", " FIRST"]), "site")
+        if rnd.random() < .2:
+            db.sql(f"CREATE TABLE other{n} (id INT PRIMARY KEY)", "site")
+        listed = rnd.choice([[], ["--complete-insert"], ["--hex-blob"], ["--skip-extended-insert"]])
+        before = {tuple(r[:2]): r[2:] for r in db.sql("SELECT id, n, HEX(own), own2 FROM r", "live")}
+        data = db.dump("site", *listed)
+        mirror.imported(data, *options)
+        rows = "SELECT id, n, HEX(own), own2, u, HEX(v) FROM r ORDER BY id, n"
+        want = [r[:2] + before.get(tuple(r[:2]), r[2:4]) + r[4:] for r in db.sql(rows, "site")]
+        assert db.sql(rows, "live") == want, n
+        db.sql("UPDATE r SET own=CONCAT(own,'x'), own2=own2+1", rnd.choice(["live", "site"]))
+        assert mirror.imported(db.dump("site", *listed), *options)["tables_changed"] == 0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Times and modes on a mirror, held against what a local disk has."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -84,6 +86,29 @@ def test_mknod_of_a_file(site, master, mount):
                  lambda: os.chown(mount.path("uploads/made"), 4711, -1)):
         with pytest.raises((PermissionError, FileExistsError)):
             call()
+
+
+def test_what_is_not_carried_is_refused(site, mount):
+    path = mount.path("uploads/a.txt")
+    for call, want in ((lambda: os.setxattr(path, "user.a", b"1"), errno.ENOTSUP),
+                       (lambda: os.removexattr(path, "user.a"), errno.ENOTSUP),
+                       (lambda: os.getxattr(path, "user.a"), errno.ENODATA),
+                       (lambda: os.open(mount.path("uploads"), os.O_TMPFILE | os.O_RDWR), errno.ENOTSUP)):
+        with pytest.raises(OSError) as error:
+            call()
+        assert error.value.errno == want
+    assert os.listxattr(path) == []
+    with open(path, "rb") as f, pytest.raises(OSError) as error:
+        fcntl.ioctl(f, 0x80086601, b"\0" * 8)  # FS_IOC_GETFLAGS
+    assert error.value.errno == errno.ENOTTY
+    with tempfile.NamedTemporaryFile(dir=site.base) as local:
+        try:
+            os.setxattr(local.name, "user.a", b"1")
+        except OSError:
+            pass  # that disk has none
+        for command in (["cp", "-a", local.name, mount.path("uploads/copy")],
+                        ["tar", "--xattrs", "--acls", "-C", mount.path("uploads"), "-cf", "/dev/null", "."]):
+            assert subprocess.run(command, check=True, capture_output=True).stderr == b""
 
 
 @pytest.mark.parametrize("flags", [0, os.O_EXCL, os.O_TRUNC])

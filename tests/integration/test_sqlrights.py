@@ -54,6 +54,19 @@ def test_the_block_is_enough(mirror, db):
     assert mirror.clean()
 
 
+def test_the_block_is_enough_to_keep_columns(mirror, db):
+    db.sql(grants())
+    db.sql("CREATE TABLE exp_sites (id INT PRIMARY KEY, l INT, site_bootstrap_checksums TEXT); "
+           "INSERT INTO exp_sites VALUES (1,1,'master')", "site")
+    assert mirror.run(db.dump("site"), defaults=mirror.cnf).returncode == 0
+    db.sql("UPDATE exp_sites SET site_bootstrap_checksums='own'", "live")
+    for change, n in (("DO 0", 0), ("UPDATE exp_sites SET l=2", 1), ("ALTER TABLE exp_sites ADD z INT", 1)):
+        db.sql(change, "site")
+        done = mirror.run(db.dump("site"), defaults=mirror.cnf)
+        assert done.returncode == 0 and mirror.state()["last_import"]["tables_changed"] == n, done.stderr
+        assert db.sql("SELECT site_bootstrap_checksums FROM exp_sites", "live") == [["own"]]
+
+
 def test_schemas_made_beforehand(mirror, db):
     """An account that may make no database."""
     db.sql("CREATE DATABASE live_eefs_stage; CREATE DATABASE live_eefs_old")

@@ -15,7 +15,7 @@
  *   space.c     room on the disks                notices.c  what status lists
  *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
  *               renames, intent.c  notes of what they begin ─> place.c  files into the folder,
- *               owner.c; displace.c  what is in the way, settle.c  hashed again later,
+ *               owner.c, inherit.c; displace.c  what is in the way, settle.c  hashed again later,
  *               conflict.c  where losers go
  *   history.c   versions of a path, keep.c their contents, keeper.c the thread that fills that
  *               store, restore.c  back into the folder; versions.c  the commands

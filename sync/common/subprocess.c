@@ -83,6 +83,12 @@ pid_t subprocess_start(const struct subprocess *s)
     return pid;
 }
 
+/* Another thread or a signal may set it. */
+static bool is_set(const volatile int *stop)
+{
+    return stop && __atomic_load_n(stop, __ATOMIC_RELAXED);
+}
+
 /* True when the child has ended. */
 static bool ended(pid_t pid, int64_t timeout_ms, const volatile int *stop, int *status)
 {
@@ -94,7 +100,7 @@ static bool ended(pid_t pid, int64_t timeout_ms, const volatile int *stop, int *
         int64_t left = until - clock_mono_ms();
 
         r = waitpid(pid, status, WNOHANG);
-        if (r != 0 || left <= 0 || (stop && *stop))
+        if (r != 0 || left <= 0 || is_set(stop))
             break;
         left = left < STEP_MS ? left : STEP_MS;
         (void)poll(&p, p.fd >= 0, (int)(p.fd >= 0 ? left : 20));
@@ -117,5 +123,5 @@ int subprocess_wait(pid_t pid, int64_t timeout_ms, bool group, const volatile in
         while (waitpid(pid, status, 0) < 0 && errno == EINTR)
             ;
     }
-    return stop && *stop ? -EINTR : -ETIMEDOUT;
+    return is_set(stop) ? -EINTR : -ETIMEDOUT;
 }

@@ -31,6 +31,7 @@
 #define BODY_MS       20000
 #define BODY_BYTES_MS 1 /* a millisecond for each byte: 1 KB/s */
 #define ADDRESS_MAX   64
+#define CHANCE_MS     1000 /* a burst of one address (a proxy after a restart) gets so long */
 #define SLOTS         1024 /* addresses that share one share its bounds */
 #define WRONG_FREE    10
 #define WRONG_MS      60000
@@ -199,8 +200,6 @@ static void accept_locked(struct connections *c, struct MHD_Connection *conn, st
     add_locked(&c->quiet, k);
     slot_add_locked(k);
     c->n++;
-    if (k->slot->n > ADDRESS_MAX)
-        crowd_out_locked(c, k->slot->oldest);
     if (c->n > c->limit / 4 * 3 && c->quiet.oldest && c->quiet.oldest != k)
         crowd_out_locked(c, c->quiet.oldest);
 }
@@ -318,6 +317,17 @@ static void resume_locked(struct connections *c, int64_t now)
     }
 }
 
+/* Of the addresses with too many connections that have sent no headers: those that had their
+ * chance. */
+static void thin_out_locked(struct connections *c, int64_t now)
+{
+    for (struct connection *newer, *k = c->quiet.oldest; k; k = newer) {
+        newer = k->newer;
+        if (k->young && k->slot->n > ADDRESS_MAX && k->deadline - HEADERS_MS + CHANCE_MS <= now)
+            crowd_out_locked(c, k);
+    }
+}
+
 /* The order of the lists is not that of the deadlines: whoever was accepted has a shorter one than
  * who waits between requests, and bodies move theirs. */
 static void end_late_locked(struct connections *c, struct list *l, int64_t now)
@@ -339,6 +349,7 @@ static void *connections_run(void *arg)
         int64_t now = clock_mono_ms();
         log_crowd_locked(c, now, &log_at);
         resume_locked(c, now);
+        thin_out_locked(c, now);
         end_late_locked(c, &c->quiet, now);
         end_late_locked(c, &c->bodies, now);
         cond_wait_until(&c->stop, &c->lock, now + LOOK_MS);

@@ -7,7 +7,8 @@
  *   headers of the first request                               10 s after the connection
  *   between two requests                                       120 s, however many bytes trickle in
  *   body                                                       20 s, and 1 s more for each KiB
- *   connections of one address that have not sent headers      64, the oldest is closed
+ *   connections of one address that have not sent headers      64, after a second; then the oldest
+ *                                                              are closed
  *   connections in all                                         3/4 of the limit: the oldest that
  *                                                              asks for nothing is closed
  *   an answer "unknown token", from the 10th of an address     waits for a second, 256 of them at

@@ -258,7 +258,8 @@ int hooks_start(struct hooks *h)
 void hooks_stop(struct hooks *h)
 {
     mutex_lock(&h->lock);
-    h->stop = 1;
+    __atomic_store_n(&h->stop, 1,
+                     __ATOMIC_RELAXED); /* subprocess_wait() reads it without the lock */
     cond_signal(&h->more);
     mutex_unlock(&h->lock);
     if (h->running)

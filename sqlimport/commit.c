@@ -9,8 +9,8 @@
 #define COLUMNS                                                                                    \
     "(token CHAR(32) PRIMARY KEY, hash CHAR(67), made TIMESTAMP) ENGINE=InnoDB DEFAULT "           \
     "CHARSET=ascii"
-#define TODO "_eefs_todo_"
-#define DONE "_eefs_done_"
+#define PENDING "_eefs_todo_"
+#define DONE    "_eefs_done_"
 
 void commit_init(struct commit *c, const char *stage, const struct hash *hash)
 {
@@ -93,7 +93,7 @@ int commit_prepare_marker(const struct commit *c, struct server *s, struct err *
     char *stage = server_name(c->stage), name[64];
     int r;
 
-    marker_name(name, TODO, c->token);
+    marker_name(name, PENDING, c->token);
     r = server_runf(s, e, "CREATE TABLE %s.%s (n INT PRIMARY KEY) ENGINE=InnoDB", stage, name);
     free(stage);
     return r;
@@ -106,7 +106,7 @@ int commit_put_rename(const char *stage, const char *token, struct server *s, st
     bool there = false;
     int r;
 
-    marker_name(todo, TODO, token);
+    marker_name(todo, PENDING, token);
     marker_name(done, DONE, token);
     r = has_table(s, stage, todo, &there, e);
     if (r == 0 && there)

@@ -7,8 +7,9 @@
  *   a draft                      anything                     nothing: the draft is what is seen
  *   another version              a file, a folder, a link     superseded; inval_entry
  *   (any)                        gone                         superseded; inval_entry, listing
- *   no node                      anything                     inval_entry ("not found" may be
- * cached), listing
+ *   no node                      anything                     inval_entry, listing
+ *
+ * (without a node the kernel may still have "not found" in its cache).
  *
  * A lookup may have been faster than we, and found what is new: the listing that the kernel read
  * before does not have it yet. So a node that came by a lookup counts as one of another version

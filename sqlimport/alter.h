@@ -15,10 +15,9 @@
 #include "sync/common/buf.h"
 #include "sync/common/err.h"
 
-#define ALTER_DDL_MAX                                                                              \
-    ((size_t)512 << 10) /* bytes of a CREATE that can be altered, and of all that                  \
-                           an ALTER adds to it */
-#define ALTERS_MAX 100  /* of one table */
+/* Bytes of a CREATE that can be altered, and of all that an ALTER adds to it. */
+#define ALTER_DDL_MAX ((size_t)512 << 10)
+#define ALTERS_MAX    100 /* of one table */
 
 /*
  * `create` is the CREATE TABLE, and is replaced; l stands behind the table's name in the ALTER.

@@ -21,7 +21,7 @@
 #define BLOCK 64
 #define PEEK  32 /* a word may go on this far behind the block */
 
-enum class { QUOTE, BACKSLASH, OPEN, CLOSE, COMMA, BLANK, LETTER, DIGIT, SIGN, CLASSES };
+enum byte_class { QUOTE, BACKSLASH, OPEN, CLOSE, COMMA, BLANK, LETTER, DIGIT, SIGN, CLASSES };
 
 struct masks {
     uint64_t of[CLASSES];
@@ -87,15 +87,31 @@ static uint64_t find(const char *p, char c)
     return m;
 }
 
-static enum class class_of(char c) {
-    if (c >= '0' && c <= '9') return DIGIT;
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_') return LETTER;
-    if (c == ' ' || (c >= '\t' && c <= '\r')) return BLANK; switch (c){
-        case '\'' : return QUOTE; case '\\' : return BACKSLASH; case '(' : return OPEN;
-        case ')' : return CLOSE;
-        case ',' : return COMMA;
-        case '+' : case '-' : case '.' : return SIGN;
-        default : return CLASSES;
+static enum byte_class class_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return DIGIT;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_')
+        return LETTER;
+    if (c == ' ' || (c >= '\t' && c <= '\r'))
+        return BLANK;
+    switch (c) {
+    case '\'':
+        return QUOTE;
+    case '\\':
+        return BACKSLASH;
+    case '(':
+        return OPEN;
+    case ')':
+        return CLOSE;
+    case ',':
+        return COMMA;
+    case '+':
+    case '-':
+    case '.':
+        return SIGN;
+    default:
+        return CLASSES;
     }
 }
 

@@ -3,9 +3,9 @@
  * rundir: the folder where running programs are found: --rundir, else $EEFS_RUNDIR, else /run/eefs.
  *
  *   mount-<instance>.sock    control socket of a mount (mode 0666; what a peer may do goes by uid)
- *   mount-<instance>.at      symlink to its mountpoint: whose socket it is when nobody answers on
- * it master-<id>.sock         control socket of eefs-master serve import-<name>.json       state of
- * a database import, replaced atomically by eefs-sqlimport
+ *   mount-<instance>.at      symlink to its mountpoint: whose socket it is when nobody answers on it
+ *   master-<id>.sock         control socket of eefs-master serve
+ *   import-<name>.json       state of a database import, replaced atomically by eefs-sqlimport
  */
 #ifndef EEFS_COMMON_RUNDIR_H
 #define EEFS_COMMON_RUNDIR_H

@@ -4,19 +4,22 @@
  * ask a mount (form of requests and answers: sync/common/ctl.h; paths are percent-encoded).
  *
  *   status                        state.c's object
- *   wait [timeout_ms] [path]      until nothing at or under path is pending; else code "timeout",
- * or "refused" when what is left waits for a refused change conflicts, quarantine         the
- * replica's lists forget path                   takes conflicts at or under path off the list retry
- * path                    sends refused changes at or under path again: {"count"} discard path
- * drops them and what depends on them: {"paths"} watch path                    then
- * {"event":"changed","path":P} for each change at or under it remove path hash              removes
- * the file if that is its content; code "changed" otherwise
+ *   wait [timeout_ms] [path]      until nothing at or under path is pending; else code "timeout", or
+ *                                 "refused" when what is left waits for a refused change
+ *   conflicts, quarantine         the replica's lists
+ *   forget path                   takes conflicts at or under path off the list
+ *   retry path                    sends refused changes at or under path again: {"count"}
+ *   discard path                  drops them and what depends on them: {"paths"}
+ *   watch path                    then {"event":"changed","path":P} for each change at or under it
+ *   remove path hash              removes the file if that is its content; code "changed" otherwise
+ *   renew                         gives the outbox a new id, for a cache that was copied
+ *   salvage                       contents written here that neither the tree nor a pending change
+ *                                 has (salvage.c)
+ *   remount options apply         changes them, or (apply false) says whether that can be done
  *
- *   remount options apply   changes them, or (apply false) says whether that can be done
- *
- * forget, retry, discard, renew, remount and remove are for root and the user of the mount. Other
- * users are named only what they see in the mount (control_shows): counts are of everything, lists
- * and events leave out the rest, a request about it is refused with code "denied".
+ * status, wait, conflicts, quarantine and watch are for everybody, the others for root and the user
+ * of the mount. Other users are named only what they see in the mount (control_shows): counts are of
+ * everything, lists and events leave out the rest, a request about it is refused with code "denied".
  */
 #include <errno.h>
 #include <stdio.h>

@@ -3,10 +3,11 @@
  * replica: what the mount shows: the base (the master's entries as of the cursor) with the outbox's
  * effects laid over it. One SQLite database, CACHE/replica.db.
  *
- *   base(dir,name)            the master's entry; tombstones of own confirmed deletes stay until
- * the cursor has passed their seq outbox(opid)              operations in order, as op.h; states
- * below overlay(dir,name,opid)    what an operation makes of a path (an entry, or "gone"); the
- * overlay row with the highest opid hides the base; it goes with its operation
+ *   base(dir,name)            the master's entry; tombstones of own confirmed deletes stay until the
+ *                             cursor has passed their seq
+ *   outbox(opid)              operations in order, as op.h
+ *   overlay(dir,name,opid)    what an operation makes of a path (an entry, or "gone"); the overlay
+ *                             row with the highest opid hides the base; it goes with its operation
  *
  * So the view of a path is a pure function of base and outbox, and a confirmed or refused operation
  * is taken out by deleting its rows. A path that the master's exclude list names is local: its

@@ -2,30 +2,33 @@
 /*
  * op: one change that a mirror asks for, and the master's answer. Codec: pure, checked, fuzzed.
  *
- *   {"n":COUNTER,"op":"put","path":P,"hash":H,"size":N,"mtime":ns,"mode":420,
- *    "umask":18?,
- *    "pre":"s2-…"|"absent","data":"<base64>"}         content: inline, or uploaded before
- *   {"n":…,"op":"mkdir","path":P,"mode":493,"mtime":ns}           an existing folder is fine
+ *   {"n":COUNTER,"op":"put","path":P,"hash":H,"size":N,"mtime":ns,"mode":420,"umask":18?,
+ *    "pre":"s2-…"|"absent","data":"<base64>"?}          content: inline, or uploaded before
+ *   {"n":…,"op":"mkdir","path":P,"mode":493,"mtime":ns,"umask":18?}   an existing folder is fine
  *   {"n":…,"op":"rmdir","path":P}
  *   {"n":…,"op":"unlink","path":P,"pre":"s2-…"|"link"}
- *   {"n":…,"op":"rename","path":FROM,"to":TO,"pre":"s2-…"|"dir"|"link","to_pre":"absent"|"s2-…"|"dir"|"link"}
+ *   {"n":…,"op":"rename","path":FROM,"to":TO,"pre":"s2-…"|"dir"|"link",
+ *    "to_pre":"absent"|"s2-…"|"dir"|"link"}
  *   {"n":…,"op":"symlink","path":P,"target":T,"mtime":ns,"pre":"absent"}
- *   {"n":…,"op":"setattr","path":P,"mode":…?,"mtime":…?}          last writer wins
+ *   {"n":…,"op":"setattr","path":P,"mode":…?,"mtime":…?}              last writer wins
  *
  * The key of an operation is (outbox id, counter n, digest); the digest is the SHA-256 of its
  * canonical JSON (sorted keys, compact) without "data".
  *
  * Answers:
- *   {"n":…,"result":"done","entries":[entry…]}      every path that it changed, with its new seq
- *   {"n":…,"result":"conflict","path":COPY,"entries":[…]}   kept as the conflict copy COPY
- *   {"n":…,"result":"conflict","place":"…","entries":[…]}   kept on the master outside the tree
- *   {"n":…,"result":"kept","entries":[…]}    nothing to do or the master's version stays (unlink of
- * a changed file, of a gone one, rename of a gone one); entries hold the master's present truth of
- * the named paths
- *   {"n":…,"result":"refused","code":"scope|name|not_empty|type|…","error":"…","entries":[…]} never
- * will
- *   {"n":…,"result":"later","code":"need_content|no_space|…","error":"…"}       not now: retry; the
- *                                            request ends here
+ *   {"n":…,"result":"done","entries":[entry…]}
+ *       every path that it changed, with its new seq
+ *   {"n":…,"result":"conflict","path":COPY,"entries":[…]}
+ *       kept as the conflict copy COPY
+ *   {"n":…,"result":"conflict","place":"…","entries":[…]}
+ *       kept on the master outside the tree
+ *   {"n":…,"result":"kept","entries":[…]}
+ *       nothing to do, or the master's version stays (unlink of a changed file, of a gone one, rename
+ *       of a gone one); entries hold the named paths as they are on the master now
+ *   {"n":…,"result":"refused","code":"scope|name|not_empty|type|…","error":"…","entries":[…]}
+ *       never will
+ *   {"n":…,"result":"later","code":"need_content|no_space|…","error":"…"}
+ *       not now: retry; the request ends here
  */
 #ifndef EEFS_PROTO_OP_H
 #define EEFS_PROTO_OP_H

@@ -32,10 +32,15 @@
  *     404 WIRE_E_GONE (no-store): no path in scope has it (any more): wait for the feed.
  *
  *   PUT /v1/o/HASH?outbox=ID → upload. Header "Content-Range: bytes A-B/TOTAL" to resume at A;
- * without it the whole body is the content. 200 {"have":TOTAL} complete and verified; 422
- * WIRE_E_DIGEST the bytes have another hash (thrown away); 409 WIRE_E_OFFSET {"have":N}: resume at
- * N. HEAD /v1/o/HASH with "X-Eefs-Upload: 1" → X-Eefs-Have: bytes staged so far; X-Eefs-Complete: 1
- * when they are all there and verified (0 with all of them: the master died before it looked).
+ *     without it the whole body is the content.
+ *     200 {"have":TOTAL}                    complete and verified
+ *     422 WIRE_E_DIGEST                     the bytes have another hash (thrown away)
+ *     409 WIRE_E_OFFSET {"have":N}          resume at N
+ *
+ *   HEAD /v1/o/HASH with "X-Eefs-Upload: 1"
+ *     X-Eefs-Have: N                        bytes staged so far
+ *     X-Eefs-Complete: 1                    they are all there and verified (0 with all of them: the
+ *                                           master died before it looked)
  *
  *   POST /v1/ops {"outbox":"<hex>","ops":[op,…]} → {"answers":[answer,…],"head":N}   (op.h)
  *     in order; stops after the first op that cannot be answered now or is refused (fewer answers

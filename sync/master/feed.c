@@ -11,10 +11,13 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/pool.h"
 #include "sync/proto/wire.h"
 
 #define PAGE_BYTES (4 << 20) /* a page ends early rather than grow beyond it */
 #define SCAN_MAX   50000     /* rows looked at for one page, hidden ones included */
+#define TICK_MS    200
+#define SCOPES_MS  1000 /* how often scopes and tokens are looked at while polls wait */
 
 struct feed {
     struct master *m;
@@ -143,14 +146,40 @@ static void resume_locked(struct feed *f, int64_t now)
     }
 }
 
+/* `eefs-master mirror` runs beside serve and tells it nothing: the database does. True when scopes
+ * or tokens are others than *known. */
+static bool scopes_changed(struct feed *f, int64_t *known)
+{
+    struct db *db = db_pool_get(f->m->pool);
+    int64_t now = *known;
+    bool changed;
+
+    if (db)
+        db_get_int(db, *known, &now, "SELECT value FROM meta WHERE key='scopegen'", "");
+    db_pool_put(f->m->pool, db);
+    changed = now != *known && *known >= 0;
+    *known = now;
+    return changed;
+}
+
 static void *run(void *arg)
 {
     struct feed *f = arg;
+    int64_t scopes = -1, next = 0;
 
     mutex_lock(&f->lock);
     while (!f->stopping) {
-        cond_wait_until(&f->change, &f->lock, clock_mono_ms() + 200);
-        resume_locked(f, clock_mono_ms());
+        bool changed = false;
+
+        if (clock_mono_ms() >= next) {
+            mutex_unlock(&f->lock);
+            changed = scopes_changed(f, &scopes);
+            next = clock_mono_ms() + SCOPES_MS;
+            mutex_lock(&f->lock);
+        }
+        resume_locked(f, changed ? -1 : clock_mono_ms());
+        if (!f->stopping)
+            cond_wait_until(&f->change, &f->lock, clock_mono_ms() + TICK_MS);
     }
     resume_locked(f, -1);
     mutex_unlock(&f->lock);

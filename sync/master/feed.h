@@ -2,7 +2,8 @@
 /*
  * feed: pages of changes, and the polls that wait for the next commit. A parked poll is a suspended
  * connection in a list; feed_wake() (committer) and a timer thread resume it, and its handler
- * looks again.
+ * looks again. The timer's thread also resumes all when scopes or tokens were changed, for which it
+ * looks into the database once a second.
  */
 #ifndef EEFS_MASTER_FEED_H
 #define EEFS_MASTER_FEED_H

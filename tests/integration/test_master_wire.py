@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from eefs import content_name, free_port, program, read, wait_for, write
+from eefs import SLOW, content_name, free_port, program, read, wait_for, write
 
 BOX = "aabbccddeeff00112233445566778899"
 
@@ -199,3 +199,25 @@ def test_a_folder_of_many_files(master):
     wait_for(lambda: not [p for p in master.listing() if p.startswith("many")], 30)
     entries, _ = master.changes(cursor)
     assert len({e["path"] for e in entries if e["type"] == "gone"}) == 3031
+
+
+def test_a_poll_that_waits_hears_of_another_scope_and_of_the_end_of_its_token(site):
+    """An idle mirror must not go on with what it may no longer see until its poll ends by itself."""
+    master = site.master(start=False)
+    os.makedirs(master.path("uploads"))
+    master.add_mirror("slave1")
+    master.add_mirror("slave2")
+    master.start()
+    for command, status in ((["set", "slave1", "--write", "uploads", "--read", "uploads"], 409),
+                            (["remove", "slave1"], 401)):
+        _, cursor = master.changes(token=master.tokens["slave1"])
+        begun, answers = time.monotonic(), []
+        poll = threading.Thread(target=lambda: answers.append(
+            master.get("/v1/changes?wait=50&since=" + cursor, token=master.tokens["slave1"], timeout=70)))
+        poll.start()
+        time.sleep(1.2)  # it waits by now; that nothing comes is all there is to see of it
+        assert not answers
+        site.run("eefs-master", "mirror", command[0], command[1], "--state", master.state, *command[2:])
+        poll.join(70)
+        assert answers[0].status == status, (command, answers[0].body)
+        assert time.monotonic() - begun < 15 * SLOW, command

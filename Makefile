@@ -139,7 +139,7 @@ helpers: $(HELPERS)
 TESTS ?= tests/integration
 MARK  ?= not long
 
-.PHONY: test unit integration test-long demo bench fuzz lint
+.PHONY: test unit integration test-long demo bench fuzz doc check-doc lint
 test: unit integration ## unit and integration tests; ends with the runners' summaries
 
 unit: $(UNIT_BINS) $(FUZZ_BINS) ## unit tests, and the fuzz targets over their corpus
@@ -171,10 +171,20 @@ fuzz: $(BINS) $(HELPERS) ## run each libFuzzer target (needs clang), and dumps a
 C_FILES := $(wildcard $(addsuffix /*.[ch],$(ROOMS)) tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
   tests/integration/*.[ch])
 
-lint: ## include layers, formatting, and warnings of gcc and clang as errors
+OPTIONS_MD := packaging/doc/options.md
+
+doc: $(BINS) ## write packaging/doc/options.md anew from the programs' option tables
+	packaging/doc/options $(B)/bin > $(OPTIONS_MD).new
+	mv $(OPTIONS_MD).new $(OPTIONS_MD)
+
+check-doc: $(BINS)
+	@packaging/doc/options $(B)/bin | diff -u $(OPTIONS_MD) - || \
+	  { echo "lint: $(OPTIONS_MD) is stale; 'make doc' writes it anew" >&2; exit 1; }
+
+lint: ## include layers, formatting, warnings of gcc and clang as errors, options.md as the tables have it
 	tests/check-layers
 	clang-format --dry-run -Werror $(C_FILES)
-	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers
+	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers check-doc
 	@command -v clang >/dev/null || { echo 'lint: clang is not installed' >&2; exit 1; }
 	$(call say,CLANG)clang -fsyntax-only -std=gnu11 -O2 $(CPPFLAGS) $(WARN) -Werror $(filter %.c,$(C_FILES))
 

@@ -386,7 +386,7 @@ int main(int argc, char **argv)
     if (options_parse(argc, argv, &r.opt, &e) < 0)
         return fail(&e, EXIT_USAGE);
     if (r.opt.help) {
-        options_help();
+        options_help(r.opt.help);
         return 0;
     }
     if (r.opt.version) {

@@ -9,105 +9,201 @@
 
 #include "sync/common/buf.h"
 
-#define IGNORED(name)                                                                              \
+#define IGNORED(n)                                                                                 \
     {                                                                                              \
-        OPT_IGNORED, name, NULL, NULL, NULL, 0, 0, NULL                                            \
+        .type = OPT_IGNORED, .name = n                                                             \
     }
 
-#define KERNEL(name, help)                                                                         \
+/* An option that flags_take() takes before the table is asked. */
+#define KERNEL(n, h)                                                                               \
     {                                                                                              \
-        OPT_FLAG, name, NULL, &o->kernel, NULL, 0, 0, help                                         \
+        .type = OPT_FLAG, .name = n, .at = offsetof(struct options, kernel), .help = h             \
     }
 
-#define TABLE_MAX 96
+static const struct opt table[] = {
+    {.type = OPT_STRING,
+     .name = "token_file",
+     .arg = "FILE",
+     .at = offsetof(struct options, token_file),
+     .required = true,
+     .help = "the file with this mirror's token; only its owner may read it (mode 0600)"},
+    {.type = OPT_STRING,
+     .name = "cafile",
+     .arg = "FILE",
+     .at = offsetof(struct options, cafile),
+     .without = "the system's",
+     .help = "a PEM file of the authorities that may sign the master's certificate"},
+    {.type = OPT_FLAG,
+     .name = "insecure_http",
+     .at = offsetof(struct options, insecure_http),
+     .help = "accept an http:// address of another machine: the token and all files cross the "
+             "network unencrypted"},
+    {.type = OPT_STRING,
+     .name = "cache",
+     .arg = "DIR",
+     .at = offsetof(struct options, cache),
+     .without = "/var/cache/eefs/INSTANCE",
+     .help = "the folder of replica and contents"},
+    {.type = OPT_SIZE,
+     .name = "cache_size",
+     .arg = "SIZE",
+     .at = offsetof(struct options, cache_size),
+     .def = "10G",
+     .min = 1,
+     .max = INT64_MAX,
+     .help =
+         "the space for contents; those that are not on the master yet, or open, may exceed it"},
+    {.type = OPT_STRING,
+     .name = "prefetch",
+     .arg = "GLOB:GLOB",
+     .at = offsetof(struct options, prefetch),
+     .def = "all",
+     .help = "the contents to fetch before they are read: all, none, or patterns separated by ':'"},
+    {.type = OPT_ENUM,
+     .name = "offline",
+     .arg = "queue|fail",
+     .at = offsetof(struct options, offline),
+     .def = "queue",
+     .help = "while the master is away, close() and fsync() succeed (queue) or return an error "
+             "(fail); the change is kept and sent later in both cases"},
+    {.type = OPT_DURATION,
+     .name = "lag_limit",
+     .arg = "TIME",
+     .at = offsetof(struct options, lag_limit),
+     .def = "60s",
+     .min = 0,
+     .max = INT64_MAX,
+     .help = "a mirror further behind the master than this is DEGRADED"},
+    {.type = OPT_LIST,
+     .name = "private",
+     .arg = "PATH:USER",
+     .at = offsetof(struct options, private),
+     .without = "sql:root",
+     .help = "a subtree that only USER may enter; none: no subtree is private"},
+    {.type = OPT_LIST,
+     .name = "on_change",
+     .arg = "GLOB:COMMAND",
+     .at = offsetof(struct options, on_change),
+     .help = "a command to run after files that match GLOB came from the master"},
+    {.type = OPT_STRING,
+     .name = "on_change_user",
+     .arg = "USER",
+     .at = offsetof(struct options, on_change_user),
+     .without = "the owner of everything, see uid",
+     .help = "the user that runs these commands"},
+    {.type = OPT_FLAG,
+     .name = "allow_other",
+     .at = offsetof(struct options, allow_other),
+     .help = "let other users in; a web server needs it"},
+    {.type = OPT_STRING,
+     .name = "uid",
+     .arg = "USER",
+     .at = offsetof(struct options, uid),
+     .without = "the user that mounts",
+     .help = "the owner of everything, a name or number"},
+    {.type = OPT_STRING,
+     .name = "gid",
+     .arg = "GROUP",
+     .at = offsetof(struct options, gid),
+     .without = "the primary group of uid",
+     .help = "the group of everything, a name or number"},
+    {.type = OPT_MODE,
+     .name = "umask",
+     .arg = "MODE",
+     .at = offsetof(struct options, umask),
+     .def = "0",
+     .min = 0,
+     .max = 0777,
+     .help = "permission bits to take away from all modes, octal"},
+    {.type = OPT_FLAG,
+     .name = "ro",
+     .at = offsetof(struct options, read_only),
+     .help = "mount read-only"},
+    {.type = OPT_STRING,
+     .name = "instance",
+     .arg = "NAME",
+     .at = offsetof(struct options, instance),
+     .without = "the mountpoint",
+     .help = "the mount's name in messages and of its control socket"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct options, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control socket"},
+    {.type = OPT_FLAG,
+     .name = "foreground",
+     .at = offsetof(struct options, foreground),
+     .help = "stay in the foreground and log to stderr"},
+    KERNEL("nosuid", "ignore setuid and setgid bits (the default)"),
+    KERNEL("nodev", "no devices (the default)"),
+    KERNEL("noexec", "no programs can be started"),
+    KERNEL("noatime", "reading never changes access times (it does not in any case)"),
+    KERNEL("nodiratime", "the same for folders"),
+    KERNEL("relatime", "accepted for mount(8); has the effect of noatime"),
+    KERNEL("strictatime", "accepted for mount(8); has the effect of noatime"),
+    KERNEL("lazytime", "accepted for mount(8); has the effect of noatime"),
+    KERNEL("sync", "each write(2) waits as fsync(2) does"),
+    KERNEL("dirsync", "changes of folders are synchronous"),
+    KERNEL("nosymfollow", "symbolic links are not followed"),
+    {.type = OPT_FLAG,
+     .name = "remount",
+     .at = offsetof(struct options, remount),
+     .help = "change ro, rw and the other kernel options of a mount that is served"},
+    {.type = OPT_INT,
+     .name = "retry",
+     .arg = "MINUTES",
+     .at = offsetof(struct options, retry),
+     .without = "2, with bg 10000",
+     .min = 0,
+     .max = 100000000,
+     .help = "how many minutes a first mount (empty cache) waits for the master, as in nfs(5)"},
+    {.type = OPT_FLAG,
+     .name = "bg",
+     .at = offsetof(struct options, bg),
+     .help = "wait in the background: mount(8) returns at once"},
+    {.type = OPT_FLAG,
+     .name = "fg",
+     .at = offsetof(struct options, fg),
+     .help = "wait in the foreground (the default)"},
+    IGNORED("user"),
+    IGNORED("nouser"),
+    IGNORED("users"),
+    IGNORED("owner"),
+    IGNORED("group"),
+    IGNORED("nofail"),
+    IGNORED("_netdev"),
+    IGNORED("auto"),
+    IGNORED("noauto"),
+    IGNORED("defaults"),
+    IGNORED("comment"),
+    IGNORED("silent"),
+    IGNORED("loud"),
+    IGNORED("default_permissions"),
+    {0},
+};
 
-/* The table with its destinations in *o. */
-static void make_table(struct options *o, struct opt *ret)
-{
-    const struct opt table[] = {
-        {OPT_STRING, "token_file", "FILE", &o->token_file, NULL, 0, 0,
-         "file with this mirror's token (mode 0600); required"},
-        {OPT_STRING, "cafile", "FILE", &o->cafile, NULL, 0, 0,
-         "PEM file of the authorities that may sign the master's certificate (default: the "
-         "system's)"},
-        {OPT_FLAG, "insecure_http", NULL, &o->insecure_http, NULL, 0, 0,
-         "let token and files travel unencrypted (http://) on a network that you trust"},
-        {OPT_STRING, "cache", "DIR", &o->cache, NULL, 0, 0,
-         "cache folder (default: /var/cache/eefs/<instance>)"},
-        {OPT_SIZE, "cache_size", "SIZE", &o->cache_size, "10G", 1, INT64_MAX,
-         "bytes of clean content to keep"},
-        {OPT_STRING, "prefetch", "GLOB:GLOB", &o->prefetch, "all", 0, 0,
-         "what to fetch before it is read: all, none, or patterns separated by ':'"},
-        {OPT_ENUM, "offline", "queue|fail", &o->offline, "queue", 0, 0,
-         "close() while the master is away: queue and succeed, or fail"},
-        {OPT_DURATION, "lag_limit", "TIME", &o->lag_limit, "60s", 0, INT64_MAX,
-         "behind the master for longer than this is DEGRADED in eefs-status"},
-        {OPT_LIST, "private", "PATH:USER", &o->private, NULL, 0, 0,
-         "what lies under PATH is USER's alone (default: sql:root); may be repeated; none"},
-        {OPT_LIST, "on_change", "GLOB:COMMAND", &o->on_change, NULL, 0, 0,
-         "command to run when something that matches GLOB came from the master; may be repeated"},
-        {OPT_STRING, "on_change_user", "USER", &o->on_change_user, NULL, 0, 0,
-         "whom those commands run as (default: the owner of everything, see uid)"},
-        {OPT_FLAG, "allow_other", NULL, &o->allow_other, NULL, 0, 0,
-         "let other users in (the web server needs it)"},
-        {OPT_STRING, "uid", "USER", &o->uid, NULL, 0, 0,
-         "owner of everything, by name or number (default: who mounts)"},
-        {OPT_STRING, "gid", "GROUP", &o->gid, NULL, 0, 0,
-         "its group (default: the primary group of uid)"},
-        {OPT_MODE, "umask", "MODE", &o->umask, "0", 0, 0777, "permission bits taken away"},
-        {OPT_FLAG, "ro", NULL, &o->read_only, NULL, 0, 0, "read only"},
-        {OPT_STRING, "instance", "NAME", &o->instance, NULL, 0, 0,
-         "name for sockets and messages (default: the mountpoint)"},
-        {OPT_STRING, "rundir", "DIR", &o->rundir, NULL, 0, 0,
-         "folder of the control socket (default: $EEFS_RUNDIR or /run/eefs)"},
-        {OPT_FLAG, "foreground", NULL, &o->foreground, NULL, 0, 0,
-         "do not daemonise; messages go to stderr"},
-        KERNEL("nosuid", "no programs that run as another user (the default)"),
-        KERNEL("nodev", "no devices (the default)"),
-        KERNEL("noexec", "no programs at all"),
-        KERNEL("noatime", "access times are never changed by reading (they are not in any case)"),
-        KERNEL("nodiratime", "the same for folders"),
-        KERNEL("relatime", "as noatime here; accepted for mount(8)"),
-        KERNEL("strictatime", "as noatime here; accepted for mount(8)"),
-        KERNEL("lazytime", "as noatime here; accepted for mount(8)"),
-        KERNEL("sync", "each write(2) waits as fsync(2) does"),
-        KERNEL("dirsync", "changes of folders are synchronous"),
-        KERNEL("nosymfollow", "symbolic links are not followed"),
-        {OPT_FLAG, "remount", NULL, &o->remount, NULL, 0, 0,
-         "change ro, rw and other options of a mount that is served"},
-        {OPT_INT, "retry", "MINUTES", &o->retry, NULL, 0, 100000000,
-         "how long a first mount (empty cache) waits for the master, as nfs(5) has it (default: 2, "
-         "with bg 10000)"},
-        {OPT_FLAG, "bg", NULL, &o->bg, NULL, 0, 0,
-         "wait for it in the background: mount(8) returns at once"},
-        {OPT_FLAG, "fg", NULL, &o->fg, NULL, 0, 0, "wait for it in the foreground (default)"},
-        IGNORED("user"),
-        IGNORED("nouser"),
-        IGNORED("users"),
-        IGNORED("owner"),
-        IGNORED("group"),
-        IGNORED("nofail"),
-        IGNORED("_netdev"),
-        IGNORED("auto"),
-        IGNORED("noauto"),
-        IGNORED("defaults"),
-        IGNORED("comment"),
-        IGNORED("silent"),
-        IGNORED("loud"),
-        IGNORED("default_permissions"),
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
+static const struct opt_command command = {
+    .name = "mount.eefs",
+    .args = "URL DIR [-sfnv]",
+    .about =
+        "Mounts the folder that eefs-master serves at URL on DIR, with a local cache. mount(8) "
+        "runs "
+        "it for a line in /etc/fstab of type eefs.\n\n"
+        "-f checks everything and does not mount; -s ignores unknown options; -n, -v and -t TYPE "
+        "are accepted for mount(8); --help prints this text, --version the version. Security "
+        "contexts (context= "
+        "and the like) go to the kernel.",
+    .listed = true,
+    .options = table,
+};
 
-    _Static_assert(sizeof(table) <= TABLE_MAX * sizeof(struct opt), "TABLE_MAX is too small");
-    memcpy(ret, table, sizeof(table));
-}
-
-static bool in_table(const struct opt *table, const char *item)
+static bool in_table(const char *item)
 {
     size_t len = strcspn(item, "=");
 
-    for (; table->type != OPT_END; table++)
-        if (strlen(table->name) == len && strncmp(table->name, item, len) == 0)
+    for (const struct opt *t = table; t->type != OPT_END; t++)
+        if (strlen(t->name) == len && strncmp(t->name, item, len) == 0)
             return true;
     return false;
 }
@@ -132,10 +228,8 @@ static bool of_mountinfo(const char *item)
 
 int options_list(struct options *o, const char *list, bool sloppy, struct err *e)
 {
-    struct opt table[TABLE_MAX];
     int r = 0;
 
-    make_table(o, table);
     while (*list && r == 0) {
         size_t len = 0;
         char *item;
@@ -147,8 +241,8 @@ int options_list(struct options *o, const char *list, bool sloppy, struct err *e
             ;
         else if (flags_take(&o->flags, item))
             o->read_only = (o->flags.on & MS_RDONLY) != 0;
-        else if (*item && !is_userspace(item) && (!sloppy || in_table(table, item)))
-            r = opt_comma(table, item, "-o", e);
+        else if (*item && !is_userspace(item) && (!sloppy || in_table(item)))
+            r = opt_comma(table, o, item, "-o", e);
         free(item);
         list += len + (list[len] == ',');
     }
@@ -187,27 +281,24 @@ static void join(const struct strlist *lists, struct options *o)
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
-    static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
-    struct opt table[TABLE_MAX];
+    static const struct option longs[] = {{"help", optional_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
     struct strlist lists = {NULL, 0};
     int c, r = 0;
 
     memset(ret, 0, sizeof(*ret));
     ret->retry = -1; /* not given */
-    make_table(ret, table);
-    for (struct opt *t = table; t->type != OPT_END; t++)
-        if (t->type == OPT_STRING || t->type == OPT_ENUM)
-            t->def = NULL; /* set below, so that no default is dropped unfreed */
-    opt_defaults(table);
+    opt_defaults(table, ret);
     opterr = 0;
     optind = 0; /* glibc: start anew */
     while ((c = getopt_long(argc, argv, ":sfnvhVt:o:", longs, NULL)) != -1) {
         ret->sloppy |= c == 's';
         ret->fake |= c == 'f';
         ret->verbose |= c == 'v';
-        ret->help |= c == 'h';
         ret->version |= c == 'V';
+        if (c == 'h' && (ret->help = opt_help_form(optarg)) == OPT_HELP_NONE)
+            c = '?';
         if (c == 'o')
             strlist_add(&lists, optarg);
         if (c == '?' || c == ':') {
@@ -220,28 +311,14 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
     for (size_t i = 0; i < lists.n && r == 0; i++)
         r = options_list(ret, lists.v[i], ret->sloppy, e);
     strlist_release(&lists);
-    if (!ret->offline)
-        ret->offline = xstrdup("queue");
-    if (!ret->prefetch)
-        ret->prefetch = xstrdup("all");
     if (r == 0 && !ret->help && !ret->version)
         r = positional(argc - optind, argv + optind, ret, e);
     return r;
 }
 
-void options_help(void)
+void options_help(enum opt_help form)
 {
-    struct options o;
-    struct opt table[TABLE_MAX];
-
-    make_table(&o, table);
-    opt_help(table, "usage: mount.eefs URL DIR [-sfnv] [-o name=value,...]\n"
-                    "\n"
-                    "Mounts the folder that eefs-master serves at URL on DIR, with a local cache.\n"
-                    "  -s  tolerate unknown options   -f  check everything, but do not mount\n"
-                    "  -n, -v  accepted for mount(8)     --help, --version\n"
-                    "\n"
-                    "Options after -o (as in fstab; context= and its like reach the kernel):\n");
+    opt_help(&command, form);
 }
 
 static char *dup_text(const char *s)

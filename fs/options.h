@@ -20,7 +20,8 @@
 struct options {
     char *spec;  /* the master's URL */
     char *point; /* as given */
-    bool fake, sloppy, verbose, help, version;
+    bool fake, sloppy, verbose, version;
+    enum opt_help help;
 
     char *token_file, *cafile, *cache, *offline, *instance, *rundir, *prefetch;
     char *uid, *gid;    /* names or numbers; NULL: see attr_rules_owner() */
@@ -47,6 +48,6 @@ int options_list(struct options *o, const char *list, bool sloppy, struct err *e
 void options_copy(struct options *to, const struct options *from);
 void options_release(struct options *o);
 
-void options_help(void);
+void options_help(enum opt_help form); /* to stdout */
 
 #endif

@@ -43,6 +43,67 @@ struct program {
     bool force, verbose;
 };
 
+static const struct opt table[] = {
+    {.type = OPT_LIST,
+     .name = "database",
+     .arg = "DB",
+     .at = offsetof(struct program, databases),
+     .required = true,
+     .help = "a database to dump; several may also be separated by commas"},
+    {.type = OPT_LIST,
+     .name = "databases",
+     .arg = "DB,DB",
+     .at = offsetof(struct program, databases),
+     .help = "the same"},
+    {.type = OPT_STRING,
+     .name = "defaults-file",
+     .arg = "FILE",
+     .at = offsetof(struct program, defaults_file),
+     .required = true,
+     .help = "a file of client options with user, password, host or socket ([client]); others must "
+             "not be able to read it"},
+    {.type = OPT_STRING,
+     .name = "slots",
+     .arg = "DIR",
+     .at = offsetof(struct program, slots),
+     .required = true,
+     .help = "the folder that holds the slots"},
+    {.type = OPT_LIST,
+     .name = "ignore-table",
+     .arg = "PATTERN",
+     .at = offsetof(struct program, ignore),
+     .help = "tables to leave out (exp_sessions)"},
+    {.type = OPT_DURATION,
+     .name = "timeout",
+     .arg = "TIME",
+     .at = offsetof(struct program, timeout_ms),
+     .def = "1h",
+     .min = 1000,
+     .max = 0x7fffffff,
+     .help = "end a dump that takes longer"},
+    {.type = OPT_FLAG,
+     .name = "force",
+     .at = offsetof(struct program, force),
+     .help = "drop the dump into the slots even when it is unchanged"},
+    {.type = OPT_FLAG,
+     .name = "verbose",
+     .at = offsetof(struct program, verbose),
+     .help = "report the outcome for each slot"},
+    {0},
+};
+
+static const struct opt_command command = {
+    .name = "eefs-sqldump",
+    .args = "SLOT[=DB,DB]...",
+    .about = "Makes one consistent dump of each database and drops it into each mirror's slot. A "
+             "slot that "
+             "names databases gets only these. Silent when all is well.\n\n"
+             "Exit code: 0 done, 1 a dump failed (the earlier ones stay), 2 another run is busy, 3 "
+             "wrong "
+             "usage.",
+    .options = table,
+};
+
 static bool has(const struct strlist *l, const char *s)
 {
     for (size_t i = 0; i < l->n; i++)
@@ -186,10 +247,9 @@ static int check_usage(struct program *p, char **argv, int nargs, struct err *e)
         split_commas(p->databases.v[i], &all);
     strlist_release(&p->databases);
     p->databases = all;
-    if (all.n == 0 || !p->defaults_file || !p->slots || nargs == 0)
-        return err_set(e, EINVAL,
-                       "--database, --defaults-file, --slots and the names of the slots "
-                       "are needed; see --help");
+    r = opt_required(table, p, e);
+    if (r == 0 && nargs == 0)
+        r = err_set(e, EINVAL, "name the slots to drop the dump into; see --help");
     for (size_t i = 0; i < all.n && r == 0; i++)
         r = check_file_name(all.v[i], "a database", e);
     if (r == 0)
@@ -206,34 +266,19 @@ static int check_usage(struct program *p, char **argv, int nargs, struct err *e)
 
 int main(int argc, char **argv)
 {
-    static struct program p; /* what options point to lives until the end */
-    const struct opt table[] = {
-        {OPT_LIST, "database", "DB", &p.databases, NULL, 0, 0,
-         "database to dump; several: repeat it, or separate them by commas"},
-        {OPT_LIST, "databases", "DB,DB", &p.databases, NULL, 0, 0, "the same"},
-        {OPT_STRING, "defaults-file", "FILE", &p.defaults_file, NULL, 0, 0,
-         "client options with user, password, host or socket ([client])"},
-        {OPT_STRING, "slots", "DIR", &p.slots, NULL, 0, 0, "folder that holds the slots"},
-        {OPT_LIST, "ignore-table", "PATTERN", &p.ignore, NULL, 0, 0,
-         "leave these tables out (exp_sessions)"},
-        {OPT_DURATION, "timeout", "TIME", &p.timeout_ms, "1h", 1000, 0x7fffffff,
-         "end a dump that takes longer"},
-        {OPT_FLAG, "force", NULL, &p.force, "no", 0, 0, "drop the dump even when it is unchanged"},
-        {OPT_FLAG, "verbose", NULL, &p.verbose, "no", 0, 0, "say what was done"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
+    static struct program p; /* option texts live until exit */
     struct err e = {0};
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     int nargs = 0;
 
     log_init("eefs-sqldump", LOG_LEVEL_WARN);
-    opt_defaults(table);
-    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0) {
+    opt_defaults(table, &p);
+    if (opt_argv(table, &p, argc, argv, &nargs, &help, &e) < 0) {
         log_error("%s", e.text);
         return EXIT_USAGE;
     }
     if (help) {
-        opt_help(table, "eefs-sqldump --database DB --defaults-file FILE --slots DIR SLOT[=DB,…]…");
+        opt_help(&command, help);
         return EXIT_DONE;
     }
     if (p.verbose)

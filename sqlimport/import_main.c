@@ -76,6 +76,153 @@ struct program {
     char complaint[768]; /* logged last */
 };
 
+static const struct opt options[] = {
+    {.type = OPT_STRING,
+     .name = "slot",
+     .arg = "DIR",
+     .at = offsetof(struct program, slot_dir),
+     .required = true,
+     .help = "the folder that dumps arrive in"},
+    {.type = OPT_STRING,
+     .name = "file",
+     .arg = "NAME",
+     .at = offsetof(struct program, file),
+     .without = "DB.sql, or the only dump that is there",
+     .help = "the name of the dump"},
+    {.type = OPT_STRING,
+     .name = "database",
+     .arg = "DB",
+     .at = offsetof(struct program, database),
+     .required = true,
+     .help = "the database to fill"},
+    {.type = OPT_STRING,
+     .name = "defaults-file",
+     .arg = "FILE",
+     .at = offsetof(struct program, defaults_file),
+     .required = true,
+     .help = "a file of client options with user, password, host or socket ([client])"},
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct program, state_dir),
+     .def = "/var/lib/eefs/import",
+     .help = "the folder of the import history"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct program, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control sockets and of the state that eefs-status reads"},
+    {.type = OPT_STRING,
+     .name = "name",
+     .arg = "NAME",
+     .at = offsetof(struct program, name),
+     .without = "the name of the database",
+     .help = "the name of this importer in eefs-status"},
+    {.type = OPT_FLAG,
+     .name = "once",
+     .at = offsetof(struct program, once),
+     .help = "import what is there, then exit: 0 imported, 1 failed, 3 nothing to import"},
+    {.type = OPT_FLAG,
+     .name = "dry-run",
+     .at = offsetof(struct program, dry_run),
+     .help = "print what would change, then exit"},
+    {.type = OPT_FLAG,
+     .name = "keep-dump",
+     .at = offsetof(struct program, keep_dump),
+     .help = "leave the dump in the slot"},
+    {.type = OPT_FLAG,
+     .name = "accept-unmarked-end",
+     .at = offsetof(struct program, accept_unmarked),
+     .help = "import a dump of a program that does not mark its end; one that is cut off looks the "
+             "same"},
+    {.type = OPT_LIST,
+     .name = "keep-table",
+     .arg = "PATTERN",
+     .at = offsetof(struct program, keep_tables),
+     .help = "tables that are never overwritten, besides ExpressionEngine's sessions and the like"},
+    {.type = OPT_LIST,
+     .name = "keep-column",
+     .arg = "TABLE.COLUMN",
+     .at = offsetof(struct program, keep_columns),
+     .help = "a column whose values are never overwritten, besides ExpressionEngine's "
+             "sites.site_bootstrap_checksums"},
+    {.type = OPT_LIST,
+     .name = "prefix",
+     .arg = "TEXT",
+     .at = offsetof(struct program, prefixes),
+     .without = "found in the tables' names",
+     .help = "the beginning of the names of ExpressionEngine's tables"},
+    {.type = OPT_FLAG,
+     .name = "no-default-keep",
+     .at = offsetof(struct program, no_keep),
+     .help = "overwrite also ExpressionEngine's sessions and the like, and that column"},
+    {.type = OPT_LIST,
+     .name = "allow-body",
+     .arg = "NAME",
+     .at = offsetof(struct program, allow_body),
+     .help = "accept the body of the view, trigger, routine or event of this name unjudged"},
+    {.type = OPT_FLAG,
+     .name = "drop-missing",
+     .at = offsetof(struct program, drop_missing),
+     .help = "drop tables that were imported earlier and are gone from the dump"},
+    {.type = OPT_INT,
+     .name = "drop-limit",
+     .arg = "PERCENT",
+     .at = offsetof(struct program, drop_limit),
+     .def = "20",
+     .min = 0,
+     .max = 100,
+     .help = "with --drop-missing, refuse a dump that lacks more than this share of the tables"},
+    {.type = OPT_STRING,
+     .name = "after",
+     .arg = "COMMAND",
+     .at = offsetof(struct program, after),
+     .help = "a command for /bin/sh after each import that changed something; EEFS_TABLES names "
+             "the changed tables, one a line"},
+    {.type = OPT_DURATION,
+     .name = "after-timeout",
+     .arg = "TIME",
+     .at = offsetof(struct program, after_timeout_ms),
+     .def = "1min",
+     .min = 10,
+     .max = 86400000,
+     .help = "end that command when it takes longer"},
+    {.type = OPT_DURATION,
+     .name = "compare-every",
+     .arg = "TIME",
+     .at = offsetof(struct program, compare_ms),
+     .def = "24h",
+     .min = 0,
+     .max = 31536000000,
+     .help = "between imports, compare each table with the last dump once in this time; 0 turns "
+             "this off"},
+    {.type = OPT_DURATION,
+     .name = "poll",
+     .arg = "TIME",
+     .at = offsetof(struct program, poll_ms),
+     .def = "5s",
+     .min = 10,
+     .max = 86400000,
+     .help = "the interval between looks into the slot"},
+    {.type = OPT_INT,
+     .name = "connections",
+     .arg = "N",
+     .at = offsetof(struct program, connections),
+     .def = "2",
+     .min = 1,
+     .max = 16,
+     .help = "the number of connections that fill tables"},
+    {0},
+};
+
+static const struct opt_command command = {
+    .name = "eefs-sqlimport",
+    .about = "Keeps a database equal to the dumps that arrive in a mirror's slot.\n\n"
+             "Exit code with --once: 0 imported, 1 failed, 3 nothing to import or wrong usage.",
+    .options = options,
+};
+
 static bool same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
@@ -484,67 +631,26 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-    static struct program p; /* what options point to lives until the end */
-    const struct opt table[] = {
-        {OPT_STRING, "slot", "DIR", &p.slot_dir, NULL, 0, 0, "folder that dumps arrive in"},
-        {OPT_STRING, "file", "NAME", &p.file, NULL, 0, 0,
-         "name of the dump (default: DB.sql, or the only dump that is there)"},
-        {OPT_STRING, "database", "DB", &p.database, NULL, 0, 0, "database to fill"},
-        {OPT_STRING, "defaults-file", "FILE", &p.defaults_file, NULL, 0, 0,
-         "client options with user, password, host or socket ([client])"},
-        {OPT_STRING, "state", "DIR", &p.state_dir, "/var/lib/eefs/import", 0, 0,
-         "folder of the import history"},
-        {OPT_STRING, "rundir", "DIR", &p.rundir, NULL, 0, 0, "run directory (also EEFS_RUNDIR)"},
-        {OPT_STRING, "name", "NAME", &p.name, NULL, 0, 0, "name in eefs-status (default: DB)"},
-        {OPT_FLAG, "once", NULL, &p.once, "no", 0, 0,
-         "import what is there, then exit: 0 done, 1 failed, 3 nothing there"},
-        {OPT_FLAG, "dry-run", NULL, &p.dry_run, "no", 0, 0, "print what would change, then exit"},
-        {OPT_FLAG, "keep-dump", NULL, &p.keep_dump, "no", 0, 0, "leave the dump in the slot"},
-        {OPT_FLAG, "accept-unmarked-end", NULL, &p.accept_unmarked, "no", 0, 0,
-         "import a dump of a program that does not mark its end; one that is cut off looks the "
-         "same"},
-        {OPT_LIST, "keep-table", "PATTERN", &p.keep_tables, NULL, 0, 0,
-         "never overwrite these tables (EE's sessions and the like are always kept)"},
-        {OPT_LIST, "keep-column", "TABLE.COLUMN", &p.keep_columns, NULL, 0, 0,
-         "never overwrite values of this column (EE's sites.site_bootstrap_checksums is kept)"},
-        {OPT_LIST, "prefix", "TEXT", &p.prefixes, NULL, 0, 0,
-         "what EE's tables begin with (default: as the tables' names say)"},
-        {OPT_FLAG, "no-default-keep", NULL, &p.no_keep, "no", 0, 0,
-         "overwrite EE's sessions and the like, too, and that column"},
-        {OPT_LIST, "allow-body", "NAME", &p.allow_body, NULL, 0, 0,
-         "do not judge the body of the view, trigger, routine or event of this name"},
-        {OPT_FLAG, "drop-missing", NULL, &p.drop_missing, "no", 0, 0,
-         "drop what was imported earlier and is gone from the dump"},
-        {OPT_INT, "drop-limit", "PERCENT", &p.drop_limit, "20", 0, 100,
-         "with --drop-missing, refuse a dump that lacks more of the tables"},
-        {OPT_STRING, "after", "COMMAND", &p.after, NULL, 0, 0,
-         "run by /bin/sh after an import; EEFS_TABLES names the changed tables, one a line"},
-        {OPT_DURATION, "after-timeout", "TIME", &p.after_timeout_ms, "1min", 10, 86400000,
-         "end that command when it takes longer"},
-        {OPT_DURATION, "compare-every", "TIME", &p.compare_ms, "24h", 0, 31536000000,
-         "between imports, compare each table with the last dump once in this time; 0: never"},
-        {OPT_DURATION, "poll", "TIME", &p.poll_ms, "5s", 10, 86400000, "time between looks"},
-        {OPT_INT, "connections", "N", &p.connections, "2", 1, 16, "connections that fill tables"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
+    static struct program p; /* option texts live until exit */
     const struct rlimit no_core = {0, 0};
     struct err e = {0};
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     int nargs = 0;
 
     log_init("eefs-sqlimport", LOG_LEVEL_INFO);
     setrlimit(RLIMIT_CORE, &no_core); /* rows lie in this program's memory */
-    opt_defaults(table);
-    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0) {
+    opt_defaults(options, &p);
+    if (opt_argv(options, &p, argc, argv, &nargs, &help, &e) < 0) {
         log_error("%s", e.text);
         return EXIT_NOTHING;
     }
     if (help) {
-        opt_help(table, "eefs-sqlimport --slot DIR --database DB --defaults-file FILE [options]");
+        opt_help(&command, help);
         return 0;
     }
-    if (!p.slot_dir || !p.database || !p.defaults_file || nargs > 0) {
-        log_error("--slot, --database and --defaults-file are needed and nothing else; see --help");
+    if (opt_required(options, &p, &e) < 0 ||
+        (nargs > 0 && err_set(&e, EINVAL, "unexpected argument '%s'; see --help", argv[0]) < 0)) {
+        log_error("%s", e.text);
         return EXIT_NOTHING;
     }
     if (strlen(p.database) > 64 - strlen("_eefs_stage")) {

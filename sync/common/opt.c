@@ -160,14 +160,20 @@ static int wrong_number(const struct opt *o, const char *value, const char *wher
                    value);
 }
 
-static int set_value(const struct opt *o, const char *value, const char *where, struct err *e)
+static void *member(const struct opt *o, void *into)
+{
+    return (char *)into + o->at;
+}
+
+static int set_value(const struct opt *o, void *into, const char *value, const char *where,
+                     struct err *e)
 {
     int64_t number;
 
     if (o->type == OPT_IGNORED)
         return 0;
     if (o->type == OPT_FLAG) {
-        if (parse_flag(value, o->dest) < 0)
+        if (parse_flag(value, member(o, into)) < 0)
             return err_set(e, EINVAL, "%s: option '%s' is yes or no, not '%s'", where, o->name,
                            value);
         return 0;
@@ -177,42 +183,42 @@ static int set_value(const struct opt *o, const char *value, const char *where, 
                        o->arg ? o->arg : "VALUE");
     switch (o->type) {
     case OPT_STRING:
-        free(*(char **)o->dest);
-        *(char **)o->dest = xstrdup(value);
+        free(*(char **)member(o, into));
+        *(char **)member(o, into) = xstrdup(value);
         return 0;
     case OPT_LIST:
-        strlist_add(o->dest, value);
+        strlist_add(member(o, into), value);
         return 0;
     case OPT_ENUM:
         if (!in_choices(o->arg, value))
             return err_set(e, EINVAL, "%s: option '%s' is one of %s, not '%s'", where, o->name,
                            o->arg, value);
-        free(*(char **)o->dest);
-        *(char **)o->dest = xstrdup(value);
+        free(*(char **)member(o, into));
+        *(char **)member(o, into) = xstrdup(value);
         return 0;
     default:
         if (parse_number(o, value, &number) < 0)
             return wrong_number(o, value, where, e);
-        *(int64_t *)o->dest = number;
+        *(int64_t *)member(o, into) = number;
         return 0;
     }
 }
 
-int opt_set(const struct opt *table, const char *name, const char *value, const char *where,
-            struct err *e)
+int opt_set(const struct opt *table, void *into, const char *name, const char *value,
+            const char *where, struct err *e)
 {
     for (const struct opt *o = table; o->type != OPT_END; o++)
         if (same_name(o->name, name))
-            return set_value(o, value, where, e);
+            return set_value(o, into, value, where, e);
     return unknown(table, name, where, e);
 }
 
-void opt_defaults(const struct opt *table)
+void opt_defaults(const struct opt *table, void *into)
 {
     struct err e;
 
     for (const struct opt *o = table; o->type != OPT_END; o++) {
-        if (o->def && set_value(o, o->def, "default", &e) < 0) {
+        if (o->def && set_value(o, into, o->def, "default", &e) < 0) {
             fprintf(stderr, "eefs: %s\n", e.text);
             abort();
         }
@@ -227,7 +233,31 @@ static bool takes_value(const struct opt *table, const char *name)
     return false;
 }
 
-int opt_argv(const struct opt *table, int argc, char **argv, int *nargs, bool *help, struct err *e)
+enum opt_help opt_help_form(const char *form)
+{
+    if (!form)
+        return OPT_HELP_TEXT;
+    return strcmp(form, "usage") == 0      ? OPT_HELP_USAGE
+           : strcmp(form, "markdown") == 0 ? OPT_HELP_MARKDOWN
+                                           : OPT_HELP_NONE;
+}
+
+/* True when arg is -h, --help or --help=FORM. */
+static bool is_help(const char *arg, enum opt_help *help)
+{
+    enum opt_help form = OPT_HELP_NONE;
+
+    if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+        form = opt_help_form(NULL);
+    else if (strncmp(arg, "--help=", 7) == 0)
+        form = opt_help_form(arg + 7);
+    if (form != OPT_HELP_NONE)
+        *help = form;
+    return form != OPT_HELP_NONE;
+}
+
+int opt_argv(const struct opt *table, void *into, int argc, char **argv, int *nargs,
+             enum opt_help *help, struct err *e)
 {
     int r = 0;
 
@@ -242,10 +272,8 @@ int opt_argv(const struct opt *table, int argc, char **argv, int *nargs, bool *h
                 argv[(*nargs)++] = argv[i];
             break;
         }
-        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
-            *help = true;
+        if (is_help(arg, help))
             continue;
-        }
         if (strncmp(arg, "--", 2) != 0) {
             if (arg[0] == '-' && arg[1])
                 return err_set(e, EINVAL, "unknown option '%s'; --help lists the options", arg);
@@ -260,13 +288,14 @@ int opt_argv(const struct opt *table, int argc, char **argv, int *nargs, bool *h
         } else if (takes_value(table, name) && i + 1 < argc) {
             value = argv[++i];
         }
-        r = opt_set(table, name, value, "command line", e);
+        r = opt_set(table, into, name, value, "command line", e);
         free(name);
     }
     return r;
 }
 
-int opt_comma(const struct opt *table, const char *list, const char *where, struct err *e)
+int opt_comma(const struct opt *table, void *into, const char *list, const char *where,
+              struct err *e)
 {
     struct buf item = BUF_INIT;
     const char *p = list;
@@ -289,7 +318,7 @@ int opt_comma(const struct opt *table, const char *list, const char *where, stru
         eq = strchr(item.data, '=');
         if (eq)
             *eq = '\0';
-        r = opt_set(table, item.data, eq ? eq + 1 : NULL, where, e);
+        r = opt_set(table, into, item.data, eq ? eq + 1 : NULL, where, e);
     }
     buf_release(&item);
     return r;
@@ -306,7 +335,7 @@ static char *trim(char *s)
     return s;
 }
 
-static int file_line(const struct opt *table, const char *path, int number, char *line,
+static int file_line(const struct opt *table, void *into, const char *path, int number, char *line,
                      struct err *e)
 {
     char where[512];
@@ -319,10 +348,10 @@ static int file_line(const struct opt *table, const char *path, int number, char
     eq = strchr(line, '=');
     if (eq)
         *eq = '\0';
-    return opt_set(table, trim(line), eq ? trim(eq + 1) : NULL, where, e);
+    return opt_set(table, into, trim(line), eq ? trim(eq + 1) : NULL, where, e);
 }
 
-int opt_file(const struct opt *table, const char *path, struct err *e)
+int opt_file(const struct opt *table, void *into, const char *path, struct err *e)
 {
     struct buf text = BUF_INIT;
     int number = 1;
@@ -334,23 +363,22 @@ int opt_file(const struct opt *table, const char *path, struct err *e)
         char *end = strchr(line, '\n');
         if (end)
             *end = '\0';
-        r = file_line(table, path, number, line, e);
+        r = file_line(table, into, path, number, line, e);
         line = end ? end + 1 : NULL;
     }
     buf_release(&text);
     return r;
 }
 
-void opt_help(const struct opt *table, const char *usage)
+int opt_required(const struct opt *table, const void *from, struct err *e)
 {
-    printf("%s\n\noptions:\n", usage);
     for (const struct opt *o = table; o->type != OPT_END; o++) {
-        char left[96];
+        const void *at = (const char *)from + o->at;
 
-        if (o->type == OPT_IGNORED)
+        if (!o->required)
             continue;
-        snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-        printf("  %-32s %s%s%s%s\n", left, o->help, o->def ? " (default " : "",
-               o->def ? o->def : "", o->def ? ")" : "");
+        if (o->type == OPT_LIST ? ((const struct strlist *)at)->n == 0 : !*(char *const *)at)
+            return err_set(e, EINVAL, "--%s is missing: %s", o->name, o->help);
     }
+    return 0;
 }

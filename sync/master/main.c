@@ -46,23 +46,6 @@
 
 #define EXIT_USAGE 1
 
-static const char usage_main[] =
-    "usage: eefs-master serve --root DIR --state DIR --listen HOST:PORT [--insecure-http]\n"
-    "           [--config FILE] [--rundir DIR] [--owner USER[:GROUP]] [--exclude PATTERN]...\n"
-    "           [--rescan TIME] [--max-delete N] [--reserve SIZE] [--open-limit TIME]\n"
-    "           [--quiet-time TIME] [--conflicts DIR] [--store DIR]\n"
-    "       eefs-master confirm --state DIR [--rundir DIR]\n"
-    "       eefs-master mirror add NAME --state DIR [--read PATH]... [--write PATH]...\n"
-    "           [--url URL] [--token-only]\n"
-    "       eefs-master mirror set NAME --state DIR [--read PATH]... [--write PATH]...\n"
-    "       eefs-master mirror list --state DIR\n"
-    "       eefs-master mirror remove NAME --state DIR\n"
-    "       eefs-master history PATH --state DIR [--json]\n"
-    "       eefs-master restore PATH@SEQ --state DIR [--rundir DIR]\n"
-    "       eefs-master --version\n"
-    "\n"
-    "'eefs-master serve --help' lists the options of serve; so do the other commands.\n";
-
 static int fail(const struct err *e, int code)
 {
     printable_line(stderr, "eefs-master: %s", e->text);
@@ -73,42 +56,64 @@ static int cmd_serve(int argc, char **argv)
 {
     struct serve_options o;
     struct err e = {0};
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
 
     if (options_parse(argc, argv, &o, &help, &e) < 0)
         return fail(&e, EXIT_USAGE);
     if (help) {
-        options_help();
+        options_help(help);
         options_release(&o);
         return 0;
     }
     return serve(&o, argc, argv, &e) < 0 ? fail(&e, 1) : 0;
 }
 
+static struct confirm_options { /* texts live until exit */
+    char *state, *rundir;
+} confirm;
+
+static const struct opt confirm_table[] = {
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct confirm_options, state),
+     .required = true,
+     .help = "the master's state folder, as given to eefs-master serve"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct confirm_options, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control socket"},
+    {0},
+};
+
+static const struct opt_command confirm_command = {
+    .name = "eefs-master confirm",
+    .about = "Confirms that the deletions that the master holds back are intentional.",
+    .options = confirm_table,
+};
+
 static int cmd_confirm(int argc, char **argv)
 {
-    char *state = NULL, *rundir = NULL, *socket = NULL;
+    enum opt_help help = OPT_HELP_NONE;
     struct err e = {0};
-    const struct opt table[] = {
-        {OPT_STRING, "state", "DIR", &state, NULL, 0, 0, "the master's state folder"},
-        {OPT_STRING, "rundir", "DIR", &rundir, NULL, 0, 0,
-         "folder of the control socket (default $EEFS_RUNDIR or /run/eefs)"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
-    bool help = false;
-    int nargs = 0, r;
+    char *socket = NULL;
     json_t *o = NULL;
+    int nargs = 0, r;
 
-    r = opt_argv(table, argc, argv, &nargs, &help, &e);
+    r = opt_argv(confirm_table, &confirm, argc, argv, &nargs, &help, &e);
     if (r == 0 && help) {
-        opt_help(table, "eefs-master confirm --state DIR: deletions that are held are meant");
+        opt_help(&confirm_command, help);
         return 0;
     }
-    if (r == 0 && (nargs > 0 || !state))
-        r = err_set(&e, EINVAL, "confirm: takes --state, the folder given to 'eefs-master serve'");
+    if (r == 0 && nargs > 0)
+        r = err_set(&e, EINVAL, "confirm: unexpected argument '%s'", argv[0]);
+    if (r == 0)
+        r = opt_required(confirm_table, &confirm, &e);
     if (r < 0)
         return fail(&e, EXIT_USAGE);
-    r = state_socket(state, rundir, &socket, &e);
+    r = state_socket(confirm.state, confirm.rundir, &socket, &e);
     if (r == 0) {
         json_t *ask = json_pack("{s:s}", "cmd", "confirm");
         r = ctl_call(socket, ask, 10000, &o, &e);
@@ -119,15 +124,55 @@ static int cmd_confirm(int argc, char **argv)
                (long long)json_integer_value(json_object_get(o, "confirmed")));
     json_decref(o);
     free(socket);
-    free(state);
-    free(rundir);
     return r < 0 ? fail(&e, 1) : 0;
 }
 
-struct mirror_options {
+static struct mirror_options { /* texts live until exit */
     char *state, *url;
     struct strlist read, write;
     bool token_only;
+} mirror;
+
+static const struct opt mirror_table[] = {
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct mirror_options, state),
+     .required = true,
+     .help = "the master's state folder, as given to eefs-master serve"},
+    {.type = OPT_LIST,
+     .name = "read",
+     .arg = "PATH",
+     .at = offsetof(struct mirror_options, read),
+     .without = "everything but other mirrors' slots",
+     .help = "with add and set: a path that the mirror may read; / is the whole folder"},
+    {.type = OPT_LIST,
+     .name = "write",
+     .arg = "PATH",
+     .at = offsetof(struct mirror_options, write),
+     .without = "uploads and sql/NAME",
+     .help = "with add and set: a path that the mirror may write; / is the whole folder"},
+    {.type = OPT_STRING,
+     .name = "url",
+     .arg = "URL",
+     .at = offsetof(struct mirror_options, url),
+     .help = "with add: the master's address, for the line for fstab"},
+    {.type = OPT_FLAG,
+     .name = "token-only",
+     .at = offsetof(struct mirror_options, token_only),
+     .help = "with add: print nothing but the token"},
+    {0},
+};
+
+static const struct opt_command mirror_command = {
+    .name = "eefs-master mirror",
+    .args = "add NAME | set NAME | list | remove NAME",
+    .about =
+        "Adds, changes, lists and removes mirrors. add prints the token of the mirror, once, and "
+        "the "
+        "line for its /etc/fstab; set gives it other scopes; the token of a mirror that is removed "
+        "is refused at once. All work while the master serves.",
+    .options = mirror_table,
 };
 
 static int mirror_add(struct db *db, struct mirror_options *o, const char *name, struct err *e)
@@ -215,64 +260,84 @@ static int mirror_run(struct mirror_options *o, int nargs, char **args, struct e
 
 static int cmd_mirror(int argc, char **argv)
 {
-    static struct mirror_options o; /* option texts live until exit */
+    enum opt_help help = OPT_HELP_NONE;
     struct err e = {0};
-    const struct opt table[] = {
-        {OPT_STRING, "state", "DIR", &o.state, NULL, 0, 0, "the master's state folder"},
-        {OPT_LIST, "read", "PATH", &o.read, NULL, 0, 0,
-         "what the mirror may read, / is everything; may be repeated (default: everything)"},
-        {OPT_LIST, "write", "PATH", &o.write, NULL, 0, 0,
-         "what it may write, / is everything; may be repeated (default: uploads and sql/NAME)"},
-        {OPT_STRING, "url", "URL", &o.url, NULL, 0, 0, "the master's address, for the fstab line"},
-        {OPT_FLAG, "token-only", NULL, &o.token_only, NULL, 0, 0, "print nothing but the token"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
-    bool help = false, list;
+    bool list;
     int nargs = 0;
 
-    opt_defaults(table);
-    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
+    if (opt_argv(mirror_table, &mirror, argc, argv, &nargs, &help, &e) < 0)
         return fail(&e, EXIT_USAGE);
     if (help) {
-        opt_help(
-            table,
-            "eefs-master mirror add NAME | set NAME | list | remove NAME  --state DIR [options]");
+        opt_help(&mirror_command, help);
         return 0;
     }
     list = nargs == 1 && strcmp(argv[0], "list") == 0;
     if (!list && !(nargs == 2 && (strcmp(argv[0], "add") == 0 || strcmp(argv[0], "set") == 0 ||
-                                  strcmp(argv[0], "remove") == 0))) {
-        fputs(usage_main, stderr);
-        return EXIT_USAGE;
-    }
-    if (!o.state) {
-        err_set(&e, EINVAL, "mirror: --state is missing: the folder given to 'eefs-master serve'");
+                                  strcmp(argv[0], "remove") == 0)))
+        err_set(&e, EINVAL,
+                "mirror: one of 'add NAME', 'set NAME', 'list' and 'remove NAME' is needed");
+    else
+        opt_required(mirror_table, &mirror, &e);
+    if (e.text[0])
         return fail(&e, EXIT_USAGE);
+    return mirror_run(&mirror, nargs, argv, &e) < 0 ? fail(&e, 1) : 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"serve", cmd_serve},     {"confirm", cmd_confirm}, {"mirror", cmd_mirror},
+    {"history", cmd_history}, {"restore", cmd_restore},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* The help of all commands: each is asked for its own. */
+static int help_all(enum opt_help form)
+{
+    char usage[] = "--help=usage", markdown[] = "--help=markdown";
+
+    if (form == OPT_HELP_TEXT)
+        puts("usage:");
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        char *name = xstrdup(commands[i].name);
+        char *argv[] = {name, form == OPT_HELP_MARKDOWN ? markdown : usage, NULL};
+
+        if (i > 0 && form == OPT_HELP_MARKDOWN)
+            putchar('\n');
+        commands[i].run(2, argv);
+        free(name);
     }
-    return mirror_run(&o, nargs, argv, &e) < 0 ? fail(&e, 1) : 0;
+    if (form == OPT_HELP_TEXT)
+        puts("       eefs-master --version\n\n"
+             "'eefs-master COMMAND --help' explains the options of a command.");
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
+    const char *word = argc >= 2 ? argv[1] : "";
+    enum opt_help help = OPT_HELP_NONE;
+    struct err e = {0};
+
     log_init("eefs-master", LOG_LEVEL_INFO);
-    if (argc >= 2 && strcmp(argv[1], "serve") == 0)
-        return cmd_serve(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "confirm") == 0)
-        return cmd_confirm(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "mirror") == 0)
-        return cmd_mirror(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "history") == 0)
-        return cmd_history(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "restore") == 0)
-        return cmd_restore(argc - 1, argv + 1);
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(word, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(word, "--version") == 0) {
         printf("eefs-master %s\n", EEFS_VERSION);
         return 0;
     }
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage_main, stdout);
-        return 0;
-    }
-    fputs(usage_main, stderr);
-    return EXIT_USAGE;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        help = OPT_HELP_TEXT;
+    else if (strncmp(word, "--help=", 7) == 0)
+        help = opt_help_form(word + 7);
+    if (help)
+        return help_all(help);
+    if (*word)
+        err_set(&e, EINVAL, "unknown command '%s'; --help lists the commands", word);
+    else
+        err_set(&e, EINVAL, "no command; --help lists the commands");
+    return fail(&e, EXIT_USAGE);
 }

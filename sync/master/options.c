@@ -7,105 +7,193 @@
 
 #include "sync/common/buf.h"
 
-#define TABLE_MAX 24
+static const struct opt table[] = {
+    {.type = OPT_STRING,
+     .name = "root",
+     .arg = "DIR",
+     .at = offsetof(struct serve_options, root),
+     .required = true,
+     .help = "the folder to serve"},
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct serve_options, state),
+     .required = true,
+     .help = "the folder of the database; outside of the served folder"},
+    {.type = OPT_STRING,
+     .name = "listen",
+     .arg = "HOST:PORT",
+     .at = offsetof(struct serve_options, listen),
+     .required = true,
+     .help = "the address to listen on"},
+    {.type = OPT_FLAG,
+     .name = "insecure-http",
+     .at = offsetof(struct serve_options, insecure_http),
+     .help = "allow an address that is not loopback: tokens and files then cross the network "
+             "unencrypted"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct serve_options, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control socket"},
+    {.type = OPT_STRING,
+     .name = "owner",
+     .arg = "USER[:GROUP]",
+     .at = offsetof(struct serve_options, owner),
+     .without = "the owner of the file that is replaced or of the folder it is put into, as far as "
+                "the user that serves may set it",
+     .reload = true,
+     .help = "the owner of all that mirrors write; needs root, or CAP_CHOWN and CAP_FOWNER"},
+    {.type = OPT_STRING,
+     .name = "conflicts",
+     .arg = "DIR",
+     .at = offsetof(struct serve_options, conflicts),
+     .without = "beside the file",
+     .help = "the folder for the losing versions of conflicts"},
+    {.type = OPT_STRING,
+     .name = "store",
+     .arg = "DIR",
+     .at = offsetof(struct serve_options, store),
+     .without = ".eefs in the served folder",
+     .help = "the folder for earlier versions and unfinished uploads; on the same filesystem, out "
+             "of reach of the web server"},
+    {.type = OPT_STRING,
+     .name = "config",
+     .arg = "FILE",
+     .at = offsetof(struct serve_options, config),
+     .help = "a file with more of these options, one 'name = value' a line; the command line takes "
+             "precedence"},
+    {.type = OPT_LIST,
+     .name = "exclude",
+     .arg = "PATTERN",
+     .at = offsetof(struct serve_options, exclude),
+     .reload = true,
+     .help = "a name or path that is not shared"},
+    {.type = OPT_DURATION,
+     .name = "rescan",
+     .arg = "TIME",
+     .at = offsetof(struct serve_options, rescan_ms),
+     .def = "15min",
+     .reload = true,
+     .help = "the interval between scans of the whole folder; 0 turns them off"},
+    {.type = OPT_INT,
+     .name = "max-delete",
+     .arg = "N",
+     .at = offsetof(struct serve_options, max_delete),
+     .def = "500",
+     .reload = true,
+     .help = "when more files than this, and more than 20 %, are deleted within a minute, the "
+             "deletions are held"},
+    {.type = OPT_SIZE,
+     .name = "reserve",
+     .arg = "SIZE",
+     .at = offsetof(struct serve_options, reserve),
+     .def = "64M",
+     .reload = true,
+     .help = "refuse what mirrors send when less than this is free on the disk"},
+    {.type = OPT_SIZE,
+     .name = "upload-space",
+     .arg = "SIZE",
+     .at = offsetof(struct serve_options, upload_space),
+     .def = "10G",
+     .min = 1,
+     .max = INT64_MAX,
+     .reload = true,
+     .help = "the most that one mirror may have uploaded without an operation that names it"},
+    {.type = OPT_DURATION,
+     .name = "open-limit",
+     .arg = "TIME",
+     .at = offsetof(struct serve_options, open_ms),
+     .def = "10min",
+     .reload = true,
+     .help =
+         "a file that a writer holds open for longer makes the status DEGRADED; 0 turns this off"},
+    {.type = OPT_DURATION,
+     .name = "quiet-time",
+     .arg = "TIME",
+     .at = offsetof(struct serve_options, quiet_ms),
+     .def = "5s",
+     .reload = true,
+     .help = "where writers cannot be detected (NFS, CIFS, FUSE; without CAP_LEASE also files of "
+             "other owners), publish a file when it has not changed for this long"},
+    {.type = OPT_SIZE,
+     .name = "keep-space",
+     .arg = "SIZE",
+     .at = offsetof(struct serve_options, keep.space),
+     .def = "2G",
+     .help = "the most disk space that earlier versions may take; 0 keeps none"},
+    {.type = OPT_DURATION,
+     .name = "keep-age",
+     .arg = "TIME",
+     .at = offsetof(struct serve_options, keep.age_ms),
+     .def = "30d",
+     .help = "the age at which an earlier version is dropped"},
+    {.type = OPT_SIZE,
+     .name = "keep-file",
+     .arg = "SIZE",
+     .at = offsetof(struct serve_options, keep.file),
+     .def = "64M",
+     .help = "the largest file whose versions are kept"},
+    {.type = OPT_INT,
+     .name = "keep-versions",
+     .arg = "N",
+     .at = offsetof(struct serve_options, keep.versions),
+     .def = "20",
+     .help = "the number of earlier versions kept of one path"},
+    {.type = OPT_LIST,
+     .name = "keep-except",
+     .arg = "PATTERN",
+     .at = offsetof(struct serve_options, keep.except),
+     .help = "a name or path whose versions are not kept"},
+    {0},
+};
 
-static void make_table(struct serve_options *o, struct opt *ret)
+static const struct opt_command command = {
+    .name = "eefs-master serve",
+    .about =
+        "Serves a folder to its mirrors until SIGTERM. SIGHUP reads the options again and scans "
+        "the folder.",
+    .options = table,
+};
+
+void options_help(enum opt_help form)
 {
-    const struct opt table[] = {
-        {OPT_STRING, "root", "DIR", &o->root, NULL, 0, 0, "the folder to serve"},
-        {OPT_STRING, "state", "DIR", &o->state, NULL, 0, 0, "where the database is kept"},
-        {OPT_STRING, "listen", "HOST:PORT", &o->listen, NULL, 0, 0, "where to listen"},
-        {OPT_FLAG, "insecure-http", NULL, &o->insecure_http, NULL, 0, 0,
-         "listen without TLS on an address that is not loopback"},
-        {OPT_STRING, "rundir", "DIR", &o->rundir, NULL, 0, 0,
-         "folder of the control socket (default $EEFS_RUNDIR or /run/eefs)"},
-        {OPT_STRING, "owner", "USER[:GROUP]", &o->owner, NULL, 0, 0,
-         "who owns what mirrors write (default: as what it replaces or the folder it is put into, "
-         "as far as the user that serves may) (*)"},
-        {OPT_STRING, "conflicts", "DIR", &o->conflicts, NULL, 0, 0,
-         "keep the losers of conflicts there instead of beside the file"},
-        {OPT_STRING, "store", "DIR", &o->store, NULL, 0, 0,
-         "keep versions and unfinished uploads there instead of in .eefs in the folder; on the "
-         "same "
-         "filesystem, where no web server reaches it"},
-        {OPT_STRING, "config", "FILE", &o->config, NULL, 0, 0,
-         "more of these options, 'name = value'; the command line wins"},
-        {OPT_LIST, "exclude", "PATTERN", &o->exclude, NULL, 0, 0,
-         "names or paths that are not shared; may be repeated (*)"},
-        {OPT_DURATION, "rescan", "TIME", &o->rescan_ms, "15min", 0, 0,
-         "how often to compare the whole folder; 0: never (*)"},
-        {OPT_INT, "max-delete", "N", &o->max_delete, "500", 0, 0,
-         "files that may be deleted within a minute; more, and more than 20 %, are held (*)"},
-        {OPT_SIZE, "reserve", "SIZE", &o->reserve, "64M", 0, 0,
-         "what mirrors send is refused when less is free on the disk (*)"},
-        {OPT_SIZE, "upload-space", "SIZE", &o->upload_space, "10G", 1, INT64_MAX,
-         "how much one mirror may have uploaded that no operation has named yet (*)"},
-        {OPT_DURATION, "open-limit", "TIME", &o->open_ms, "10min", 0, 0,
-         "a file that a writer holds open for longer makes the status DEGRADED; 0: never (*)"},
-        {OPT_DURATION, "quiet-time", "TIME", &o->quiet_ms, "5s", 0, 0,
-         "where it cannot be told whether somebody is writing a file (NFS, CIFS, FUSE; files of "
-         "others without CAP_LEASE): it is published when unchanged for so long (*)"},
-        {OPT_SIZE, "keep-space", "SIZE", &o->keep.space, "2G", 0, 0,
-         "how much of earlier versions is kept, to be restored; 0: none"},
-        {OPT_DURATION, "keep-age", "TIME", &o->keep.age_ms, "30d", 0, 0,
-         "for how long a version is kept"},
-        {OPT_SIZE, "keep-file", "SIZE", &o->keep.file, "64M", 0, 0,
-         "the largest file that is kept"},
-        {OPT_INT, "keep-versions", "N", &o->keep.versions, "20", 0, 0,
-         "how many earlier versions of one path are kept"},
-        {OPT_LIST, "keep-except", "PATTERN", &o->keep.except, NULL, 0, 0,
-         "names or paths whose versions are not kept; may be repeated"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
-
-    _Static_assert(sizeof(table) / sizeof(table[0]) <= TABLE_MAX, "make TABLE_MAX larger");
-    memcpy(ret, table, sizeof(table));
+    opt_help(&command, form);
 }
 
-void options_help(void)
-{
-    struct serve_options o = {0};
-    struct opt table[TABLE_MAX];
-
-    make_table(&o, table);
-    opt_help(table, "eefs-master serve --root DIR --state DIR --listen HOST:PORT [options]\n"
-                    "SIGHUP reads the options again: those marked (*) change at once");
-}
-
-static int parse_argv(const struct opt *table, int argc, char **argv, bool *help, struct err *e)
+static int parse_argv(struct serve_options *o, int argc, char **argv, enum opt_help *help,
+                      struct err *e)
 {
     char **copy = xcalloc((size_t)argc + 1, sizeof(*copy)); /* opt_argv() moves what is no option */
     int nargs = 0, r;
 
     memcpy(copy, argv, (size_t)argc * sizeof(*copy));
-    r = opt_argv(table, argc, copy, &nargs, help, e);
+    r = opt_argv(table, o, argc, copy, &nargs, help, e);
     if (r == 0 && nargs > 0 && !*help)
         r = err_set(e, EINVAL, "serve: unexpected argument '%s'", copy[0]);
     free(copy);
     return r;
 }
 
-int options_parse(int argc, char **argv, struct serve_options *ret, bool *help, struct err *e)
+int options_parse(int argc, char **argv, struct serve_options *ret, enum opt_help *help,
+                  struct err *e)
 {
     struct serve_options first = {0}, o = {0};
-    struct opt first_table[TABLE_MAX], table[TABLE_MAX];
-    int r;
+    int r = parse_argv(&first, argc, argv, help, e);
 
-    make_table(&first, first_table);
-    make_table(&o, table);
-    r = parse_argv(first_table, argc, argv, help, e);
     if (r == 0 && !*help) {
-        opt_defaults(table);
+        opt_defaults(table, &o);
         if (first.config)
-            r = opt_file(table, first.config, e);
+            r = opt_file(table, &o, first.config, e);
         if (r == 0)
-            r = parse_argv(table, argc, argv, help, e);
+            r = parse_argv(&o, argc, argv, help, e);
     }
-    if (r == 0 && !*help && (!o.root || !o.state || !o.listen))
-        r = err_set(e, EINVAL, "serve: --%s is missing",
-                    !o.root    ? "root"
-                    : !o.state ? "state"
-                               : "listen");
+    if (r == 0 && !*help) {
+        r = opt_required(table, &o, e);
+        if (r < 0)
+            err_prefix(e, "serve");
+    }
     options_release(&first);
     if (r < 0)
         options_release(&o);

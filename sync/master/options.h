@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options: what `eefs-master serve` is told by its command line and, with --config, by a file; the
- * command line wins. Read again on SIGHUP.
+ * options: the options of `eefs-master serve`, from its command line and, with --config, from a
+ * file; the command line takes precedence. Read again on SIGHUP.
  */
 #ifndef EEFS_MASTER_OPTIONS_H
 #define EEFS_MASTER_OPTIONS_H
@@ -22,9 +22,11 @@ struct serve_options {
 };
 
 /* Fills *ret from `serve`'s arguments (argv[0] is skipped and left as it is). 0, or -EINVAL with
- * the sentence. *help: --help was there, nothing is checked. */
-int options_parse(int argc, char **argv, struct serve_options *ret, bool *help, struct err *e);
+ * the sentence. When *help is set nothing else is checked. */
+int options_parse(int argc, char **argv, struct serve_options *ret, enum opt_help *help,
+                  struct err *e);
 void options_release(struct serve_options *o);
-void options_help(void);
+/* Prints the help of serve to stdout. */
+void options_help(enum opt_help form);
 
 #endif

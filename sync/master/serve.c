@@ -424,7 +424,7 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
 {
     struct serve_options now = {0};
     struct timespec ts;
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     struct err e;
     int r;
 

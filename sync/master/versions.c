@@ -153,37 +153,57 @@ static int history_of(struct db *db, const char *path, bool folder, bool json, s
     return r;
 }
 
+static struct history_options { /* texts live until exit */
+    char *state;
+    bool json;
+} history;
+
+static const struct opt history_table[] = {
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct history_options, state),
+     .required = true,
+     .help = "the master's state folder, as given to eefs-master serve"},
+    {.type = OPT_FLAG,
+     .name = "json",
+     .at = offsetof(struct history_options, json),
+     .help = "print JSON; paths are percent-encoded"},
+    {0},
+};
+
+static const struct opt_command history_command = {
+    .name = "eefs-master history",
+    .args = "PATH",
+    .about = "Lists the versions of a file, or the files that were deleted below a folder.",
+    .options = history_table,
+};
+
 int cmd_history(int argc, char **argv)
 {
-    static char *state; /* option texts live until exit */
-    bool json = false, help = false, folder;
+    enum opt_help help = OPT_HELP_NONE;
+    bool folder;
     struct err e = {0};
     char *path = NULL;
     struct db *db = NULL;
     int r, nargs = 0;
-    const struct opt table[] = {
-        {OPT_STRING, "state", "DIR", &state, NULL, 0, 0, "the master's state folder"},
-        {OPT_FLAG, "json", NULL, &json, NULL, 0, 0, "for programs; paths are percent-encoded"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
 
-    opt_defaults(table);
-    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
+    opt_defaults(history_table, &history);
+    if (opt_argv(history_table, &history, argc, argv, &nargs, &help, &e) < 0)
         return fail(&e);
     if (help) {
-        opt_help(table, "eefs-master history PATH --state DIR\n"
-                        "Lists the versions of a file, or what was deleted below a folder.");
+        opt_help(&history_command, help);
         return 0;
     }
-    if (nargs != 1 || !state) {
-        err_set(&e, EINVAL, "usage: eefs-master history PATH --state DIR");
+    if (nargs != 1)
+        err_set(&e, EINVAL, "history: one PATH is needed; see --help");
+    if (nargs != 1 || opt_required(history_table, &history, &e) < 0)
         return fail(&e);
-    }
     r = tree_path(argv[0], &path, &folder, &e);
     if (r == 0)
-        r = state_open(state, false, &db, &e);
+        r = state_open(history.state, false, &db, &e);
     if (r == 0)
-        r = history_of(db, path, folder, json, &e);
+        r = history_of(db, path, folder, history.json, &e);
     db_close(db);
     free(path);
     return r < 0 ? fail(&e) : 0;
@@ -235,36 +255,56 @@ static int ask(const char *socket, const char *path, int64_t seq, struct err *e)
     return r;
 }
 
+static struct restore_options { /* texts live until exit */
+    char *state, *rundir;
+} restore;
+
+static const struct opt restore_table[] = {
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct restore_options, state),
+     .required = true,
+     .help = "the master's state folder, as given to eefs-master serve"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct restore_options, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control socket"},
+    {0},
+};
+
+static const struct opt_command restore_command = {
+    .name = "eefs-master restore",
+    .args = "PATH@SEQ",
+    .about = "Brings back a version that 'eefs-master history PATH' lists as kept. Needs a running "
+             "'eefs-master serve'.",
+    .options = restore_table,
+};
+
 int cmd_restore(int argc, char **argv)
 {
-    static char *state, *rundir; /* option texts live until exit */
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     struct err e = {0};
     char *path = NULL, *socket = NULL;
     int64_t seq = 0;
     int r, nargs = 0;
-    const struct opt table[] = {
-        {OPT_STRING, "state", "DIR", &state, NULL, 0, 0, "the master's state folder"},
-        {OPT_STRING, "rundir", "DIR", &rundir, NULL, 0, 0,
-         "folder of the control socket (default $EEFS_RUNDIR or /run/eefs)"},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
 
-    opt_defaults(table);
-    if (opt_argv(table, argc, argv, &nargs, &help, &e) < 0)
+    opt_defaults(restore_table, &restore);
+    if (opt_argv(restore_table, &restore, argc, argv, &nargs, &help, &e) < 0)
         return fail(&e);
     if (help) {
-        opt_help(table, "eefs-master restore PATH@SEQ --state DIR\n"
-                        "Brings back a version that 'eefs-master history PATH' lists as kept.");
+        opt_help(&restore_command, help);
         return 0;
     }
-    if (nargs != 1 || !state) {
-        err_set(&e, EINVAL, "usage: eefs-master restore PATH@SEQ --state DIR");
+    if (nargs != 1)
+        err_set(&e, EINVAL, "restore: one PATH@SEQ is needed; see --help");
+    if (nargs != 1 || opt_required(restore_table, &restore, &e) < 0)
         return fail(&e);
-    }
     r = parse_version(argv[0], &path, &seq, &e);
     if (r == 0)
-        r = state_socket(state, rundir, &socket, &e);
+        r = state_socket(restore.state, restore.rundir, &socket, &e);
     if (r == 0)
         r = ask(socket, path, seq, &e);
     free(path);

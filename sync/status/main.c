@@ -23,33 +23,81 @@
 #include "sync/status/look.h"
 #include "sync/status/show.h"
 
-static bool want_json, want_conflicts, want_quarantine;
-static bool do_wait, do_retry, do_discard, do_forget, do_renew, do_salvage;
-static char *rundir, *into;
-static int64_t timeout_ms;
+static struct options {
+    bool json, conflicts, quarantine;
+    bool wait, retry, discard, forget, renew, salvage;
+    char *rundir, *into;
+    int64_t timeout_ms;
+} o;
 
-static const struct opt options[] = {
-    {OPT_FLAG, "json", NULL, &want_json, NULL, 0, 0, "print JSON instead of text"},
-    {OPT_FLAG, "conflicts", NULL, &want_conflicts, NULL, 0, 0, "list the conflicts of each mount"},
-    {OPT_FLAG, "quarantine", NULL, &want_quarantine, NULL, 0, 0,
-     "list the changes that the master refused"},
-    {OPT_FLAG, "wait", NULL, &do_wait, NULL, 0, 0,
-     "return when every local change (at or under PATH…) is on the master"},
-    {OPT_DURATION, "timeout", "DURATION", &timeout_ms, "30s", 0, 0, "longest wait of --wait"},
-    {OPT_FLAG, "retry", NULL, &do_retry, NULL, 0, 0,
-     "send the refused changes (at or under PATH…) once more"},
-    {OPT_FLAG, "discard", NULL, &do_discard, NULL, 0, 0,
-     "drop the refused changes at or under PATH… and what depends on them"},
-    {OPT_FLAG, "forget", NULL, &do_forget, NULL, 0, 0,
-     "take the conflicts at or under PATH… off the list; files stay as they are"},
-    {OPT_FLAG, "renew", NULL, &do_renew, NULL, 0, 0,
-     "give the mount at PATH, whose cache was copied from another machine, an identity of its own"},
-    {OPT_FLAG, "salvage", NULL, &do_salvage, NULL, 0, 0,
-     "list contents written here that only the cache still has (after replica.db was lost)"},
-    {OPT_STRING, "into", "DIR", &into, NULL, 0, 0, "with --salvage: copy them into DIR"},
-    {OPT_STRING, "rundir", "DIR", &rundir, NULL, 0, 0,
-     "folder of the control sockets (default $EEFS_RUNDIR or /run/eefs)"},
-    {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
+static const struct opt table[] = {
+    {.type = OPT_FLAG,
+     .name = "json",
+     .at = offsetof(struct options, json),
+     .help = "print JSON instead of text"},
+    {.type = OPT_FLAG,
+     .name = "conflicts",
+     .at = offsetof(struct options, conflicts),
+     .help = "list the conflicts of each mount"},
+    {.type = OPT_FLAG,
+     .name = "quarantine",
+     .at = offsetof(struct options, quarantine),
+     .help = "list the changes that the master refused"},
+    {.type = OPT_FLAG,
+     .name = "wait",
+     .at = offsetof(struct options, wait),
+     .help = "return when every local change (at or under PATH) is on the master"},
+    {.type = OPT_DURATION,
+     .name = "timeout",
+     .arg = "TIME",
+     .at = offsetof(struct options, timeout_ms),
+     .def = "30s",
+     .help = "the longest time that --wait waits"},
+    {.type = OPT_FLAG,
+     .name = "retry",
+     .at = offsetof(struct options, retry),
+     .help = "send the refused changes (at or under PATH) once more"},
+    {.type = OPT_FLAG,
+     .name = "discard",
+     .at = offsetof(struct options, discard),
+     .help = "drop the refused changes at or under PATH and those that depend on them"},
+    {.type = OPT_FLAG,
+     .name = "forget",
+     .at = offsetof(struct options, forget),
+     .help = "take the conflicts at or under PATH off the list; files stay as they are"},
+    {.type = OPT_FLAG,
+     .name = "renew",
+     .at = offsetof(struct options, renew),
+     .help = "give the mount at PATH, whose cache was copied from another machine, an identity of "
+             "its own"},
+    {.type = OPT_FLAG,
+     .name = "salvage",
+     .at = offsetof(struct options, salvage),
+     .help =
+         "list contents written here that only the cache still has (after replica.db was lost)"},
+    {.type = OPT_STRING,
+     .name = "into",
+     .arg = "DIR",
+     .at = offsetof(struct options, into),
+     .help = "with --salvage: copy these contents into DIR"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct options, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control sockets"},
+    {0},
+};
+
+static const struct opt_command command = {
+    .name = "eefs-status",
+    .args = "[PATH]...",
+    .about =
+        "Reports the state of the eefs mounts, imports and masters of this machine; with PATH only "
+        "of the mounts that hold these paths. Conflicts and refused changes stay on their lists "
+        "until somebody has dealt with them.\n\n"
+        "Exit code: 0 fine, 1 needs attention, 2 not fit to serve, 3 unknown.",
+    .options = table,
 };
 
 /* The one thing to be done, NULL: only look. -EINVAL when it is not clear. */
@@ -58,10 +106,10 @@ static int what_to_do(int nargs, const char **ret, struct err *e)
     const struct {
         bool wanted, needs_path;
         const char *cmd;
-    } all[] = {{do_wait, false, "wait"},      {do_retry, false, "retry"},
-               {do_discard, true, "discard"}, {do_forget, true, "forget"},
-               {do_renew, true, "renew"},     {do_salvage, false, "salvage"}};
-    int n = want_conflicts + want_quarantine;
+    } all[] = {{o.wait, false, "wait"},      {o.retry, false, "retry"},
+               {o.discard, true, "discard"}, {o.forget, true, "forget"},
+               {o.renew, true, "renew"},     {o.salvage, false, "salvage"}};
+    int n = o.conflicts + o.quarantine;
 
     *ret = NULL;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -77,7 +125,7 @@ static int what_to_do(int nargs, const char **ret, struct err *e)
         return err_set(e, EINVAL,
                        "--conflicts, --quarantine, --wait, --retry, --discard, --forget, "
                        "--renew and --salvage do not go together");
-    if (into && !do_salvage)
+    if (o.into && !o.salvage)
         return err_set(e, EINVAL, "--into goes with --salvage");
     return 0;
 }
@@ -112,40 +160,34 @@ static char *absolute(const char *path)
 int main(int argc, char **argv)
 {
     struct err e = {0};
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     const char *cmd = NULL;
     json_t *all;
     int nargs = 0, code, i;
 
     log_init("eefs-status", LOG_LEVEL_INFO);
-    opt_defaults(options);
-    if (opt_argv(options, argc, argv, &nargs, &help, &e) < 0 || what_to_do(nargs, &cmd, &e) < 0) {
+    opt_defaults(table, &o);
+    if (opt_argv(table, &o, argc, argv, &nargs, &help, &e) < 0 || what_to_do(nargs, &cmd, &e) < 0) {
         log_error("%s", e.text);
         return 3;
     }
     if (help) {
-        opt_help(options,
-                 "usage: eefs-status [OPTION…] [PATH…]\n\n"
-                 "Reports how the eefs mounts, imports and masters of this machine stand;\n"
-                 "with PATH… only the mounts that hold those paths.\n"
-                 "Conflicts and refused changes stay on their lists until somebody has\n"
-                 "seen to them.\n"
-                 "Exit code: 0 fine, 1 wants attention, 2 not fit to serve, 3 unknown.\n");
+        opt_help(&command, help);
         return 0;
     }
     for (i = 0; i < nargs; i++)
         argv[i] = absolute(argv[i]);
-    all = look(rundir_path(rundir), argv, nargs,
-               want_conflicts    ? "conflicts"
-               : want_quarantine ? "quarantine"
-                                 : NULL,
+    all = look(rundir_path(o.rundir), argv, nargs,
+               o.conflicts    ? "conflicts"
+               : o.quarantine ? "quarantine"
+                              : NULL,
                &code);
     if (cmd && json_array_size(json_object_get(all, "mounts")) == 0) {
         log_error("nothing of eefs is mounted%s", nargs ? " there" : "");
         code = 3;
     } else if (cmd) {
-        code = act(all, cmd, argv, nargs, timeout_ms, into);
-    } else if (want_json) {
+        code = act(all, cmd, argv, nargs, o.timeout_ms, o.into);
+    } else if (o.json) {
         json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII), putchar('\n');
     } else {
         show(all);

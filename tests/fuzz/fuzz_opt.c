@@ -17,24 +17,60 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
+struct values {
+    bool flag;
+    char *string, *choice;
+    struct strlist list;
+    int64_t number, bytes, ms, mode;
+};
+
+static const struct opt table[] = {
+    {.type = OPT_FLAG, .name = "flag", .at = offsetof(struct values, flag), .help = "a flag"},
+    {.type = OPT_STRING,
+     .name = "token_file",
+     .arg = "FILE",
+     .at = offsetof(struct values, string),
+     .help = "a string"},
+    {.type = OPT_LIST,
+     .name = "read",
+     .arg = "PATH",
+     .at = offsetof(struct values, list),
+     .help = "a list"},
+    {.type = OPT_INT,
+     .name = "number",
+     .arg = "N",
+     .at = offsetof(struct values, number),
+     .min = 1,
+     .max = 9,
+     .help = "a number"},
+    {.type = OPT_SIZE,
+     .name = "cache_size",
+     .arg = "SIZE",
+     .at = offsetof(struct values, bytes),
+     .help = "a size"},
+    {.type = OPT_DURATION,
+     .name = "grace",
+     .arg = "TIME",
+     .at = offsetof(struct values, ms),
+     .help = "a time"},
+    {.type = OPT_MODE,
+     .name = "umask",
+     .arg = "MODE",
+     .at = offsetof(struct values, mode),
+     .max = 0777,
+     .help = "a mode"},
+    {.type = OPT_ENUM,
+     .name = "offline",
+     .arg = "queue|fail",
+     .at = offsetof(struct values, choice),
+     .help = "a choice"},
+    {.type = OPT_IGNORED, .name = "nofail"},
+    {0},
+};
+
 static void parse(const char *text, bool one)
 {
-    bool flag = false;
-    char *string = NULL, *choice = NULL;
-    struct strlist list = {0};
-    int64_t number = 5, bytes = 0, ms = 0, mode = 0;
-    const struct opt table[] = {
-        {OPT_FLAG, "flag", NULL, &flag, NULL, 0, 0, "a flag"},
-        {OPT_STRING, "token_file", "FILE", &string, NULL, 0, 0, "a string"},
-        {OPT_LIST, "read", "PATH", &list, NULL, 0, 0, "a list"},
-        {OPT_INT, "number", "N", &number, NULL, 1, 9, "a number"},
-        {OPT_SIZE, "cache_size", "SIZE", &bytes, NULL, 0, 0, "a size"},
-        {OPT_DURATION, "grace", "TIME", &ms, NULL, 0, 0, "a time"},
-        {OPT_MODE, "umask", "MODE", &mode, NULL, 0, 0777, "a mode"},
-        {OPT_ENUM, "offline", "queue|fail", &choice, NULL, 0, 0, "a choice"},
-        {OPT_IGNORED, "nofail", NULL, NULL, NULL, 0, 0, NULL},
-        {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
-    };
+    struct values o = {.number = 5};
     struct err e = {0};
     int r;
 
@@ -44,17 +80,17 @@ static void parse(const char *text, bool one)
 
         if (eq)
             *eq = '\0';
-        r = opt_set(table, name, eq ? eq + 1 : NULL, "fuzz", &e);
+        r = opt_set(table, &o, name, eq ? eq + 1 : NULL, "fuzz", &e);
         free(name);
     } else {
-        r = opt_comma(table, text, "-o", &e);
+        r = opt_comma(table, &o, text, "-o", &e);
     }
     assert(r == 0 || (r < 0 && e.text[0]));
-    assert(number >= 1 && number <= 9);
-    assert(bytes >= 0 && ms >= 0 && mode >= 0 && mode <= 0777);
-    strlist_release(&list);
-    free(string);
-    free(choice);
+    assert(o.number >= 1 && o.number <= 9);
+    assert(o.bytes >= 0 && o.ms >= 0 && o.mode >= 0 && o.mode <= 0777);
+    strlist_release(&o.list);
+    free(o.string);
+    free(o.choice);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

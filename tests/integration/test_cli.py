@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from eefs import REPO, free_port, mounts, read, unmount, wait_for, write
+from eefs import REPO, free_port, mounts, program, read, unmount, wait_for, write
 
 PROGRAMS = ["eefs-master", "mount.eefs", "eefs-status", "eefs-sqldump", "eefs-sqlimport"]
 
@@ -20,6 +20,67 @@ def test_help(site, name):
     out = site.run(name, "--help")
     assert name in out.stdout
     assert not out.stderr
+
+
+COMMANDS = [["eefs-master", word] for word in ("serve", "confirm", "mirror", "history", "restore")]
+COMMANDS += [[name] for name in PROGRAMS]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("form", ["-h", "--help", "--help=usage", "--help=markdown"])
+def test_help_of_each_command(site, command, form):
+    """Each form ends with 0, says who it is about, and writes lines that fit a terminal."""
+    out = site.run(*command, form)
+    assert " ".join(command) in out.stdout and not out.stderr
+    if form != "--help=markdown":
+        assert max(map(len, out.stdout.splitlines())) <= 80
+
+
+def table_options():
+    """(source file, option) of every row of an option table."""
+    found = []
+    for folder in ("sync", "fs", "sqlimport"):
+        for base, _, names in os.walk(os.path.join(REPO, folder)):
+            for path in (os.path.join(base, name) for name in names if name.endswith(".c")):
+                text = read(path).decode()
+                for table in re.findall(r"const struct opt \w+\[\] = \{(.*?)\n\};", text, re.S):
+                    rows = re.findall(r'\.name = "([\w-]+)"|KERNEL\("(\w+)"|IGNORED\("(\w+)"', table)
+                    found += [(os.path.relpath(path, REPO), "".join(row)) for row in rows]
+    return found
+
+
+def test_every_option_is_explained(site):
+    """Every row of every table is in the help of its program and in options.md."""
+    rows = table_options()
+    assert len(rows) > 100 and len({path for path, _ in rows}) >= 6
+    helps = "\n".join(site.run(*command, "--help").stdout for command in COMMANDS)
+    page = read(os.path.join(REPO, "packaging", "doc", "options.md")).decode()
+    for path, option in rows:
+        word = r"(?<![\w-])(--)?%s(?![\w-])" % re.escape(option)
+        assert re.search(word, helps), (path, option)
+        assert re.search(word, page), (path, option)
+
+
+def make(*args):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
+    return subprocess.run(["make", "-s", *args], cwd=REPO, env=env, capture_output=True, text=True)
+
+
+def test_options_md_is_current(site):
+    """`make lint` fails when packaging/doc/options.md is not what the tables say."""
+    built = "B=" + os.path.relpath(os.path.dirname(os.path.dirname(program("eefs-master"))), REPO)
+    done = make("check-doc", built)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stale = os.path.join(site.base, "options.md")
+    write(stale, read(os.path.join(REPO, "packaging", "doc", "options.md")).replace(b"cache_size", b"size"))
+    done = make("check-doc", built, "OPTIONS_MD=" + stale)
+    assert done.returncode != 0 and "make doc" in done.stderr and "+| `cache_size" in done.stdout
+
+
+def test_mount_options_are_shown_as_they_are_written(site):
+    """token_file=FILE, as after -o, and never --token_file."""
+    text = site.run("mount.eefs", "--help").stdout
+    assert "\n  token_file=FILE " in text and "--token" not in text
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -23,7 +23,7 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-static struct {
+static struct values {
     bool verbose;
     char *token_file;
     struct strlist read;
@@ -32,16 +32,57 @@ static struct {
 } o;
 
 static const struct opt table[] = {
-    {OPT_FLAG, "verbose", NULL, &o.verbose, NULL, 0, 0, "say more"},
-    {OPT_STRING, "token_file", "FILE", &o.token_file, NULL, 0, 0, "file with the token"},
-    {OPT_LIST, "read", "PATH", &o.read, NULL, 0, 0, "a path; may be repeated"},
-    {OPT_INT, "count", "N", &o.count, "3", 1, 10, "how many"},
-    {OPT_SIZE, "cache_size", "SIZE", &o.cache, "1G", 0, 0, "bytes"},
-    {OPT_DURATION, "grace", "TIME", &o.grace, "15min", 0, 0, "time"},
-    {OPT_MODE, "umask", "MODE", &o.mask, "022", 0, 0777, "mode"},
-    {OPT_ENUM, "offline", "queue|fail", &o.offline, "queue", 0, 0, "what to do"},
-    {OPT_IGNORED, "nofail", NULL, NULL, NULL, 0, 0, NULL},
-    {OPT_END, NULL, NULL, NULL, NULL, 0, 0, NULL},
+    {.type = OPT_FLAG,
+     .name = "verbose",
+     .at = offsetof(struct values, verbose),
+     .help = "say more"},
+    {.type = OPT_STRING,
+     .name = "token_file",
+     .arg = "FILE",
+     .at = offsetof(struct values, token_file),
+     .required = true,
+     .help = "file with the token"},
+    {.type = OPT_LIST,
+     .name = "read",
+     .arg = "PATH",
+     .at = offsetof(struct values, read),
+     .help = "a path"},
+    {.type = OPT_INT,
+     .name = "count",
+     .arg = "N",
+     .at = offsetof(struct values, count),
+     .def = "3",
+     .min = 1,
+     .max = 10,
+     .help = "how many"},
+    {.type = OPT_SIZE,
+     .name = "cache_size",
+     .arg = "SIZE",
+     .at = offsetof(struct values, cache),
+     .def = "1G",
+     .help = "bytes"},
+    {.type = OPT_DURATION,
+     .name = "grace",
+     .arg = "TIME",
+     .at = offsetof(struct values, grace),
+     .def = "15min",
+     .help = "time"},
+    {.type = OPT_MODE,
+     .name = "umask",
+     .arg = "MODE",
+     .at = offsetof(struct values, mask),
+     .def = "022",
+     .max = 0777,
+     .help = "mode"},
+    {.type = OPT_ENUM,
+     .name = "offline",
+     .arg = "queue|fail",
+     .at = offsetof(struct values, offline),
+     .def = "queue",
+     .reload = true,
+     .help = "what to do"},
+    {.type = OPT_IGNORED, .name = "nofail"},
+    {0},
 };
 
 static int setup(void **state)
@@ -49,7 +90,7 @@ static int setup(void **state)
     (void)state;
     strlist_release(&o.read);
     memset(&o, 0, sizeof(o));
-    opt_defaults(table);
+    opt_defaults(table, &o);
     return 0;
 }
 
@@ -82,17 +123,17 @@ static void test_argv(void **state)
     char **argv = args(&argc, "prog|one|--verbose|--token-file|t f|--read=a|--read|b|two|--count=7|"
                               "--|--three");
     struct err e = {0};
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     int n = 0;
 
     (void)state;
-    assert_int_equal(opt_argv(table, argc, argv, &n, &help, &e), 0);
+    assert_int_equal(opt_argv(table, &o, argc, argv, &n, &help, &e), 0);
     assert_int_equal(n, 3);
     assert_string_equal(argv[0], "one");
     assert_string_equal(argv[1], "two");
     assert_string_equal(argv[2], "--three");
     assert_true(o.verbose);
-    assert_false(help);
+    assert_int_equal(help, OPT_HELP_NONE);
     assert_string_equal(o.token_file, "t f");
     assert_int_equal(o.read.n, 2);
     assert_string_equal(o.read.v[1], "b");
@@ -103,12 +144,12 @@ static void test_help_flag(void **state)
 {
     int argc;
     char **argv = args(&argc, "prog|-h|--verbose");
-    bool help = false;
+    enum opt_help help = OPT_HELP_NONE;
     int n = 0;
 
     (void)state;
-    assert_int_equal(opt_argv(table, 3, argv, &n, &help, NULL), 0);
-    assert_true(help);
+    assert_int_equal(opt_argv(table, &o, 3, argv, &n, &help, NULL), 0);
+    assert_int_equal(help, OPT_HELP_TEXT);
     assert_true(o.verbose);
     assert_int_equal(n, 0);
 }
@@ -117,7 +158,7 @@ static void refused(const char *name, const char *value, const char *says)
 {
     struct err e = {0};
 
-    assert_int_equal(opt_set(table, name, value, "-o", &e), -EINVAL);
+    assert_int_equal(opt_set(table, &o, name, value, "-o", &e), -EINVAL);
     if (!strstr(e.text, says))
         fail_msg("'%s' does not say '%s'", e.text, says);
 }
@@ -128,7 +169,7 @@ static void test_refused(void **state)
     char **argv = args(&argc, "prog|--token-file");
     char **bundle = args(&argc, "prog|-x");
     struct err e = {0};
-    bool help;
+    enum opt_help help = OPT_HELP_NONE;
     int n;
 
     (void)state;
@@ -152,8 +193,8 @@ static void test_refused(void **state)
     refused("token_file", NULL, "needs a value");
     assert_int_equal(o.count, 3);
     assert_int_equal(o.cache, 1 << 30);
-    assert_int_equal(opt_argv(table, 2, argv, &n, &help, &e), -EINVAL);
-    assert_int_equal(opt_argv(table, 2, bundle, &n, &help, &e), -EINVAL);
+    assert_int_equal(opt_argv(table, &o, 2, argv, &n, &help, &e), -EINVAL);
+    assert_int_equal(opt_argv(table, &o, 2, bundle, &n, &help, &e), -EINVAL);
     assert_non_null(strstr(e.text, "-x"));
 }
 
@@ -162,7 +203,7 @@ static void test_comma(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(opt_comma(table,
+    assert_int_equal(opt_comma(table, &o,
                                "verbose,token_file=/a\\,b,,nofail,cache-size=2K,grace=500ms,"
                                "offline=fail,umask=077,read=x=y",
                                "-o", &e),
@@ -174,15 +215,15 @@ static void test_comma(void **state)
     assert_string_equal(o.offline, "fail");
     assert_int_equal(o.mask, 077);
     assert_string_equal(o.read.v[0], "x=y");
-    assert_int_equal(opt_comma(table, "verbose=no,grace=0", "-o", &e), 0);
+    assert_int_equal(opt_comma(table, &o, "verbose=no,grace=0", "-o", &e), 0);
     assert_false(o.verbose);
     assert_int_equal(o.grace, 0);
-    assert_int_equal(opt_comma(table, "grace=90", "-o", &e), 0);
+    assert_int_equal(opt_comma(table, &o, "grace=90", "-o", &e), 0);
     assert_int_equal(o.grace, 90000);
-    assert_int_equal(opt_comma(table, "grace=-1", "-o", &e), -EINVAL);
-    assert_int_equal(opt_comma(table, "verbose,nonsense=1", "-o", &e), -EINVAL);
+    assert_int_equal(opt_comma(table, &o, "grace=-1", "-o", &e), -EINVAL);
+    assert_int_equal(opt_comma(table, &o, "verbose,nonsense=1", "-o", &e), -EINVAL);
     assert_non_null(strstr(e.text, "'nonsense'"));
-    assert_int_equal(opt_comma(table, "count=2\\", "-o", &e), -EINVAL);
+    assert_int_equal(opt_comma(table, &o, "count=2\\", "-o", &e), -EINVAL);
 }
 
 static void test_file(void **state)
@@ -198,27 +239,138 @@ static void test_file(void **state)
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/conf", dir);
     assert_int_equal(file_replace(AT_FDCWD, path, good, sizeof(good) - 1, 0600, false), 0);
-    assert_int_equal(opt_file(table, path, &e), 0);
+    assert_int_equal(opt_file(table, &o, path, &e), 0);
     assert_int_equal(o.count, 4);
     assert_true(o.verbose);
     assert_string_equal(o.token_file, "a b # c");
     assert_int_equal(o.read.n, 2);
     assert_int_equal(file_replace(AT_FDCWD, path, bad, sizeof(bad) - 1, 0600, false), 0);
-    assert_int_equal(opt_file(table, path, &e), -EINVAL);
+    assert_int_equal(opt_file(table, &o, path, &e), -EINVAL);
     assert_non_null(strstr(e.text, "line 3"));
     assert_non_null(strstr(e.text, "'count'"));
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(opt_file(table, path, &e), -ENOENT);
+    assert_int_equal(opt_file(table, &o, path, &e), -ENOENT);
     assert_non_null(strstr(e.text, path));
     assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_help_forms(void **state)
+{
+    (void)state;
+    assert_int_equal(opt_help_form(NULL), OPT_HELP_TEXT);
+    assert_int_equal(opt_help_form("usage"), OPT_HELP_USAGE);
+    assert_int_equal(opt_help_form("markdown"), OPT_HELP_MARKDOWN);
+    assert_int_equal(opt_help_form("html"), OPT_HELP_NONE);
+}
+
+static void test_required(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(opt_required(table, &o, &e), -EINVAL);
+    assert_string_equal(e.text, "--token_file is missing: file with the token");
+    assert_int_equal(opt_set(table, &o, "token-file", "/t", "-o", &e), 0);
+    assert_int_equal(opt_required(table, &o, &e), 0);
+}
+
+/* What opt_help() prints, to be freed. */
+static char *printed(const struct opt_command *c, enum opt_help form)
+{
+    FILE *real = stdout;
+    char *text = NULL;
+    size_t len = 0;
+
+    fflush(stdout);
+    stdout = open_memstream(&text, &len);
+    opt_help(c, form);
+    fclose(stdout);
+    stdout = real;
+    return text;
+}
+
+static void has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("'%s' is not in:\n%s", part, text);
+}
+
+static const struct opt_command command = {
+    .name = "prog",
+    .args = "PATH",
+    .about = "Does something for the test, in a sentence that is long enough for two lines.\n\n"
+             "Ends.",
+    .options = table,
+};
+
+static void test_help_of_a_command(void **state)
+{
+    char *text = printed(&command, OPT_HELP_TEXT);
+    char *usage = printed(&command, OPT_HELP_USAGE);
+    char *line = text, *save = NULL;
+
+    (void)state;
+    has(text, "usage: prog PATH --token_file FILE [--verbose] [--read PATH]...");
+    has(text, "\n\nEnds.\n\nOptions:\n  --verbose                 say more\n");
+    has(text, "  --token_file FILE         file with the token (required)\n");
+    has(text, "  --read PATH               a path (may be repeated)\n");
+    has(text, "  --count N                 how many (1 to 10; default: 3)\n");
+    has(text, "  --cache_size SIZE         bytes (default: 1G)\n");
+    has(text, "  --offline queue|fail      what to do (default: queue) (*)\n");
+    has(text, "SIZE is");
+    has(text, "TIME is");
+    has(text, "(*)");
+    has(text, "Accepted and ignored: nofail\n");
+    has(usage, "       prog PATH --token_file FILE ");
+    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        assert_true(strlen(line) <= 80);
+    free(text);
+    free(usage);
+}
+
+static void test_help_of_a_list(void **state)
+{
+    struct opt_command listed = command;
+    char *text;
+
+    (void)state;
+    listed.listed = true;
+    text = printed(&listed, OPT_HELP_TEXT);
+    has(text, "usage: prog PATH -o token_file=FILE[,OPTION[=VALUE]]...\n");
+    has(text, "  token_file=FILE           file with the token (required)\n");
+    assert_null(strstr(text, "--"));
+    free(text);
+}
+
+static void test_markdown(void **state)
+{
+    char *text = printed(&command, OPT_HELP_MARKDOWN);
+
+    (void)state;
+    has(text, "## prog\n\nDoes something");
+    has(text, "\n\n    prog PATH --token_file FILE ");
+    has(text, "\n| `--verbose` |  | say more |\n");
+    has(text, "\n| `--token_file FILE` | required | file with the token |\n");
+    has(text, "\n| `--count N` | `3` | how many (1 to 10) |\n");
+    has(text, "\n| `--offline queue\\|fail` | `queue` | what to do (*) |\n");
+    has(text, "\nAccepted and ignored: nofail.\n");
+    free(text);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_defaults, setup),  cmocka_unit_test_setup(test_argv, setup),
-        cmocka_unit_test_setup(test_help_flag, setup), cmocka_unit_test_setup(test_refused, setup),
-        cmocka_unit_test_setup(test_comma, setup),     cmocka_unit_test_setup(test_file, setup),
+        cmocka_unit_test_setup(test_defaults, setup),
+        cmocka_unit_test_setup(test_argv, setup),
+        cmocka_unit_test_setup(test_help_flag, setup),
+        cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_comma, setup),
+        cmocka_unit_test_setup(test_file, setup),
+        cmocka_unit_test(test_help_forms),
+        cmocka_unit_test_setup(test_required, setup),
+        cmocka_unit_test(test_help_of_a_command),
+        cmocka_unit_test(test_help_of_a_list),
+        cmocka_unit_test(test_markdown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,14 +379,14 @@ static int tell_made(struct apply *j, const struct intent *made)
 }
 
 int apply_op(struct master *m, const struct mirror *who, const char *outbox, const struct op *op,
-             const struct hash *digest, struct op_answer *a)
+             const struct hash *digest, const char *asked, struct op_answer *a)
 {
     static int (*const fns[])(struct apply *) = {
         [OP_PUT] = put_file,       [OP_MKDIR] = do_mkdir, [OP_RMDIR] = do_remove,
         [OP_UNLINK] = do_remove,   [OP_RENAME] = move_op, [OP_SYMLINK] = put_link,
         [OP_SETATTR] = do_setattr,
     };
-    struct apply j = {m, who, outbox, op, digest, a, 0, false};
+    struct apply j = {m, who, outbox, op, digest, asked, a, 0, false};
     struct intent made;
     int r, was_made;
 

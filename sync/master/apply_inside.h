@@ -18,6 +18,7 @@ struct apply {
     const char *outbox;
     const struct op *op;
     const struct hash *digest; /* of op */
+    const char *asked;         /* op->path as its mirror named it (moved.h); NULL: so */
     struct op_answer *a;
     int db_error;
     bool noted; /* intent.c's */

@@ -16,7 +16,7 @@
  *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
  *               renames, intent.c  notes of what they begin ─> place.c  files into the folder,
  *               owner.c, inherit.c; displace.c  what is in the way, settle.c  hashed again later,
- *               conflict.c  where losers go
+ *               conflict.c  where losers go; moved.c  folders renamed since a path was named
  *   history.c   versions of a path, keep.c their contents, keeper.c the thread that fills that
  *               store, restore.c  back into the folder; versions.c  the commands
  *   routes.c    HTTP (connections.c bounds it) ─> feed.c pages and long polls, content.c downloads

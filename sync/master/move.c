@@ -19,6 +19,7 @@
 #include "sync/master/fstype.h"
 #include "sync/master/index.h"
 #include "sync/master/intent.h"
+#include "sync/master/moved.h"
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
 #include "sync/master/volume.h"
@@ -268,6 +269,8 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
         r = apply_db(j, move_rows(j->m, from->e.path, to, j->a, false));
         if (r == 0)
             r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
+        if (r == 0)
+            r = apply_db(j, moved_note(j->m->tree, from->e.path, to, j->outbox));
     } else {
         r = apply_db(j, tree_remove(j->m->tree, from->e.path));
         if (r == 0)
@@ -512,6 +515,8 @@ static int commit_folder(struct master *m, void *arg)
         r = move_rows(m, f->from, f->path, NULL, true);
         if (r == 0)
             r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
+        if (r == 0)
+            r = moved_note(m->tree, f->from, f->path, NULL);
     }
     row_release(&from);
     row_release(&to);

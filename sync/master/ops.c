@@ -13,6 +13,7 @@
 #include "sync/master/index.h"
 #include "sync/master/intent.h"
 #include "sync/master/mirrors.h"
+#include "sync/master/moved.h"
 #include "sync/master/space.h"
 #include "sync/master/volume.h"
 #include "sync/proto/json.h"
@@ -237,6 +238,15 @@ static bool enter(struct master *m, const struct op *op, struct op_answer *a)
     return false;
 }
 
+/* `op` has its present paths. 0 or -errno of the database. */
+static int apply_now(struct master *m, const struct ops_batch *b, struct op *op,
+                     const struct hash *digest, struct moved *was, struct op_answer *a)
+{
+    int r = apply_op(m, &b->who, b->outbox, op, digest, was->path, a);
+
+    return r < 0 ? r : moved_tell(m, was, op, a);
+}
+
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
@@ -244,6 +254,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 
     for (size_t i = 0; i < b->n; i++) {
         struct op_answer a = {.n = b->ops[i].n};
+        struct moved was = {0};
         struct hash digest;
         char why[512], *moved;
         json_t *o;
@@ -257,6 +268,8 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         if (r == 1)
             continue;
         r = sync_tied(db, b, i, &synced);
+        if (r == 0)
+            r = moved_follow(m, &b->who, b->outbox, &b->ops[i], &was);
         if (r < 0)
             return r;
         if (fit && !enter(m, &b->ops[i], &a)) {
@@ -266,13 +279,14 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
             a.code = xstrdup(WIRE_E_NO_SPACE);
             a.error = xstrdup(why);
         } else if (fit) {
-            r = apply_op(m, &b->who, b->outbox, &b->ops[i], &digest, &a);
+            r = apply_now(m, b, &b->ops[i], &digest, &was, &a);
         } else {
             a.result = RESULT_LATER;
             a.code = xstrdup(WIRE_E_UNAVAILABLE);
             a.error = xstrdup("the master's folder is away");
         }
         volume_leave(m);
+        moved_release(&was);
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
         stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */

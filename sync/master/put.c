@@ -124,19 +124,22 @@ static int land_copy(struct apply *j, char *tmp)
     return apply_conflict(j, copy, r);
 }
 
-/* The file that the mirror changed has another name now. 1: done; 0: not so. */
+/* The file that the mirror changed has another name now; its folder may have one as well. 1: done;
+ * 0: not so. */
 static int follow_rename(struct apply *j, char *tmp)
 {
     const struct op *op = j->op;
     struct row moved = {0}, now = {0};
     int r = tree_find_moved(j->m->tree->db, op->path, &op->pre.hash, &moved);
 
+    if (r == 0 && j->asked)
+        r = tree_find_moved(j->m->tree->db, j->asked, &op->pre.hash, &moved);
     if (r <= 0)
         return apply_db(j, r);
     r = 0;
     if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
         truth(j, moved.e.path, &now) == 0 && truth_meets(&op->pre, &now)) {
-        r = land(j, tmp, moved.e.path, &now, op->path, RESULT_DONE);
+        r = land(j, tmp, moved.e.path, &now, j->asked ? j->asked : op->path, RESULT_DONE);
         if (r == 0)
             r = apply_tell(j, op->path);
         if (r == 0)
@@ -195,7 +198,7 @@ int put_file(struct apply *j)
         goto out;
     }
     if (r == 0 && met) {
-        r = land(j, tmp, op->path, &row, NULL, RESULT_DONE);
+        r = land(j, tmp, op->path, &row, j->asked, RESULT_DONE);
         if (r == 0)
             r = apply_tell(j, op->path);
     }

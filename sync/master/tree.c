@@ -48,6 +48,9 @@ static const char *const schema[] = {
     " digest BLOB NOT NULL, life TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
     " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
     "KEY(mirror,id)) WITHOUT ROWID",
+    /* moved.h */
+    "CREATE TABLE moved(seq INTEGER PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL,"
+    " outbox TEXT)",
 };
 
 void row_release(struct row *r)

@@ -22,8 +22,7 @@ static int note_answered(struct db *db, const struct entry *e)
     return rc < 0 ? rc : 0;
 }
 
-/* The seq up to which the feed has told everything; -1: unknown. */
-static int64_t feed_seq(struct db *db)
+int64_t feed_seq(struct db *db)
 {
     char *text = meta_get(db, "cursor");
     struct cursor c = {.seq = -1};

@@ -102,8 +102,9 @@ int replica_outbox_renew(struct replica *r);
 int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op *ret);
 
 /* Right before they are sent: from here on nothing is coalesced into them. Returns how many of the
- * first ones are still in the log as they were taken; only those may be sent. Or -errno. */
-int replica_outbox_sent(struct replica *r, const struct op *ops, size_t n);
+ * first ones are still in the log as they were taken; only those may be sent, and have op.known from
+ * here on. Or -errno. */
+int replica_outbox_sent(struct replica *r, struct op *ops, size_t n);
 
 /*
  * Applies one answer: entries into the base (with their seqs), the operation and its overlay rows

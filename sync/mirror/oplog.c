@@ -35,6 +35,7 @@ int outbox_read(sqlite3_stmt *st, struct outbox_row *ret)
     ret->state = *db_col_text(st, 11);
     ret->op.has_mtime = sqlite3_column_int(st, 12) != 0;
     ret->op.umask = sqlite3_column_int(st, 13);
+    ret->op.known = sqlite3_column_int64(st, 14);
     if (pre_parse(db_col_text(st, 9), &ret->op.pre) < 0 ||
         pre_parse(db_col_text(st, 10), &ret->op.to_pre) < 0) {
         outbox_row_release(ret);
@@ -90,10 +91,10 @@ int outbox_insert(struct db *db, const struct op *op, char state)
     char pre[HASH_TEXT_CAP], to_pre[HASH_TEXT_CAP], s[2] = {state, '\0'};
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO outbox(" OUTBOX_COLS ",created)"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    "iippphiiisssiii", op->n, (int64_t)op->kind, op->path, op->to, op->target,
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "iippphiiisssiiii", op->n, (int64_t)op->kind, op->path, op->to, op->target,
                     &op->hash, op->size, op->mtime, op->mode, pre_text(&op->pre, pre),
-                    pre_text(&op->to_pre, to_pre), s, (int64_t)op->has_mtime, op->umask,
+                    pre_text(&op->to_pre, to_pre), s, (int64_t)op->has_mtime, op->umask, op->known,
                     clock_wall_ns());
 
     return rc < 0 ? rc : 0;

@@ -157,10 +157,12 @@ int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op 
     return rc;
 }
 
-static int mark_sent(struct db *db, const struct op *op)
+/* Its paths are as of what the feed has told up to here; once it is sent they stay. */
+static int mark_sent(struct db *db, struct op *op)
 {
     struct hash was, is;
     struct outbox_row o;
+    int64_t told = feed_seq(db);
     int rc = outbox_get(db, op->n, &o);
 
     if (rc <= 0)
@@ -168,13 +170,14 @@ static int mark_sent(struct db *db, const struct op *op)
     op_digest(op, &was);
     op_digest(&o.op, &is);
     rc = (o.state == STATE_QUEUED || o.state == STATE_SENT) && hash_eq(&was, &is);
+    op->known = o.op.known == 0 && o.state == STATE_QUEUED && told > 0 ? told : o.op.known;
     if (rc == 1 && o.state == STATE_QUEUED)
-        rc = db_run(db, "UPDATE outbox SET state='s' WHERE opid=?", "i", op->n);
+        rc = db_run(db, "UPDATE outbox SET state='s',known=? WHERE opid=?", "ii", op->known, op->n);
     outbox_row_release(&o);
     return rc;
 }
 
-int replica_outbox_sent(struct replica *r, const struct op *ops, size_t n)
+int replica_outbox_sent(struct replica *r, struct op *ops, size_t n)
 {
     int rc = tx_begin(r), marked = 1;
     size_t i;

@@ -398,7 +398,7 @@ static int move_rows(struct replica *r, const struct follower *f)
     int rc = rows_of(r, f, &from, &to);
 
     if (rc == 0)
-        rc = db_run(r->db, "UPDATE outbox SET path=? WHERE opid=?", "pi", f->to, f->opid);
+        rc = db_run(r->db, "UPDATE outbox SET path=?,known=0 WHERE opid=?", "pi", f->to, f->opid);
     for (size_t i = 0; rc >= 0 && i < from.n; i++)
         rc = overlay_move(r->db, from.v[i], f->opid, to.v[i], f->opid);
     strlist_release(&from);

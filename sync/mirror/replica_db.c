@@ -78,6 +78,7 @@ static const char *const SCHEMA[] = {
     "ALTER TABLE outbox ADD COLUMN has_mtime INTEGER NOT NULL DEFAULT 1;"
     "UPDATE outbox SET has_mtime=0 WHERE mtime=-1",
     "ALTER TABLE outbox ADD COLUMN umask INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE outbox ADD COLUMN known INTEGER NOT NULL DEFAULT 0",
 };
 
 /* --- meta --- */

@@ -193,7 +193,7 @@ int outbox_get(struct db *db, int64_t opid, struct outbox_row *ret);
 /* Reads the columns OUTBOX_COLS of a stepped statement. */
 int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
 #define OUTBOX_COLS                                                                                \
-    "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state,has_mtime,umask"
+    "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state,has_mtime,umask,known"
 int outbox_delete(struct db *db, int64_t opid);
 /* The operation with all that it lays over the view. */
 int outbox_drop(struct db *db, int64_t opid);
@@ -275,6 +275,8 @@ bool row_is_open(const struct row *v);
 
 /* Forgets the conflicts whose copy is gone (answer.c). */
 int conflicts_settle(struct replica *r);
+/* The seq up to which the feed has told everything; -1: unknown. */
+int64_t feed_seq(struct db *db);
 
 /* --- what cannot be taken (skip.c), in a transaction --- */
 

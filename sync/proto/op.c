@@ -110,6 +110,8 @@ json_t *op_to_json(const struct op *op)
         json_object_set_new(o, "mode", json_integer(op->mode));
     if (op->umask != 0)
         json_object_set_new(o, "umask", json_integer(op->umask));
+    if (op->known != 0)
+        json_object_set_new(o, "known", json_integer(op->known));
     set_pre(o, "pre", &op->pre);
     set_pre(o, "to_pre", &op->to_pre);
     if (op->has_data)
@@ -185,6 +187,8 @@ int op_from_json(json_t *v, struct op *ret, struct err *e)
     if (r == 0)
         r = json_get_int(v, "umask", 0, 0777, true, 0, &op.umask, e);
     if (r == 0)
+        r = json_get_int(v, "known", 0, INT64_MAX, true, 0, &op.known, e);
+    if (r == 0)
         r = get_pre(v, "pre", &op.pre, e);
     if (r == 0)
         r = get_pre(v, "to_pre", &op.to_pre, e);
@@ -204,6 +208,7 @@ void op_digest(const struct op *op, struct hash *ret)
     char *text;
 
     json_object_del(o, "data");
+    json_object_del(o, "known");
     text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_SORT_KEYS);
     hash_bytes(text, strlen(text), ret);
     free(text);

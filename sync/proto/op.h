@@ -12,8 +12,12 @@
  *   {"n":…,"op":"symlink","path":P,"target":T,"mtime":ns,"pre":"absent"}
  *   {"n":…,"op":"setattr","path":P,"mode":…?,"mtime":…?}              last writer wins
  *
+ * Each may have "known": the seq up to which the mirror knew the feed when it named these paths. What
+ * lies in a folder that was renamed since is meant there (master/moved.h); the answer then has also
+ * the present paths, with moved_from.
+ *
  * The key of an operation is (outbox id, counter n, digest); the digest is the SHA-256 of its
- * canonical JSON (sorted keys, compact) without "data".
+ * canonical JSON (sorted keys, compact) without "data" and "known".
  *
  * Answers:
  *   {"n":…,"result":"done","entries":[entry…]}
@@ -60,7 +64,10 @@ struct op {
     bool has_mtime; /* false: not set (setattr), or none */
     int64_t mtime;  /* file.h */
     int64_t mode;   /* -1: not set (setattr) */
-    int64_t umask;  /* put and mkdir of what is new: bits that the program's umask took off mode */
+    int64_t
+        known; /* seq up to which its mirror had followed the feed when it was first sent; 0: not
+                     * told. Not in the digest. */
+    int64_t umask; /* put and mkdir of what is new: bits that the program's umask took off mode */
     struct pre pre;
     struct pre to_pre;
     struct buf data; /* inline content; only meaningful when has_data */

@@ -232,3 +232,97 @@ def test_random_renames_under_open_files(site, master, mount, seed):
             f.close()
     got = settled(master, mount)
     assert sorted(v.decode() for p, v in got.items() if p[:2] not in ("d/", "e/")) == sorted(wrote)
+
+
+def deaf(site, master):
+    """A mount that hears nothing of the master's feed from when the first event is set until the
+    second one is."""
+    line = Peer(master.port)
+    site.links.append(line)
+    hold, gate = threading.Event(), threading.Event()
+
+    def feed(x):
+        reply = x.forward()
+        if x.path.startswith("/v1/changes") and hold.is_set():
+            gate.wait(60)
+        x.answer(reply)
+
+    line.set(feed)
+    mount = site.mount(master, url=line.url)
+    mount.synced()
+    return mount, hold, gate
+
+
+UNHEARD = {
+    "once": ["uploads/n"],
+    "twice": ["uploads/n", "uploads/e/n"],
+    "and its old name taken": ["uploads/n", None],
+    "and back": ["uploads/n", "uploads/d"],
+}
+
+
+@pytest.mark.parametrize("how", UNHEARD)
+def test_what_is_made_in_a_folder_whose_rename_was_not_told_yet(site, master, how):
+    """New files, folders, links and what is renamed into it or removed from it: as on a local disk,
+    all of it is in the folder under its present name, and none makes the old one anew."""
+    master.add_mirror("slave1")
+    write(master.path("uploads/d/deep/er/i.txt"), "inner\n")
+    write(master.path("uploads/d/k.txt"), "removed\n")
+    wait_for(lambda: "uploads/d/k.txt" in master.listing())
+
+    def rename():
+        at = "uploads/d"
+        for to in UNHEARD[how]:
+            if to:
+                os.rename(master.path(at), master.path(to))
+                wait_for(lambda: to + "/k.txt" in master.listing(), 10)
+                at = to
+            else:
+                write(master.path("uploads/d/f.txt"), "the new folder's\n")
+                wait_for(lambda: "uploads/d/f.txt" in master.listing(), 10)
+
+    mount, hold, gate = deaf(site, master)
+    read(mount.path("uploads/d/f.txt"))
+    hold.set()
+    rename()
+    assert os.path.exists(mount.path("uploads/d/k.txt"))
+    write(mount.path("uploads/d/new.txt"), "new\n")
+    write(mount.path("uploads/d/deep/er/new.txt"), "deep\n")
+    os.mkdir(mount.path("uploads/d/made"))
+    os.symlink("f.txt", mount.path("uploads/d/link"))
+    os.rename(mount.path("uploads/e/h.txt"), mount.path("uploads/d/h.txt"))
+    os.rename(mount.path("uploads/d/g.txt"), mount.path("uploads/d/deep/g.txt"))
+    os.unlink(mount.path("uploads/d/k.txt"))
+    os.chmod(mount.path("uploads/d/deep"), 0o750)
+    with open(mount.path("uploads/d/f.txt"), "ab") as f:
+        f.write(b"edited\n")
+    wait_for(lambda: mount.status()["pending"] == 0, 20, "sent")
+    gate.set()
+    got = settled(master, mount)
+    top = [to for to in UNHEARD[how] if to][-1][len("uploads/"):]
+    files = {"f.txt": b"old\nedited\n", "new.txt": b"new\n", "deep/er/new.txt": b"deep\n", "h.txt": b"third\n",
+             "deep/g.txt": b"other\n", "deep/er/i.txt": b"inner\n"}
+    expected = {"%s/%s" % (top, name): data for name, data in files.items()}
+    if None in UNHEARD[how]:
+        expected["d/f.txt"] = b"the new folder's\n"
+    assert got == expected
+    for at in (master, mount):
+        assert os.path.isdir(at.path("uploads", top, "made")) and os.readlink(at.path("uploads", top, "link")) == "f.txt"
+        assert os.stat(at.path("uploads", top, "deep")).st_mode & 0o777 == 0o750
+        assert os.path.lexists(at.path("uploads/d")) == (top == "d" or None in UNHEARD[how])
+    assert mount.status()["conflicts"] == 0
+
+
+def test_a_folder_of_that_name_made_here(site, master):
+    """After its own rename, a mirror's folder of the old name is its own: what is put there stays."""
+    mount, hold, gate = deaf(site, master)
+    hold.set()
+    os.rename(mount.path("uploads/d"), mount.path("uploads/n"))
+    os.mkdir(mount.path("uploads/d"))
+    write(mount.path("uploads/d/new.txt"), "new\n")
+    write(mount.path("uploads/n/other.txt"), "other\n")
+    wait_for(lambda: mount.status()["pending"] == 0, 20, "sent")
+    gate.set()
+    got = settled(master, mount)
+    assert got == {"n/f.txt": b"old\n", "n/g.txt": b"other\n", "n/other.txt": b"other\n",
+                   "d/new.txt": b"new\n", "e/h.txt": b"third\n"}

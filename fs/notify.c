@@ -146,40 +146,31 @@ struct ids {
     size_t n, cap;
 };
 
-static void add_id(void *arg, struct node *n)
+struct all {
+    struct ids ids;
+    struct strlist paths;
+};
+
+static void add_node(void *arg, struct node *n)
 {
-    struct ids *ids = arg;
+    struct all *all = arg;
+    struct ids *ids = &all->ids;
+    char *path = node_path_locked(n);
 
     if (ids->n == ids->cap) {
         ids->cap = ids->cap ? 2 * ids->cap : 1024;
         ids->v = xrealloc(ids->v, ids->cap * sizeof(*ids->v));
     }
     ids->v[ids->n++] = n->id;
+    if (path)
+        strlist_add(&all->paths, path);
+    free(path);
 }
 
-/* The kernel forgets all attributes. */
-static void all_changed(struct fs *fs)
+static void tell_paths(struct fs *fs, const char *const *paths, size_t n)
 {
-    struct ids ids = {NULL, 0, 0};
-
-    nodes_lock(fs->nodes);
-    nodes_each_locked(fs->nodes, add_id, &ids);
-    nodes_unlock(fs->nodes);
-    for (size_t i = 0; i < ids.n; i++)
-        notify_inode(fs, ids.v[i], -1);
-    free(ids.v);
-}
-
-void notify_changed(void *arg, const char *const *paths, size_t n)
-{
-    struct fs *fs = arg;
     fuse_ino_t listing = 0;
 
-    atomic_fetch_add(&fs->changes, 1);
-    if (!atomic_load(&fs->live))
-        return;
-    if (n == 0)
-        all_changed(fs);
     for (size_t i = 0; i < n; i++) {
         struct verdict v = judge(fs, paths[i]);
 
@@ -196,6 +187,33 @@ void notify_changed(void *arg, const char *const *paths, size_t n)
             listing = v.entry_in;
     }
     listing_changed(fs, listing);
+}
+
+/* The kernel forgets all attributes, and what is another version or gone. */
+static void all_changed(struct fs *fs)
+{
+    struct all all = {{NULL, 0, 0}, {NULL, 0}};
+
+    nodes_lock(fs->nodes);
+    nodes_each_locked(fs->nodes, add_node, &all);
+    nodes_unlock(fs->nodes);
+    for (size_t i = 0; i < all.ids.n; i++)
+        notify_inode(fs, all.ids.v[i], -1);
+    tell_paths(fs, (const char *const *)all.paths.v, all.paths.n);
+    strlist_release(&all.paths);
+    free(all.ids.v);
+}
+
+void notify_changed(void *arg, const char *const *paths, size_t n)
+{
+    struct fs *fs = arg;
+
+    atomic_fetch_add(&fs->changes, 1);
+    if (!atomic_load(&fs->live))
+        return;
+    if (n == 0)
+        all_changed(fs);
+    tell_paths(fs, paths, n);
 }
 
 static void forget_name(struct fs *fs, const char *path)

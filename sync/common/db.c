@@ -602,6 +602,11 @@ int db_sync(struct db *db)
     return fsync(db->wal_fd) < 0 ? -errno : 0;
 }
 
+int db_log(const struct db *db)
+{
+    return fcntl(db->wal_fd, F_DUPFD_CLOEXEC, 0);
+}
+
 int64_t db_reserve(struct db *db, int64_t min, int64_t max)
 {
     struct statvfs v;

@@ -92,6 +92,9 @@ void db_rollback(struct db *db);
 
 /* Makes all commits so far durable (fsync of the WAL). May run beside other use of `db`. */
 int db_sync(struct db *db);
+/* A descriptor of the log, for fdatasync(2) also when `db` is closed meanwhile; the caller closes
+ * it. -1 with errno. */
+int db_log(const struct db *db);
 
 /* Allocates disk space for the log, so that commits go on for a while when the filesystem is full:
  * 1/32 of it, within min..max bytes, which is returned. What cannot be had is done without. */

@@ -142,7 +142,7 @@ static int feed_commit_locked(struct change *a, const char *cursor, bool full)
     bool unknown = false;
     int rc;
 
-    a->first = !*complete;
+    a->first = !*complete && !replica_is_renewing(a->r); /* the kernel knows nothing yet */
     free(complete);
     if (cursor_parse(cursor, &c) < 0)
         c.seq = full ? INT64_MAX : -1;

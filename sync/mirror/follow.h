@@ -22,6 +22,26 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
 void replica_close(struct replica *r);
 
 /*
+ * The database and its log go to a folder of their own in CACHE/damaged; contents and the record of
+ * what is not sent stay. 0 or -errno with e; then it may be tried again.
+ */
+int replica_move_aside(const char *cache, struct err *e);
+
+/*
+ * A new database in place of a damaged one, while the replica is in use: from here to
+ * replica_renewed() every call of another thread gives -EUCLEAN (or "not known", where it returns
+ * no errors), and the caller, always the same thread, fills it: hello, a full listing,
+ * replica_put_back(). Numbers of operations and inodes go on. 0 or -errno with e: nobody is let in
+ * before it succeeded in another try, which it may do again at any time.
+ */
+int replica_renew(struct replica *r, struct err *e);
+/* It is whole: new files that were open without having been published get their names back, and
+ * everybody is let in. */
+void replica_renewed(struct replica *r);
+/* Between the two. */
+bool replica_is_renewing(struct replica *r);
+
+/*
  * When the database is new or older than the record of what was not sent (unsent.h): puts back the
  * operations and local entries that it lacks, after the first listing and before anything else.
  * has() says whether a content is in the store; what has none is added to `lost`. The number of

@@ -37,14 +37,15 @@ struct tell;
 struct prefetch;
 struct state;
 
-/* What keeps a mirror from doing its work: another master's cache (FAILED); its changes being
- * refused for a copied cache, a disk that cannot be written, a command of on_change that fails,
- * changes lost, contents that arrive damaged (DEGRADED). */
+/* What keeps a mirror from doing its work: another master's cache, a database that is being made
+ * anew (FAILED); its changes being refused for a copied cache, a disk that cannot be written, a
+ * command of on_change that fails, changes lost, contents that arrive damaged (DEGRADED). */
 enum fault {
     FAULT_MASTER,
     FAULT_CLONED,
     FAULT_DISK,
     FAULT_HOOK,
+    FAULT_DATABASE,
     FAULT_LOST,
     FAULT_CONTENT,
     N_FAULTS
@@ -58,6 +59,7 @@ struct mirror {
     struct http *http;
     struct link link;
     atomic_bool stop;
+    atomic_int renewals;  /* how often the database was made anew in this run */
     pthread_mutex_t lock; /* guards name and fault */
     char name[128];       /* the mirror's name on the master */
     struct {
@@ -85,6 +87,13 @@ static inline bool mirror_stopping(struct mirror *m)
 
 /* Sets (or with "" clears) a lasting fault; logs a new one. */
 void mirror_fault(struct mirror *m, enum fault which, const char *text, const char *action);
+/* After the first listing of a new database: what was not sent is put back into it, or contents
+ * that nothing knows are offered (FAULT_LOST). 0 or -errno with e. Before threads start, or from
+ * pull. */
+int mirror_take_back(struct mirror *m, struct err *e);
+/* A damaged database was met and not made anew yet; false also when it was made anew so often that
+ * a person has to see to the disk first (*given_up, may be NULL). */
+bool mirror_wants_renewal(struct mirror *m, bool *given_up);
 /* Takes the outcome of http_run into the link: -errno, 401 and 5xx bring it down. Returns 0 when
  * the answer is to be looked at, else -errno with e filled. */
 int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e);

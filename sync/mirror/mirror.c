@@ -17,13 +17,13 @@
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/mirror/inside.h"
-#include "sync/mirror/mark.h"
 #include "sync/mirror/reserve.h"
 
 #define FIRST_MS      30000
 #define RETRY_MIN_MS  250 /* between tries of an empty cache, doubled up to … */
 #define RETRY_MAX_MS  5000
 #define PENDING_SHOWN 5
+#define RENEWALS_MAX  3 /* of the database in one run: a disk that damages it again and again */
 
 static void copy_config(struct mirror *m, const struct mirror_config *cfg)
 {
@@ -134,45 +134,13 @@ static int first_contact(struct mirror *m, struct err *e)
     return r;
 }
 
-/* replica.db and its log go to a folder of their own; the store and the record of what is not sent
- * stay. 0 or -errno. */
-static int move_aside(struct mirror *m, struct err *e)
-{
-    static const char *const ends[] = {"", "-wal", "-shm"};
-    char *folder =
-        xasprintf("%s/damaged/%lld", m->cfg.cache, (long long)(clock_wall_ns() / 1000000));
-    char *db = xasprintf("%s/replica.db", m->cfg.cache);
-    int r = file_mkdirs(folder, 0700);
-
-    for (int i = 0; i < 3 && r == 0; i++) {
-        char *from = xasprintf("%s%s", db, ends[i]);
-        char *to = xasprintf("%s/replica.db%s", folder, ends[i]);
-
-        if (rename(from, to) < 0 && errno != ENOENT)
-            r = -errno;
-        free(from);
-        free(to);
-    }
-    if (r < 0)
-        err_sys(e, -r, "cannot move the damaged '%s' to '%s'", db, folder);
-    else
-        log_warn(
-            "the damaged database is kept in '%s'; a new one is made from the master, and what "
-            "was not sent is put back",
-            folder);
-    mark_forget(db);
-    free(folder);
-    free(db);
-    return r;
-}
-
 static int open_replica(struct mirror *m, struct err *e)
 {
     int r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
 
     if (r == -EUCLEAN) {
         log_error("%s", e->text);
-        r = move_aside(m, e);
+        r = replica_move_aside(m->cfg.cache, e);
         if (r == 0)
             r = replica_open(m->cfg.cache, m->cfg.read_only, &m->replica, e);
         if (r == 0)
@@ -238,6 +206,13 @@ static void offer_contents(struct mirror *m)
     json_decref(list);
 }
 
+int mirror_take_back(struct mirror *m, struct err *e)
+{
+    if (!replica_wants_back(m->replica))
+        offer_contents(m);
+    return put_back(m, e);
+}
+
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
 {
     struct mirror *m = xcalloc(1, sizeof(*m));
@@ -273,10 +248,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         first = !replica_is_complete(m->replica);
         r = first ? first_contact(m, e) : pull_check_address(m->pull, e);
     }
-    if (r == 0 && first && !replica_wants_back(m->replica))
-        offer_contents(m);
     if (r == 0)
-        r = put_back(m, e);
+        r = first ? mirror_take_back(m, e) : put_back(m, e);
     if (r < 0)
         mirror_close(m);
     else
@@ -474,4 +447,16 @@ void mirror_set_read_only(struct mirror *m, bool read_only)
 {
     replica_set_read_only(m->replica, read_only);
     tell_all(m->tell);
+}
+
+bool mirror_wants_renewal(struct mirror *m, bool *given_up)
+{
+    bool enough = atomic_load(&m->renewals) >= RENEWALS_MAX;
+    int code = 0;
+    char text[8];
+    bool damaged = trouble_recent(0, &code, text, sizeof(text)) && code == EUCLEAN;
+
+    if (given_up)
+        *given_up = damaged && enough;
+    return damaged && !enough;
 }

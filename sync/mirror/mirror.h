@@ -73,8 +73,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
  * What fs is told after a commit, without any lock held, from one thread of its own, in commit
  * order: the view of `path` (and so its folder's listing) may have changed; fs asks the replica
  * what it is now. Own changes through the mount are reported only when the view later becomes
- * something else than the change made it. `n` 0: modes may have changed everywhere, for other paths
- * may be written now.
+ * something else than the change made it. `n` 0: anything may have changed everywhere: other paths
+ * may be written now, or the replica's database is a new one.
  */
 typedef void mirror_change_fn(void *arg, const char *const *paths, size_t n);
 

@@ -333,14 +333,80 @@ static bool any_skipped(struct pull *p)
     return any;
 }
 
+/* It stays as it is: errors, and nothing that is missing. */
+static int give_up(struct pull *p, struct err *e)
+{
+    mirror_fault(p->m, FAULT_DATABASE,
+                 "the database of the cache was made anew from the master more than once and is "
+                 "damaged again",
+                 "see to the disk, then unmount and mount again; changes that wait stay");
+    p->local = true;
+    return err_set(e, EUCLEAN, "the database of the cache is damaged again");
+}
+
+/* The database is damaged: a new one, and all that the master has. What has been done of it already
+ * is not done again after a failure, unless the new one is damaged as well. */
+static int renew(struct pull *p, struct err *e)
+{
+    struct replica *replica = p->m->replica;
+    bool began = replica_is_renewing(replica);
+    int r = 0;
+
+    mirror_fault(p->m, FAULT_DATABASE,
+                 "the database of the cache was damaged and is made anew from the master",
+                 "nothing to do here: it goes on by itself as long as the master answers; then see "
+                 "to the disk");
+    if (!began || e->code == EUCLEAN) {
+        if (!mirror_wants_renewal(p->m, NULL)) /* the new one is damaged, once too often */
+            return give_up(p, e);
+        *e = (struct err){0};
+        r = replica_renew(replica, e);
+        if (r < 0)
+            p->local = true;
+        else
+            atomic_fetch_add(&p->m->renewals, 1);
+        if (r == 0)
+            r = say_hello(p, e);
+    }
+    if (r < 0)
+        return r;
+    link_ok(&p->m->link);
+    replica_feed_drop(replica);
+    r = follow(p, "", true, 0, e);
+    if (r == 0 && (r = mirror_take_back(p->m, e)) < 0)
+        p->local = true;
+    if (r < 0)
+        return r;
+    replica_renewed(replica);
+    mirror_fault(p->m, FAULT_DATABASE, "", "");
+    tell_all(p->m->tell);
+    push_now(p->m->push);
+    log_info("the database of the cache is made anew from the master");
+    return 0;
+}
+
+/* hello, and what has to be mended before anything else. */
+static int contact(struct pull *p, struct err *e)
+{
+    bool damaged = mirror_wants_renewal(p->m, NULL) || replica_is_renewing(p->m->replica);
+    int r = say_hello(p, e);
+
+    if ((r == 0 && damaged) || (r == -EUCLEAN && p->local && damaged)) {
+        p->local = false;
+        r = renew(p, e);
+    }
+    return r;
+}
+
 /* From hello until something fails. */
 static int session(struct pull *p, struct err *e)
 {
-    bool full = !replica_is_complete(p->m->replica) || (!p->looked && any_skipped(p));
-    int r = say_hello(p, e);
+    int r = contact(p, e);
+    bool full;
 
     if (r < 0)
         return r;
+    full = !replica_is_complete(p->m->replica) || (!p->looked && any_skipped(p));
     link_ok(&p->m->link);
     push_kick(p->m->push);
     prefetch_walk(p->m->prefetch);
@@ -371,7 +437,10 @@ static int session(struct pull *p, struct err *e)
 /* A full disk: what is clean goes, and as the master is there, changes get out and free more. */
 static void mend_here(struct pull *p, const struct err *e)
 {
-    mirror_fault(p->m, FAULT_DISK, e->text, "free space on the filesystem of the cache folder");
+    mirror_fault(p->m, FAULT_DISK, e->text,
+                 e->code == ENOSPC || e->code == EDQUOT
+                     ? "free space on the filesystem of the cache folder"
+                     : "see to the disk of the cache folder; it is tried again by itself");
     if (e->code == ENOSPC) {
         store_make_room(p->m->store, ROOM);
         reserve_release(p->m->cfg.cache);

@@ -13,6 +13,7 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/mirror/mark.h"
 #include "sync/mirror/unsent.h"
 #include "sync/mirror/cookie.h"
@@ -134,12 +135,17 @@ static void publish_counters(struct replica *r)
     r->bytes = r->now.bytes;
 }
 
+bool replica_keeps_out(struct replica *r)
+{
+    return atomic_load(&r->shut) && !pthread_equal(r->renewer, pthread_self());
+}
+
 int tx_begin(struct replica *r)
 {
     int rc;
 
     mutex_lock(&r->lock);
-    rc = db_begin(r->db);
+    rc = replica_keeps_out(r) || !r->db ? -EUCLEAN : db_begin(r->db);
     if (rc < 0) {
         mutex_unlock(&r->lock);
         return rc;
@@ -183,8 +189,9 @@ static void checkpoint(struct replica *r)
 {
     if (pthread_mutex_trylock(&r->checkpoint_lock) != 0)
         return;
-    sqlite3_wal_checkpoint_v2(db_handle(r->checkpoint_db), NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
-                              NULL);
+    if (r->checkpoint_db)
+        sqlite3_wal_checkpoint_v2(db_handle(r->checkpoint_db), NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                  NULL, NULL);
     mutex_unlock(&r->checkpoint_lock);
 }
 
@@ -230,14 +237,27 @@ static int note_wal_pages(void *arg, sqlite3 *h, const char *name, int pages)
 
 /* --- readers --- */
 
+/* For who waits for a connection; and for who waits until there is none in use. With pool_lock. */
+static void wake_locked(struct replica *r)
+{
+    if (atomic_load(&r->shut))
+        cond_broadcast(&r->pool_free);
+    else
+        cond_signal(&r->pool_free);
+}
+
 int reader_get(struct replica *r, struct db **ret)
 {
     struct db *db = NULL;
     int rc;
 
     mutex_lock(&r->pool_lock);
-    while (r->n_idle == 0 && r->n_open == READERS_MAX)
+    while (r->n_idle == 0 && r->n_open == READERS_MAX && !replica_keeps_out(r))
         cond_wait(&r->pool_free, &r->pool_lock);
+    if (replica_keeps_out(r)) {
+        mutex_unlock(&r->pool_lock);
+        return -EUCLEAN;
+    }
     if (r->n_idle > 0)
         db = r->idle[--r->n_idle];
     else
@@ -251,7 +271,7 @@ int reader_get(struct replica *r, struct db **ret)
     if (rc < 0) {
         mutex_lock(&r->pool_lock);
         r->n_open--;
-        cond_signal(&r->pool_free);
+        wake_locked(r);
         mutex_unlock(&r->pool_lock);
     }
     return rc;
@@ -261,7 +281,7 @@ void reader_put(struct replica *r, struct db *db)
 {
     mutex_lock(&r->pool_lock);
     r->idle[r->n_idle++] = db;
-    cond_signal(&r->pool_free);
+    wake_locked(r);
     mutex_unlock(&r->pool_lock);
 }
 
@@ -372,13 +392,13 @@ int replica_outbox_renew(struct replica *r)
  * A new database, or one that is older than the record of what is not sent: it goes on with the
  * numbers of that, and what it lacks is put back once the base is there.
  */
-static int adopt(struct replica *r, const char *cache, struct err *e)
+static int adopt(struct replica *r, struct err *e)
 {
     char *id = meta_get(r->db, "outbox_id");
     const char *theirs;
     int rc = 0;
 
-    r->unsent = unsent_open(cache);
+    r->unsent = unsent_open(r->cache);
     theirs = unsent_outbox(r->unsent);
     if (*theirs &&
         (!*id || (strcmp(id, theirs) == 0 && unsent_next(r->unsent) > r->now.next_opid))) {
@@ -446,19 +466,19 @@ static int first_writes(struct replica *r, struct err *e)
     return rc < 0 ? err_sys(e, -rc, "cannot write to '%s'", r->path) : 0;
 }
 
-int replica_open(const char *cache, bool read_only, struct replica **ret, struct err *e)
+static void load_counters(struct replica *r)
 {
-    struct replica *r = xcalloc(1, sizeof(*r));
-    int rc;
+    r->now.next_opid = meta_get_int(r->db, "next_opid", 1);
+    r->now.next_ino = meta_get_int(r->db, "next_ino", ROOT_INO + 1);
+    r->now.root_mtime = meta_get_int(r->db, "root_mtime", 0);
+    if (r->now.root_mtime == 0)
+        r->now.root_mtime = clock_wall_ns();
+}
 
-    r->read_only = read_only;
-    r->path = xasprintf("%s/replica.db", cache);
-    mutex_init(&r->lock);
-    mutex_init(&r->checkpoint_lock);
-    mutex_init(&r->pool_lock);
-    mutex_init(&r->scope_lock);
-    cond_init(&r->pool_free);
-    rc = mark_check(r->path, e);
+int replica_load(struct replica *r, struct err *e)
+{
+    int rc = mark_check(r->path, e);
+
     if (rc == 0)
         rc = db_check(r->path, CHECK_MS, NULL, e);
     if (rc == 0)
@@ -484,23 +504,47 @@ int replica_open(const char *cache, bool read_only, struct replica **ret, struct
         r->reserve_pages = (int)(db_reserve(r->db, RESERVE_MIN, RESERVE_MAX) / PAGE);
     if (rc == 0) {
         sqlite3_wal_hook(db_handle(r->db), note_wal_pages, r);
-        r->now.next_opid = meta_get_int(r->db, "next_opid", 1);
-        r->now.next_ino = meta_get_int(r->db, "next_ino", ROOT_INO + 1);
-        r->now.root_mtime = meta_get_int(r->db, "root_mtime", 0);
-        if (r->now.root_mtime == 0)
-            r->now.root_mtime = clock_wall_ns();
-        rc = load_remote(r, e);
+        load_counters(r);
+        if (!r->master_id) /* else what is known stays */
+            rc = load_remote(r, e);
     }
     if (rc == 0)
         rc = db_check_rows(r->db, CHECK_MS, e);
     if (rc == 0)
-        rc = adopt(r, cache, e);
+        rc = adopt(r, e);
     if (rc == 0)
         rc = first_writes(r, e);
     if (rc == 0)
         rc = follow_unsent(r);
     if (rc == 0)
         mark_set(r->path, MARK_OPEN);
+    return rc;
+}
+
+void replica_unload(struct replica *r)
+{
+    for (int i = 0; i < r->n_idle; i++)
+        db_close(r->idle[i]);
+    r->n_idle = r->n_open = 0;
+    db_close(r->checkpoint_db);
+    db_close(r->db);
+    r->checkpoint_db = r->db = NULL;
+}
+
+int replica_open(const char *cache, bool read_only, struct replica **ret, struct err *e)
+{
+    struct replica *r = xcalloc(1, sizeof(*r));
+    int rc;
+
+    r->read_only = read_only;
+    r->cache = xstrdup(cache);
+    r->path = xasprintf("%s/replica.db", cache);
+    mutex_init(&r->lock);
+    mutex_init(&r->checkpoint_lock);
+    mutex_init(&r->pool_lock);
+    mutex_init(&r->scope_lock);
+    cond_init(&r->pool_free);
+    rc = replica_load(r, e);
     if (rc < 0) {
         replica_close(r);
         return rc;
@@ -515,10 +559,7 @@ void replica_close(struct replica *r)
         return;
     if (r->unsent)
         mark_set(r->path, MARK_CLOSING);
-    for (int i = 0; i < r->n_idle; i++)
-        db_close(r->idle[i]);
-    db_close(r->checkpoint_db);
-    db_close(r->db);
+    replica_unload(r);
     if (r->unsent)
         mark_set(r->path, MARK_CLOSED);
     unsent_close(r->unsent);
@@ -530,21 +571,36 @@ void replica_close(struct replica *r)
     mutex_destroy(&r->pool_lock);
     mutex_destroy(&r->checkpoint_lock);
     mutex_destroy(&r->lock);
+    strlist_release(&r->drafts.paths);
+    free(r->drafts.modes);
     free(r->path);
+    free(r->cache);
     free(r);
 }
 
-/* fsync of the log, without the lock: commits go on meanwhile. */
+static int sync_and_close(int fd)
+{
+    int rc = fdatasync(fd) < 0 ? trouble_at(-errno, fd, NULL) : 0;
+
+    close(fd);
+    return rc;
+}
+
+/* fsync of the log, without the lock: commits go on meanwhile, and so does a renewal. */
 int replica_sync(struct replica *r)
 {
-    int rc = db_sync(r->db), rc2;
-    int fd;
+    int log = -1, unsent = -1, rc = -EUCLEAN, rc2 = 0;
 
     mutex_lock(&r->lock);
-    fd = unsent_file(r->unsent);
+    if (!replica_keeps_out(r) && r->db) {
+        log = db_log(r->db);
+        rc = log < 0 ? -errno : 0;
+        unsent = unsent_file(r->unsent);
+    }
     mutex_unlock(&r->lock);
-    rc2 = fd >= 0 && fdatasync(fd) < 0 ? -errno : 0;
-    if (fd >= 0)
-        close(fd);
+    if (log >= 0)
+        rc = sync_and_close(log);
+    if (unsent >= 0)
+        rc2 = sync_and_close(unsent);
     return rc < 0 ? rc : rc2;
 }

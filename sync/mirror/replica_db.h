@@ -4,9 +4,9 @@
  * struct, its transactions, its pool of readers and the rows of base and overlay. Nobody else
  * includes it.
  *
- * Locks, in this order: lock → scope_lock; pool_lock and checkpoint_lock are taken alone. Functions
- * that take a `struct db *` run on the caller's connection: the writer's (with `lock` held, inside
- * tx_begin and tx_end) or one from reader_get().
+ * Locks, in this order: checkpoint_lock → lock → scope_lock, pool_lock; but for renew.c, pool_lock
+ * and checkpoint_lock are taken alone. Functions that take a `struct db *` run on the caller's
+ * connection: the writer's (with `lock` held, inside tx_begin and tx_end) or one from reader_get().
  */
 #ifndef EEFS_MIRROR_REPLICA_DB_H
 #define EEFS_MIRROR_REPLICA_DB_H
@@ -35,8 +35,14 @@ struct unsent;
 struct replica {
     atomic_bool read_only;
     atomic_bool folder_times; /* the master tells them (wire.h, hello) */
-    bool put_back;            /* changes are to be put back; until threads start */
-    char *path;               /* of the database */
+    bool put_back;            /* changes are to be put back; until threads start, or while shut */
+    char *cache, *path;       /* the folder, and the database in it */
+    atomic_bool shut;         /* its database is being made anew (renew.c) … */
+    pthread_t renewer;        /* … by this thread; constant while shut */
+    struct drafts {           /* new files that are open, by path; the renewer's */
+        struct strlist paths;
+        uint32_t *modes;
+    } drafts;
 
     pthread_mutex_t lock; /* the writer's connection and the counters */
     struct db *db;
@@ -70,7 +76,8 @@ struct replica {
 
 /* --- transactions and connections (replica_db.c) --- */
 
-/* Takes the lock and begins. 0 or -errno (then the lock is not held). */
+/* Takes the lock and begins. 0 or -errno (then the lock is not held); -EUCLEAN while the database
+ * is being made anew, but for the thread that does it, as in reader_get(). */
 int tx_begin(struct replica *r);
 /* The same for what may be refused or can wait: -ENOSPC already when the disk is full and the log's
  * reserve nearly used, so that the outbox can still be emptied, which makes room. */
@@ -87,6 +94,13 @@ int replica_recount(struct replica *r);
 /* A reader's connection; waits when all are in use. 0 or -errno. */
 int reader_get(struct replica *r, struct db **ret);
 void reader_put(struct replica *r, struct db *db);
+
+/* While the database is being made anew, everybody but the thread that does it stays out. */
+bool replica_keeps_out(struct replica *r);
+/* Opens the database at r->path, also in place of one that was unloaded. 0, or -errno with e. */
+int replica_load(struct replica *r, struct err *e);
+/* Closes all that replica_load() and readers opened; nobody uses it, or is kept out. */
+void replica_unload(struct replica *r);
 
 /* malloc'd value or "" */
 char *meta_get(struct db *db, const char *key);

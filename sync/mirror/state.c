@@ -80,8 +80,9 @@ static void gather_deferred(struct mirror *m, struct facts *f)
 }
 
 /* A fault of this machine: a damaged database is the worst of all. */
-static void find_trouble(struct facts *f)
+static void find_trouble(struct mirror *m, struct facts *f)
 {
+    bool given_up;
     char text[sizeof(f->fault)];
     int code = 0;
 
@@ -89,10 +90,14 @@ static void find_trouble(struct facts *f)
         return;
     snprintf(f->fault, sizeof(f->fault), "%s", text);
     f->failed = code == EUCLEAN;
+    (void)mirror_wants_renewal(m, &given_up);
     snprintf(f->action, sizeof(f->action), "%s",
-             code == EUCLEAN
-                 ? "unmount and mount again: the damaged database is kept aside and made "
-                   "anew from the master, changes that wait stay; then see to the disk"
+             code == EUCLEAN && given_up
+                 ? "see to the disk, then unmount and mount again: the database was made anew from "
+                   "the master more than once and is damaged again; changes that wait stay"
+             : code == EUCLEAN
+                 ? "nothing to do here: it is kept aside and made anew as soon as the master "
+                   "answers, changes that wait stay; then see to the disk"
              : code == EMFILE || code == ENFILE ? "raise the limit of open files"
              : code == ENOMEM                   ? "give this machine more memory"
                                                 : "see to the disk of the cache folder");
@@ -122,11 +127,12 @@ static void gather(struct mirror *m, struct facts *f)
     for (int i = 0; i < N_FAULTS && !*f->fault; i++) {
         snprintf(f->fault, sizeof(f->fault), "%s", m->fault[i].text);
         snprintf(f->action, sizeof(f->action), "%s", m->fault[i].action);
-        f->failed = i == FAULT_MASTER;
+        f->failed = i == FAULT_MASTER || i == FAULT_DATABASE;
     }
     snprintf(f->name, sizeof(f->name), "%s", m->name);
     mutex_unlock(&m->lock);
-    find_trouble(f);
+    find_trouble(m, f);
+    f->failed |= replica_is_renewing(m->replica);
     push_reason(m->push, f->push_reason);
     f->in_step = pull_in_step(m->pull, &f->step);
     f->lag_limit = m->cfg.lag_limit;
@@ -291,6 +297,17 @@ static void report(struct mirror *m, json_t *now)
     free(body);
 }
 
+/* The long poll, and all that is under way, ends; then pull makes the database anew. */
+static void look_for_damage(struct mirror *m)
+{
+    struct err e;
+
+    if (!mirror_wants_renewal(m, NULL) || !link_is_up(&m->link))
+        return;
+    err_set(&e, EUCLEAN, "the database of the cache is damaged and is made anew");
+    link_fail(&m->link, &e);
+}
+
 static void *state_main(void *arg)
 {
     struct state *s = arg;
@@ -303,6 +320,7 @@ static void *state_main(void *arg)
         const char *state;
 
         mutex_unlock(&s->lock);
+        look_for_damage(s->m);
         o = state_json(s->m);
         state = json_string_value(json_object_get(o, "state"));
         if (link_is_up(&s->m->link) &&

@@ -272,28 +272,35 @@ static void add_op(struct unsent *u, struct buf *b, int64_t n)
 {
     sqlite3_stmt *st =
         db_query(u->r->db, "SELECT " COLS " FROM outbox WHERE opid=? AND state<>'o'", "i", n);
-    json_t *line = db_step(u->r->db, st) == 1 ? op_line(st) : NULL;
+    int rc = db_step(u->r->db, st);
+    json_t *line = rc == 1   ? op_line(st)
+                   : rc == 0 ? json_pack("{s:I}", "gone", (json_int_t)n)
+                             : NULL;
 
     db_done(st);
-    add_line(b, line ? line : json_pack("{s:I}", "gone", (json_int_t)n));
+    if (line) /* of what cannot be read the last line stays */
+        add_line(b, line);
 }
 
-static void add_local(struct unsent *u, struct buf *b, const char *path)
+static int add_local(struct unsent *u, struct buf *b, const char *path)
 {
     struct row row;
-    json_t *o;
+    json_t *o = NULL;
+    int rc = overlay_get(u->r->db, path, REPLICA_LOCAL, &row);
 
-    if (overlay_get(u->r->db, path, REPLICA_LOCAL, &row) < 0 || !row.exists) {
+    if (rc == 0 && !row.exists) {
         o = json_object();
         json_set_path(o, "local_gone", path);
-    } else {
+    } else if (rc == 0) {
         o = local_line(path, &row);
     }
     row_release(&row);
-    add_line(b, o);
+    if (o) /* as in add_op() */
+        add_line(b, o);
+    return rc;
 }
 
-/* All there is, in place of what the file has. */
+/* All there is, in place of what the file has; when it cannot all be read, the file stays. */
 static int write_anew(struct unsent *u)
 {
     struct db *db = u->r->db;
@@ -308,26 +315,34 @@ static int write_anew(struct unsent *u)
         json_t *line = op_line(st);
         if (line)
             add_line(&b, line);
+        else
+            rc = -EUCLEAN;
+        if (rc < 0)
+            break;
     }
+    db_done(st);
+    if (rc < 0)
+        goto out;
     st = db_query(db,
                   "SELECT CASE WHEN length(dir)=0 THEN name ELSE CAST(dir||'/'||name AS BLOB) END"
                   " FROM overlay WHERE opid=?",
                   "i", REPLICA_LOCAL);
-    while (rc == 0 && (rc = db_step(db, st)) == 1) {
+    while ((rc = db_step(db, st)) == 1)
         strlist_add(&locals, db_col_text(st, 0));
-        rc = 0;
-    }
     for (size_t i = 0; rc == 0 && i < locals.n; i++)
-        add_local(u, &b, locals.v[i]);
-    strlist_release(&locals);
-    if (rc == 0)
-        rc = file_replace(AT_FDCWD, u->path, b.data, b.len, 0600, false);
+        rc = add_local(u, &b, locals.v[i]);
+    if (rc < 0)
+        goto out;
+    rc = file_replace(AT_FDCWD, u->path, b.data, b.len, 0600, false);
     if (u->fd >= 0)
         close(u->fd);
     u->fd = rc < 0 ? -1 : open(u->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
     u->size = u->written = (int64_t)b.len;
+    rc = rc < 0 ? rc : u->fd < 0 ? -errno : 0;
+out:
+    strlist_release(&locals);
     buf_release(&b);
-    return rc < 0 ? rc : u->fd < 0 ? -errno : 0;
+    return rc;
 }
 
 static void on_update(void *arg, int what, char const *db, char const *table, sqlite3_int64 rowid)
@@ -347,6 +362,21 @@ static void on_update(void *arg, int what, char const *db, char const *table, sq
     u->ops[u->n_ops++] = rowid;
 }
 
+/* A descriptor or -errno. */
+static int open_to_append(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r;
+
+    if (fd < 0)
+        return -errno;
+    r = file_write(fd, "\n", 1); /* the last line may be cut short */
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
 int unsent_follow(struct unsent *u, struct replica *r, bool anew)
 {
     u->r = r;
@@ -356,16 +386,30 @@ int unsent_follow(struct unsent *u, struct replica *r, bool anew)
         forget_read(u);
         return write_anew(u);
     }
-    u->fd = open(u->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (u->fd < 0)
-        return -errno;
-    return file_write(u->fd, "\n", 1); /* the last line may be cut short */
+    u->fd = open_to_append(u->path);
+    return u->fd < 0 ? u->fd : 0;
 }
 
 void unsent_touch_local(struct unsent *u, const char *path)
 {
     if (u)
         strlist_add(&u->locals, path);
+}
+
+/* Also when the record could not be written anew: what is appended counts. */
+static void append(struct unsent *u, const struct buf *b)
+{
+    int r;
+
+    if (u->fd < 0)
+        u->fd = open_to_append(u->path);
+    r = u->fd < 0 ? u->fd : file_write(u->fd, b->data, b->len);
+    if (r == 0) {
+        u->size += (int64_t)b->len;
+    } else if (u->fd >= 0) { /* noted; written anew next time */
+        close(u->fd);
+        u->fd = -1;
+    }
 }
 
 void unsent_committed(struct unsent *u, bool yes)
@@ -380,13 +424,8 @@ void unsent_committed(struct unsent *u, bool yes)
             add_op(u, &b, u->ops[i]);
         for (size_t i = 0; i < u->locals.n; i++)
             add_local(u, &b, u->locals.v[i]);
-        u->size += (int64_t)b.len;
-        if (u->fd < 0 || (u->n == 0 && u->size > ANEW_MIN + 4 * u->written)) {
-            (void)write_anew(u);
-        } else if (file_write(u->fd, b.data, b.len) < 0) { /* noted; written anew next time */
-            close(u->fd);
-            u->fd = -1;
-        }
+        if (!(u->fd < 0 || (u->n == 0 && u->size > ANEW_MIN + 4 * u->written)) || write_anew(u) < 0)
+            append(u, &b);
         buf_release(&b);
     }
     u->n_ops = 0;

@@ -45,18 +45,18 @@ ALL_CFLAGS  = -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(LDHARD) $(SANFLAGS) -pthread
 
 # --- rooms ------------------------------------------------------------------------------------------
-# NEED_<room>: the room itself and the rooms that it may include (tests/check-layers checks the same).
+# A room is a folder, and its units are the .c files in it. SEES_<room>: the rooms (or single headers) that
+# it may include and call besides itself; a new room is one such line. tests/check-layers holds it up.
 
-NEED_sync/common := sync/common
-NEED_sync/proto  := sync/proto sync/common
-NEED_sync/master := sync/master $(NEED_sync/proto)
-NEED_sync/mirror := sync/mirror $(NEED_sync/proto)
-NEED_sync/status := sync/status $(NEED_sync/proto)
-NEED_sync/dns    := sync/dns $(NEED_sync/proto)
-NEED_fs          := fs $(NEED_sync/mirror)
-NEED_sqlimport   := sqlimport sync/common
-ROOMS := sync/common sync/proto sync/master sync/mirror sync/status sync/dns fs sqlimport
+SEES_sync/common :=
+SEES_sync/proto  := sync/common
+SEES_sync/master := sync/common sync/proto
+SEES_sync/mirror := sync/common sync/proto
+SEES_sync/status := sync/common sync/proto
+SEES_fs          := sync/common sync/mirror
+SEES_sqlimport   := sync/common
 
+# Libraries of a room and of those in folders below it.
 PKGS_sync/common := sqlite3 libcrypto jansson
 PKGS_sync/proto  := libcurl libmicrohttpd libzstd
 PKGS_sync/master := libutf8proc
@@ -64,22 +64,32 @@ PKGS_sync/mirror := libzstd
 PKGS_fs          := fuse3
 PKGS_sqlimport   := libmariadb zlib libzstd
 
+ROOMS := $(sort $(patsubst SEES_%,%,$(filter SEES_%,$(.VARIABLES))))
+PKGS_OF := $(patsubst PKGS_%,%,$(filter PKGS_%,$(.VARIABLES)))
+
+# NEED_<room>: the rooms that a program with it is linked with: itself, those that it sees, and so on.
+seen = $(sort $(1) $(foreach d,$(1),$(filter-out %.h,$(SEES_$(d)))))
+need = $(if $(filter-out $(1),$(seen)),$(call need,$(seen)),$(1))
+$(foreach d,$(ROOMS),$(eval NEED_$(d) := $(call need,$(d))))
+
 src = $(sort $(foreach d,$(1),$(wildcard $(d)/*.c)))
 obj = $(patsubst %.c,$(B)/%.o,$(call src,$(1)))
 lib = $(if $(strip $(1)),$(shell pkg-config --libs $(1) 2>/dev/null))
-pkgs = $(sort $(foreach d,$(1),$(PKGS_$(d))))
+pkgs = $(sort $(foreach p,$(PKGS_OF),$(if $(filter $(p) $(p)/%,$(1)),$(PKGS_$(p)))))
 
-# --- programs: the room of each and its main; one whose main is not there yet is left out --------------
+.PHONY: rooms
+rooms: ## the rooms, and what each may include and call
+	@$(foreach d,$(ROOMS),echo '$(d): $(sort $(SEES_$(d)))';)
 
+# --- programs: the main of each, which lies in the room that the program is made of --------------------
+
+PROGRAMS := eefs-master mount.eefs eefs-status eefs-sqlimport eefs-sqldump
 MAIN_eefs-master    := sync/master/main.c
 MAIN_mount.eefs     := fs/main.c
 MAIN_eefs-status    := sync/status/main.c
 MAIN_eefs-sqlimport := sqlimport/import_main.c
 MAIN_eefs-sqldump   := sqlimport/dump_main.c
-ALL_PROGRAMS := eefs-master mount.eefs eefs-status eefs-sqlimport eefs-sqldump
-PROGRAMS     := $(foreach p,$(ALL_PROGRAMS),$(if $(wildcard $(MAIN_$(p))),$(p)))
-MAINS        := $(foreach p,$(ALL_PROGRAMS),$(MAIN_$(p)))
-MAIN_OBJS    := $(patsubst %.c,$(B)/%.o,$(MAINS))
+MAIN_OBJS := $(foreach p,$(PROGRAMS),$(B)/$(MAIN_$(p):.c=.o))
 
 room_of   = $(patsubst %/,%,$(dir $(MAIN_$(1))))
 room_objs = $(filter-out $(MAIN_OBJS),$(call obj,$(1)))
@@ -181,10 +191,10 @@ check-doc: $(BINS)
 	@packaging/doc/options $(B)/bin | diff -u $(OPTIONS_MD) - || \
 	  { echo "lint: $(OPTIONS_MD) is stale; 'make doc' writes it anew" >&2; exit 1; }
 
-lint: ## include layers, formatting, warnings of gcc and clang as errors, options.md as the tables have it
-	tests/check-layers
+lint: ## layers of includes and calls, formatting, warnings of gcc and clang as errors, options.md as the tables have it
 	clang-format --dry-run -Werror $(C_FILES)
 	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers check-doc
+	tests/check-layers build/lint
 	@command -v clang >/dev/null || { echo 'lint: clang is not installed' >&2; exit 1; }
 	$(call say,CLANG)clang -fsyntax-only -std=gnu11 -O2 $(CPPFLAGS) $(WARN) -Werror $(filter %.c,$(C_FILES))
 

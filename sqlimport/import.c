@@ -19,17 +19,17 @@
 #include "sqlimport/rowset.h"
 #include "sqlimport/stage.h"
 #include "sqlimport/swap.h"
+#include "sqlimport/turn.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 
-#define PATIENCE_MS     120000
-#define ROWS_MS         3000 /* of which for rows, where a swap costs little */
-#define SWAP_LITTLE     ((uint64_t)32 << 20)
-#define COUNTER_MS      2000
-#define LOCK_PATIENCE_S 5 /* for an importer that just died, whose connection still ends */
-#define RECONNECT_MS    10000
+#define PATIENCE_MS  120000
+#define ROWS_MS      3000 /* of which for rows, where a swap costs little */
+#define SWAP_LITTLE  ((uint64_t)32 << 20)
+#define COUNTER_MS   2000
+#define RECONNECT_MS 10000
 
 struct run {
     const struct import_args *a;
@@ -51,23 +51,12 @@ struct run {
 
 static int lock_out_others(struct run *r, struct err *e)
 {
-    char *name = xasprintf("eefs_import_%s", r->a->database);
-    char *text, *got = NULL, *who = NULL;
-    int rc;
+    char *dead = NULL;
+    int rc = turn_take(r->s, r->a->database, &dead, e);
 
-    if (strlen(name) > 64)
-        name[64] = '\0';
-    text = server_text(name);
-    rc = server_value(r->s, &got, e, "SELECT GET_LOCK(%s, %d)", text, LOCK_PATIENCE_S);
-    if (rc == 0 && (!got || *got != '1')) {
-        (void)server_value(r->s, &who, NULL, "SELECT IS_USED_LOCK(%s)", text);
-        rc = err_set(e, EAGAIN, "another import into '%s' is running%s%s", r->a->database,
-                     who ? ", by the server's connection " : "", who ? who : "");
-    }
-    free(who);
-    free(got);
-    free(text);
-    free(name);
+    if (dead)
+        log_warn("%s", dead);
+    free(dead);
     return rc;
 }
 

@@ -4,9 +4,15 @@ phase. Skipped, with the reason, where the server cannot be had."""
 import os
 import random
 import signal
+import socket
+import sys
+import threading
 import time
 
 import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "fuzz"))
+from judge import Client  # noqa: E402
 from mysql56 import MySQL56
 from sqlmirror import SqlMirror
 from test_sqlrecover import BAD, HEAD, HOWS, NEXTS, POINTS, TAIL, World, empty_slot, fails, site, table
@@ -70,6 +76,64 @@ def test_fails_at_a_point(world, point, how, after):
 def test_fails_at_every_point(world, point, how, after):
     if (point, how, after) not in QUICK:
         fails(world, point, how, after)
+
+
+def kill_holder(db, name):
+    """The server keeps the killed connection that holds this lock, as it does when another one gets
+    its socket's number at that moment. The sockets that keep it so, or None."""
+    holder, killer, sockets = Client(db.socket), Client(db.socket), []
+    try:
+        holder.rows(f"SELECT GET_LOCK('{name}', 1)")
+        number = int(holder.rows("SELECT CONNECTION_ID()")[0][0])
+        threads = [threading.Thread(target=lambda: [sockets.append(connect(db)) for _ in range(30)])
+                   for _ in range(2)]
+        for t in threads:
+            t.start()
+        killer.rows(f"KILL {number}")
+        for t in threads:
+            t.join()
+        time.sleep(0.05)
+        if killer.rows(f"SELECT IS_FREE_LOCK('{name}')") == [[b"0"]]:
+            return sockets
+    finally:
+        killer.close()
+        holder.close()
+    for s in sockets:
+        s.close()
+    return None
+
+
+def connect(db):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(db.socket)
+    return s
+
+
+def test_a_killed_connection_does_not_end(world, db):
+    """Its lock of imports is passed over; a living one's is not."""
+    for _ in range(400):
+        sockets = kill_holder(db, "eefs_import_live")
+        if sockets:
+            break
+    else:
+        pytest.fail("the server ended all of the killed connections")
+    try:
+        done = world.mirror.run(site(1))
+        assert done.returncode == 0, done.stderr
+        assert "connections that were killed" in done.stderr
+        other = Client(db.socket)
+        other.rows("SELECT GET_LOCK('eefs_import2_live', 1)")
+        done = world.mirror.run(site(2))
+        assert done.returncode == 1 and "another import" in done.stderr
+        empty_slot(world)
+        other.close()
+    finally:
+        for s in sockets:
+            s.close()
+        db.stop(kill=True)  # it waits for the dead one
+        db.start()
+    world.mirror.imported(site(2))
+    world.whole(2)
 
 
 def tables_in(world, schema):

@@ -178,7 +178,7 @@ static int set_value(const struct opt *o, void *into, const char *value, const c
                            value);
         return 0;
     }
-    if (!value || !*value)
+    if (!value || (!*value && !o->empty))
         return err_set(e, EINVAL, "%s: option '%s' needs a value: %s", where, o->name,
                        o->arg ? o->arg : "VALUE");
     switch (o->type) {

@@ -55,6 +55,7 @@ struct opt {
     const char *without; /* shown as the default where `def` cannot say it */
     int64_t min, max;    /* of numbers; both 0: any value >= 0 */
     bool required;       /* see opt_required() */
+    bool empty;          /* of a LIST: the empty text is a value, too */
     bool reload;         /* takes effect when a running program reads its options again */
     const char *help;    /* one phrase, lower case, no full stop; default, range and "may be
                           * repeated" are added */

@@ -23,7 +23,8 @@ def rows(db, table, database="live"):
 
 @pytest.mark.parametrize("prefixes, options", [
     (["acme_"], []), ([""], []), (["a_", "b_"], []), (["a%_b*[x]`"], []), (["ACME_"], []), (["exp_"], []),
-    (["x"], []), (["plain_"], ["--prefix", "plain_"])])
+    (["x"], []), (["plain_"], ["--prefix", "plain_"]),
+    ([""], ["--prefix", ""]), (["b_", ""], ["--prefix=", "--prefix", "b_"])])
 def test_a_sites_sessions_are_kept_whatever_its_prefix(mirror, db, prefixes, options):
     for p in prefixes:
         db.sql(site(p), "site")

@@ -186,14 +186,11 @@ static const struct opt table[] = {
 static const struct opt_command command = {
     .name = "mount.eefs",
     .args = "URL DIR [-sfnv]",
-    .about =
-        "Mounts the folder that eefs-master serves at URL on DIR, with a local cache. mount(8) "
-        "runs "
-        "it for a line in /etc/fstab of type eefs.\n\n"
-        "-f checks everything and does not mount; -s ignores unknown options; -n, -v and -t TYPE "
-        "are accepted for mount(8); --help prints this text, --version the version. Security "
-        "contexts (context= "
-        "and the like) go to the kernel.",
+    .about = "Mounts the folder that eefs-master serves at URL on DIR, with a local cache. "
+             "mount(8) runs it for a line in /etc/fstab of type eefs.\n\n"
+             "-f checks everything and does not mount; -s ignores unknown options; -n, -v and "
+             "-t TYPE are accepted for mount(8); --help prints this text, --version the version. "
+             "Security contexts (context= and the like) go to the kernel.",
     .listed = true,
     .options = table,
 };

@@ -96,11 +96,9 @@ static const struct opt_command command = {
     .name = "eefs-sqldump",
     .args = "SLOT[=DB,DB]...",
     .about = "Makes one consistent dump of each database and drops it into each mirror's slot. A "
-             "slot that "
-             "names databases gets only these. Silent when all is well.\n\n"
-             "Exit code: 0 done, 1 a dump failed (the earlier ones stay), 2 another run is busy, 3 "
-             "wrong "
-             "usage.",
+             "slot that names databases gets only these. Silent when all is well.\n\n"
+             "Exit code: 0 done, 1 a dump failed (the earlier ones stay), 2 another run is busy, "
+             "3 wrong usage.",
     .options = table,
 };
 

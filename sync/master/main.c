@@ -167,11 +167,9 @@ static const struct opt mirror_table[] = {
 static const struct opt_command mirror_command = {
     .name = "eefs-master mirror",
     .args = "add NAME | set NAME | list | remove NAME",
-    .about =
-        "Adds, changes, lists and removes mirrors. add prints the token of the mirror, once, and "
-        "the "
-        "line for its /etc/fstab; set gives it other scopes; the token of a mirror that is removed "
-        "is refused at once. All work while the master serves.",
+    .about = "Adds, changes, lists and removes mirrors. add prints the token of the mirror, once, "
+             "and the line for its /etc/fstab; set gives it other scopes; the token of a mirror "
+             "that is removed is refused at once. All work while the master serves.",
     .options = mirror_table,
 };
 

@@ -364,18 +364,55 @@ def test_install_layout(site):
         assert os.path.exists(os.path.join(dest, "usr", path)), path
 
 
+DOC = os.path.join(REPO, "packaging", "doc")
+README = os.path.join(REPO, "README.md")
+PAGES = [README] + sorted(os.path.join(DOC, name) for name in os.listdir(DOC) if name.endswith(".md"))
+
+
 def documented():
-    """(program, option) of every command line in the README and in the units."""
+    """(program, option) of every command line in the documentation and in the units."""
     found = set()
-    texts = [os.path.join(REPO, "README.md")]
     units = os.path.join(REPO, "packaging", "systemd")
-    texts += [os.path.join(units, name) for name in os.listdir(units)]
-    for path in texts:
+    for path in PAGES + [os.path.join(units, name) for name in os.listdir(units)]:
         for line in read(path).decode().splitlines():
             for name in PROGRAMS:
                 for command in re.findall(r"%s((?: [^`|]*)?)" % re.escape(name), line):
                     found |= {(name, option) for option in re.findall(r" --([a-z-]+)", command)}
     return sorted(found)
+
+
+def test_readme_is_a_tutorial():
+    """At most 200 lines, and it leads to every page of packaging/doc."""
+    text = read(README).decode()
+    assert len(text.splitlines()) <= 200
+    for path in PAGES[1:]:
+        assert "](packaging/doc/%s)" % os.path.basename(path) in text, path
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"(?m)^#+ (.*)$", text)}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=os.path.basename)
+def test_links_of_the_documentation(path):
+    """Every relative link leads to a file, and its anchor to a heading."""
+    for link in re.findall(r"\]\(([^)]+)\)", read(path).decode()):
+        target, _, anchor = link.partition("#")
+        if target.startswith("http"):
+            continue
+        target = os.path.join(os.path.dirname(path), target) if target else path
+        assert os.path.exists(target), link
+        assert not anchor or anchor in anchors(read(target).decode()), link
+
+
+def test_documented_long_options_exist(site):
+    """Every --option that the documentation mentions is one of a program of ours (or of systemd, mysqldump)."""
+    known = "\n".join(site.run(*command, "--help").stdout for command in COMMANDS)
+    others = {"--compact", "--create", "--help", "--now"}
+    for path in PAGES:
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", read(path).decode()):
+            assert option in others or re.search(re.escape(option) + r"(?![\w-])", known), (path, option)
 
 
 @pytest.mark.parametrize("name, option", documented())
@@ -384,8 +421,7 @@ def test_documented_options_exist(site, name, option):
 
 
 def test_documented_mount_options_exist(site):
-    text = read(os.path.join(REPO, "README.md")).decode()
-    table = text[text.index("## Options of the mount"):text.index("## Status")]
+    table = read(os.path.join(DOC, "mount.md")).decode()
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     names = {name for row in rows for name in re.findall(r"`([a-z_]+)=?", row)} - {"none"}
     names -= {"none", "GLOB"}
@@ -399,6 +435,6 @@ def test_documented_targets_exist():
     known = subprocess.run(["make", "-s", "help"], cwd=REPO, env=env, capture_output=True, text=True,
                            check=True).stdout
     known = {line.split()[0] for line in known.splitlines()}
-    text = read(os.path.join(REPO, "README.md")).decode()
+    text = read(README).decode()
     used = set(re.findall(r"(?m)^    (?:sudo (?:packaging/deps.sh )?)?make ([a-z-]+)", text))
     assert used and used <= known, used - known

@@ -40,24 +40,6 @@ void fs_release(struct fs *fs)
     pthread_rwlock_destroy(&fs->device);
 }
 
-void fs_tree_read(struct fs *fs)
-{
-    if (pthread_rwlock_rdlock(&fs->tree) != 0)
-        abort();
-}
-
-void fs_tree_write(struct fs *fs)
-{
-    if (pthread_rwlock_wrlock(&fs->tree) != 0)
-        abort();
-}
-
-void fs_tree_unlock(struct fs *fs)
-{
-    if (pthread_rwlock_unlock(&fs->tree) != 0)
-        abort();
-}
-
 void fs_changed(struct fs *fs, int64_t opid)
 {
     int64_t seen = atomic_load(&fs->newest_op);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "fs/attr.h"
+#include "fs/treelock.h"
 #include "sync/common/ctl.h"
 #include "sync/mirror/mirror.h"
 
@@ -58,10 +59,6 @@ struct fs {
 int fs_init(struct fs *fs);
 /* After the session's end and mirror_stop. */
 void fs_release(struct fs *fs);
-
-void fs_tree_read(struct fs *fs);
-void fs_tree_write(struct fs *fs);
-void fs_tree_unlock(struct fs *fs);
 
 /* A local change was logged as operation `opid` (0: nothing to send). */
 void fs_changed(struct fs *fs, int64_t opid);

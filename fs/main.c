@@ -14,6 +14,7 @@
  *   content.c     brings the bytes of a version     opener.c      whose close is a close
  *   later.c       answers given later, interrupts   pool.c        threads for what takes long
  *   attr.c        owners and modes                  fs.c          what all of them share
+ *   treelock.c    names stay meanwhile
  *   flags.c       what the kernel enforces          remount.c     changing a mount that is served
  *   guard.c       a process that lets the kernel go when this one was killed
  *

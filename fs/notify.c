@@ -62,8 +62,11 @@ static struct verdict judge(struct fs *fs, const char *path)
     struct node *n, *parent;
     char *dir;
     bool same;
-    int r = replica_lookup(fs->replica, path, &now);
+    int r;
 
+    /* In between, a rename has the name in the replica and not yet in the table. */
+    fs_tree_read(fs);
+    r = replica_lookup(fs->replica, path, &now);
     nodes_lock(fs->nodes);
     n = node_find_locked(fs->nodes, path);
     if (n && n->draft && n->listed)
@@ -90,6 +93,7 @@ static struct verdict judge(struct fs *fs, const char *path)
         node_supersede_locked(fs->nodes, n);
 out:
     nodes_unlock(fs->nodes);
+    fs_tree_unlock(fs);
     return v;
 }
 

@@ -244,3 +244,99 @@ def test_storm(site):
 def test_long_storm(site, seed):
     master, mounts = prepared(site, seed)
     storm(site, master, mounts, seed, 20)
+
+
+def hammer(top, who, kind, seed, end, report):
+    """A process that does one thing to one name until the time has come; reports every error."""
+    rng, name, n = random.Random(seed), os.path.join(top, "uploads/w/always-0"), 0
+    while time.monotonic() < end:
+        n += 1
+        try:
+            if kind == "replace":
+                tmp = os.path.join(top, "uploads/w/new-%s-%d" % (who, n))
+                write(tmp, version(rng, 200))
+                os.rename(tmp, name)
+            elif kind == "chmod":
+                os.chmod(name, rng.choice([0o644, 0o600]))
+            elif kind == "times":
+                os.utime(name)
+            elif kind == "stat":
+                os.stat(name)
+            else:
+                whole(read(name))
+        except OSError as error:
+            report.send((who, kind, n, errno.errorcode.get(error.errno, error.errno)))
+        if kind == "replace":
+            time.sleep(rng.random() * 0.01)
+    report.send((who, kind, n, None))
+
+
+def one_name(site, seed, seconds):
+    """One name that is only ever replaced, by every side at once: it is always there."""
+    master, mounts = prepared(site, seed)
+    tops = [("master", master.root, ["replace"])] + \
+           [(m.instance, m.point, ["replace", "chmod", "chmod", "times", "stat", "read"]) for m in mounts]
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    end = time.monotonic() + seconds
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=hammer, daemon=True,
+                                 args=(top, who, kind, "%s %s %d %d" % (who, kind, i, seed), end, theirs))
+                 for who, top, kinds in tops for i, kind in enumerate(kinds)]
+    for p in processes:
+        p.start()
+    site.cleanups.append(lambda: [(p.kill(), p.join()) for p in processes])
+    ended, errors = {}, []
+    while len(ended) < len(processes) and not errors:
+        assert ours.poll(seconds + 60 * SLOW), "still running: %r" % ended
+        who, kind, n, error = ours.recv()
+        if error:
+            errors.append((who, kind, n, error))
+        else:
+            ended[who, kind, len(ended)] = n
+    assert not errors, "seed %d: %s" % (seed, errors)
+    return ended
+
+
+def test_one_name_that_is_only_replaced(site):
+    assert min(one_name(site, 1, 5 * SLOW).values()) > 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(20, 24))
+def test_one_name_that_is_only_replaced_for_long(site, seed):
+    one_name(site, seed, 60)
+
+
+def renamer(top, who, seconds, report):
+    """As rsync does: a new file, its final name, its mode."""
+    end, n = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        n += 1
+        tmp, name = os.path.join(top, "uploads/w/.t-%d-%d" % (who, n)), os.path.join(top, "uploads/w/t-%d" % who)
+        try:
+            write(tmp, b"%d" % n)
+            os.rename(tmp, name)
+            os.chmod(name, 0o640 if n % 2 else 0o600)
+        except OSError as error:
+            report.send((who, n, errno.errorcode.get(error.errno, error.errno)))
+    report.send(None)
+
+
+def test_a_mode_right_after_a_rename(site):
+    """The kernel has given the new name to what it knows by the old one: so must the mount, also when
+    the master's echo of the old name comes just then."""
+    master = site.master(start=False)
+    os.makedirs(master.path("uploads/w"))
+    mount = site.mount(master.start())
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    processes = [multiprocessing.get_context("fork").Process(target=renamer, daemon=True,
+                                                             args=(mount.point, i, 4 * SLOW, theirs))
+                 for i in range(12)]
+    for p in processes:
+        p.start()
+    site.cleanups.append(lambda: [(p.kill(), p.join()) for p in processes])
+    got = []
+    while got.count(None) < len(processes):
+        assert ours.poll(60 * SLOW), got
+        got.append(ours.recv())
+    assert set(got) == {None}, [g for g in got if g]

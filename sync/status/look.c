@@ -22,6 +22,7 @@
 #define STALE_MS          30000
 #define ISOLATED_GRACE_MS (15 * 60 * 1000)
 #define IMPORT_MAX        (1024 * 1024)
+#define IMPORTER          "eefs-sqlimport"
 
 static const char *text_of(json_t *o, const char *name)
 {
@@ -59,10 +60,11 @@ struct question {
     bool silent;    /* it is there, and does not answer */
 };
 
-/* What the kernel says of a process that does not answer. */
-static const char *process_state(pid_t pid)
+/* The state of a process as in proc(5), '?': not known. `name`: what it must be called, else it is
+ * another one with that number; NULL: no matter. */
+static char process_letter(pid_t pid, const char *name)
 {
-    char path[64], text[512], *end;
+    char path[64], text[512], *begin, *end;
     ssize_t n;
     int fd;
 
@@ -72,8 +74,18 @@ static const char *process_state(pid_t pid)
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = '\0';
-    end = strrchr(text, ')'); /* "pid (name) state …", proc(5) */
-    switch (end && end[1] == ' ' ? end[2] : '?') {
+    begin = strchr(text, '(');
+    end = strrchr(text, ')'); /* "pid (name) state …" */
+    if (!begin || !end || end < begin || end[1] != ' ')
+        return '?';
+    *end = '\0';
+    return !name || strcmp(begin + 1, name) == 0 ? end[2] : '?';
+}
+
+/* What the kernel says of a process that does not answer. */
+static const char *process_state(pid_t pid)
+{
+    switch (process_letter(pid, NULL)) {
     case 'T':
     case 't':
         return "is stopped (SIGSTOP or a debugger)";
@@ -285,18 +297,44 @@ static json_t *list_mounts(const struct questions *all, char *const *paths, int 
 
 /* --- imports --- */
 
+/* The importer has not said for long what it does. False: it has, or needs not. */
+static bool judge_silence(json_t *o)
+{
+    pid_t pid = (pid_t)json_integer_value(json_object_get(o, "pid"));
+    int64_t updated = json_integer_value(json_object_get(o, "updated_ms"));
+    int64_t quiet = clock_wall_ns() / 1000000 - updated;
+    char letter = process_letter(pid, IMPORTER), reason[160], action[64];
+
+    if (strcmp(text_of(o, "state"), "stopped") == 0)
+        return false;
+    if (letter == 'T' || letter == 't') {
+        snprintf(reason, sizeof(reason), "importer (process %d) %s", (int)pid, process_state(pid));
+        snprintf(action, sizeof(action), "kill -CONT %d", (int)pid);
+        set_state(o, "DEGRADED", reason, action);
+        return true;
+    }
+    if (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
+        quiet = INT64_MAX;
+    if (quiet <= STALE_MS)
+        return false;
+    if (letter == '?') {
+        set_state(o, "DEGRADED", "importer is not running", "start eefs-sqlimport for this slot");
+    } else {
+        snprintf(reason, sizeof(reason), "importer (process %d) %s: nothing from it for %lld s",
+                 (int)pid, process_state(pid), (long long)(quiet / 1000));
+        set_state(o, "DEGRADED", reason, "look at its log; if it hangs, restart eefs-sqlimport");
+    }
+    return true;
+}
+
 static void judge_import(json_t *o)
 {
-    const char *told = text_of(o, "state");
-    json_t *pid = json_object_get(o, "pid");
+    char *told = xstrdup(text_of(o, "state"));
     int64_t failed = json_integer_value(json_object_get(json_object_get(o, "failed"), "count"));
-    int64_t updated = json_integer_value(json_object_get(o, "updated_ms"));
-    bool gone = json_is_integer(pid) && json_integer_value(pid) > 0 &&
-                kill((pid_t)json_integer_value(pid), 0) < 0 && errno == ESRCH;
 
     set_text(o, "activity", told);
-    if (strcmp(told, "stopped") != 0 && (gone || clock_wall_ns() / 1000000 - updated > STALE_MS)) {
-        set_state(o, "DEGRADED", "importer is not running", "start eefs-sqlimport for this slot");
+    if (judge_silence(o)) {
+        free(told);
         return;
     }
     if (strcmp(told, "failed") == 0 && failed < 1)
@@ -307,6 +345,7 @@ static void judge_import(json_t *o)
         set_text(o, "state", "DEGRADED");
     else
         set_text(o, "state", strcmp(told, "importing") == 0 ? "SYNCING" : "OK");
+    free(told);
 }
 
 static void look_import(void *list, const char *path)

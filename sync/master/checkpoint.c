@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "sync/common/buf.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 
 /* Pages of the log. */
 #define BESIDE 2048
@@ -12,11 +12,9 @@
 
 struct checkpoint {
     struct db *db, *writer;
-    pthread_t thread;
     int finish;           /* the writer's: when it finishes one next */
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t change;
-    bool due, stopping;
+    struct worker worker; /* its lock guards the rest */
+    bool due;
 };
 
 /* Waits for nobody: what readers still need, and what is being committed, is left. */
@@ -42,31 +40,31 @@ static int committed(void *arg, sqlite3 *h, const char *name, int pages)
     return SQLITE_OK;
 }
 
-static void *run(void *arg)
+static void *checkpoint_run(void *arg)
 {
     struct checkpoint *c = arg;
 
-    mutex_lock(&c->lock);
-    while (!c->stopping) {
+    worker_lock(&c->worker);
+    while (!worker_stopping_locked(&c->worker)) {
         if (!c->due) {
-            cond_wait(&c->change, &c->lock);
+            worker_wait_locked(&c->worker, WORKER_NEVER);
             continue;
         }
         c->due = false;
-        mutex_unlock(&c->lock);
+        worker_unlock(&c->worker);
         move(db_handle(c->db));
-        mutex_lock(&c->lock);
+        worker_lock(&c->worker);
     }
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
     return NULL;
 }
 
 void checkpoint_wake(struct checkpoint *c)
 {
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     c->due = true;
-    cond_signal(&c->change);
-    mutex_unlock(&c->lock);
+    worker_wake_locked(&c->worker);
+    worker_unlock(&c->worker);
 }
 
 int checkpoint_start(const char *path, struct db *writer, struct checkpoint **ret, struct err *e)
@@ -80,13 +78,11 @@ int checkpoint_start(const char *path, struct db *writer, struct checkpoint **re
     }
     c->writer = writer;
     c->finish = FINISH;
-    mutex_init(&c->lock);
-    cond_init(&c->change);
-    r = thread_start(&c->thread, "checkpoint", run, c);
+    worker_init(&c->worker);
+    r = worker_start(&c->worker, "checkpoint", checkpoint_run, c);
     if (r < 0) {
         err_sys(e, -r, "cannot start the thread that writes the database");
-        cond_destroy(&c->change);
-        mutex_destroy(&c->lock);
+        worker_release(&c->worker);
         db_close(c->db);
         free(c);
         return r;
@@ -101,13 +97,7 @@ void checkpoint_stop(struct checkpoint *c)
     if (!c)
         return;
     sqlite3_wal_hook(db_handle(c->writer), NULL, NULL);
-    mutex_lock(&c->lock);
-    c->stopping = true;
-    cond_signal(&c->change);
-    mutex_unlock(&c->lock);
-    thread_join(c->thread);
+    worker_release(&c->worker);
     db_close(c->db);
-    cond_destroy(&c->change);
-    mutex_destroy(&c->lock);
     free(c);
 }

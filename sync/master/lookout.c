@@ -7,7 +7,7 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/master/space.h"
 #include "sync/master/upload.h"
 #include "sync/master/volume.h"
@@ -17,26 +17,24 @@
 
 struct lookout {
     struct master *m;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t change;
-    bool stopping, is_short;
+    struct worker worker; /* its lock guards the rest */
+    bool is_short;
     char why[512];
 };
 
-static void *run(void *arg)
+static void *lookout_run(void *arg)
 {
     struct lookout *l = arg;
     struct master *m = l->m;
     int generation = 0;
     int64_t clean = clock_mono_ms() + CLEAN_MS;
 
-    mutex_lock(&l->lock);
-    while (!l->stopping) {
+    worker_lock(&l->worker);
+    while (!worker_stopping_locked(&l->worker)) {
         char why[sizeof(l->why)] = "";
         bool is_short, ok;
 
-        mutex_unlock(&l->lock);
+        worker_unlock(&l->worker);
         ok = root_check(m->root);
         if (ok && generation != root_generation(m->root)) {
             generation = root_generation(m->root);
@@ -52,13 +50,12 @@ static void *run(void *arg)
             clean = clock_mono_ms() + CLEAN_MS;
         }
         is_short = space_short(m, 0, why, sizeof(why));
-        mutex_lock(&l->lock);
+        worker_lock(&l->worker);
         l->is_short = is_short;
         memcpy(l->why, why, sizeof(why));
-        if (!l->stopping)
-            cond_wait_until(&l->change, &l->lock, clock_mono_ms() + LOOK_MS);
+        worker_wait_locked(&l->worker, clock_mono_ms() + LOOK_MS);
     }
-    mutex_unlock(&l->lock);
+    worker_unlock(&l->worker);
     return NULL;
 }
 
@@ -68,10 +65,10 @@ int lookout_start(struct master *m, struct lookout **ret, struct err *e)
     int r;
 
     l->m = m;
-    mutex_init(&l->lock);
-    cond_init(&l->change);
-    r = thread_start(&l->thread, "lookout", run, l);
+    worker_init(&l->worker);
+    r = worker_start(&l->worker, "lookout", lookout_run, l);
     if (r < 0) {
+        worker_release(&l->worker);
         free(l);
         return err_sys(e, -r, "cannot start the thread that looks at the folder");
     }
@@ -83,11 +80,11 @@ bool lookout_short(struct lookout *l, char *why, size_t cap)
 {
     bool yes;
 
-    mutex_lock(&l->lock);
+    worker_lock(&l->worker);
     yes = l->is_short;
     if (yes)
         snprintf(why, cap, "%s", l->why);
-    mutex_unlock(&l->lock);
+    worker_unlock(&l->worker);
     return yes;
 }
 
@@ -95,12 +92,6 @@ void lookout_stop(struct lookout *l)
 {
     if (!l)
         return;
-    mutex_lock(&l->lock);
-    l->stopping = true;
-    cond_signal(&l->change);
-    mutex_unlock(&l->lock);
-    thread_join(l->thread);
-    cond_destroy(&l->change);
-    mutex_destroy(&l->lock);
+    worker_release(&l->worker);
     free(l);
 }

@@ -81,7 +81,7 @@ bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
         return true;
     *r = apply_tell(j, path);
     if (*r == 0)
-        apply_refuse(j, "conflict",
+        apply_refuse(j, WIRE_R_CONFLICT,
                      "the master has something else there, and a conflict copy beside it would lie "
                      "outside what this mirror may write; rename one of the two");
     return false;
@@ -239,7 +239,7 @@ static int do_remove(struct apply *j)
     if (r == -EBUSY)
         return kept(j);
     if (r == -ENOTEMPTY || r == -EEXIST) {
-        apply_refuse(j, "not_empty", "the folder is not empty on the master");
+        apply_refuse(j, WIRE_R_NOT_EMPTY, "the folder is not empty on the master");
         return apply_tell(j, op->path);
     }
     if (r == 0)
@@ -281,25 +281,25 @@ static bool allowed(struct apply *j)
     bool rename = op->kind == OP_RENAME;
 
     if (master_hides(j->m, op->path) || (rename && master_hides(j->m, op->to))) {
-        apply_refuse(j, "scope", "that path is not shared");
+        apply_refuse(j, WIRE_R_SCOPE, "that path is not shared");
         return false;
     }
     if (!scope_writes(s, op->path) || (rename && !scope_writes(s, op->to))) {
-        apply_refuse(j, "scope", "this mirror may not write there");
+        apply_refuse(j, WIRE_R_SCOPE, "this mirror may not write there");
         return false;
     }
     if ((rename || op->kind == OP_RMDIR || op->kind == OP_UNLINK) &&
         (scope_is_write_root(s, op->path) || (rename && scope_is_write_root(s, op->to)))) {
-        apply_refuse(j, "scope",
+        apply_refuse(j, WIRE_R_SCOPE,
                      "the folder that a mirror may write to cannot itself be removed or renamed");
         return false;
     }
     if ((rename || op->kind == OP_RMDIR) && volume_is_top(j->m, op->path)) {
-        apply_refuse(j, "volume", "on the master that folder is a filesystem of its own");
+        apply_refuse(j, WIRE_R_VOLUME, "on the master that folder is a filesystem of its own");
         return false;
     }
     if (rename && path_is_under(op->to, op->path)) {
-        apply_refuse(j, "type", "a folder cannot be moved into itself");
+        apply_refuse(j, WIRE_R_TYPE, "a folder cannot be moved into itself");
         return false;
     }
     return true;
@@ -312,7 +312,7 @@ static int refuse_errno(struct apply *j, int r)
     j->a->n = j->op->n;
     switch (-r) {
     case ENODATA:
-        return apply_answer(j, RESULT_LATER, "need_content", "upload the content first");
+        return apply_answer(j, RESULT_LATER, WIRE_R_NEED_CONTENT, "upload the content first");
     case ENOSPC:
         return apply_answer(j, RESULT_LATER, WIRE_E_NO_SPACE, "the master's disk is full");
     case EDQUOT:
@@ -322,36 +322,40 @@ static int refuse_errno(struct apply *j, int r)
         return apply_refuse(j, WIRE_E_TOO_LARGE, "the master's filesystem holds no file so large");
     case EXDEV:
         return apply_refuse(
-            j, "volume",
+            j, WIRE_R_VOLUME,
             "that lies on two filesystems of the master: a folder is not moved from "
             "one to the other in one step; copy it and remove the old one");
     case ESTALE:
-        return apply_answer(j, RESULT_LATER, "volume",
+        return apply_answer(j, RESULT_LATER, WIRE_R_VOLUME,
                             "a filesystem below the master's folder is not mounted");
     case EBUSY:
     case EAGAIN:
     case ETXTBSY:
-        return apply_answer(j, RESULT_LATER, "busy", "the file is being written on the master");
+        return apply_answer(j, RESULT_LATER, WIRE_R_BUSY,
+                            "the file is being written on the master");
     case EBADMSG:
-        return apply_refuse(j, "digest", "the content does not have the hash that it came with");
+        return apply_refuse(j, WIRE_E_DIGEST,
+                            "the content does not have the hash that it came with");
     case ENOTDIR:
     case ELOOP:
     case EISDIR:
     case EEXIST:
-        return apply_refuse(j, "type", "something of another type is in the way on the master");
+        return apply_refuse(j, WIRE_R_TYPE,
+                            "something of another type is in the way on the master");
     case ENAMETOOLONG:
     case EINVAL:
     case EILSEQ:
-        return apply_refuse(j, "name", "the master's filesystem cannot hold that name");
+        return apply_refuse(j, WIRE_R_NAME, "the master's filesystem cannot hold that name");
     case ENOSYS:
     case EOPNOTSUPP:
-        return apply_refuse(j, "type", "the master's filesystem cannot hold such a file or link");
+        return apply_refuse(j, WIRE_R_TYPE,
+                            "the master's filesystem cannot hold such a file or link");
     case EPERM:
     case EACCES:
     case EROFS:
-        return apply_refuse(j, "permission", "the master's filesystem does not permit it");
+        return apply_refuse(j, WIRE_R_PERMISSION, "the master's filesystem does not permit it");
     default:
-        return apply_answer(j, RESULT_LATER, "io", strerror(-r));
+        return apply_answer(j, RESULT_LATER, WIRE_E_IO, strerror(-r));
     }
 }
 

@@ -23,6 +23,7 @@
 #include "sync/master/place.h"
 #include "sync/master/publish.h"
 #include "sync/master/volume.h"
+#include "sync/proto/wire.h"
 
 #define RACY_NS 2000000000LL
 
@@ -427,7 +428,7 @@ int move_op(struct apply *j)
     }
     if (from.e.type == ENTRY_DIR && hides_below(j->m, op)) {
         r = apply_refuse(
-            j, "scope",
+            j, WIRE_R_SCOPE,
             "with the folder would move what is excluded at one of its two names only; "
             "copy what is to move");
         goto out;

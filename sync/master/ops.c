@@ -226,9 +226,9 @@ static bool enter(struct master *m, const struct op *op, struct op_answer *a)
         return true;
     text = path_encoded(path);
     a->result = r == -EROFS || r == -EACCES || r == -EPERM ? RESULT_REFUSED : RESULT_LATER;
-    a->code = xstrdup(a->result == RESULT_REFUSED ? "permission"
+    a->code = xstrdup(a->result == RESULT_REFUSED ? WIRE_R_PERMISSION
                       : r == -ENOSPC              ? WIRE_E_NO_SPACE
-                                                  : "volume");
+                                                  : WIRE_R_VOLUME);
     a->error = r == -ESTALE
                    ? xasprintf("the filesystem of '%.300s' is not mounted on the master", text)
                    : xasprintf("the master cannot keep files on their way in '.eefs' on the "

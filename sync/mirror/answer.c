@@ -13,6 +13,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/proto/cursor.h"
+#include "sync/proto/wire.h"
 
 static int note_answered(struct db *db, const struct entry *e)
 {
@@ -184,7 +185,7 @@ static int answer_locked(struct change *a, const struct op_answer *ans, struct b
     if (rc == 0)
         rc = before_look(b, r);
     if (refused && known == 1 && o.op.kind == OP_RMDIR && ans->code &&
-        strcmp(ans->code, "not_empty") == 0)
+        strcmp(ans->code, WIRE_R_NOT_EMPTY) == 0)
         refused = false;
     if (rc == 0)
         rc = apply_answered(a, ans, b);

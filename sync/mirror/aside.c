@@ -97,7 +97,7 @@ int aside_failed(struct aside *a, const struct op *op, const char *code, const c
 
     if (strcmp(code, WIRE_E_UNAVAILABLE) == 0)
         return 0; /* so would be all the others */
-    if (is_retried(a, op->n) && strcmp(code, "need_content") != 0)
+    if (is_retried(a, op->n) && strcmp(code, WIRE_R_NEED_CONTENT) != 0)
         most = TRIES_AGAIN;
     else if (full)
         most = 1;

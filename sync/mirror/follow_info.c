@@ -10,6 +10,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
+#include "sync/proto/wire.h"
 
 /* One integer by a reader; `none` on failure. */
 #define ASK(r, none, ...)                                                                          \
@@ -192,9 +193,9 @@ static int refusal_errno(const char *code)
     static const struct {
         const char *code;
         int errnum;
-    } known[] = {{"scope", EROFS},       {"not_empty", ENOTEMPTY}, {"name", EINVAL},
-                 {"no_space", ENOSPC},   {"too_large", EFBIG},     {"type", EEXIST},
-                 {"permission", EACCES}, {"conflict", EEXIST}};
+    } known[] = {{WIRE_R_SCOPE, EROFS},       {WIRE_R_NOT_EMPTY, ENOTEMPTY}, {WIRE_R_NAME, EINVAL},
+                 {WIRE_E_NO_SPACE, ENOSPC},   {WIRE_E_TOO_LARGE, EFBIG},     {WIRE_R_TYPE, EEXIST},
+                 {WIRE_R_PERMISSION, EACCES}, {WIRE_R_CONFLICT, EEXIST}};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(code, known[i].code) == 0)

@@ -132,7 +132,7 @@ static int give_up_content(struct push *p, const struct op *op)
     char *path = path_encoded(op->path);
     int r;
 
-    a.code = xstrdup("content");
+    a.code = xstrdup(WIRE_R_CONTENT);
     a.error = xstrdup("its content is missing or damaged in this mirror's cache");
     log_error("the change of '%s' cannot be sent: %s; see eefs-status --quarantine", path, a.error);
     r = replica_outbox_answer(p->m->replica, &a, &changed);
@@ -225,7 +225,7 @@ static int take_answer(struct push *p, const struct op_answer *a, const struct o
                        (long long)a->n, (long long)op->n);
     if (a->result == RESULT_LATER) {
         snprintf(code, UPLOAD_CODE_CAP, "%s", a->code ? a->code : "later");
-        if (strcmp(code, "need_content") == 0)
+        if (strcmp(code, WIRE_R_NEED_CONTENT) == 0)
             upload_forget(p->m->upload, &op->hash, op->n);
         err_set(e, EAGAIN, "%s", a->error ? a->error : "the master asks to try later");
         return 0;

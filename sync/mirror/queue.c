@@ -17,6 +17,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/mirror/pathset.h"
+#include "sync/proto/wire.h"
 
 /* --- the walk --- */
 
@@ -301,9 +302,11 @@ int replica_outbox_retry(struct replica *r, const char *under)
 /* Those that were refused for their place and would be allowed there now. */
 static int pick_allowed(struct replica *r, struct ids *l)
 {
-    sqlite3_stmt *st = db_query(
-        r->db,
-        "SELECT opid,path,to_path FROM outbox WHERE state='x' AND code='scope' ORDER BY opid", "");
+    sqlite3_stmt *st =
+        db_query(r->db,
+                 "SELECT opid,path,to_path FROM outbox WHERE state='x' AND code='" WIRE_R_SCOPE
+                 "' ORDER BY opid",
+                 "");
     int rc;
 
     while ((rc = db_step(r->db, st)) == 1) {

@@ -97,4 +97,19 @@
 #define WIRE_E_NO_SPACE     "no_space"     /* 507 */
 #define WIRE_E_UNAVAILABLE  "unavailable"  /* 503: root missing, first scan running, stopping */
 
+/*
+ * Codes of operations that are refused or put off (op.h); both sides' databases keep them. Besides
+ * these: WIRE_E_NO_SPACE, WIRE_E_TOO_LARGE, WIRE_E_DIGEST, WIRE_E_IO, WIRE_E_UNAVAILABLE.
+ */
+#define WIRE_R_SCOPE        "scope"      /* outside what the mirror may change */
+#define WIRE_R_NAME         "name"       /* the master cannot hold that name */
+#define WIRE_R_TYPE         "type"       /* another type is in the way, or none such can be held */
+#define WIRE_R_NOT_EMPTY    "not_empty"  /* rmdir of a folder that has entries */
+#define WIRE_R_CONFLICT     "conflict"   /* no place for the conflict copy */
+#define WIRE_R_PERMISSION   "permission" /* the master's filesystem forbids it */
+#define WIRE_R_VOLUME       "volume"     /* filesystems below the folder: crossed, or away */
+#define WIRE_R_NEED_CONTENT "need_content" /* later: the content is not uploaded */
+#define WIRE_R_BUSY         "busy"         /* later: being written on the master */
+#define WIRE_R_CONTENT      "content"      /* by the mirror itself: it lost the content */
+
 #endif

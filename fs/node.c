@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/hash.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/path.h"
@@ -30,13 +31,13 @@ static size_t id_bucket(const struct nodes *t, uint64_t id)
     return (size_t)(id * 0x9e3779b97f4a7c15u >> 20) & (t->buckets - 1);
 }
 
-/* FNV-1a over the parent's id and the name (http://www.isthe.com/chongo/tech/comp/fnv/). */
+/* Over the parent's id and the name. */
 static uint64_t name_hash(const struct node *parent, const char *name)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ parent->id * 0x9e3779b97f4a7c15u;
+    uint64_t h = HASH64_START ^ parent->id * 0x9e3779b97f4a7c15u;
 
     for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+        h = hash64_byte(h, (unsigned char)*name);
     return h ^ h >> 32;
 }
 

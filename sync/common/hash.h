@@ -46,4 +46,22 @@ void hash_stream_free(struct hash_stream *s);
  */
 int hash_fd(int fd, struct hash *ret, off_t *ret_size);
 
+/*
+ * For tables in memory: FNV-1a of 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/), byte by byte
+ * from HASH64_START, or of `len` bytes at once.
+ */
+#define HASH64_START 0xcbf29ce484222325u
+static inline uint64_t hash64_byte(uint64_t h, uint8_t byte)
+{
+    return (h ^ byte) * 0x100000001b3u;
+}
+static inline uint64_t hash64(const void *data, size_t len)
+{
+    uint64_t h = HASH64_START;
+
+    for (size_t i = 0; i < len; i++)
+        h = hash64_byte(h, ((const uint8_t *)data)[i]);
+    return h;
+}
+
 #endif

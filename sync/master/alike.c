@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <utf8proc.h>
 
+#include "sync/common/hash.h"
 #include "sync/common/buf.h"
 
 struct key {
@@ -38,16 +39,15 @@ static char *folded(const char *name)
     return n < 0 ? NULL : (char *)out;
 }
 
-/* FNV-1a */
 static uint64_t hash_of(const char *s, bool ascii)
 {
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = HASH64_START;
 
     for (; *s; s++) {
         uint8_t c = (uint8_t)*s;
         if (ascii && c >= 'A' && c <= 'Z')
             c = (uint8_t)(c + 32);
-        h = (h ^ c) * 1099511628211u;
+        h = hash64_byte(h, c);
     }
     return h;
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/hash.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
@@ -80,12 +81,10 @@ void brake_free(struct brake *b)
 
 static uint32_t *slot_of(struct brake *b, const char *path)
 {
-    uint32_t h = 2166136261u; /* FNV-1a */
     size_t i;
 
-    for (const char *p = path; *p; p++)
-        h = (h ^ (uint8_t)*p) * 16777619u;
-    for (i = h & (b->buckets - 1); b->table[i]; i = (i + 1) & (b->buckets - 1))
+    for (i = hash64(path, strlen(path)) & (b->buckets - 1); b->table[i];
+         i = (i + 1) & (b->buckets - 1))
         if (strcmp(b->paths[b->table[i] - 1], path) == 0)
             break;
     return &b->table[i];

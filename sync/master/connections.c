@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "sync/common/hash.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
@@ -85,7 +86,6 @@ static struct slot *slot_of(struct connections *c, const struct sockaddr *sa)
 {
     const uint8_t *p = (const uint8_t *)"";
     size_t n = 0;
-    uint32_t h = 2166136261u; /* FNV-1a */
 
     if (sa && sa->sa_family == AF_INET) {
         p = (const uint8_t *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr;
@@ -94,9 +94,7 @@ static struct slot *slot_of(struct connections *c, const struct sockaddr *sa)
         p = (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
         n = 8;
     }
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 16777619u;
-    return &c->slots[h % SLOTS];
+    return &c->slots[hash64(p, n) % SLOTS];
 }
 
 static struct connection *of(struct MHD_Connection *conn)

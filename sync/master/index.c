@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/hash.h"
 #include "sync/common/clock.h"
 #include "sync/common/thread.h"
 #include "sync/master/committer.h"
@@ -68,14 +69,9 @@ static int lane_of(int flags)
                                                 : LANE_EVENT;
 }
 
-/* FNV-1a */
 static uint32_t key_of(const char *path)
 {
-    uint32_t h = 2166136261u;
-
-    for (; *path; path++)
-        h = (h ^ (uint8_t)*path) * 16777619u;
-    return h;
+    return (uint32_t)hash64(path, strlen(path));
 }
 
 static struct item **slot_locked(struct index *x, const char *path, uint32_t key)

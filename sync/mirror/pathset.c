@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/hash.h"
 #include "sync/common/buf.h"
 
 #define BUCKETS_MIN 64
@@ -22,13 +23,10 @@ struct pathset {
     size_t n_buckets, n; /* n_buckets: a power of two */
 };
 
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/) */
 static size_t hash_of(const char *path, size_t len)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = hash64(path, len);
 
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)path[i]) * 0x100000001b3u;
     return (size_t)(h ^ h >> 32);
 }
 

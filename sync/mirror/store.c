@@ -320,14 +320,6 @@ int store_publish(struct store *s, const char *name, const struct hash *h, bool 
     return r;
 }
 
-int store_sync_object(struct store *s, const struct hash *h)
-{
-    char path[OBJECT_CAP];
-    int r = sync_path(s->dir, object_path(h, path));
-
-    return r < 0 ? r : sync_folders(s, path);
-}
-
 void store_discard(struct store *s, const char *name)
 {
     unlinkat(s->staging, name, 0);

@@ -54,9 +54,6 @@ int store_publish(struct store *s, const char *name, const struct hash *h, bool 
 void store_hold(struct store *s, const struct hash *h);
 void store_let_go(struct store *s, const struct hash *h);
 
-/* fsync of an object published without `durable`. */
-int store_sync_object(struct store *s, const struct hash *h);
-
 /* Removes a staging file. */
 void store_discard(struct store *s, const char *name);
 

@@ -96,7 +96,6 @@ static void test_publish_and_read(void **state)
     add(f, "hello", 5); /* again: counted once */
     store_usage(f->s, &used, &limit, &fs_free);
     assert_int_equal(used, 5);
-    assert_int_equal(store_sync_object(f->s, &h), 0);
 }
 
 static void test_verified_once_per_process(void **state)

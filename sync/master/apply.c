@@ -383,14 +383,14 @@ static int tell_made(struct apply *j, const struct intent *made)
 }
 
 int apply_op(struct master *m, const struct mirror *who, const char *outbox, const struct op *op,
-             const struct hash *digest, const char *asked, struct op_answer *a)
+             const struct hash *digest, const char *asked, struct carry *carry, struct op_answer *a)
 {
     static int (*const fns[])(struct apply *) = {
         [OP_PUT] = put_file,       [OP_MKDIR] = do_mkdir, [OP_RMDIR] = do_remove,
         [OP_UNLINK] = do_remove,   [OP_RENAME] = move_op, [OP_SYMLINK] = put_link,
         [OP_SETATTR] = do_setattr,
     };
-    struct apply j = {m, who, outbox, op, digest, asked, a, 0, false};
+    struct apply j = {m, who, outbox, op, digest, asked, carry, a, 0, false};
     struct intent made;
     int r, was_made;
 
@@ -403,7 +403,7 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
     free(made.lands);
     if (r < 0 && j.db_error == 0 && !was_made)
         apply_db(&j, intent_forget(m->tree->db, who->name, outbox));
-    if (j.db_error < 0)
+    if (j.db_error < 0 || carry->wanted)
         return j.db_error;
     /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;
      * else somebody removed a folder just now. */

@@ -19,6 +19,7 @@ struct apply {
     const struct op *op;
     const struct hash *digest; /* of op */
     const char *asked;         /* op->path as its mirror named it (moved.h); NULL: so */
+    struct carry *carry;
     struct op_answer *a;
     int db_error;
     bool noted; /* intent.c's */

@@ -17,6 +17,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/history.h"
+#include "sync/master/carry.h"
 #include "sync/master/place.h"
 
 #define AT_ONCE     (1 << 20) /* bytes copied while a mirror waits for its answer */
@@ -154,6 +155,8 @@ void keep_staged(struct keep *k, const char *tmp, const char *path, const struct
 
     if (!keep_wants(k, path, size) || keep_has(k->m, h) || !keep_room(k->m, size))
         return;
+    if (staging != root_own_staging_fd(k->m->root) && size > CARRY_AT_ONCE)
+        return; /* no clone reaches another filesystem */
     place_name(copy);
     from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (from >= 0)

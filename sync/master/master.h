@@ -3,9 +3,9 @@
  * master: what the parts of `eefs-master serve` share. Made by serve.c before any thread starts,
  * released after all have ended.
  *
- * Threads: HTTP workers (routes.c), one committer (committer.c), index workers (index.c), the
- * watcher (watch.c), the lookout (at the root), the poll timer (feed.c) and main (signals,
- * systemd). Only the committer writes entries.
+ * Threads: HTTP workers (routes.c), one committer (committer.c) and its carrier (carry.c), index
+ * workers (index.c), the watcher (watch.c), the lookout (at the root), the poll timer (feed.c) and
+ * main (signals, systemd). Only the committer writes entries.
  */
 #ifndef EEFS_MASTER_MASTER_H
 #define EEFS_MASTER_MASTER_H
@@ -19,6 +19,7 @@
 #include "sync/master/tree.h"
 
 struct brake;
+struct carrier;
 struct checkpoint;
 struct committer;
 struct db_pool;
@@ -50,6 +51,7 @@ struct master {
     struct db_pool *pool;
     struct checkpoint *checkpoint;
     struct committer *committer;
+    struct carrier *carrier;
     struct brake *brake; /* the committer's */
     struct index *index;
     struct watch *watch;

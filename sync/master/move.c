@@ -13,6 +13,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
+#include "sync/master/carry.h"
 #include "sync/master/committer.h"
 #include "sync/master/conflict.h"
 #include "sync/master/displace.h"
@@ -196,21 +197,56 @@ static bool lies_with(const struct master *m, const char *a, const char *b)
     return same;
 }
 
+/* A link is made anew. */
+static int link_across(struct apply *j, const struct row *from, const char *to,
+                       const struct row *over)
+{
+    int dir = place_open_parent(j->m, to), r;
+    char tmp[PLACE_NAME_CAP];
+
+    if (dir < 0)
+        return dir;
+    place_name(tmp);
+    r = place_link(j->m, tmp, from->e.target, &from->e.mtime);
+    if (r == 0 && over && over->e.type != ENTRY_GONE)
+        r = displace_swap(j->m, tmp, dir, to, over, &from->e.hash);
+    else if (r == 0)
+        r = file_rename_new(root_staging_fd(j->m->root), tmp, dir, path_base(to));
+    if (r < 0 && *tmp)
+        place_discard(j->m, tmp);
+    if (r == 0)
+        r = file_sync_dir(dir);
+    close(dir);
+    return r;
+}
+
+static bool is_same(const struct row *a, const struct row *b)
+{
+    if (a->e.type != b->e.type)
+        return false;
+    return a->e.type == ENTRY_LINK ? strcmp(a->e.target, b->e.target) == 0
+                                   : hash_eq(&a->e.hash, &b->e.hash);
+}
+
 /* The new file is there, or was by an earlier run: then `over` has its content. */
 static int place_across(struct apply *j, const struct row *from, const char *to,
                         const struct row *over)
 {
     static const struct row nothing;
     const struct place_attr a = {(mode_t)from->e.mode, 0, from->e.mtime, from->e.path};
-    bool there = over && over->e.type == ENTRY_FILE && hash_eq(&over->e.hash, &from->e.hash);
+    bool there = over && is_same(over, from);
     char tmp[PLACE_NAME_CAP];
     struct stat st;
     int r = there ? 0 : place_parents(j->m, to);
 
+    if (r == 0 && !there)
+        r = volume_enter(j->m, to);
     if (there || r < 0)
         return r;
+    if (from->e.type == ENTRY_LINK)
+        return link_across(j, from, to, over);
     place_name(tmp);
-    r = place_copy(j->m, tmp, root_fd(j->m->root), from->e.path, &from->e.hash);
+    r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, to, tmp);
     if (r < 0)
         return r == -ENOENT ? -EBUSY : r;
     r = place_file(j->m, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
@@ -238,16 +274,18 @@ static int take_away(struct apply *j, const struct row *from, const char *to)
 }
 
 /*
- * A file that gets a name on another filesystem is copied. Without a note: killed in between, both
- * are there, and the repeated operation finds the copy in place.
+ * A file or link that gets a name on another filesystem is copied. Without a note: killed in
+ * between, both are there, and the repeated operation finds the copy in place.
  */
 static int move_across(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
-    int r = from->e.type == ENTRY_FILE ? place_across(j, from, to, over) : -EXDEV;
+    int r = from->e.type == ENTRY_DIR ? -EXDEV : place_across(j, from, to, over);
 
+    if (r < 0)
+        return r;
     crash_point("master.rename.copied");
-    return r < 0 ? r : take_away(j, from, to);
+    return take_away(j, from, to);
 }
 
 static int rename_to(struct apply *j, const struct row *from, const char *to,

@@ -27,6 +27,21 @@ void moved_release(struct moved *was)
     memset(was, 0, sizeof(*was));
 }
 
+static void put_back(char **now, char **was)
+{
+    if (!*was)
+        return;
+    free(*now);
+    *now = *was;
+    *was = NULL;
+}
+
+void moved_undo(struct op *op, struct moved *was)
+{
+    put_back(&op->path, &was->path);
+    put_back(&op->to, &was->to);
+}
+
 /* Where `path` is now: malloc'd in *ret, NULL: there. What its own outbox renamed it knew. */
 static int now_at(struct db *db, const char *path, int64_t known, const char *outbox, char **ret)
 {

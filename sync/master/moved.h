@@ -27,6 +27,8 @@ struct moved {
 };
 
 void moved_release(struct moved *was);
+/* Gives `op` the paths back that it came with; *was is empty then. */
+void moved_undo(struct op *op, struct moved *was);
 /*
  * Gives `op` the paths that they have by now, and *was those that it came with. A path stays as it
  * is where the mirror must not write, or cannot read, what it would become, and when the operation

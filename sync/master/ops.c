@@ -239,20 +239,20 @@ static bool enter(struct master *m, const struct op *op, struct op_answer *a)
 }
 
 /* `op` has its present paths. 0 or -errno of the database. */
-static int apply_now(struct master *m, const struct ops_batch *b, struct op *op,
+static int apply_now(struct master *m, struct ops_batch *b, struct op *op,
                      const struct hash *digest, struct moved *was, struct op_answer *a)
 {
-    int r = apply_op(m, &b->who, b->outbox, op, digest, was->path, a);
+    int r = apply_op(m, &b->who, b->outbox, op, digest, was->path, &b->carry, a);
 
-    return r < 0 ? r : moved_tell(m, was, op, a);
+    return r < 0 || b->carry.wanted ? r : moved_tell(m, was, op, a);
 }
 
 int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 {
     struct db *db = m->tree->db;
-    size_t synced = 0;
+    size_t synced = b->at;
 
-    for (size_t i = 0; i < b->n; i++) {
+    for (size_t i = b->at; i < b->n; i++) {
         struct op_answer a = {.n = b->ops[i].n};
         struct moved was = {0};
         struct hash digest;
@@ -265,8 +265,10 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         r = known(db, b, &b->ops[i], &digest);
         if (r < 0 || r == 2)
             return r < 0 ? r : 0;
-        if (r == 1)
+        if (r == 1) {
+            b->at = i + 1;
             continue;
+        }
         r = sync_tied(db, b, i, &synced);
         if (r == 0)
             r = moved_follow(m, &b->who, b->outbox, &b->ops[i], &was);
@@ -286,6 +288,11 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
             a.error = xstrdup("the master's folder is away");
         }
         volume_leave(m);
+        if (b->carry.wanted) {
+            moved_undo(&b->ops[i], &was);
+            op_answer_release(&a);
+            return r;
+        }
         moved_release(&was);
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
@@ -295,6 +302,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         if (r == 0 && !later)
             r = remember(db, b, &b->ops[i], &digest, o);
         json_array_append_new(b->answers, o);
+        b->at = i + 1;
         if (r == 0)
             r = commit_one(m->tree);
         if (moved)
@@ -308,8 +316,20 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
     return 0;
 }
 
+static void carried(void *arg)
+{
+    struct ops_batch *b = arg;
+
+    b->again(b->arg, b);
+}
+
 void ops_finish(struct master *m, struct ops_batch *b, int r)
 {
+    if (r == 0 && b->carry.wanted) {
+        carrier_add(m->carrier, &b->carry, b->who.name, carried, b);
+        return;
+    }
+    carry_drop(m, &b->carry);
     if (r == 0 && b->cloned) {
         log_error("mirror '%s': " MIRRORS_CLONED
                   " (outbox %.8s); on the copy run 'eefs-status --renew MOUNTPOINT'",

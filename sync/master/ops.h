@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "sync/master/carry.h"
 #include "sync/master/master.h"
 #include "sync/master/mirrors.h"
 #include "sync/proto/op.h"
@@ -15,8 +16,8 @@
 struct ops_batch {
     struct mirror who; /* owned */
     char outbox[65];
-    struct op *ops; /* owned */
-    size_t n;
+    struct op *ops;  /* owned */
+    size_t n, at;    /* how many; those before `at` have been answered */
     json_t *answers; /* array */
     json_t *bad;     /* the refusal of the operation after the last one; NULL: none */
     int64_t head;
@@ -24,6 +25,8 @@ struct ops_batch {
     int error;   /* the transaction failed: -errno */
     void (*done)(void *arg, struct ops_batch *b);
     void *arg;
+    struct carry carry;                            /* the committer's, or the carrier's */
+    void (*again)(void *arg, struct ops_batch *b); /* carried: it is to be applied further */
 };
 
 /* From {"outbox":…,"ops":[…]}; 0 or -EPROTO. `who` is moved. */
@@ -34,9 +37,10 @@ void ops_free(struct ops_batch *b);
 /* --- for the committer --- */
 
 /* Within the transaction, which it commits after each operation. `fit` false: the root is away, all
- * is answered "later". 0 or -errno of the database. */
+ * is answered "later". Ends before an operation whose content is to be carried first. 0 or -errno
+ * of the database. */
 int ops_apply(struct master *m, struct ops_batch *b, bool fit);
-/* After the commit (r its result): calls b->done. */
+/* After the commit (r its result): calls b->done, or has the content carried. */
 void ops_finish(struct master *m, struct ops_batch *b, int r);
 
 #endif

@@ -76,6 +76,24 @@ int place_copy(struct master *m, const char *tmp, int dir, const char *path,
     return finish(m, to, tmp, r);
 }
 
+int place_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime)
+{
+    struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
+    int staging = root_staging_fd(m->root), r = 0;
+
+    if (mtime)
+        times[1] = file_timespec(*mtime);
+    if (symlinkat(target, staging, tmp) < 0)
+        return -errno;
+    if (utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (m->owner_uid >= 0 &&
+         fchownat(staging, tmp, (uid_t)m->owner_uid, (gid_t)m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0))
+        r = -errno;
+    if (r < 0)
+        unlinkat(staging, tmp, 0);
+    return r;
+}
+
 int place_open_parent(const struct master *m, const char *path)
 {
     char *dir = path_parent(path);

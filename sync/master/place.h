@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * place: puts contents from mirrors into the folder so that nobody ever sees half of one: a
- * temporary file in staging, attributes, fsync, rename, fsync of the folder. Committer's thread
- * only.
+ * temporary file in staging, attributes, fsync, rename, fsync of the folder. Committer's thread;
+ * the carrier's (carry.h) copies, too.
  */
 #ifndef EEFS_MASTER_PLACE_H
 #define EEFS_MASTER_PLACE_H
@@ -27,6 +27,8 @@ int place_data(struct master *m, const char *tmp, const void *data, size_t len);
 /* Copies a served file into a staging file and checks its hash: -ENOENT when it is another. */
 int place_copy(struct master *m, const char *tmp, int dir, const char *path,
                const struct hash *hash);
+/* Makes a link in staging; mtime NULL: now. Nothing is left behind on failure. */
+int place_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime);
 /* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
 int place_parents(struct master *m, const char *path);
 /*

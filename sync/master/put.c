@@ -16,6 +16,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/apply_inside.h"
+#include "sync/master/carry.h"
 #include "sync/master/conflict.h"
 #include "sync/master/history.h"
 #include "sync/master/intent.h"
@@ -33,15 +34,27 @@ static bool readable(void *arg, const char *path)
     return scope_reads(&j->who->scope, path) && !master_hides(j->m, path);
 }
 
-/* Puts the operation's content into staging as `tmp`: inline, uploaded, or in the tree already.
- * -ENODATA: none of these. */
-static int stage(struct apply *j, char *tmp)
+/* Enters the volume where `path` will lie; beside it, when it is a volume's top. */
+static int enter(struct apply *j, const char *path)
+{
+    char *dir = volume_is_top(j->m, path) ? path_parent(path) : NULL;
+    int r = volume_enter(j->m, dir ? dir : path);
+
+    free(dir);
+    return r;
+}
+
+/* Puts the operation's content into staging for `path` as `tmp`: inline, uploaded, or in the tree
+ * already. -ENODATA: none of these; -EINPROGRESS: it is to be carried there. */
+static int stage(struct apply *j, const char *path, char *tmp)
 {
     const struct op *op = j->op;
     struct row row = {0};
     struct hash got;
-    int r;
+    int r = enter(j, path);
 
+    if (r < 0)
+        return r;
     place_name(tmp);
     if (op->has_data) {
         hash_bytes(op->data.data ? op->data.data : "", op->data.len, &got);
@@ -49,11 +62,15 @@ static int stage(struct apply *j, char *tmp)
             return -EBADMSG;
         return place_data(j->m, tmp, op->data.data, op->data.len);
     }
+    if (carry_take(j->m, j->carry, op->n, &op->hash, tmp)) {
+        upload_forget(j->m->uploads, j->who->name, &op->hash);
+        return 0;
+    }
     r = upload_take(j->m->uploads, j->who->name, &op->hash, tmp);
-    if (r != -ENOENT)
-        return r;
-    if (tree_find_hash(j->m->tree->db, &op->hash, readable, j, &row) == 1)
-        r = place_copy(j->m, tmp, root_fd(j->m->root), row.e.path, &op->hash);
+    if (r == -EXDEV)
+        r = carry_copy(j->m, j->carry, op->n, &op->hash, op->size, NULL, path, tmp);
+    else if (r == -ENOENT && tree_find_hash(j->m->tree->db, &op->hash, readable, j, &row) == 1)
+        r = carry_copy(j->m, j->carry, op->n, &op->hash, row.e.size, row.e.path, path, tmp);
     row_release(&row);
     return r == -ENOENT ? -ENODATA : r;
 }
@@ -125,7 +142,7 @@ static int land_copy(struct apply *j, char *tmp)
 }
 
 /* The file that the mirror changed has another name now; its folder may have one as well. 1: done;
- * 0: not so. */
+ * 0: not so (it may be staged). */
 static int follow_rename(struct apply *j, char *tmp)
 {
     const struct op *op = j->op;
@@ -139,7 +156,9 @@ static int follow_rename(struct apply *j, char *tmp)
     r = 0;
     if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
         truth(j, moved.e.path, &now) == 0 && truth_meets(&op->pre, &now)) {
-        r = land(j, tmp, moved.e.path, &now, j->asked ? j->asked : op->path, RESULT_DONE);
+        r = stage(j, moved.e.path, tmp);
+        if (r == 0)
+            r = land(j, tmp, moved.e.path, &now, j->asked ? j->asked : op->path, RESULT_DONE);
         if (r == 0)
             r = apply_tell(j, op->path);
         if (r == 0)
@@ -190,13 +209,13 @@ int put_file(struct apply *j)
         r = r < 0 ? r : apply_tell(j, op->path);
         goto out;
     }
-    r = stage(j, tmp);
-    if (r == 0 && gone)
-        r = follow_rename(j, tmp);
+    r = gone ? follow_rename(j, tmp) : 0;
     if (r == 1) {
         r = 0;
         goto out;
     }
+    if (r == 0 && !*tmp)
+        r = stage(j, op->path, tmp);
     if (r == 0 && met) {
         r = land(j, tmp, op->path, &row, j->asked, RESULT_DONE);
         if (r == 0)
@@ -211,23 +230,16 @@ out:
 }
 
 /* Links have no content to lose: made in staging and renamed over what may be there. */
-static int place_link(struct apply *j, const char *path, bool over, enum op_result result)
+static int land_link(struct apply *j, const char *path, bool over, enum op_result result)
 {
-    struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     int staging = root_staging_fd(j->m->root), dir, r = place_parents(j->m, path);
     char tmp[PLACE_NAME_CAP];
 
     dir = r < 0 ? r : place_open_parent(j->m, path);
     if (dir < 0)
         return dir;
-    if (j->op->has_mtime)
-        times[1] = file_timespec(j->op->mtime);
     place_name(tmp);
-    if (symlinkat(j->op->target, staging, tmp) < 0 ||
-        utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (j->m->owner_uid >= 0 && fchownat(staging, tmp, (uid_t)j->m->owner_uid,
-                                          (gid_t)j->m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0))
-        r = -errno;
+    r = place_link(j->m, tmp, j->op->target, op_mtime(j->op));
     if (r == 0)
         r = intent_note(j, tmp, path, result);
     if (r == 0 && !over)
@@ -270,7 +282,7 @@ static int link_copy(struct apply *j)
         free(copy);
         return r;
     }
-    r = there ? 0 : place_link(j, copy, false, RESULT_CONFLICT);
+    r = there ? 0 : land_link(j, copy, false, RESULT_CONFLICT);
     if (r == 0)
         r = publish_link(j, copy);
     return apply_conflict(j, copy, r);
@@ -290,7 +302,7 @@ int put_link(struct apply *j)
         return r;
     if (same)
         return apply_tell(j, op->path);
-    r = met ? place_link(j, op->path, over, RESULT_DONE) : -EEXIST;
+    r = met ? land_link(j, op->path, over, RESULT_DONE) : -EEXIST;
     if (apply_in_the_way(r))
         return link_copy(j);
     if (r == 0)

@@ -77,7 +77,7 @@ static int commit_restore(struct master *m, void *arg)
     if (x->error == 0)
         x->error = place_parents(m, x->path);
     if (x->error == 0)
-        x->error = volume_carry(m, x->tmp, x->path);
+        x->error = volume_enter(m, x->path);
     if (x->error == 0)
         x->error = place_file(m, x->tmp, x->path, &row,
                               &(struct place_attr){x->v.mode & 0777, 0, clock_wall_ns(), NULL},
@@ -159,7 +159,9 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
         return err_set(e, EIO, "cannot read '%s'", m->db_path);
     r = find(m, db, &x, seq, e);
     if (r == 0) {
-        r = stage(m, db, &x);
+        r = volume_enter(m, path);
+        if (r == 0)
+            r = stage(m, db, &x);
         if (r == -ENOENT)
             r = err_set(e, ENOENT,
                         "the content of '%s@%lld' is not kept (any more): it was too large, older "
@@ -169,10 +171,13 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
             r = explain(path, r, e);
     }
     db_pool_put(m->pool, db);
-    if (r < 0)
+    if (r < 0) {
+        volume_leave(m);
         return r;
+    }
     r = committer_call(m->committer, commit_restore, &x);
     place_discard(m, x.tmp);
+    volume_leave(m);
     if (r == 0)
         r = x.error;
     if (r == -EEXIST)

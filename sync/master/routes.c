@@ -230,6 +230,14 @@ static enum MHD_Result run_ops_answer(struct request *q)
     return r;
 }
 
+/* In the carrier's thread. */
+static void ops_again(void *arg, struct ops_batch *b)
+{
+    struct request *q = arg;
+
+    committer_ops(q->m->committer, b);
+}
+
 /* In the committer's thread. */
 static void ops_done(void *arg, struct ops_batch *b)
 {
@@ -248,6 +256,7 @@ static enum MHD_Result run_ops(struct request *q)
     if (ops_parse(q->body.data, q->body.len, &q->who, &b, &e) < 0)
         return reply_error(q, 400, WIRE_E_BAD_REQUEST, e.text);
     b->done = ops_done;
+    b->again = ops_again;
     b->arg = q;
     q->batch = b;
     MHD_suspend_connection(q->conn);

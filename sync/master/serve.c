@@ -25,6 +25,7 @@
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/master/brake.h"
+#include "sync/master/carry.h"
 #include "sync/master/checkpoint.h"
 #include "sync/master/committer.h"
 #include "sync/master/conflict.h"
@@ -287,6 +288,8 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = keep_start(m, &o->keep, &m->keep, e);
     if (r == 0)
+        r = carrier_start(m, &m->carrier, e);
+    if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
         r = settling_start(m, &m->settling, e);
@@ -316,6 +319,7 @@ static void *stop_threads(void *arg)
     feed_stop(m->feed);
     settling_stop(m->settling);
     keep_stop(m->keep);
+    carrier_stop(m->carrier);
     committer_stop(m->committer);
     routes_stop(s->routes);
     lookout_stop(m->lookout);
@@ -346,6 +350,7 @@ static void stop(struct server *s)
     index_free(m->index);
     settling_free(m->settling);
     committer_free(m->committer);
+    carrier_free(m->carrier);
     keep_free(m->keep);
     feed_free(m->feed);
     uploads_free(m->uploads);

@@ -21,7 +21,6 @@
 #define CHECK_STEP (1 << 20)
 #define FILES_MAX  1000                /* of one mirror */
 #define IDLE_NS    (60LL * 1000000000) /* until then its operation may be on its way */
-#define NAME_CAP   128
 
 struct uploads {
     struct master *m;
@@ -32,7 +31,7 @@ struct uploads {
 struct upload {
     struct upload *next;
     struct uploads *all;
-    char name[NAME_CAP]; /* without ".part" */
+    char name[UPLOAD_NAME_CAP]; /* without ".part" */
     struct hash hash;
     int fd;
     int64_t at, total, flushed, checked;
@@ -96,7 +95,7 @@ static void names(const char *mirror, const struct hash *h, char *whole, char *p
 int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int64_t *have,
                 bool *complete)
 {
-    char whole[NAME_CAP], part[NAME_CAP];
+    char whole[UPLOAD_NAME_CAP], part[UPLOAD_NAME_CAP];
     struct stat st;
     int dir = root_staging_fd(u->m->root);
 
@@ -114,8 +113,8 @@ int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int
 struct staged {
     int64_t bytes; /* those that are coming count as a whole */
     int n;
-    char idle[NAME_CAP]; /* the file that nobody has written to for longest; "": none */
-    int64_t idle_since;  /* ns */
+    char idle[UPLOAD_NAME_CAP]; /* the file that nobody has written to for longest; "": none */
+    int64_t idle_since;         /* ns */
 };
 
 static struct upload *active_locked(struct uploads *u, const char *file)
@@ -140,7 +139,7 @@ static void count_file_locked(struct uploads *u, int dir, const char *file, stru
     ret->n++;
     ret->bytes += up && up->total > st.st_size ? up->total : st.st_size;
     if (!up && (!*ret->idle || file_mtime_ns(&st) < ret->idle_since)) {
-        snprintf(ret->idle, sizeof(ret->idle), "%.*s", NAME_CAP - 1, file);
+        snprintf(ret->idle, sizeof(ret->idle), "%.*s", UPLOAD_NAME_CAP - 1, file);
         ret->idle_since = file_mtime_ns(&st);
     }
 }
@@ -215,7 +214,7 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
                  int64_t total, struct upload **ret)
 {
     struct upload *up = xcalloc(1, sizeof(*up));
-    char part[NAME_CAP];
+    char part[UPLOAD_NAME_CAP];
     int r;
 
     names(mirror, h, up->name, part, sizeof(part));
@@ -291,7 +290,7 @@ int upload_end(struct upload *up, bool complete, int64_t *have)
 {
     struct uploads *u = up->all;
     int dir = root_staging_fd(u->m->root), r = 0;
-    char part[NAME_CAP + 8];
+    char part[UPLOAD_NAME_CAP + 8];
     struct hash got;
 
     snprintf(part, sizeof(part), "%s.part", up->name);
@@ -325,31 +324,28 @@ int upload_end(struct upload *up, bool complete, int64_t *have)
     return r;
 }
 
-/* To the staging of another filesystem. */
-static int take_copy(int dir, const char *whole, int to, const char *name)
+void upload_name(const char *mirror, const struct hash *h, char *out)
 {
-    int in = openat(dir, whole, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), out = -1, r;
+    char part[UPLOAD_NAME_CAP];
 
-    if (in >= 0)
-        out = openat(to, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    r = out < 0 ? -errno : file_copy(in, out);
-    if (r == 0)
-        unlinkat(dir, whole, 0);
-    else if (out >= 0)
-        unlinkat(to, name, 0);
-    if (in >= 0)
-        close(in);
-    if (out >= 0)
-        close(out);
-    return r;
+    names(mirror, h, out, part, UPLOAD_NAME_CAP);
 }
 
 int upload_take(struct uploads *u, const char *mirror, const struct hash *h, const char *name)
 {
-    char whole[NAME_CAP], part[NAME_CAP];
-    int dir = root_own_staging_fd(u->m->root), to = root_staging_fd(u->m->root), r;
+    char whole[UPLOAD_NAME_CAP];
+    int from = root_own_staging_fd(u->m->root), to = root_staging_fd(u->m->root);
 
-    names(mirror, h, whole, part, sizeof(whole));
-    r = renameat(dir, whole, to, name) < 0 ? -errno : 0;
-    return r == -EXDEV ? take_copy(dir, whole, to, name) : r;
+    upload_name(mirror, h, whole);
+    if (faccessat(from, whole, F_OK, AT_SYMLINK_NOFOLLOW) < 0) /* -EXDEV does not say so */
+        return -errno;
+    return renameat(from, whole, to, name) < 0 ? -errno : 0;
+}
+
+void upload_forget(struct uploads *u, const char *mirror, const struct hash *h)
+{
+    char whole[UPLOAD_NAME_CAP];
+
+    upload_name(mirror, h, whole);
+    unlinkat(root_own_staging_fd(u->m->root), whole, 0);
 }

@@ -12,6 +12,8 @@
 
 #include "sync/master/master.h"
 
+#define UPLOAD_NAME_CAP 128
+
 struct upload;
 
 struct uploads *uploads_new(struct master *m);
@@ -33,7 +35,12 @@ int upload_write(struct upload *up, const void *data, size_t len);
  * (thrown away). */
 int upload_end(struct upload *up, bool complete, int64_t *have);
 
-/* Moves the mirror's complete content to the staging file `name`. -ENOENT: not uploaded. */
+/* Moves the mirror's complete content to the staging file `name` of the volume that was entered.
+ * -ENOENT: not uploaded; -EXDEV: that is another filesystem. */
 int upload_take(struct uploads *u, const char *mirror, const struct hash *h, const char *name);
+/* Where it is, in the root's own staging: `out` holds UPLOAD_NAME_CAP bytes. */
+void upload_name(const char *mirror, const struct hash *h, char *out);
+/* It was copied from there. */
+void upload_forget(struct uploads *u, const char *mirror, const struct hash *h);
 
 #endif

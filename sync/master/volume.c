@@ -18,6 +18,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/carry.h"
 #include "sync/master/index.h"
 #include "sync/master/private_dir.h"
 
@@ -269,7 +270,7 @@ void volume_leave(struct master *m)
 
 int volume_carry(struct master *m, const char *tmp, const char *path)
 {
-    struct stat before, after;
+    struct stat before, after, st;
     int old = fcntl(root_staging_fd(m->root), F_DUPFD_CLOEXEC, 0), from = -1, to = -1;
     int r = old < 0 ? -errno : volume_enter(m, path), now = root_staging_fd(m->root);
 
@@ -278,12 +279,14 @@ int volume_carry(struct master *m, const char *tmp, const char *path)
     if (r < 0 || (before.st_dev == after.st_dev && before.st_ino == after.st_ino))
         goto out;
     from = openat(old, tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (from >= 0)
+    if (from >= 0 && fstat(from, &st) == 0 && st.st_size > CARRY_AT_ONCE)
+        r = -EAGAIN;
+    else if (from >= 0)
         to = openat(now, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    r = to < 0 ? -errno : file_copy(from, to);
     if (r == 0)
-        unlinkat(old, tmp, 0);
-    else if (to >= 0)
+        r = to < 0 ? -errno : file_copy(from, to);
+    unlinkat(old, tmp, 0);
+    if (r < 0 && to >= 0)
         unlinkat(now, tmp, 0);
 out:
     if (from >= 0)

@@ -34,7 +34,8 @@ int volume_enter(struct master *m, const char *path);
 int volume_enter_top(struct master *m, const char *top);
 void volume_leave(struct master *m);
 /* Enters the volume of `path` with the staging file `tmp`, which is copied there when it lies in
- * another one's staging. 0 or -errno. */
+ * another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h) bytes; -errno. Then
+ * it is removed. */
 int volume_carry(struct master *m, const char *tmp, const char *path);
 
 /* The folder `dir` was met by a scan: its volume is known from now on. */

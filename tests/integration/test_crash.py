@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from disk import small_disk
 from eefs import Site, Timeout, tree, unmount, wait_for, write
 from peer import Peer
 
@@ -29,27 +30,33 @@ PUSH = ["replica.outbox.sent", "upload.sent", "push.send", "push.answered",
         "replica.commit"]
 MASTER = ["master.put.staged", "master.put.named", "master.put.exchanged", "master.put.published",
           "master.remove.unlinked", "master.rename.exchanged", "master.rename.renamed",
-          "master.link.renamed", "master.op.noted", "master.op.applied", "master.op.committed",
+          "master.rename.copied", "master.carry.copied", "master.link.renamed", "master.op.noted", "master.op.applied", "master.op.committed",
           "master.op.synced", "master.ops.applied", "master.ops.committed",
           "master.upload.verified", "master.index.applied", "master.index.committed"]
+# Reached with another filesystem below the master's folder only.
+ACROSS = ["master.rename.copied", "master.carry.copied"]
+if os.getuid() != 0:  # who cannot mount one
+    MASTER = [point for point in MASTER if point not in ACROSS]
 # (who dies, when, at which points)
 MATRIX = ([("mount", "online", p) for p in MOUNT + PUSH] + [("mount", "replay", p) for p in PUSH]
           + [("master", "online", p) for p in MASTER] + [("master", "replay", p) for p in MASTER])
 DEAD = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
 FILES = ["a", "b.txt", "d/c", "d/e/g", "f/h"]
 DIRS = ["d", "f", "d/e"]
+AWAY = ["v/%d" % i for i in range(4)]  # on another filesystem …
+STAGING = b"v/.eefs"  # … which has this, too
 
 
 class Steps:
     """Drawn steps, each one call's worth: its outcome is all or nothing."""
 
-    def __init__(self, rng):
-        self.rng, self.n = rng, 0
+    def __init__(self, rng, files):
+        self.rng, self.files, self.n = rng, files, 0
 
     def draw(self):
         """(name, function of a top folder)"""
         rng, self.n = self.rng, self.n + 1
-        file, other, folder, target = (rng.choice(FILES), rng.choice(FILES), rng.choice(DIRS),
+        file, other, folder, target = (rng.choice(self.files), rng.choice(self.files), rng.choice(DIRS),
                                        rng.choice(DIRS))
         data = b"%d by step %d\n" % (rng.randrange(1 << 60), self.n) * rng.choice([1, 30, 5000])
         mode = rng.choice([0o644, 0o600, 0o664])
@@ -90,7 +97,7 @@ EDITED = ["edited%d" % i for i in range(4)]  # the editor's own files
 
 def shape(top, skip=()):
     """The tree without times: the plain folder has its own."""
-    return {p: (v[0], v[1], v[3]) for p, v in tree(top, [os.fsencode(n) for n in skip]).items()}
+    return {p: (v[0], v[1], v[3]) for p, v in tree(top, [STAGING, *map(os.fsencode, skip)]).items()}
 
 
 class Round:
@@ -100,6 +107,7 @@ class Round:
         self.rng = rng
         self.folder = "uploads/r%d" % number
         self.plain = os.path.join(site.base, "plain", "r%d" % number)
+        self.files = FILES[:2] + AWAY if self.point in ACROSS else FILES
         self.log = []
         self.unknown = None  # the step during which the mount died
         self.edits = 0
@@ -182,7 +190,7 @@ class Round:
         root = self.master.path(self.folder)
         try:
             wait_for(lambda: shape(root) == want, 15)
-            wait_for(lambda: tree(self.top) == tree(root), 15)
+            wait_for(lambda: tree(self.top) == tree(root, [STAGING]), 15)
         except Timeout:
             for path in sorted(set(want) | set(shape(root)) | set(shape(self.top))):
                 print(path, *(str(s.get(path))[:90] for s in (want, shape(root), shape(self.top))))
@@ -195,9 +203,13 @@ class Round:
         assert (status["conflicts"], status["quarantined"]) == (0, 0), status
 
     def prepare(self):
+        if self.point in ACROSS:
+            self.site.cleanups.append(small_disk(os.path.join(self.master.path(self.folder), "v"), 100))
         for top in self.plain, self.master.path(self.folder):
-            for file in FILES:
+            for file in self.files:
                 write(os.path.join(top, file), file * 100)
+        if self.point in ACROSS:
+            os.kill(self.master.process.pid, signal.SIGHUP)  # a scan finds what was mounted
         self.wait_equal()
 
     def work(self, steps, n):
@@ -209,7 +221,7 @@ class Round:
                 return
 
     def run(self):
-        steps = Steps(self.rng)
+        steps = Steps(self.rng, self.files)
         self.prepare()
         if self.phase == "replay":
             self.line.refuse()
@@ -228,6 +240,7 @@ class Round:
         else:
             if self.who == "master":
                 self.restart_master(self.crash)
+                wait_for(lambda: self.dead() or self.mount.status()["link"] == "up", 15)
             else:
                 self.mount.stop()
                 self.start_mount(self.crash)

@@ -126,12 +126,66 @@ def test_a_mirror_that_writes_everywhere(site, master):
     assert mount.status()["state"] == "OK"
 
 
+def moved_by_committer(master):
+    """Bytes that the thread which all operations wait for has read and written so far."""
+    folder = "/proc/%d/task" % master.process.pid
+    for task in os.listdir(folder):
+        if read(os.path.join(folder, task, "comm")).strip() == b"committer":
+            fields = dict(line.split(b": ") for line in read(os.path.join(folder, task, "io")).splitlines())
+            return int(fields[b"rchar"]) + int(fields[b"wchar"])
+    raise AssertionError("no committer")
+
+
+def test_large_contents_hold_up_nobody(site, master):
+    """An upload to another filesystem, a file renamed to one, and a second file with a content that is there:
+    none is copied by the thread that makes the changes of all mirrors."""
+    big = os.urandom(16 << 20)
+    wait_for(lambda: served(master), 20)
+    before = moved_by_committer(master)
+    master.request("PUT", "/v1/o/" + content_name(big), body=big)
+    ops = [put(1, "free/small.txt", b"small"), put(2, "uploads/big.bin", big, inline=False),
+           rename(3, "uploads/big.bin", "gallery/big.bin", big), put(4, "uploads/again.bin", big, inline=False),
+           put(5, "gallery/small.txt", b"small"), rename(6, "gallery/small.txt", "uploads/small.txt", b"small")]
+    first = answers(master.ops(BOX, *ops))
+    assert [a["result"] for a in first] == ["done"] * len(ops), first
+    assert moved_by_committer(master) - before < 4 << 20
+    assert results(master.ops(BOX, *ops)) == ["done"] * len(ops)  # a lost answer
+    assert read(master.path("gallery/big.bin")) == big and read(master.path("uploads/again.bin")) == big
+    assert not os.path.exists(master.path("uploads/big.bin")) and read(master.path("uploads/small.txt")) == b"small"
+    wait_for(lambda: staging(master) == [], 20)
+    wait_for(lambda: served(master), 20)
+    assert not [n for n in os.listdir(master.path(".eefs/staging")) if n.startswith("up-")]
+
+
+def test_links_go_to_another_filesystem(site, master):
+    """A link is made anew there, over a file, a link or nothing."""
+    wait_for(lambda: served(master), 20)
+
+    def link(n, path, target):
+        return {"op": "symlink", "n": n, "path": path, "target": target, "pre": "absent", "mtime": 5_000_000_000}
+
+    def move(n, path, to, over="absent"):
+        return {"op": "rename", "n": n, "path": path, "to": to, "pre": "link", "to_pre": over}
+
+    ops = [link(1, "free/l", "one"), move(2, "free/l", "uploads/l"), link(3, "gallery/l", "two"),
+           move(4, "gallery/l", "uploads/l", "link"), put(5, "free/f", b"f"),
+           move(6, "uploads/l", "free/f", content_name(b"f"))]
+    assert results(master.ops(BOX, *ops)) == ["done"] * len(ops)
+    assert os.readlink(master.path("free/f")) == "two" and os.lstat(master.path("free/f")).st_mtime == 5
+    assert not os.path.lexists(master.path("uploads/l")) and not os.path.lexists(master.path("gallery/l"))
+    wait_for(lambda: staging(master) == [] and served(master), 20)
+    assert os.readlink(master.path("free/f")) == "two"
+
+
 @pytest.mark.parametrize("point", ["master.op.noted", "master.put.exchanged", "master.put.renamed", "master.op.applied",
-                                   "master.rename.copied"])
+                                   "master.rename.copied", "master.carry.copied"])
 def test_killed_on_another_filesystem(site, master, point):
     master.stop()
     master.start(env={"EEFS_CRASH_AT": point})
     op = put(1, "uploads/one.txt", b"new", b"one")
+    if point == "master.carry.copied":
+        master.request("PUT", "/v1/o/" + content_name(BIG), body=BIG)
+        op = put(1, "uploads/one.txt", BIG, b"one", inline=False)
     if point == "master.rename.copied":
         op = rename(1, "gallery/two.txt", "uploads/one.txt", b"two", b"one")
     with pytest.raises((OSError, http.client.HTTPException)):
@@ -142,7 +196,8 @@ def test_killed_on_another_filesystem(site, master, point):
     wait_for(lambda: staging(master) == [], 30)
     names = wait_for(lambda: served(master), 20)
     assert not any(b"conflict" in name for name in names)
-    assert read(master.path("uploads/one.txt")) == (b"two" if "rename." in point else b"new")
+    assert read(master.path("uploads/one.txt")) == (
+        b"two" if "rename." in point else BIG if "carry." in point else b"new")
     assert os.path.exists(master.path("gallery/two.txt")) == ("rename." not in point)
 
 

@@ -151,6 +151,8 @@ static int seal_read(sqlite3_file *f, void *data, int n, sqlite3_int64 at)
     uint32_t pgno = 0;
     int rc = REAL(f, xRead, data, n, at);
 
+    if (rc == SQLITE_IOERR_CORRUPTFS)
+        rc = SQLITE_IOERR_READ; /* EIO of a device; SQLite would call the database damaged */
     if (s->lenient || (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ))
         return rc;
     if (rc == SQLITE_OK)

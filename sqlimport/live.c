@@ -64,10 +64,11 @@ static int read_triggers(struct server *s, const char *text, struct live *l, str
 {
     MYSQL_RES *res;
     MYSQL_ROW row;
-    int r = server_query(s, &res, e,
-                         "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS "
-                         "WHERE TRIGGER_SCHEMA=%s",
-                         text);
+    int r = server_query(
+        s, &res, e,
+        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS "
+        "WHERE EVENT_OBJECT_SCHEMA=%s", /* of TRIGGER_SCHEMA it would look through all */
+        text);
 
     if (r < 0)
         return r;

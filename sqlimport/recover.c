@@ -438,10 +438,13 @@ static int sweep_all(struct sweeping *g, struct err *e)
     char *database = server_text(g->c->database), *old = server_text(g->c->old);
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
+    /* With OR the server would look through all databases. */
     int r = server_query(g->s, &res, e,
                          "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
-                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s OR (TABLE_SCHEMA=%s AND "
-                         "TABLE_NAME LIKE '\\_eefs\\_was\\_%%')",
+                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s UNION ALL "
+                         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
+                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s AND "
+                         "TABLE_NAME LIKE '\\_eefs\\_was\\_%%'",
                          old, database);
 
     while (r == 0 && (row = mysql_fetch_row(res)))

@@ -504,6 +504,24 @@ static bool keeps_its_inode(struct master *m, const char *path)
     return keeps;
 }
 
+/*
+ * Whether what is at `path` was made after `row` was written: then it is another file or folder that
+ * got the row's inode number anew (ext4 gives the number of a removed folder to the next one). False
+ * where the filesystem knows no time of birth or the row no ctime.
+ */
+static bool born_after(const struct master *m, const char *path, const struct row *row)
+{
+    struct statx sx = {0};
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    bool known = fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &sx) == 0 &&
+                 (sx.stx_mask & STATX_BTIME);
+
+    if (fd >= 0)
+        close(fd);
+    return known && row->ctime != 0 &&
+           sx.stx_btime.tv_sec * 1000000000LL + sx.stx_btime.tv_nsec > row->ctime;
+}
+
 struct origin {
     struct master *m;
     const char *path;
@@ -523,7 +541,8 @@ static bool is_origin(void *arg, const struct row *row)
                                          row->e.mtime == file_mtime_ns(o->st);
     /* A second name of a file that is still there is no rename. */
     return same &&
-           (master_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino);
+           (master_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
+           !born_after(o->m, o->path, row);
 }
 
 int move_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
@@ -550,7 +569,8 @@ static int commit_folder(struct master *m, void *arg)
         r = tree_get(m->tree->db, f->path, &to);
     if (r >= 0 && from.e.type == ENTRY_DIR && to.e.type == ENTRY_GONE &&
         master_lstat(m, f->path, &st) == 0 && S_ISDIR(st.st_mode) &&
-        (int64_t)st.st_ino == from.ino && master_lstat(m, f->from, &old) == -ENOENT) {
+        (int64_t)st.st_ino == from.ino && !born_after(m, f->path, &from) &&
+        master_lstat(m, f->from, &old) == -ENOENT) {
         r = move_rows(m, f->from, f->path, NULL, true);
         if (r == 0)
             r = publish(m, f->path, &st, NULL, NULL, 0, f->from);

@@ -71,7 +71,7 @@ def test_what_was_closed_offline_is_on_the_disk(site, link, mount):
     away(mount)
     trace = os.path.join(site.base, "trace")
     strace = site.spawn("strace", ["strace", "-f", "-y", "-qq", "-o", trace, "-e",
-                                   "trace=syncfs,fsync", "-p", str(mount.process.pid)])
+                                   "trace=syncfs,fsync,fdatasync", "-p", str(mount.process.pid)])
 
     def tracing():
         tasks = "/proc/%d/task" % mount.process.pid
@@ -81,7 +81,7 @@ def test_what_was_closed_offline_is_on_the_disk(site, link, mount):
     def synced_since(mark):
         lines = read(trace).decode()[mark:].splitlines()
         at = [i for i, line in enumerate(lines) if "syncfs(" in line]
-        return at and any("fsync(" in line and "replica.db-wal" in line for line in lines[at[0]:])
+        return at and any("sync(" in line and "replica.db-wal" in line for line in lines[at[0]:])
 
     wait_for(tracing, 10)
     for i in range(3):

@@ -25,7 +25,8 @@ def begin(site, mount, **options):
     log = os.path.join(site.base, "begun.log")
     with open(log, "wb") as out:
         child = subprocess.Popen(mount.argv(**options), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                 env=site.env())
+                                 env=site.env(), preexec_fn=lambda: signal.signal(
+                                     signal.SIGINT, signal.SIG_DFL))  # may be ignored all along
     site.cleanups.append(lambda: (child.kill(), child.wait()))
     return child, log
 

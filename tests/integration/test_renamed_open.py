@@ -4,6 +4,7 @@ disk, what is written goes into the file under its new name."""
 
 import os
 import random
+import signal
 import threading
 
 import pytest
@@ -326,3 +327,30 @@ def test_a_folder_of_that_name_made_here(site, master):
     got = settled(master, mount)
     assert got == {"n/f.txt": b"old\n", "n/g.txt": b"other\n", "n/other.txt": b"other\n",
                    "d/new.txt": b"new\n", "e/h.txt": b"third\n"}
+
+
+def test_another_folder_with_a_removed_ones_inode(site, master):
+    """A filesystem gives a removed folder's inode number to the next new one: that is no rename, and
+    nothing that a mirror makes in the old folder lands in the new one."""
+    master.add_mirror("slave1")
+    os.mkdir(master.path("uploads/gone"))
+    wait_for(lambda: "uploads/gone" in master.listing())
+    mount, hold, gate = deaf(site, master)
+    ino = os.stat(master.path("uploads/gone")).st_ino
+    hold.set()
+    names = iter("uploads/other%d" % i for i in range(100))
+    master.process.popen.send_signal(signal.SIGSTOP)  # it sees the end only
+    try:
+        os.rmdir(master.path("uploads/gone"))
+        for other in names:
+            os.mkdir(master.path(other))
+            if os.stat(master.path(other)).st_ino == ino:
+                break
+    finally:
+        master.process.popen.send_signal(signal.SIGCONT)
+    wait_for(lambda: other in master.listing() and "uploads/gone" not in master.listing(), 10)
+    write(mount.path("uploads/gone/new.txt"), "new\n")
+    wait_for(lambda: mount.status()["pending"] == 0, 20, "sent")
+    gate.set()
+    assert settled(master, mount)["gone/new.txt"] == b"new\n"
+    assert os.listdir(master.path(other)) == []

@@ -239,8 +239,7 @@ def test_space_and_number_are_limits_and_the_oldest_goes_first(site, master):
     master.stop()
     serve(site, master, "--keep-space", "300K", "--keep-versions", "4")
     wait_for(lambda: len(history(site, master, "css/a.css")) == 5)  # pruned soon after the start
-    sizes = sum(len(x) for x in kept(master))
-    wait_for(lambda: control(master)["kept"]["bytes"] == sizes)
+    wait_for(lambda: control(master)["kept"]["bytes"] == sum(len(x) for x in kept(master)))
 
 
 def test_the_first_scan_copies_slowly_and_at_most_half(site, master):

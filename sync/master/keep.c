@@ -120,6 +120,7 @@ void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t s
     char path[KEEP_PATH_CAP];
 
     keep_path(h, path);
+    mutex_lock(&k->files_lock);
     r = file_rename_new(staging, tmp, root, path);
     if (r == -ENOENT) {
         r = make_folders(k->m, path);
@@ -131,7 +132,8 @@ void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t s
     crash_point("master.keep.adopted");
     if (r == 0)
         note(k, h, size);
-    else
+    mutex_unlock(&k->files_lock);
+    if (r < 0)
         place_discard(k->m, tmp);
 }
 
@@ -189,6 +191,7 @@ int keep_start(struct master *m, const struct keep_rules *rules, struct keep **r
 
     k->m = m;
     k->rules = *rules;
+    mutex_init(&k->files_lock);
     mutex_init(&k->lock);
     cond_init(&k->change);
     r = thread_start(&k->thread, "keeper", keeper_run, k);
@@ -229,5 +232,6 @@ void keep_free(struct keep *k)
     }
     cond_destroy(&k->change);
     mutex_destroy(&k->lock);
+    mutex_destroy(&k->files_lock);
     free(k);
 }

@@ -71,7 +71,8 @@ struct keep {
     pthread_t thread;
     _Atomic int64_t bytes, files; /* in the store */
     _Atomic int64_t unkept_files, unkept_bytes, versions, lost;
-    pthread_mutex_t lock; /* guards the rest */
+    pthread_mutex_t files_lock; /* held while a file comes in and is counted, and while all are */
+    pthread_mutex_t lock;       /* guards the rest; taken last */
     pthread_cond_t change;
     struct keep_note *notes; /* in the store, without a row yet */
     bool woken, stopping;

@@ -222,9 +222,10 @@ static void reconcile(struct keeper *t, struct db *db)
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
 
-    t->k->files = t->k->bytes = 0;
     if (!d && fd >= 0)
         close(fd);
+    mutex_lock(&t->k->files_lock);
+    t->k->files = t->k->bytes = 0;
     while (d && (de = readdir(d))) {
         int sub =
             strlen(de->d_name) == 2 && de->d_name[0] != '.'
@@ -235,6 +236,7 @@ static void reconcile(struct keeper *t, struct db *db)
             close(sub);
         }
     }
+    mutex_unlock(&t->k->files_lock);
     if (d)
         closedir(d);
     reconcile_rows(t, db);
@@ -355,16 +357,19 @@ static void prune(struct keeper *t, struct db *db)
 /* One round; the number of contents dropped. `orphans`: only those of no path. */
 static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_to)
 {
-    sqlite3_stmt *st = db_query(
+    sqlite3_stmt *st;
+    struct hash v[VICTIMS];
+    int64_t sizes[VICTIMS], left;
+    size_t n = 0;
+
+    flush(t); /* what has just come in is the oldest, perhaps */
+    left = t->k->bytes;
+    st = db_query(
         db,
         "SELECT hash,size,EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) AS live,"
         "(SELECT max(ended) FROM version v WHERE v.hash=k.hash) AS old,at FROM kept k "
         "ORDER BY live, old IS NOT NULL, coalesce(old,at) LIMIT ?",
         "i", (int64_t)VICTIMS);
-    struct hash v[VICTIMS];
-    int64_t sizes[VICTIMS], left = t->k->bytes;
-    size_t n = 0;
-
     while (db_step(db, st) == 1) {
         bool orphan = sqlite3_column_int(st, 2) == 0 && sqlite3_column_type(st, 3) == SQLITE_NULL;
 

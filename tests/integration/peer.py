@@ -237,6 +237,7 @@ class Client:
     def server(self):
         if self.upstream is None:
             self.upstream = socket.create_connection(("127.0.0.1", self.peer.target), 5)
+            self.upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.upstream.settimeout(70)
         return self.upstream
 

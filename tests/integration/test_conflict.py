@@ -529,7 +529,7 @@ def test_a_conflict_whose_answer_is_lost_is_one_conflict(site, master):
     assert len(listed(site, mount)) == 1
 
 
-@pytest.mark.parametrize("scope", ["uploads", "robots.txt", "a/b"])
+@pytest.mark.parametrize("scope", ["a/b", "robots.txt", pytest.param("uploads", marks=pytest.mark.long)])
 def test_copies_stay_within_the_scope(site, scope):
     """A conflict copy that would lie beside the top of the mirror's write scope is not made: the change
     is quarantined with the reason, and goes through when the cause is gone."""

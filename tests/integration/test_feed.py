@@ -179,7 +179,8 @@ def test_an_entry_without_its_folder(site, master, line, parent):
     in_order(mount)
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "0" * 127, "zz.1.1", "%s.9223372036854775807.%d", "%s.5.%d.5", "a b\nc", "../../v1/hello"])
+@pytest.mark.parametrize("cursor", ["", "x", "0" * 127, "0" * 5000, "zz.1.1", "%s.9223372036854775807.%d", "%s.5.%d.5",
+                                    "%s.5.%d ", "a b", "a b\nc", "a#b", "a%%", "\x7f\xe9", "../../v1/hello"])
 def test_a_cursor_that_is_none(site, master, line, cursor):
     """It is never kept: the mirror goes on when the master is well again, and after a remount."""
     mount = site.mount(master, url=line.url, private="none")
@@ -192,7 +193,7 @@ def test_a_cursor_that_is_none(site, master, line, cursor):
         if status == 200:
             *lines, end = data.splitlines()
             good = json.loads(end)["commit"].split(".")
-            bad = cursor % (good[0], int(good[2])) if "%" in cursor else cursor
+            bad = cursor % (good[0], int(good[2])) if "%s" in cursor else cursor
             data = b"\n".join(lines + [json.dumps({"commit": bad}).encode(), b""])
             seen.append(bad)
         return x.answer((status, headers, data))
@@ -200,7 +201,9 @@ def test_a_cursor_that_is_none(site, master, line, cursor):
     line.set(fault)
     write(master.path("css/b.css"), "b")
     wait_for(lambda: seen, 20)
+    mount.stop()
     line.set(None)
+    mount.start()
     wait_for(lambda: read(mount.path("css/b.css")) == b"b", 20)
     wait_for(lambda: mount.status()["state"] == "OK", 20)
 

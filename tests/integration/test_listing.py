@@ -223,7 +223,7 @@ def random_readers(mount, master, seed, rounds):
 
 
 @pytest.mark.san
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [101])
 def test_random_readers_and_changes(site, seed):
     master = site.master(start=False)
     fill(master.path("uploads/r"), STABLE)
@@ -312,7 +312,7 @@ def test_seekdir_as_on_a_local_disk(site, changed):
 def test_removing_while_listing(site):
     """What `rm -r` does, beside another reader: read some, remove them, read on."""
     master = site.master(start=False)
-    fill(master.path("uploads/r"), 2000)
+    fill(master.path("uploads/r"), 800)
     mount = site.mount(master.start())
     point, gone = mount.path("uploads/r"), []
     stream = Getdents(point)
@@ -322,7 +322,7 @@ def test_removing_while_listing(site):
                 os.unlink(os.path.join(point, name))
                 gone.append(name)
         Getdents(point).all()  # fills the kernel's copy anew, without what was removed
-    assert len(gone) == len(set(gone)) == 2000
+    assert len(gone) == len(set(gone)) == 800
     os.rmdir(point)
     mount.synced()
     assert not os.path.exists(master.path("uploads/r"))

@@ -172,12 +172,9 @@ def run(site, names):
         wait_for(lambda case=case: tree(case.mount.point) == tree(master.root, scope=SCOPE), 30)
 
 
-def test_an_operation_that_is_not_taken(site):
-    run(site, list(OPS))
-
-
-def test_a_content_that_is_not_taken(site):
-    run(site, list(PUTS))
+def test_what_is_not_taken(site):
+    """An operation, or its content."""
+    run(site, [*OPS, *PUTS])
 
 
 def test_no_more_than_ten_seconds_for_umount(site):

@@ -236,7 +236,7 @@ def prepared(site, seed):
 
 def test_storm(site):
     master, mounts = prepared(site, 1)
-    storm(site, master, mounts, 1, 5 * SLOW)
+    storm(site, master, mounts, 1, 3 * SLOW)
 
 
 @pytest.mark.long
@@ -298,7 +298,7 @@ def one_name(site, seed, seconds):
 
 
 def test_one_name_that_is_only_replaced(site):
-    assert min(one_name(site, 1, 5 * SLOW).values()) > 3
+    assert min(one_name(site, 1, 3 * SLOW).values()) > 3
 
 
 @pytest.mark.long
@@ -330,7 +330,7 @@ def test_a_mode_right_after_a_rename(site):
     mount = site.mount(master.start())
     ours, theirs = multiprocessing.Pipe(duplex=False)
     processes = [multiprocessing.get_context("fork").Process(target=renamer, daemon=True,
-                                                             args=(mount.point, i, 4 * SLOW, theirs))
+                                                             args=(mount.point, i, 3 * SLOW, theirs))
                  for i in range(12)]
     for p in processes:
         p.start()

@@ -46,8 +46,9 @@ def answers_at_once(master, token):
 
 @pytest.mark.parametrize("method,path,token", [
     ("POST", "/healthz", None), ("GET", "/healthz", None), ("PUT", "/healthz", None), ("POST", "/v1/ops", "wrong"),
-    ("POST", "/v1/state", None), ("PUT", "/v1/o/s2-" + "0" * 64, "wrong"), ("GET", "/v1/hello", "wrong"),
-    ("POST", "/nowhere", None)])
+    *(pytest.param(*request, marks=pytest.mark.long) for request in (
+        ("POST", "/v1/state", None), ("PUT", "/v1/o/s2-" + "0" * 64, "wrong"), ("GET", "/v1/hello", "wrong"),
+        ("POST", "/nowhere", None)))])
 def test_no_body_without_a_token(site, method, path, token):
     """A body is not read of who has no token: 40 connections with as much as they get rid of."""
     master = site.master()
@@ -108,6 +109,7 @@ def test_half_requests_starve_nobody(site):
     wait_for(lambda: "closed to make room" in master.process.log(), 5)
 
 
+@pytest.mark.long
 def test_headers_have_a_deadline(site):
     """A request that does not come to an end, however many bytes trickle in, is ended after 10 s."""
     master = site.master()

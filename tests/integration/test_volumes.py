@@ -177,8 +177,9 @@ def test_links_go_to_another_filesystem(site, master):
     assert os.readlink(master.path("free/f")) == "two"
 
 
-@pytest.mark.parametrize("point", ["master.op.noted", "master.put.exchanged", "master.put.renamed", "master.op.applied",
-                                   "master.rename.copied", "master.carry.copied"])
+@pytest.mark.parametrize("point", ["master.op.noted", "master.put.renamed", "master.carry.copied", *(
+    pytest.param(point, marks=pytest.mark.long)
+    for point in ("master.put.exchanged", "master.op.applied", "master.rename.copied"))])
 def test_killed_on_another_filesystem(site, master, point):
     master.stop()
     master.start(env={"EEFS_CRASH_AT": point})

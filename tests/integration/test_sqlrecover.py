@@ -321,10 +321,11 @@ class Holder:
         self.client.wait()
 
 
-@pytest.mark.parametrize("how, after", [("term", "bad"), *(
-    pytest.param(how, after, marks=pytest.mark.long)
-    for how, after in (("query", "same"), ("kill", "none"), ("cut", "good"), ("server", "bad")))])
-def test_fails_while_a_table_is_in_use(world, how, after):
+@pytest.mark.parametrize("how, after, refused", [("term", "bad", True), *(
+    pytest.param(how, after, False, marks=pytest.mark.long)
+    for how, after in (("term", "bad"), ("query", "same"), ("kill", "none"), ("cut", "good"), ("server", "bad")))])
+def test_fails_while_a_table_is_in_use(world, how, after, refused):
+    """While the RENAME is refused again and again (20 s), and when it has begun to wait."""
     world.begin()
     waiting = ("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE%' AND "
                "STATE LIKE 'Waiting for table%'")
@@ -332,7 +333,10 @@ def test_fails_while_a_table_is_in_use(world, how, after):
         with Holder(world.db, "x2"):
             importer = world.start(site(2))
             try:
-                wait_for(lambda: world.db.sql(waiting), 30)
+                if refused:
+                    assert any("are in use" in line for line in importer.stderr)
+                else:
+                    wait_for(lambda: world.db.sql(waiting), 30)
                 if how == "query":
                     world.db.sql("".join(f"KILL QUERY {r[0]};" for r in world.db.sql(waiting)))
                     wait_for(lambda: world.db.sql(waiting), 30)  # it is tried again

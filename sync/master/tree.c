@@ -49,8 +49,7 @@ static const char *const schema[] = {
     " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
     "KEY(mirror,id)) WITHOUT ROWID",
     /* moved.h */
-    "CREATE TABLE moved(seq INTEGER PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL,"
-    " outbox TEXT)",
+    "CREATE TABLE moved(seq INTEGER PRIMARY KEY,old BLOB NOT NULL,new BLOB NOT NULL,outbox TEXT)",
 };
 
 void row_release(struct row *r)

@@ -55,8 +55,7 @@ class Service:
 
     def waits_for_room(self):
         """It says so, and what to do; the dump is kept."""
-        wait_for(lambda: self.mirror.state()["state"] == "waiting_database", 60)
-        state = self.mirror.state()
+        state = wait_for(lambda: (lambda s: s["state"] == "waiting_database" and s)(self.mirror.state()), 60)
         assert "free space" in state["action"] and "failed" not in state, state
         assert state["reason"] in self.log.read_text()
         assert (self.mirror.slot / "live.sql").exists()

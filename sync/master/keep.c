@@ -76,22 +76,50 @@ static int make_folders(const struct master *m, const char *path)
     return r;
 }
 
+/* With files_lock: `files` (1 or -1) of `size` bytes. What is in a folder that is not counted yet
+ * will be counted with it. */
+static void count_locked(struct keep *k, const struct hash *h, int64_t size, int files)
+{
+    if (!k->counted[h->b[0]])
+        return;
+    k->bytes += files * size;
+    k->files += files;
+}
+
 static void note(struct keep *k, const struct hash *h, int64_t size)
 {
     struct keep_note *n = xcalloc(1, sizeof(*n));
 
     n->hash = *h;
     n->size = size;
-    k->bytes += size;
-    k->files++;
     mutex_lock(&k->lock);
     n->next = k->notes;
     k->notes = n;
     mutex_unlock(&k->lock);
 }
 
+/* From the staging `dir` to its place. 0 or -errno. */
+static int move_in(struct keep *k, int dir, const char *tmp, const struct hash *h, int64_t size)
+{
+    int root = root_private_fd(k->m->root), r;
+    char path[KEEP_PATH_CAP];
+
+    keep_path(h, path);
+    mutex_lock(&k->files_lock);
+    r = file_rename_new(dir, tmp, root, path);
+    if (r == -ENOENT) {
+        r = make_folders(k->m, path);
+        if (r == 0)
+            r = file_rename_new(dir, tmp, root, path);
+    }
+    if (r == 0)
+        count_locked(k, h, size, 1);
+    mutex_unlock(&k->files_lock);
+    return r;
+}
+
 /* From the staging of another filesystem. */
-static int adopt_copy(struct keep *k, const char *tmp, const char *path, int64_t size)
+static int adopt_copy(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
 {
     int staging = root_staging_fd(k->m->root), own = root_own_staging_fd(k->m->root), r;
     int from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), to = -1;
@@ -102,7 +130,7 @@ static int adopt_copy(struct keep *k, const char *tmp, const char *path, int64_t
         to = openat(own, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     r = to < 0 ? -ENOSPC : file_copy(from, to);
     if (r == 0)
-        r = file_rename_new(own, copy, root_private_fd(k->m->root), path);
+        r = move_in(k, own, copy, h, size);
     if (to >= 0 && r < 0)
         unlinkat(own, copy, 0);
     if (from >= 0)
@@ -116,24 +144,14 @@ static int adopt_copy(struct keep *k, const char *tmp, const char *path, int64_t
 
 void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
 {
-    int staging = root_staging_fd(k->m->root), root = root_private_fd(k->m->root), r;
-    char path[KEEP_PATH_CAP];
+    int r = move_in(k, root_staging_fd(k->m->root), tmp, h, size);
 
-    keep_path(h, path);
-    mutex_lock(&k->files_lock);
-    r = file_rename_new(staging, tmp, root, path);
-    if (r == -ENOENT) {
-        r = make_folders(k->m, path);
-        if (r == 0)
-            r = file_rename_new(staging, tmp, root, path);
-    }
     if (r == -EXDEV)
-        r = adopt_copy(k, tmp, path, size);
+        r = adopt_copy(k, tmp, h, size);
     crash_point("master.keep.adopted");
     if (r == 0)
         note(k, h, size);
-    mutex_unlock(&k->files_lock);
-    if (r < 0)
+    else
         place_discard(k->m, tmp);
 }
 
@@ -143,10 +161,10 @@ void keep_damaged(struct keep *k, const struct hash *h, int64_t size)
 
     keep_path(h, path);
     log_warn("'%s' is damaged: it is removed", path);
-    if (unlinkat(root_private_fd(k->m->root), path, 0) == 0) {
-        k->bytes -= size;
-        k->files--;
-    }
+    mutex_lock(&k->files_lock);
+    if (unlinkat(root_private_fd(k->m->root), path, 0) == 0)
+        count_locked(k, h, size, -1);
+    mutex_unlock(&k->files_lock);
 }
 
 void keep_staged(struct keep *k, const char *tmp, const char *path, const struct hash *h,

@@ -217,28 +217,23 @@ static void reconcile_rows(struct keeper *t, struct db *db)
 
 static void reconcile(struct keeper *t, struct db *db)
 {
-    int fd = path_open_beneath(root_private_fd(t->k->m->root), KEEP_DIR,
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *de;
+    struct keep *k = t->k;
 
-    if (!d && fd >= 0)
-        close(fd);
-    mutex_lock(&t->k->files_lock);
-    t->k->files = t->k->bytes = 0;
-    while (d && (de = readdir(d))) {
-        int sub =
-            strlen(de->d_name) == 2 && de->d_name[0] != '.'
-                ? openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-                : -1;
-        if (sub >= 0) {
-            reconcile_folder(t, db, sub);
-            close(sub);
+    for (unsigned i = 0; i < sizeof(k->counted); i++) {
+        char path[sizeof(KEEP_DIR) + 3];
+        int fd;
+
+        snprintf(path, sizeof(path), KEEP_DIR "/%02x", i);
+        mutex_lock(&k->files_lock);
+        fd = path_open_beneath(root_private_fd(k->m->root), path,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        if (fd >= 0) {
+            reconcile_folder(t, db, fd);
+            close(fd);
         }
+        k->counted[i] = true;
+        mutex_unlock(&k->files_lock);
     }
-    mutex_unlock(&t->k->files_lock);
-    if (d)
-        closedir(d);
     reconcile_rows(t, db);
 }
 

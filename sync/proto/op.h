@@ -64,9 +64,9 @@ struct op {
     bool has_mtime; /* false: not set (setattr), or none */
     int64_t mtime;  /* file.h */
     int64_t mode;   /* -1: not set (setattr) */
-    int64_t
-        known; /* seq up to which its mirror had followed the feed when it was first sent; 0: not
-                     * told. Not in the digest. */
+    /* seq up to which its mirror had followed the feed when it was first sent; 0: not told. Not in
+     * the digest. */
+    int64_t known;
     int64_t umask; /* put and mkdir of what is new: bits that the program's umask took off mode */
     struct pre pre;
     struct pre to_pre;

@@ -71,8 +71,9 @@ struct keep {
     pthread_t thread;
     _Atomic int64_t bytes, files; /* in the store */
     _Atomic int64_t unkept_files, unkept_bytes, versions, lost;
-    pthread_mutex_t files_lock; /* guards counted; held while a file comes in or goes and is
-                                 * counted, and while those of one folder are; never for a copy */
+    pthread_mutex_t files_lock; /* guards counted; held while a file comes in, or goes other than by
+                                 * the keeper, and is counted, and while the keeper counts a folder;
+                                 * never for a copy */
     bool counted[256];          /* folders of the store, by the first byte of its hashes */
     pthread_mutex_t lock;       /* guards the rest; taken last */
     pthread_cond_t change;

@@ -48,13 +48,53 @@ ALL_LDFLAGS = $(LDFLAGS) $(LDHARD) $(SANFLAGS) -pthread
 # A room is a folder, and its units are the .c files in it. SEES_<room>: the rooms (or single headers) that
 # it may include and call besides itself; a new room is one such line. tests/check-layers holds it up.
 
+BASE := sync/common sync/proto
 SEES_sync/common :=
 SEES_sync/proto  := sync/common
-SEES_sync/master := sync/common sync/proto
-SEES_sync/mirror := sync/common sync/proto
-SEES_sync/status := sync/common sync/proto
-SEES_fs          := sync/common sync/mirror
-SEES_sqlimport   := sync/common
+SEES_sync/status := $(BASE)
+
+# db <- folder <- publish <- ops <- commit <- { scan, versions, http } <- control <- serve.c, main.c
+M := sync/master
+M_GROUND := $(BASE) $(M)/master.h
+M_LOWER  := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish $(M)/ops $(M)/commit
+SEES_$(M)/db       := $(M_GROUND)
+SEES_$(M)/folder   := $(M_GROUND) $(M)/db
+SEES_$(M)/publish  := $(M_GROUND) $(M)/db $(M)/folder
+SEES_$(M)/ops      := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish
+SEES_$(M)/commit   := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish $(M)/ops
+SEES_$(M)/scan     := $(M_LOWER)
+SEES_$(M)/versions := $(M_LOWER)
+SEES_$(M)/http     := $(M_LOWER)
+SEES_$(M)/control  := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http
+SEES_$(M)/cli      := $(M_GROUND) $(M)/db
+SEES_$(M)          := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http $(M)/control $(M)/cli
+
+# { store, replica } <- transfer <- control <- mirror.c
+R := sync/mirror
+SEES_$(R)/store    := $(BASE)
+SEES_$(R)/replica  := $(BASE)
+SEES_$(R)/transfer := $(BASE) $(R)/store $(R)/replica
+SEES_$(R)/control  := $(BASE) $(R)/store $(R)/replica $(R)/transfer
+SEES_$(R)          := $(BASE) $(R)/store $(R)/replica $(R)/transfer $(R)/control
+
+# file <- ops <- mount <- main.c
+MIRROR := sync/common $(R)/mirror.h $(R)/replica/replica.h $(R)/store/store.h
+SEES_fs/file  := $(MIRROR)
+SEES_fs/ops   := $(MIRROR) fs/file
+SEES_fs/mount := $(MIRROR) fs/file fs/ops
+SEES_fs       := $(MIRROR) fs/file fs/ops fs/mount
+
+# sql <- dump <- server <- compare <- plan <- apply <- importer; record: seen from plan on
+Q := sqlimport
+SEES_$(Q)/sql      := sync/common
+SEES_$(Q)/dump     := sync/common $(Q)/sql
+SEES_$(Q)/server   := sync/common $(Q)/sql $(Q)/dump
+SEES_$(Q)/compare  := $(SEES_$(Q)/server) $(Q)/server
+SEES_$(Q)/record   := sync/common $(Q)/sql $(Q)/dump
+SEES_$(Q)/plan     := $(SEES_$(Q)/compare) $(Q)/compare $(Q)/record
+SEES_$(Q)/apply    := $(SEES_$(Q)/plan) $(Q)/plan
+SEES_$(Q)/importer := $(SEES_$(Q)/apply) $(Q)/apply
+SEES_$(Q)/sqldump  := $(SEES_$(Q)/server) $(Q)/server
 
 # Libraries of a room and of those in folders below it.
 PKGS_sync/common := sqlite3 libcrypto jansson
@@ -68,7 +108,9 @@ ROOMS := $(sort $(patsubst SEES_%,%,$(filter SEES_%,$(.VARIABLES))))
 PKGS_OF := $(patsubst PKGS_%,%,$(filter PKGS_%,$(.VARIABLES)))
 
 # NEED_<room>: the rooms that a program with it is linked with: itself, those that it sees, and so on.
-seen = $(sort $(1) $(foreach d,$(1),$(filter-out %.h,$(SEES_$(d)))))
+# A header that is seen brings the room of its unit.
+seen_room = $(filter-out %.h,$(1)) $(if $(filter %.h,$(1)),$(patsubst %/,%,$(dir $(wildcard $(1:.h=.c)))))
+seen = $(sort $(1) $(foreach d,$(1),$(foreach s,$(SEES_$(d)),$(call seen_room,$(s)))))
 need = $(if $(filter-out $(1),$(seen)),$(call need,$(seen)),$(1))
 $(foreach d,$(ROOMS),$(eval NEED_$(d) := $(call need,$(d))))
 
@@ -87,8 +129,8 @@ PROGRAMS := eefs-master mount.eefs eefs-status eefs-sqlimport eefs-sqldump
 MAIN_eefs-master    := sync/master/main.c
 MAIN_mount.eefs     := fs/main.c
 MAIN_eefs-status    := sync/status/main.c
-MAIN_eefs-sqlimport := sqlimport/import_main.c
-MAIN_eefs-sqldump   := sqlimport/dump_main.c
+MAIN_eefs-sqlimport := sqlimport/importer/main.c
+MAIN_eefs-sqldump   := sqlimport/sqldump/main.c
 MAIN_OBJS := $(foreach p,$(PROGRAMS),$(B)/$(MAIN_$(p):.c=.o))
 
 room_of   = $(patsubst %/,%,$(dir $(MAIN_$(1))))

@@ -37,11 +37,11 @@
 #include "sync/common/log.h"
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
-#include "sync/master/mirrors.h"
+#include "sync/master/db/registry.h"
 #include "sync/master/options.h"
 #include "sync/master/serve.h"
-#include "sync/master/state.h"
-#include "sync/master/versions.h"
+#include "sync/master/cli/state_dir.h"
+#include "sync/master/cli/cmd_versions.h"
 #include "sync/proto/http_client.h"
 
 #define EXIT_USAGE 1

@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #include "sync/common/opt.h"
-#include "sync/master/root.h"
-#include "sync/master/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/db/tree.h"
 
 struct brake;
 struct carrier;

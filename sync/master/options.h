@@ -11,7 +11,7 @@
 
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
-#include "sync/master/keep.h"
+#include "sync/master/folder/kept.h"
 
 struct serve_options {
     char *root, *state, *listen, *rundir, *owner, *conflicts, *store, *config;

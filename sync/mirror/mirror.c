@@ -16,8 +16,8 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
-#include "sync/mirror/inside.h"
-#include "sync/mirror/reserve.h"
+#include "sync/mirror/transfer/context.h"
+#include "sync/mirror/store/reserve.h"
 
 #define FIRST_MS      30000
 #define RETRY_MIN_MS  250 /* between tries of an empty cache, doubled up to … */

@@ -16,8 +16,8 @@
 
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
-#include "sync/mirror/replica.h"
-#include "sync/mirror/store.h"
+#include "sync/mirror/replica/replica.h"
+#include "sync/mirror/store/store.h"
 
 struct account;
 struct mirror;

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sqlimport/dump.h"
+#include "sqlimport/dump/dump.h"
 
 #define ROUNDS 5
 

@@ -7,10 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "sqlimport/ddl.h"
-#include "sqlimport/dump.h"
-#include "sqlimport/section.h"
-#include "sqlimport/split.h"
+#include "sqlimport/sql/ddl.h"
+#include "sqlimport/dump/dump.h"
+#include "sqlimport/compare/table_rows.h"
+#include "sqlimport/sql/split.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "sqlimport/rows.h"
-#include "sqlimport/skim.h"
+#include "sqlimport/sql/rows.h"
+#include "sqlimport/sql/row_scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlimport/plain.h"
+#include "sqlimport/sql/plain.h"
 
 static void answer(const char *text, size_t len, struct token_mode mode)
 {

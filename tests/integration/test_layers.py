@@ -92,7 +92,18 @@ def test_known_circle(project):
     assert project.check()[0] == 0
     project.write('sync/low/one.c', UNITS['sync/low/one.c'])  # cut
     assert project.check() == (1, "check-layers: tests/known-circles: 'sync/low/one.c -> sync/low/two.c' "
-                                  "is no part of a circle: remove the line\n")
+                                  "crosses nothing: remove the line\n")
+
+
+def test_known_crossings(project):
+    """An include and a call against the direction that are listed, until they are cut."""
+    project.write('sync/low/two.c', '#include "sync/high/top.h"\nint two(void) { return top(); }\n')
+    project.write('tests/known-circles', 'sync/low/two.c -> sync/high/top.h\n'
+                                         'sync/low/two.c -> sync/high/top.c\n')
+    assert project.check()[0] == 0
+    project.write('sync/low/two.c', 'int top(void);\nint two(void) { return top(); }\n')
+    assert project.check() == (1, "check-layers: tests/known-circles: 'sync/low/two.c -> sync/high/top.h' "
+                                  "crosses nothing: remove the line\n")
 
 
 def test_rooms_in_a_circle(project):
@@ -113,6 +124,16 @@ def test_header_that_a_room_sees_alone(project):
     project.write('sync/high/settings.h', 'struct settings;\n')
     project.write('sync/low/two.c', '#include "sync/high/settings.h"\nint two(void) { return 2; }\n')
     assert project.check()[0] == 0
+
+
+def test_header_of_a_unit_that_a_room_sees_alone(project):
+    """The face of another room: it may be called, the room's other headers stay closed."""
+    project.write('Makefile', MAKEFILE.replace('sync/high: sync/low', 'sync/high: sync/low/one.h'))
+    project.write('sync/low/two.h', 'int two(void);\n')
+    assert project.check()[0] == 0
+    project.write('sync/high/top.c', '#include "sync/low/two.h"\nint top(void) { return two(); }\n')
+    code, said = project.check()
+    assert code == 1 and "'sync/high' may not include 'sync/low/two.h'" in said
 
 
 def test_object_that_is_missing(project):

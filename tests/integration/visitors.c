@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sqlimport/server.h"
+#include "sqlimport/server/server.h"
 
 #define TABLES  4
 #define ROWS    2000 /* of each table */

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlimport/body.h"
-#include "sqlimport/stored.h"
+#include "sqlimport/sql/body.h"
+#include "sqlimport/dump/stored_grammar.h"
 
 static int check(const char *text, bool view, struct err *e)
 {

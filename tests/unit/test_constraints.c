@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "sqlimport/constraints.h"
+#include "sqlimport/sql/constraints.h"
 
 static void read_text(struct constraints *c, const char *text)
 {

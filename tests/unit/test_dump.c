@@ -11,10 +11,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "sqlimport/collation.h"
-#include "sqlimport/ddl.h"
-#include "sqlimport/dump.h"
-#include "sqlimport/split.h"
+#include "sqlimport/server/collation.h"
+#include "sqlimport/sql/ddl.h"
+#include "sqlimport/dump/dump.h"
+#include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 

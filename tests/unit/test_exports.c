@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlimport/charset.h"
-#include "sqlimport/dump.h"
-#include "sqlimport/form.h"
-#include "sqlimport/split.h"
+#include "sqlimport/sql/charset.h"
+#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/form.h"
+#include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 

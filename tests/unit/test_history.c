@@ -13,8 +13,8 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
-#include "sync/master/history.h"
-#include "sync/master/tree.h"
+#include "sync/master/db/history.h"
+#include "sync/master/db/tree.h"
 
 struct fixture {
     char dir[64], path[96];

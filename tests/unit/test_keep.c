@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sqlimport/keep.h"
+#include "sqlimport/plan/keep_rules.h"
 
 struct rules {
     struct strlist patterns, columns, prefixes;

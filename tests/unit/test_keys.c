@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "sqlimport/keys.h"
+#include "sqlimport/sql/deferred_keys.h"
 
 #define END "\n) ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4 COMMENT='KEY (`x`), '"
 

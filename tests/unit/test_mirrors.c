@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "sync/common/clock.h"
-#include "sync/master/mirrors.h"
+#include "sync/master/db/registry.h"
 
 static const char *said(json_t *o, const char *name)
 {

@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fs/attr.h"
-#include "fs/mountpoint.h"
-#include "fs/options.h"
+#include "fs/file/attr.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/mount/options.h"
 #include "sync/common/buf.h"
 
 /* Option strings live until the process ends, by contract. */

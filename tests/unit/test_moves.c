@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sqlimport/moves.h"
+#include "sqlimport/apply/moves.h"
 
 /* What lies at a place: nothing, the old table, the new one, or somebody else's. */
 enum { NONE, OLD, NEW, FOREIGN };

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "sync/mirror/pathset.h"
+#include "sync/mirror/replica/pathset.h"
 
 static void test_relations(void **state)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlimport/plain.h"
+#include "sqlimport/sql/plain.h"
 #include "sync/common/clock.h"
 
 static const struct dialect mariadb = {.mariadb = true, .version = 101114},

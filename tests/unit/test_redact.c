@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "sqlimport/redact.h"
+#include "sqlimport/sql/redact.h"
 
 static void expect(unsigned code, bool rows, const char *message, const char *want)
 {

@@ -15,8 +15,8 @@
 #include "sync/common/buf.h"
 #include "sync/common/db.h"
 #include "sync/common/file.h"
-#include "sync/mirror/cookie.h"
-#include "sync/mirror/follow.h"
+#include "sync/mirror/replica/cookie.h"
+#include "sync/mirror/replica/feed.h"
 
 #define CUR(seq) "00000000000000aa." #seq ".1"
 

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sqlimport/diff.h"
-#include "sqlimport/rowset.h"
-#include "sqlimport/rows.h"
-#include "sqlimport/shape.h"
-#include "sqlimport/values.h"
+#include "sqlimport/compare/row_diff.h"
+#include "sqlimport/compare/row_cache.h"
+#include "sqlimport/sql/rows.h"
+#include "sqlimport/sql/table_def.h"
+#include "sqlimport/sql/values.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 

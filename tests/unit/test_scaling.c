@@ -14,9 +14,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "sqlimport/dump.h"
-#include "sqlimport/section.h"
-#include "sqlimport/split.h"
+#include "sqlimport/dump/dump.h"
+#include "sqlimport/compare/table_rows.h"
+#include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "sync/common/file.h"
-#include "sync/mirror/store_admin.h"
+#include "sync/mirror/store/store_admin.h"
 
 struct fix {
     char dir[64];

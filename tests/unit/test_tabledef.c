@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sqlimport/tabledef.h"
+#include "sqlimport/sql/table_grammar.h"
 
 static int check(const char *text, struct strlist *parents, struct err *e)
 {

@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "sync/common/file.h"
-#include "sync/master/mirrors.h"
-#include "sync/master/tree.h"
+#include "sync/master/db/registry.h"
+#include "sync/master/db/tree.h"
 
 struct fixture {
     char dir[64], path[96];

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * close_owner: whose close it is. The kernel sends a FLUSH for every descriptor that is closed, also for
+ * the copies that a fork made: a child that is about to run another program closes all that are
+ * marked close-on-exec. That must not publish what its parent has half written, so until the
+ * process that opened the file has closed it once, nobody else's close counts. What it handed on
+ * and then closed itself is closed by whoever closes it.
+ */
+#ifndef EEFS_FS_FILE_CLOSE_OWNER_H
+#define EEFS_FS_FILE_CLOSE_OWNER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct opener {
+    pid_t thread, process; /* 0: not known, and then every close counts */
+    atomic_bool closed;
+};
+
+/* `thread` is the request's pid, which to the kernel is a thread's id. */
+void opener_init(struct opener *o, pid_t thread);
+
+/* True when this FLUSH of `thread` is a close. Any thread. */
+bool opener_closes(struct opener *o, pid_t thread);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * follow_rename: what the master renames. As on a local disk, open files and folders are the same under
+ * their new names: what is written to them is published there.
+ */
+#ifndef EEFS_FS_FILE_FOLLOW_RENAME_H
+#define EEFS_FS_FILE_FOLLOW_RENAME_H
+
+#include "fs/file/fs.h"
+
+/* replica_moved_fn; `arg` is the struct fs. Holds the tree for writing between its two calls. */
+void rename_follow(void *arg, const struct replica_move *v, size_t n, bool begin);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/file/fs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/file/node.h"
+#include "fs/file/notify.h"
+#include "fs/file/pool.h"
+#include "sync/common/path.h"
+
+#define POOL_THREADS 4
+#define ROOM         (1024 * 1024)
+#define HOLES_FROM   65536 /* bytes */
+
+int fs_init(struct fs *fs)
+{
+    pthread_rwlockattr_t a;
+    int r;
+
+    pthread_rwlockattr_init(&a);
+    pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    if (pthread_rwlock_init(&fs->tree, &a) != 0 || pthread_rwlock_init(&fs->device, NULL) != 0)
+        abort();
+    pthread_rwlockattr_destroy(&a);
+    fs->nodes = nodes_new();
+    r = pool_new(POOL_THREADS, &fs->pool);
+    if (r == 0)
+        r = notify_new(fs, &fs->notify);
+    return r;
+}
+
+void fs_release(struct fs *fs)
+{
+    notify_free(fs->notify);
+    pool_free(fs->pool);
+    nodes_free(fs->nodes);
+    attr_rules_release(&fs->rules);
+    pthread_rwlock_destroy(&fs->tree);
+    pthread_rwlock_destroy(&fs->device);
+}
+
+void fs_changed(struct fs *fs, int64_t opid)
+{
+    int64_t seen = atomic_load(&fs->newest_op);
+
+    atomic_fetch_add(&fs->changes, 1);
+    if (opid == 0)
+        return;
+    while (seen < opid && !atomic_compare_exchange_weak(&fs->newest_op, &seen, opid))
+        ;
+    mirror_kick(fs->mirror);
+}
+
+bool fs_room(struct fs *fs, int r, bool *tried)
+{
+    if (r != -ENOSPC || *tried)
+        return false;
+    *tried = true;
+    store_make_room(fs->store, ROOM);
+    return true;
+}
+
+void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct stat *ret)
+{
+    struct node_attr shown = *a;
+
+    /* Who copies asks by this whether there are holes; in small files nobody looks for them. */
+    if (a->type == NODE_FILE && a->blocks < 0 && a->size >= HOLES_FROM)
+        shown.blocks = store_blocks(fs->store, &a->hash);
+    attr_stat(&fs->rules, path, &shown, !path || replica_shows_writable(fs->replica, path, a->type),
+              ret);
+}
+
+static bool allows(const struct stat *st, const struct ctl_peer *who, mode_t bits)
+{
+    mode_t mode = st->st_mode;
+
+    if (who->uid == st->st_uid) {
+        mode >>= 6;
+    } else {
+        bool member = who->gid == st->st_gid;
+
+        for (size_t i = 0; i < who->n_groups && !member; i++)
+            member = who->groups[i] == st->st_gid;
+        mode >>= member ? 3 : 0;
+    }
+    return (mode & bits) == bits;
+}
+
+bool fs_shows(void *arg, const struct ctl_peer *who, const char *path)
+{
+    struct fs *fs = arg;
+    char *folder = xstrdup(path);
+    bool yes = fs->allow_other;
+
+    for (mode_t bits = 05; yes && *folder; bits = 01) {
+        struct node_attr a;
+        struct stat st;
+
+        folder[path_parent_len(folder)] = '\0';
+        if (replica_lookup(fs->replica, folder, &a) < 0) /* gone: what the rules say of the path */
+            a = (struct node_attr){.type = NODE_DIR, .mode = 0755};
+        fs_stat(fs, folder, &a, &st);
+        yes = allows(&st, who, bits);
+    }
+    free(folder);
+    return yes;
+}

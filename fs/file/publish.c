@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/file/publish.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/file/notify.h"
+#include "sync/common/buf.h"
+#include "sync/common/crash.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+
+struct publish {
+    struct fs *fs;
+    struct node *node; /* holds a reference */
+    struct later *later;
+    mirror_done_fn *done;
+    void *arg;
+};
+
+/* What was read from the draft when it was sealed. */
+struct version {
+    struct file *file;
+    char *stage;
+    struct hash hash, replaces;
+    struct hash held; /* by an earlier try that could not be logged */
+    off_t size;
+    int64_t mtime, ctime;
+    uint32_t mode;
+};
+
+static void complain(const char *path, int r)
+{
+    char *shown = path_encoded(path);
+
+    log_error("cannot publish '%s': %s", shown, strerror(-r));
+    free(shown);
+}
+
+/* The folders of `path` that are gone. */
+static int make_folders(struct fs *fs, const char *path, int64_t *opid)
+{
+    struct node_attr a;
+    int r = 0;
+
+    for (const char *end = strchr(path, '/'); end && r == 0; end = strchr(end + 1, '/')) {
+        char *folder = xstrndup(path, (size_t)(end - path));
+
+        r = replica_lookup(fs->replica, folder, &a);
+        if (r == -ENOENT)
+            r = replica_mkdir(fs->replica, folder, 0755, &a, opid);
+        free(folder);
+    }
+    return r;
+}
+
+/* The master removed the path, or a folder above it, while it was written here: the edit wins. */
+static int publish_again(struct fs *fs, const char *path, const struct version *v, int64_t *opid)
+{
+    static const struct hash none;
+    struct node_attr a;
+    int r = make_folders(fs, path, opid);
+
+    if (r == 0)
+        r = replica_create(fs->replica, path, v->mode, &a);
+    if (r < 0)
+        return r;
+    return replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->ctime, v->mode, &none,
+                           opid);
+}
+
+/* Logs the sealed version under the node's path; 0 with *opid 0 when it has none any more. */
+static int log_version(struct fs *fs, struct node *n, const struct version *v, int64_t *opid)
+{
+    bool tried = false;
+    char *path;
+    int r = 0;
+
+    fs_tree_read(fs);
+    path = node_path(fs->nodes, n);
+    if (path) {
+        do {
+            r = replica_publish(fs->replica, path, &v->hash, v->size, v->mtime, v->ctime, v->mode,
+                                &v->replaces, opid);
+            if (r == -ENOENT)
+                r = publish_again(fs, path, v, opid);
+        } while (fs_room(fs, r, &tried));
+        if (r < 0)
+            complain(path, r);
+    }
+    fs_tree_unlock(fs);
+    free(path);
+    return r;
+}
+
+/* Makes the draft's file an object, which is held until its operation is in the log. */
+static int seal(struct fs *fs, struct node *n, struct version *v)
+{
+    int r = hash_fd(v->file->fd, &v->hash, &v->size);
+    char *path;
+
+    if (r < 0)
+        return r;
+    fs_tree_read(fs);
+    path = node_path(fs->nodes, n);
+    fs_tree_unlock(fs);
+    if (path && v->stage)
+        store_note_path(v->file->fd, path);
+    free(path);
+    store_hold(fs->store, &v->hash);
+    if (v->stage)
+        r = store_publish(fs->store, v->stage, &v->hash, false);
+    if (r < 0)
+        store_let_go(fs->store, &v->hash);
+    crash_point("fs.sealed");
+    return r;
+}
+
+/* Takes the draft for publishing: 1, 0: nothing to publish (draft_flush() says when), -EAGAIN:
+ * busy. */
+static int take(struct fs *fs, struct node *n, struct version *v)
+{
+    struct draft *d;
+
+    nodes_lock(fs->nodes);
+    d = n->draft;
+    if (d && d->busy) {
+        nodes_unlock(fs->nodes);
+        return -EAGAIN;
+    }
+    if (!d || !d->dirty || !n->parent || d->rewriter) {
+        nodes_unlock(fs->nodes);
+        return 0;
+    }
+    d->busy = true;
+    while (d->writing > 0)
+        nodes_wait(fs->nodes);
+    if (d->rewriter) { /* that was its truncation */
+        draft_unbusy_locked(fs, n, 0);
+        nodes_unlock(fs->nodes);
+        return 0;
+    }
+    v->file = file_ref_locked(d->file);
+    v->stage = d->stage;
+    v->held = d->held;
+    v->replaces = d->replaces;
+    v->mtime = d->mtime;
+    v->ctime = d->ctime;
+    v->mode = d->mode;
+    nodes_unlock(fs->nodes);
+    return 1;
+}
+
+/* Puts the outcome into node and draft. */
+static void give_back(struct fs *fs, struct node *n, const struct version *v, bool sealed, int r,
+                      int64_t opid)
+{
+    struct draft *d;
+
+    nodes_lock(fs->nodes);
+    d = n->draft;
+    if (sealed) {
+        free(d->stage);
+        d->stage = NULL;
+        if (!hash_is_none(&v->held))
+            store_let_go(fs->store, &v->held);
+        d->held = v->hash;
+    }
+    if (r == 0) {
+        store_let_go(fs->store, &d->held);
+        memset(&d->held, 0, sizeof(d->held));
+        d->dirty = false;
+        d->replaces = v->hash;
+        n->attr.hash = v->hash;
+        n->attr.size = v->size;
+        n->attr.mtime = v->mtime;
+        n->attr.ctime = v->ctime;
+        n->attr.mode = v->mode;
+        if (opid > 0)
+            n->opid = opid;
+    }
+    file_unref_locked(v->file);
+    draft_unbusy_locked(fs, n, 0);
+    nodes_unlock(fs->nodes);
+}
+
+static int publish_draft(struct fs *fs, struct node *n)
+{
+    struct version v = {0};
+    int64_t opid = 0;
+    bool sealed;
+    int r = take(fs, n, &v);
+
+    if (r <= 0)
+        return r;
+    r = seal(fs, n, &v);
+    sealed = r == 0;
+    if (r == 0)
+        r = log_version(fs, n, &v, &opid);
+    give_back(fs, n, &v, sealed, r, opid);
+    fs_changed(fs, opid);
+    return r;
+}
+
+static void publish_end(struct publish *p, int result)
+{
+    struct fs *fs = p->fs;
+    char *path = NULL;
+    int64_t opid;
+
+    nodes_lock(fs->nodes);
+    if (draft_settle_locked(fs, p->node))
+        path = node_path_locked(p->node);
+    opid = p->node->opid;
+    node_unref_locked(fs->nodes, p->node);
+    nodes_unlock(fs->nodes);
+    if (path)
+        notify_path(fs->notify, path);
+    free(path);
+    if (p->later && result == 0 && opid > 0)
+        later_wait(p->later, opid, p->done, p->arg);
+    else if (p->done)
+        p->done(p->arg, result);
+    free(p);
+}
+
+static void publish_job(void *arg, int error)
+{
+    struct publish *p = arg;
+    int r = error;
+
+    if (r == 0)
+        r = publish_draft(p->fs, p->node);
+    if (r == -EAGAIN)
+        draft_queue(p->fs, p->node, publish_job, p);
+    else
+        publish_end(p, r);
+}
+
+void publish_start(struct fs *fs, struct node *n, struct later *l, mirror_done_fn *done, void *arg)
+{
+    struct publish *p = xcalloc(1, sizeof(*p));
+
+    p->fs = fs;
+    p->node = n;
+    p->later = l;
+    p->done = done;
+    p->arg = arg;
+    nodes_lock(fs->nodes);
+    node_ref_locked(n);
+    nodes_unlock(fs->nodes);
+    pool_add(fs->pool, publish_job, p, 0);
+}
+
+struct leftovers {
+    struct node **v;
+    size_t n, lost;
+    bool all;
+};
+
+static void collect(void *arg, struct node *n)
+{
+    struct leftovers *l = arg;
+
+    if (!n->draft || !n->draft->dirty || !n->parent)
+        return;
+    if (!l->all && n->writers > 0) {
+        l->lost++;
+        return;
+    }
+    l->v = xrealloc(l->v, (l->n + 1) * sizeof(struct node *));
+    l->v[l->n++] = n;
+    node_ref_locked(n);
+}
+
+void publish_leftovers(struct fs *fs, bool all)
+{
+    struct leftovers l = {NULL, 0, 0, all};
+
+    pool_drain(fs->pool);
+    nodes_lock(fs->nodes);
+    nodes_each_locked(fs->nodes, collect, &l);
+    nodes_unlock(fs->nodes);
+    for (size_t i = 0; i < l.n; i++) {
+        publish_start(fs, l.v[i], NULL, NULL, NULL);
+        node_unref(fs->nodes, l.v[i]);
+    }
+    pool_drain(fs->pool);
+    if (l.lost > 0)
+        log_warn("%zu files were still open for writing when the mount ended: what was written to "
+                 "them since their last fsync is dropped",
+                 l.lost);
+    free(l.v);
+}

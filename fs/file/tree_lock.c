@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/file/tree_lock.h"
+
+#include <stdlib.h>
+
+#include "fs/file/fs.h"
+
+void fs_tree_read(struct fs *fs)
+{
+    if (pthread_rwlock_rdlock(&fs->tree) != 0)
+        abort();
+}
+
+void fs_tree_write(struct fs *fs)
+{
+    if (pthread_rwlock_wrlock(&fs->tree) != 0)
+        abort();
+}
+
+void fs_tree_unlock(struct fs *fs)
+{
+    if (pthread_rwlock_unlock(&fs->tree) != 0)
+        abort();
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops: the kernel's requests, by noun. Each function puts its handlers into the table for libfuse.
+ * Handlers run in libfuse's threads and never wait for the network.
+ */
+#ifndef EEFS_FS_OPS_OPS_H
+#define EEFS_FS_OPS_OPS_H
+
+#include "fs/file/fs.h"
+#include "fs/file/node.h"
+#include "fs/file/close_owner.h"
+
+void ops_entry(struct fuse_lowlevel_ops *ops); /* lookup, forget, make, remove, rename, readlink */
+void ops_attr(struct fuse_lowlevel_ops *ops);  /* getattr, setattr, xattr, statfs */
+void ops_dir(struct fuse_lowlevel_ops *ops);   /* opendir, readdir, readdirplus, fsyncdir */
+void ops_file(struct fuse_lowlevel_ops *ops);  /* create, open, release */
+void ops_io(struct fuse_lowlevel_ops *ops);    /* read, write, flush, fsync */
+
+/* An open file; fuse_file_info.fh points to it. */
+struct handle {
+    struct node *node; /* holds a reference */
+    bool writable;
+    struct opener opener;
+    /* guarded by the node table's lock */
+    bool wrote; /* since its last FLUSH */
+    bool ever;  /* wrote anything */
+};
+
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+    return (struct handle *)(uintptr_t)fi->fh;
+}
+
+/* Locks the tree for reading and builds the path of `name` in folder `ino` (name NULL: of ino
+ * itself). 0 with a node reference and a malloc'd path; -ESTALE or -ENOENT with nothing held. */
+int ops_begin(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path);
+/* The same with the tree locked for writing. */
+int ops_begin_write(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret,
+                    char **path);
+/* Unlocks, frees the path, drops the reference. */
+void ops_end(struct fs *fs, struct node *n, char *path);
+
+/* Enters a child that the replica showed and fills the answer. `listed`: it was made by this
+ * request, so the kernel drops its listing of the folder by itself. */
+void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
+               const struct node_attr *a, bool listed, struct fuse_entry_param *ret);
+
+/* What a node looks like now; always fills *ret. False: answer without caching. */
+bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret);
+
+/* Drops a handle's or a request's part in a node: publishes what it left dirty, or settles the
+ * draft. */
+void ops_let_go(struct fs *fs, struct node *n, bool writable);
+
+#endif

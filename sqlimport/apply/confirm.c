@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/apply/confirm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sqlimport/compare/live_rows.h"
+#include "sqlimport/compare/row_cache.h"
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+
+#define TRIED "-" /* no mark of a table looks like this */
+
+struct candidate {
+    char *name;
+    struct past past;
+    int64_t before_ms; /* only when compared before that */
+};
+
+static void take(struct candidate *c, const char *name, const struct past *past)
+{
+    free(c->name);
+    c->name = xstrdup(name);
+    c->past = *past;
+}
+
+static int without_mark(void *arg, const char *name, const struct past *past)
+{
+    struct candidate *c = arg;
+
+    if (!c->name && !*past->mark)
+        take(c, name, past);
+    return 0;
+}
+
+static int longest_ago(void *arg, const char *name, const struct past *past)
+{
+    struct candidate *c = arg;
+
+    if (*past->mark && strcmp(past->mark, TRIED) != 0 && past->compared_ms < c->before_ms &&
+        (!c->name || past->compared_ms < c->past.compared_ms))
+        take(c, name, past);
+    return 0;
+}
+
+/* 1: the live rows are those of the rowset, 0: they are not. */
+static int same_rows(struct server *s, const char *database, const struct candidate *c,
+                     struct rowset_reader *old, struct err *e)
+{
+    struct live_rows *rows = NULL;
+    struct diff diff = {0};
+    struct shape shape;
+    int r = live_shape(s, database, c->name, &shape, e);
+
+    if (r < 0)
+        return r;
+    if (!hash_eq(&shape.hash, &c->past.shape)) {
+        shape_release(&shape);
+        return 0;
+    }
+    r = server_run(s, rowset_settings(old), strlen(rowset_settings(old)), e);
+    if (r == 0)
+        r = live_rows_open(s, database, c->name, rowset_columns(old), rowset_left_out(old),
+                           &shape.key, NULL, &rows, e);
+    if (r == 0) {
+        r = diff_make(&diff, live_rows_next, rows, rowset_next, old, 0, e);
+        r = r == 0 ? 1 : r == -E2BIG || r == -EPROTO ? 0 : r;
+    }
+    diff_release(&diff);
+    live_rows_close(rows);
+    shape_release(&shape);
+    return r;
+}
+
+/* 1: the live table is as imported, 0: it is not, or that cannot be told. *ret_mark is filled when
+ * it has one. */
+static int look(struct server *s, const struct confirm *a, struct candidate *c, char *ret_mark,
+                struct err *e)
+{
+    struct rowset_reader *old = rowset_open(a->rowset_dir, &c->past.hash);
+    struct shape shape = {0};
+    struct live live = {0};
+    const struct live_table *t;
+    int r = live_read(s, a->database, &live, e);
+
+    t = r == 0 ? live_find(&live, c->name) : NULL;
+    /* Mark and probe are taken before the rows: a change meanwhile will make them others. */
+    if (t && *t->mark && !t->view && old) {
+        memcpy(ret_mark, t->mark, MARK_CAP);
+        r = live_shape(s, a->database, c->name, &shape, e);
+        if (r == 0)
+            r = live_probe_begin(s, e);
+        if (r == 0)
+            r = live_probe(s, a->database, t, &shape.key, &c->past.probe, e);
+        if (r == 0)
+            r = live_probe_end(s, e);
+        if (r == 0)
+            r = same_rows(s, a->database, c, old, e);
+        shape_release(&shape);
+    }
+    live_release(&live);
+    rowset_close(old);
+    return r;
+}
+
+/* The live table's mark now, by a connection of its own, for the other one may have been given up
+ * in the midst of rows: nobody wrote one since *mark was taken. */
+static bool still(const struct confirm *a, const char *name, const char *mark)
+{
+    struct server *s = NULL;
+    struct live live = {0};
+    const struct live_table *t = NULL;
+    bool same;
+
+    if (server_open(a->defaults_file, &s, NULL) == 0 && live_read(s, a->database, &live, NULL) == 0)
+        t = live_find(&live, name);
+    same = t && strcmp(t->mark, mark) == 0;
+    live_release(&live);
+    server_close(s);
+    return same;
+}
+
+static int compare(struct server *s, const struct confirm *a, struct candidate *c, bool *ret_found,
+                   struct err *e)
+{
+    char noted[MARK_CAP], mark[MARK_CAP] = "";
+    bool has_rows;
+    struct rowset_reader *old = rowset_open(a->rowset_dir, &c->past.hash);
+    int r;
+
+    has_rows = old != NULL;
+    rowset_close(old);
+    memcpy(noted, c->past.mark, sizeof(noted));
+    r = look(s, a, c, mark, e);
+    if (r < 0)
+        return r;
+    c->past.compared_ms = clock_wall_ns() / 1000000;
+    *ret_found = r == 0 && has_rows && *noted && strcmp(noted, TRIED) != 0 &&
+                 strcmp(noted, mark) == 0 && still(a, c->name, noted);
+    snprintf(c->past.mark, sizeof(c->past.mark), "%s", r == 1 ? mark : TRIED);
+    return 0;
+}
+
+int confirm_one(const struct confirm *a, char **ret_found, struct err *e)
+{
+    struct candidate c = {.before_ms = clock_wall_ns() / 1000000 - a->every_ms};
+    struct server *s = NULL;
+    bool found = false;
+    int r = a->due_only ? 0 : history_each(a->history, "TABLE", without_mark, &c, e);
+
+    if (r == 0 && !c.name && a->every_ms > 0)
+        r = history_each(a->history, "TABLE", longest_ago, &c, e);
+    if (r < 0 || !c.name)
+        goto out;
+    r = server_open(a->defaults_file, &s, e);
+    if (r == 0)
+        r = compare(s, a, &c, &found, e);
+    if (r == 0 && history_set_object(a->history, "TABLE", c.name, &c.past) < 0)
+        r = err_set(e, EIO, "cannot write the import history");
+    if (r == 0)
+        r = 1;
+    if (r == 1 && found)
+        *ret_found = xstrdup(c.name);
+out:
+    server_close(s);
+    free(c.name);
+    return r;
+}
+
+int64_t confirm_due_ms(const struct confirm *a)
+{
+    struct candidate c = {.before_ms = INT64_MAX};
+
+    if (a->every_ms > 0 && history_each(a->history, "TABLE", longest_ago, &c, NULL) == 0 &&
+        c.name) {
+        free(c.name);
+        return c.past.compared_ms + a->every_ms;
+    }
+    free(c.name);
+    return INT64_MAX;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confirm: between imports, looks at leisure whether tables are as imported.
+ *
+ * After a delta a visitor may have changed a table within the same second, so the table has no mark
+ * and the next import would have to read it. This reads it: rows that are those of the last dump
+ * give it a mark. And every table whose mark says that nobody changed it is compared in full from
+ * time to time, for no mark tells everything; one that is not as imported loses its mark, so that
+ * the next dump repairs it. A table whose rows are not noted (no primary key, not InnoDB) loses its
+ * mark when its time has come, and the next import compares it. One thread, the one that imports;
+ * one table at a time, and a pause of nine times as long after it.
+ */
+#ifndef EEFS_SQLIMPORT_APPLY_CONFIRM_H
+#define EEFS_SQLIMPORT_APPLY_CONFIRM_H
+
+#include "sqlimport/record/history.h"
+
+#define CONFIRM_AFTER_MS  1500 /* after an import: its second must have ended */
+#define CONFIRM_PAUSE_MIN 100  /* milliseconds */
+#define CONFIRM_PAUSE     9    /* times what a table took */
+
+struct confirm {
+    struct history *history;
+    const char *defaults_file, *database, *rowset_dir;
+    int64_t every_ms; /* each table is compared at least so often; 0: never */
+    bool due_only;    /* not those without a mark */
+};
+
+/*
+ * Looks at one table: one without a mark first (each once after an import), else the one that was
+ * compared longest ago, when its time has come. 1: it did; 0: none is left; -errno. *ret_found is
+ * set to the name (malloc'd) of a table that was not as imported though its mark said so, and
+ * untouched otherwise.
+ */
+int confirm_one(const struct confirm *c, char **ret_found, struct err *e);
+/* clock_wall_ns() / 1000000 at which the next table's time will have come; INT64_MAX: never. */
+int64_t confirm_due_ms(const struct confirm *c);
+
+#endif

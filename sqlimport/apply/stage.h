@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stage: fills the changed tables into the staging schema, on several connections, largest first.
+ */
+#ifndef EEFS_SQLIMPORT_APPLY_STAGE_H
+#define EEFS_SQLIMPORT_APPLY_STAGE_H
+
+#include "sqlimport/plan/plan.h"
+#include "sqlimport/server/disk_space.h"
+#include "sqlimport/record/report.h"
+
+struct stage_args {
+    const struct plan *plan;
+    const char *defaults_file, *schema;
+    const char *rowset_dir;
+    int fd; /* the dump */
+    int connections;
+    const struct room *room;
+    struct state *state;      /* progress */
+    const volatile int *stop; /* nonzero: give up with -EINTR */
+};
+
+/* Creates the schema when it is missing. */
+int stage_make(struct server *s, const char *schema, struct err *e);
+/* Drops every table in it but the importer's own. -EAGAIN as long as there is a record (record.h).
+ */
+int stage_empty(struct server *s, const char *schema, struct err *e);
+
+/* Fills the tables. On failure *fault names table, line and offset, *code the server's number.
+ * -ESTALE: the dump's bytes are not those that were read before; -ENOSPC: the disk gets full. */
+int stage_run(const struct stage_args *a, struct dump_fault *fault, unsigned *code, struct err *e);
+
+#endif

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/apply/stored_objects.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sqlimport/sql/body.h"
+#include "sqlimport/dump/stored_grammar.h"
+#include "sync/common/buf.h"
+
+#define SHOWN 5 /* names in a sentence */
+
+/* --- judging --- */
+
+static int check_one(const struct dump *d, const struct object *o, const char *database,
+                     struct err *e)
+{
+    struct token_mode mode = env_mode_of(d->env, o->env);
+    char *table = NULL, *definer = NULL;
+    size_t body;
+    int r = stored_read(o->kind, o->ddl, o->ddl_len, mode, &body, &table, &definer, e);
+
+    free(table);
+    free(definer);
+    if (r == 0)
+        r = body_check(o->ddl + body, o->ddl_len - body, mode, o->kind == OBJECT_VIEW, database, e);
+    return r;
+}
+
+static bool is_listed(const struct strlist *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void set_fault(struct dump_fault *fault, const struct object *o)
+{
+    snprintf(fault->table, sizeof(fault->table), "%s", o->name);
+    fault->offset = o->offset;
+    fault->line = o->line;
+}
+
+int others_check(const struct dump *d, const char *database, const struct strlist *allow,
+                 struct dump_fault *fault, struct err *e)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const struct object *o = d->objects[i];
+        struct err why = {0};
+        if (object_is_table(o) || is_listed(allow, o->name) || check_one(d, o, database, &why) == 0)
+            continue;
+        set_fault(fault, o);
+        return err_set(e, EPERM,
+                       "the body of %s '%.64s' %s, which an import does not allow; where it is "
+                       "trusted, give the importer --allow-body '%.64s'",
+                       object_kind_name(o->kind), o->name, why.text, o->name);
+    }
+    return 0;
+}
+
+/* `user`@`host` as user@host. */
+static char *account_text(const char *definer, struct token_mode mode)
+{
+    struct buf b = BUF_INIT;
+    struct lexer l;
+    struct token t;
+
+    lexer_init(&l, definer, strlen(definer), mode);
+    for (lexer_next(&l, &t); t.type != TOKEN_END; lexer_next(&l, &t)) {
+        char *text = token_text(&t, mode);
+        buf_printf(&b, "%s%s", t.type == TOKEN_USER ? "@" : "", text);
+        free(text);
+    }
+    return buf_detach(&b);
+}
+
+static bool is_current_user(const struct object *o, struct token_mode mode, const char *me)
+{
+    char *text = account_text(o->definer, mode);
+    bool is = strcmp(text, me) == 0 || strncasecmp(text, "CURRENT_USER", 12) == 0;
+
+    free(text);
+    return is;
+}
+
+char *others_definers(const struct dump *d, struct server *s)
+{
+    struct buf b = BUF_INIT;
+    char *me = NULL, *text;
+    size_t n = 0;
+
+    if (server_value(s, &me, NULL, "SELECT CURRENT_USER()") < 0 || !me)
+        return NULL;
+    for (size_t i = 0; i < d->n; i++) {
+        const struct object *o = d->objects[i];
+        if (!o->definer || is_current_user(o, env_mode_of(d->env, o->env), me))
+            continue;
+        if (n++ < SHOWN) {
+            text = account_text(o->definer, env_mode_of(d->env, o->env));
+            buf_printf(&b, "%s'%.64s' (%.80s)", n > 1 ? ", " : "", o->name, text);
+            free(text);
+        }
+    }
+    text = n == 0
+               ? NULL
+               : xasprintf("the importer's account %s is the definer here of %zu views, triggers, "
+                           "routines and events that name another in the dump: %s%s",
+                           me, n, b.data, n > SHOWN ? ", …" : "");
+    buf_release(&b);
+    free(me);
+    return text;
+}
+
+/* --- making --- */
+
+static bool table_swapped(const struct plan *p, const char *table)
+{
+    const struct step *st = plan_find(p, table);
+
+    return st && step_is_swap(st);
+}
+
+/* malloc'd: the name of what is there under the object's name for the server, or NULL. */
+static char *find_there(struct server *s, const char *database, const struct object *o)
+{
+    static const struct {
+        const char *view, *prefix, *more;
+    } places[] = {
+        [OBJECT_VIEW] = {"VIEWS", "TABLE", ""},
+        [OBJECT_TRIGGER] = {"TRIGGERS", "TRIGGER", ""},
+        [OBJECT_FUNCTION] = {"ROUTINES", "ROUTINE", " AND ROUTINE_TYPE='FUNCTION'"},
+        [OBJECT_PROCEDURE] = {"ROUTINES", "ROUTINE", " AND ROUTINE_TYPE='PROCEDURE'"},
+        [OBJECT_EVENT] = {"EVENTS", "EVENT", ""},
+    };
+    const char *prefix = places[o->kind].prefix;
+    char *schema = server_text(database), *name = server_text(o->name), *there = NULL;
+
+    (void)server_value(s, &there, NULL,
+                       "SELECT %s_NAME FROM information_schema.%s WHERE %s_SCHEMA=%s AND "
+                       "%s_NAME=%s%s",
+                       prefix, places[o->kind].view, prefix, schema, prefix, name,
+                       places[o->kind].more);
+    free(schema);
+    free(name);
+    return there;
+}
+
+static bool is_there(struct server *s, const char *database, const struct object *o)
+{
+    char *there = find_there(s, database, o);
+
+    free(there);
+    return there != NULL;
+}
+
+/* The server takes e for é in the names of routines and events: what the dump does not name is not
+ * replaced by what it names. */
+static int check_name(const struct others *w, struct server *s, const struct object *o,
+                      struct err *e)
+{
+    char *there = find_there(s, w->database, o);
+    int r = 0;
+
+    if (there && strcasecmp(there, o->name) != 0 && !dump_find(w->plan->dump, o->kind, there))
+        r = err_set(e, EPERM,
+                    "'%.64s' is there, which the dump does not name and which is the same name for "
+                    "the server; drop or rename it",
+                    there);
+    free(there);
+    return r;
+}
+
+/* "OR REPLACE" behind CREATE: what is replaced is never missing for a moment. */
+static int replace(struct server *s, const struct object *o, struct token_mode mode, struct err *e)
+{
+    struct buf b = BUF_INIT;
+    struct lexer l;
+    struct token t;
+    const char *rest;
+    int r;
+
+    lexer_init(&l, o->ddl, o->ddl_len, mode);
+    lexer_next(&l, &t); /* CREATE */
+    rest = l.p;
+    buf_append(&b, o->ddl, (size_t)(rest - o->ddl));
+    lexer_next(&l, &t);
+    if (!token_is(&t, "OR"))
+        buf_puts(&b, " OR REPLACE ");
+    buf_append(&b, rest, (size_t)(o->ddl + o->ddl_len - rest));
+    r = server_run(s, b.data, b.len, e);
+    buf_release(&b);
+    return r;
+}
+
+/* OR REPLACE does not take a trigger from one table to another. */
+static int free_trigger_name(const struct others *w, struct server *s, const struct object *o,
+                             struct err *e)
+{
+    char *schema = server_text(w->database), *text = server_text(o->name), *table = NULL;
+    char *name = server_name(o->name);
+    int r = server_value(s, &table, e,
+                         "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE "
+                         "TRIGGER_SCHEMA=%s AND TRIGGER_NAME=%s",
+                         schema, text);
+
+    if (r == 0 && table && strcmp(table, o->table) != 0)
+        r = server_runf(s, e, "DROP TRIGGER IF EXISTS %s", name);
+    free(table);
+    free(schema);
+    free(text);
+    free(name);
+    return r;
+}
+
+/* MySQL replaces views only. */
+static int make_one(const struct others *w, struct server *s, const struct object *o, struct err *e)
+{
+    const struct env *env = w->plan->dump->env;
+    bool can_replace = o->kind == OBJECT_VIEW || server_is_mariadb(s);
+    char *name = server_name(o->name);
+    int r = check_name(w, s, o, e);
+
+    if (r == 0 && !can_replace)
+        r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(o->kind), name);
+    else if (o->kind == OBJECT_TRIGGER)
+        r = free_trigger_name(w, s, o, e);
+    if (r == 0)
+        r = server_env(s, env, o->env, e);
+    if (r == 0)
+        r = can_replace ? replace(s, o, env_mode_of(env, o->env), e)
+                        : server_run(s, o->ddl, o->ddl_len, e);
+    free(name);
+    return r;
+}
+
+/* --- what is gone from the dump --- */
+
+struct gone {
+    const struct others *w;
+    enum object_kind kind;
+    struct strlist names;
+};
+
+static int note_gone(void *arg, const char *name, const struct past *past)
+{
+    struct gone *g = arg;
+
+    (void)past;
+    if (!dump_find(g->w->plan->dump, g->kind, name))
+        strlist_add(&g->names, name);
+    return 0;
+}
+
+static int drop_gone(const struct others *w, struct server *s, enum object_kind kind, struct err *e)
+{
+    struct gone g = {.w = w, .kind = kind};
+    int r = history_each(w->history, object_kind_name(kind), note_gone, &g, e);
+
+    for (size_t i = 0; i < g.names.n && r == 0; i++) {
+        char *name = server_name(g.names.v[i]);
+        do
+            r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
+        while (r == -EAGAIN && patience_again(w->patience));
+        free(name);
+        if (r == 0 && history_forget(w->history, object_kind_name(kind), g.names.v[i]) < 0)
+            r = err_set(e, EIO, "cannot write the import history");
+    }
+    strlist_release(&g.names);
+    return r;
+}
+
+static int drop_all_gone(const struct others *w, struct server *s, struct err *e)
+{
+    static const enum object_kind kinds[] = {OBJECT_VIEW, OBJECT_FUNCTION, OBJECT_PROCEDURE,
+                                             OBJECT_EVENT};
+    int r = drop_gone(w, s, OBJECT_TRIGGER, e);
+
+    for (size_t i = 0; w->drop_missing && i < sizeof(kinds) / sizeof(*kinds) && r == 0; i++)
+        r = drop_gone(w, s, kinds[i], e);
+    return r;
+}
+
+/* --- all --- */
+
+static bool differs(const struct others *w, struct server *s, const struct object *o)
+{
+    struct past past;
+
+    return (o->table && table_swapped(w->plan, o->table)) ||
+           !history_object(w->history, object_kind_name(o->kind), o->name, &past) ||
+           !hash_eq(&past.hash, &o->hash) || !is_there(s, w->database, o);
+}
+
+/* Triggers of one table run in the order in which they were made: all of them are made again. */
+static bool shares_table(struct object *const *todo, size_t n, const struct object *o)
+{
+    for (size_t i = 0; i < n; i++)
+        if (o->table && todo[i]->table && strcmp(o->table, todo[i]->table) == 0)
+            return true;
+    return false;
+}
+
+static size_t choose(const struct others *w, struct server *s, struct object **todo)
+{
+    const struct dump *d = w->plan->dump;
+    bool *wanted = xcalloc(d->n + 1, sizeof(*wanted));
+    size_t n = 0, all = 0;
+
+    for (size_t i = 0; i < d->n; i++)
+        if (!object_is_table(d->objects[i]) && (wanted[i] = differs(w, s, d->objects[i])))
+            todo[n++] = d->objects[i];
+    for (size_t i = 0; i < d->n; i++)
+        wanted[i] = wanted[i] || shares_table(todo, n, d->objects[i]);
+    for (size_t i = 0; i < d->n; i++)
+        if (wanted[i])
+            todo[all++] = d->objects[i];
+    free(wanted);
+    return all;
+}
+
+/* One round over what is left: 1 when it makes sense to go on, 0 all is made. */
+static int make_round(const struct others *w, struct server *s, struct object **todo, size_t *n,
+                      struct dump_fault *fault, struct err *e)
+{
+    size_t left = 0;
+    bool busy = false;
+
+    for (size_t i = 0; i < *n; i++) {
+        int r = make_one(w, s, todo[i], e);
+        if (r == -ENOTCONN)
+            return r;
+        if (r == 0)
+            continue;
+        busy = busy || r == -EAGAIN;
+        set_fault(fault, todo[i]);
+        todo[left++] = todo[i];
+    }
+    if (left > 0 && left == *n && !(busy && patience_again(w->patience)))
+        return err_prefix(e, "the tables are imported, but '%.64s' cannot be made", fault->table);
+    *n = left;
+    return left > 0;
+}
+
+int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
+                struct err *e)
+{
+    struct object **todo = xcalloc(w->plan->dump->n + 1, sizeof(*todo));
+    char *database = server_name(w->database);
+    size_t n = 0;
+    int r = server_runf(s, e, "USE %s", database);
+
+    if (r == 0)
+        r = drop_all_gone(w, s, e);
+    if (r == 0) {
+        n = choose(w, s, todo);
+        *ret_n = (int64_t)n;
+    }
+    /* Views may need views and functions that come later: as long as a round makes one, go on. */
+    while (r == 0 && n > 0 && (r = make_round(w, s, todo, &n, fault, e)) == 1)
+        r = 0;
+    if (r == 0)
+        memset(fault, 0, sizeof(*fault));
+    free(todo);
+    free(database);
+    return r;
+}

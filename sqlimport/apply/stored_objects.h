@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stored_objects: views, triggers, routines and events, which are made after the tables are committed.
+ */
+#ifndef EEFS_SQLIMPORT_APPLY_STORED_OBJECTS_H
+#define EEFS_SQLIMPORT_APPLY_STORED_OBJECTS_H
+
+#include "sqlimport/server/lock_retry.h"
+#include "sqlimport/plan/plan.h"
+
+struct others {
+    const struct plan *plan;
+    const char *database;
+    struct history *history;
+    struct patience *patience; /* with tables in use */
+    bool drop_missing; /* drop views, routines and events that are gone from the dump, too */
+};
+
+/*
+ * Judges their bodies (body.h), but for objects of the names in `allow`. -EPERM with a sentence;
+ * then *fault says which.
+ */
+int others_check(const struct dump *d, const char *database, const struct strlist *allow,
+                 struct dump_fault *fault, struct err *e);
+
+/* A malloc'd sentence that names those whose definer is another account than the importer's, which
+ * takes its place; NULL: there is none. */
+char *others_definers(const struct dump *d, struct server *s);
+
+/*
+ * Makes those that differ from the last import or whose table was swapped, and drops triggers that
+ * are gone from the dump. *ret_n counts them. On failure *fault says which one cannot be made.
+ */
+int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
+                struct err *e);
+
+#endif

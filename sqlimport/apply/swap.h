@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * swap: the one statement by which staged tables become the live ones.
+ *
+ * What it will rename is written down first (record.h). When it does not succeed, or its answer is
+ * lost, recover.h finds out what became of it.
+ */
+#ifndef EEFS_SQLIMPORT_APPLY_SWAP_H
+#define EEFS_SQLIMPORT_APPLY_SWAP_H
+
+#include "sqlimport/apply/commit_marker.h"
+#include "sqlimport/plan/plan.h"
+#include "sqlimport/apply/move_record.h"
+
+struct swap {
+    const struct plan *plan;
+    const struct schemas *schemas;
+    const struct commit *commit;
+};
+
+/* When all is staged: writes down what will be renamed, and makes the commit's marker. Caller
+ * releases *ret, also after an error. -EPERM, with a sentence: a constraint's name is taken. */
+int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, struct err *e);
+/* One try of the RENAME; -EAGAIN: a table was in use; -ESTALE: the live tables are no longer those
+ * of the plan; -ENOTCONN: the outcome is unknown. */
+int swap_try(const struct swap *w, const struct moves *m, struct server *s, struct err *e);
+
+#endif

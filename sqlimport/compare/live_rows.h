@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live_rows: what the server says of the tables of one schema, and their rows.
+ *
+ * A table's mark is its creation and update time (UTC) as the server gives them, and, where the
+ * account has PROCESS, the number that InnoDB gave it. As long as it stays the same, no row was
+ * written. It is empty (void: cannot tell) when the server gives no update time, as after its
+ * restart, and when a later change within the same second could hide behind it. What moves no time
+ * (TRUNCATE, a partition that is emptied or exchanged, a tablespace that is imported) the probe
+ * shows: the first and the last row of the table or of each of its partitions. One thread.
+ */
+#ifndef EEFS_SQLIMPORT_COMPARE_LIVE_ROWS_H
+#define EEFS_SQLIMPORT_COMPARE_LIVE_ROWS_H
+
+#include "sqlimport/compare/row_diff.h"
+#include "sqlimport/server/server.h"
+#include "sqlimport/sql/table_def.h"
+
+#define MARK_CAP 64 /* "2026-11-27 10:00:00|2026-11-27 10:00:01|1a2b3c" */
+
+struct live_table {
+    char *name;
+    char mark[MARK_CAP];
+    bool triggers;
+    bool sequence;
+    bool view;
+    bool partitioned;
+    uint64_t id; /* private */
+};
+
+struct live {
+    struct live_table *v; /* by name */
+    size_t n;
+};
+
+/* Tables, sequences and views of the schema. Caller releases *ret, also after an error. */
+int live_read(struct server *s, const char *schema, struct live *ret, struct err *e);
+void live_release(struct live *l);
+struct live_table *live_find(const struct live *l, const char *name);
+
+/*
+ * Probes of tables of one schema: live_probe_begin(), each table, live_probe_end(), which sets the
+ * connection back. `key` is the table's primary key, or empty. *ret is all zeroes when the table
+ * cannot be probed so. Only a lost connection is an error.
+ */
+int live_probe_begin(struct server *s, struct err *e);
+int live_probe(struct server *s, const char *schema, const struct live_table *t,
+               const struct strlist *key, struct hash *ret, struct err *e);
+int live_probe_end(struct server *s, struct err *e);
+
+/* The table's shape by SHOW CREATE TABLE; caller releases *ret, after success only. */
+int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,
+               struct err *e);
+
+/*
+ * Reads all rows of a table, or locks and reads those of a condition, through the connection, which
+ * can do nothing else until the end and is of no use after an early close. Rows come in the order
+ * of the primary key, values in the order of `columns`, those of
+ * `left_out` not in the hashes.
+ */
+struct live_rows;
+int live_rows_open(struct server *s, const char *schema, const char *table,
+                   const struct strlist *columns, const struct strlist *left_out,
+                   const struct strlist *key, const struct buf *condition, struct live_rows **ret,
+                   struct err *e);
+/* A row_source. */
+int live_rows_next(void *rows, struct row_id *id, struct row_place *place, struct err *e);
+void live_rows_close(struct live_rows *r);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/compare/table_rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sqlimport/sql/charset.h"
+#include "sqlimport/sql/rows.h"
+#include "sync/common/file.h"
+
+struct section {
+    int fd;
+    const struct dump *d;
+    const struct object *o;
+    const struct shape *shape;
+    const char *rowset_dir;
+    struct strlist listed;        /* columns that the statements name; none: those of the shape */
+    char *list;                   /* their text, the same in every statement */
+    bool known;                   /* the columns are */
+    bool bad;                     /* a row could not be read */
+    bool ended;                   /* all went by as it was judged */
+    size_t next;                  /* range */
+    struct buf text;              /* of the range loaded last */
+    struct statement *statements; /* in it */
+    size_t n, cap, given;
+    struct values rows; /* of the statement given last */
+    bool reading;
+    struct rowhash *hash;
+    struct row_maker *maker;
+    struct rowset_writer *rowset;
+};
+
+struct section *section_open(int fd, const struct dump *d, const struct object *o,
+                             const struct shape *shape, const char *rowset_dir)
+{
+    struct section *s = xcalloc(1, sizeof(*s));
+
+    s->fd = fd;
+    s->d = d;
+    s->o = o;
+    s->shape = shape;
+    s->rowset_dir = rowset_dir;
+    s->hash = rowhash_new(&d->secret);
+    return s;
+}
+
+void section_close(struct section *s)
+{
+    if (!s)
+        return;
+    rowset_end(s->rowset, s->ended && !s->bad && s->maker);
+    values_release(&s->rows);
+    row_maker_free(s->maker);
+    rowhash_free(s->hash);
+    strlist_release(&s->listed);
+    free(s->list);
+    buf_release(&s->text);
+    free(s->statements);
+    free(s);
+}
+
+/* It is sent with rows, in their character set; and one in UTF-8 is not written in another one. */
+static bool name_fits(const struct section *s, const char *name)
+{
+    int env = s->o->n_ranges ? s->o->ranges[0].env : s->o->env;
+
+    return charset_is_utf8(env_charset_of(s->d->env, env)) || charset_is_ascii(name, strlen(name));
+}
+
+static bool names_fit(const struct section *s, const struct strlist *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (!name_fits(s, names->v[i]))
+            return false;
+    return name_fits(s, s->o->name);
+}
+
+static void read_list(struct section *s, const struct values *r)
+{
+    struct lexer l;
+    struct token t;
+
+    s->list = xstrndup(r->columns, r->columns_len);
+    lexer_init(&l, r->columns, r->columns_len, r->mode);
+    for (lexer_next(&l, &t); t.type != TOKEN_END; lexer_next(&l, &t)) {
+        char *name;
+        if (t.type != TOKEN_NAME && t.type != TOKEN_WORD)
+            continue;
+        name = token_text(&t, r->mode);
+        s->bad = s->bad || !name_fits(s, name);
+        strlist_add(&s->listed, name);
+        free(name);
+    }
+}
+
+/* From the first statement, or from the shape alone when there is none. */
+static void learn_columns(struct section *s, const struct values *r)
+{
+    const struct strlist *columns;
+
+    s->known = true;
+    if (r && r->columns)
+        read_list(s, r);
+    else if (s->shape->hidden)
+        s->bad = true;
+    s->bad = s->bad || !names_fit(s, &s->shape->columns);
+    columns = s->listed.n ? &s->listed : &s->shape->columns;
+    s->maker = row_maker_new(columns, &s->shape->key);
+    row_maker_leave_out(s->maker, columns, &s->o->own);
+    if (section_has_key(s) && s->rowset_dir && !s->bad &&
+        strcasecmp(s->shape->engine, "InnoDB") == 0) {
+        char *settings = env_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
+        s->rowset = rowset_create(s->rowset_dir, &s->o->hash, settings, columns, &s->o->own);
+        free(settings);
+    }
+}
+
+static bool same_list(const struct section *s, const struct values *r)
+{
+    return r->columns ? s->list && strlen(s->list) == r->columns_len &&
+                            memcmp(s->list, r->columns, r->columns_len) == 0
+                      : !s->list;
+}
+
+static struct statement *add_statement(struct section *s)
+{
+    if (s->n == s->cap) {
+        s->cap = s->cap ? 2 * s->cap : 16;
+        s->statements = xrealloc(s->statements, s->cap * sizeof(*s->statements));
+    }
+    return &s->statements[s->n++];
+}
+
+/* Appends the INSERT at *p, behind white space and the end of the one before, and moves *p to its
+ * end. False: there is none, so the bytes are not those that were judged. */
+static bool cut_insert(struct section *s, const char **p, const char *end, struct token_mode mode)
+{
+    struct row row = {*p, 0};
+    struct statement *st;
+    const char *from;
+    int64_t rows = 0;
+    struct lexer l;
+    struct token t;
+
+    lexer_init(&l, *p, (size_t)(end - *p), mode);
+    do
+        lexer_next(&l, &t);
+    while (token_is_punct(&t, ';'));
+    from = s->n > 0 ? t.p : *p;
+    if (!rows_begin(&l, &t) || rows_find(&l, NULL) < 0)
+        return false;
+    while (rows_next(&l.p, end, mode, rows == 0, true, &row) == ROWS_ROW)
+        rows++;
+    *p = row.p + row.len;
+    st = add_statement(s);
+    *st = (struct statement){.text = from, .len = (size_t)(*p - from), .rows = rows};
+    return rows > 0;
+}
+
+static bool cut(struct section *s, const struct range *g)
+{
+    struct token_mode mode = env_mode_of(s->d->env, g->env);
+    const char *text = s->text.data, *end = text + s->text.len, *p = text;
+    uint64_t line = g->line;
+
+    s->n = s->given = 0;
+    if (g->statements == 1)
+        *add_statement(s) = (struct statement){.text = text, .len = s->text.len, .rows = g->rows};
+    for (uint32_t i = 0; g->statements > 1 && i < g->statements; i++)
+        if (!cut_insert(s, &p, end, mode))
+            return false;
+    p = text;
+    for (size_t i = 0; i < s->n; i++) {
+        struct statement *st = &s->statements[i];
+        for (; p < st->text; p++)
+            line += *p == '\n';
+        st->line = line;
+        st->offset = g->offset + (st->text - text);
+        rowhash_add(s->hash, s->d->env, g->env, st->text, st->len);
+    }
+    return true;
+}
+
+/* Appends bytes of the dump to the text. */
+static int read_text(struct section *s, off_t offset, size_t len, struct err *e)
+{
+    ssize_t got = file_pread(s->fd, s->text.data + s->text.len, len, offset);
+
+    if (got < 0)
+        return err_sys(e, (int)-got, "cannot read the dump");
+    if ((size_t)got != len)
+        return err_set(e, ESTALE, "the dump became shorter while it was imported");
+    s->text.len += len;
+    return 0;
+}
+
+int section_load(struct section *s, struct err *e)
+{
+    uint8_t hash[ROWHASH_BYTES];
+    const struct range *g;
+    int r;
+
+    if (s->next == s->o->n_ranges) {
+        if (!s->known)
+            learn_columns(s, NULL);
+        s->ended = true;
+        return 0;
+    }
+    g = &s->o->ranges[s->next++];
+    buf_clear(&s->text);
+    buf_reserve(&s->text, (size_t)g->head_len + g->len);
+    r = read_text(s, g->head_offset, g->head_len, e);
+    if (r == 0)
+        r = read_text(s, g->offset, g->len, e);
+    if (r < 0)
+        return r;
+    if (cut(s, g)) {
+        rowhash_end(s->hash, hash);
+        if (memcmp(hash, g->hash, sizeof(hash)) == 0)
+            return 1;
+    }
+    return err_set(e, ESTALE, "the dump changed while it was imported");
+}
+
+bool section_statement(struct section *s, struct statement *ret)
+{
+    if (s->given == s->n)
+        return false;
+    *ret = s->statements[s->given++];
+    return true;
+}
+
+static int begin_rows(struct section *s)
+{
+    const struct range *g = &s->o->ranges[s->next - 1];
+    const struct statement *st = &s->statements[s->given - 1];
+    int r;
+
+    values_release(&s->rows);
+    r = values_init(&s->rows, st->text, st->len, env_mode_of(s->d->env, g->env));
+    if (r == 0 && !s->known)
+        learn_columns(s, &s->rows);
+    /* Rows are compared by their bytes, which mean something else under other settings. */
+    if (r < 0 || s->bad || g->env != s->o->ranges[0].env || !same_list(s, &s->rows)) {
+        s->bad = true;
+        return -EPROTO;
+    }
+    return 0;
+}
+
+static int one_row(struct section *s, struct row_id *id)
+{
+    size_t columns = s->listed.n ? s->listed.n : s->shape->columns.n;
+    int r = values_next(&s->rows);
+
+    if (r == 1 && s->rows.n != columns)
+        r = -EPROTO;
+    if (r == 1 && row_maker_make(s->maker, s->rows.v, s->rows.n, id) < 0)
+        r = -EPROTO;
+    if (r < 0)
+        s->bad = true;
+    else if (r == 1 && s->rowset)
+        rowset_add(s->rowset, id);
+    return r;
+}
+
+void section_note(struct section *s)
+{
+    struct row_id id;
+
+    if (s->bad || !s->rowset_dir || s->shape->key.n == 0 || begin_rows(s) < 0 || !s->rowset)
+        return;
+    while (one_row(s, &id) == 1)
+        ;
+}
+
+int section_next(void *section, struct row_id *id, struct row_place *place, struct err *e)
+{
+    struct section *s = section;
+    struct statement st;
+    int r;
+
+    for (;;) {
+        if (s->reading) {
+            r = one_row(s, id);
+            if (r < 0)
+                return err_set(e, EPROTO, "its rows cannot be compared");
+            if (r == 1) {
+                place->range = (uint32_t)(s->next - 1);
+                place->offset =
+                    (uint32_t)(s->rows.row - s->text.data) - s->o->ranges[s->next - 1].head_len;
+                place->len = (uint32_t)s->rows.row_len;
+                return 1;
+            }
+        }
+        s->reading = false;
+        if (s->given == s->n) {
+            r = section_load(s, e);
+            if (r <= 0)
+                return r;
+        }
+        if (section_statement(s, &st) && begin_rows(s) < 0)
+            return err_set(e, EPROTO, "its rows cannot be compared");
+        s->reading = true;
+    }
+}
+
+bool section_columns(struct section *s, const struct strlist **ret, struct err *e)
+{
+    const struct range *g = s->o->ranges;
+    struct values rows = {0};
+    char head[65536]; /* rows points into it */
+
+    if (!s->known && s->o->n_ranges > 0) {
+        ssize_t got =
+            file_pread(s->fd, head, g->len < sizeof(head) ? g->len : sizeof(head), g->offset);
+        if (got < 0 || values_init(&rows, head, (size_t)got, env_mode_of(s->d->env, g->env)) < 0)
+            s->bad = true;
+    }
+    if (!s->known && !s->bad)
+        learn_columns(s, s->o->n_ranges > 0 ? &rows : NULL);
+    values_release(&rows);
+    if (s->bad) {
+        err_set(e, EPROTO, "its rows cannot be compared");
+        return false;
+    }
+    *ret = s->listed.n ? &s->listed : &s->shape->columns;
+    return true;
+}
+
+bool section_has_key(const struct section *s)
+{
+    return s->shape->key.n > 0 && s->shape->key.n <= ROW_KEY_MAX;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/dump/dump.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sqlimport/sql/charset.h"
+#include "sqlimport/dump/classify.h"
+#include "sqlimport/dump/reader.h"
+#include "sqlimport/sql/split.h"
+#include "sync/common/buf.h"
+
+#define RANGES_MAX  1000000 /* in one dump */
+#define OBJECTS_MAX 20000   /* in one dump; ExpressionEngine has 120 */
+
+static int compare(const void *a, const void *b)
+{
+    const struct object *x = a, *y = b;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+struct dump *dump_new(const struct hash *secret, const struct dialect *dialect)
+{
+    struct dump *d = xcalloc(1, sizeof(*d));
+
+    d->secret = *secret;
+    d->env = env_new(dialect);
+    return d;
+}
+
+static void object_free(struct object *o)
+{
+    free(o->name);
+    free(o->table);
+    free(o->definer);
+    free(o->ddl);
+    free(o->ranges);
+    strlist_release(&o->parents);
+    strlist_release(&o->own);
+    hash_stream_free(o->stream);
+    rowhash_free(o->rows_stream);
+    free(o);
+}
+
+static void keep_object(void *node)
+{
+    (void)node; /* objects are freed by the array */
+}
+
+void dump_free(struct dump *d)
+{
+    if (!d)
+        return;
+    tdestroy(d->index, keep_object);
+    for (size_t i = 0; i < d->n; i++)
+        object_free(d->objects[i]);
+    free(d->objects);
+    free(d->database);
+    strlist_release(&d->placeholders);
+    env_free(d->env);
+    free(d);
+}
+
+struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name)
+{
+    struct object key = {.kind = kind};
+    void *const *node;
+
+    key.name = xstrdup(name);
+    node = tfind(&key, &d->index, compare);
+    free(key.name);
+    return node ? *node : NULL;
+}
+
+void object_set_own(struct object *o, const struct strlist *columns)
+{
+    struct hash_stream *hs = hash_stream_new();
+
+    hash_stream_add(hs, o->hash.b, HASH_BYTES);
+    for (size_t i = 0; i < columns->n; i++) {
+        strlist_add(&o->own, columns->v[i]);
+        hash_stream_add(hs, columns->v[i], strlen(columns->v[i]) + 1);
+    }
+    hash_stream_end(hs, &o->hash);
+    hash_stream_free(hs);
+}
+
+bool object_is_table(const struct object *o)
+{
+    return o->kind == OBJECT_TABLE || o->kind == OBJECT_SEQUENCE;
+}
+
+const char *object_kind_name(enum object_kind kind)
+{
+    static const char *const names[] = {"TABLE",    "SEQUENCE",  "VIEW", "TRIGGER",
+                                        "FUNCTION", "PROCEDURE", "EVENT"};
+
+    return names[kind];
+}
+
+struct object *dump_object(struct dump *d, enum object_kind kind, const char *name)
+{
+    struct object *o = d->n > 0 ? d->objects[d->n - 1] : NULL;
+
+    if (o && !o->discarded && o->kind == kind && strcmp(o->name, name) == 0)
+        return o; /* nearly always: the rows of the table made last */
+    o = dump_find(d, kind, name);
+    if (o)
+        return o;
+    d->triggers = d->triggers || kind == OBJECT_TRIGGER;
+    o = xcalloc(1, sizeof(*o));
+    o->kind = kind;
+    o->name = xstrdup(name);
+    o->stream = hash_stream_new();
+    o->rows_stream = rowhash_new(&d->secret);
+    if (!tsearch(o, &d->index, compare))
+        abort();
+    if (d->n == d->cap) {
+        d->cap = d->cap ? 2 * d->cap : 64;
+        d->objects = xrealloc(d->objects, d->cap * sizeof(*d->objects));
+    }
+    return d->objects[d->n++] = o;
+}
+
+static void discard(struct dump *d, struct object *o)
+{
+    tdelete(o, &d->index, compare);
+    o->discarded = d->discarded = true;
+}
+
+/* Its triggers go with a table. */
+static void discard_triggers(struct dump *d, const char *table)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        struct object *o = d->objects[i];
+        if (!o->discarded && o->kind == OBJECT_TRIGGER && o->table && strcmp(o->table, table) == 0)
+            discard(d, o);
+    }
+}
+
+void dump_discard(struct dump *d, enum object_kind kind, const char *name)
+{
+    struct object *o = dump_find(d, kind, name);
+
+    if (!o && kind == OBJECT_TABLE)
+        o = dump_find(d, OBJECT_SEQUENCE, name);
+    if (!o)
+        return;
+    discard(d, o);
+    if (kind == OBJECT_TABLE && d->triggers)
+        discard_triggers(d, name);
+}
+
+static void remove_discarded(struct dump *d)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < d->n; i++) {
+        if (d->objects[i]->discarded)
+            object_free(d->objects[i]);
+        else
+            d->objects[kept++] = d->objects[i];
+    }
+    d->n = kept;
+}
+
+void dump_excerpt(char *out, size_t cap, const char *text, size_t len)
+{
+    size_t n = len < cap - 1 ? len : cap - 1;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        out[i] = isspace(c) ? ' ' : c < 0x20 || c > 0x7e ? '?' : (char)c;
+    }
+    out[n] = '\0';
+}
+
+/* A sentence may quote the dump: nothing in it may reach a terminal or a log as it is. */
+static void make_printable(struct err *e)
+{
+    char text[sizeof(e->text)];
+
+    if (!e)
+        return;
+    dump_excerpt(text, sizeof(text), e->text, strlen(e->text));
+    strcpy(e->text, text);
+}
+
+/* --- the end --- */
+
+/* What is remembered of the statements for the end. */
+struct tail {
+    bool transaction; /* began before the first object */
+    bool commit;      /* the last statement is a COMMIT */
+    bool open;        /* rows came in a transaction that is not committed yet */
+    bool began;       /* a transaction did */
+    bool notes;       /* the last one gives back SQL_NOTES or NOTE_VERBOSITY */
+};
+
+/* The last of mysqldump's when it writes no comments. */
+static bool gives_back_notes(const struct statement *st)
+{
+    return st->len < 200 &&
+           (memmem(st->text, st->len, "NOTES=@OLD_SQL_NOTES", 20) != NULL ||
+            memmem(st->text, st->len, "VERBOSITY=@OLD_NOTE_VERBOSITY", 29) != NULL);
+}
+
+static void note_tail(struct tail *t, struct dump *d, const struct statement *st)
+{
+    struct lexer l;
+    struct token word;
+
+    lexer_init(&l, st->text, st->len, env_mode(d->env));
+    lexer_next(&l, &word);
+    t->notes = gives_back_notes(st);
+    if (token_is(&word, "SET") || word.type == TOKEN_END)
+        return;
+    env_break(d->env, d->n > 0);
+    if (token_is(&word, "INSERT") || token_is(&word, "REPLACE"))
+        t->open = t->began;
+    else if (token_is(&word, "START") || token_is(&word, "BEGIN"))
+        t->began = true;
+    else if (!token_is(&word, "DO") && !token_is(&word, "DELETE"))
+        t->open = t->began = false; /* by itself, or as all that makes something commits */
+    t->commit = token_is(&word, "COMMIT");
+    t->transaction = t->transaction || (d->n == 0 && token_is(&word, "START"));
+}
+
+/* The dump ends with what its maker writes at the end. */
+static bool is_ended(const struct split *s, const struct dump *d, const struct tail *t)
+{
+    enum maker m = split_maker(s);
+
+    if (m == MAKER_MYSQLDUMP || split_is_completed(s))
+        return split_is_completed(s);
+    if (m == MAKER_ADMINER)
+        return split_is_closed(s);
+    return env_is_restored(d->env) || t->notes ||
+           (m == MAKER_NAVICAT && env_checks_are_back(d->env)) ||
+           (m == MAKER_PHPMYADMIN && !env_has_saved(d->env) && t->transaction && t->commit);
+}
+
+static int no_end(const struct split *s, struct dump *d, struct err *e)
+{
+    enum maker m = split_maker(s);
+
+    if (m == MAKER_UNKNOWN && strcasecmp(env_charset(d->env), "binary") == 0)
+        m = MAKER_MYDUMPER;
+    if (m == MAKER_MYSQLDUMP)
+        return err_set(e, EPROTO, "the dump is cut off: '-- Dump completed' is missing at its end");
+    if (maker_marks_end(m) || env_has_saved(d->env))
+        return err_set(e, EPROTO,
+                       "the dump is cut off: the lines that %s writes at the end are missing",
+                       maker_name(m));
+    d->unmarked = true;
+    return err_set(e, EPROTO,
+                   "the dump was made by %s without a mark at its end: one that is cut off looks "
+                   "the same; make it with mysqldump (without --compact), or, if it is whole for "
+                   "sure, import it with --accept-unmarked-end",
+                   maker_name(m));
+}
+
+static int check_end(struct split *s, struct dump *d, const struct tail *t, struct err *e)
+{
+    bool any = false;
+    int r;
+
+    for (size_t i = 0; i < d->n; i++) {
+        const struct object *o = d->objects[i];
+        any = any || object_is_table(o);
+        if (!o->ddl)
+            return err_set(e, EPROTO,
+                           "rows of table '%.100s' come without its CREATE TABLE: dump "
+                           "the whole database into one file, without --no-create-info",
+                           o->name);
+    }
+    if (!any)
+        return err_set(e, EPROTO, "the dump holds no table");
+    for (size_t i = 0; i < d->n; i++)
+        if (d->objects[i]->kind == OBJECT_VIEW && dump_find(d, OBJECT_TABLE, d->objects[i]->name))
+            return err_set(e, EPERM, "'%.100s' is made both as a table and as a view",
+                           d->objects[i]->name);
+    if (t->open) /* a client's end would take them back */
+        return err_set(e, EPROTO, "the dump is cut off: it ends within a transaction");
+    r = is_ended(s, d, t) ? 0 : no_end(s, d, e);
+    if (r < 0 && !d->unmarked)
+        return r;
+    for (size_t i = 0; i < d->placeholders.n; i++)
+        if (!dump_find(d, OBJECT_VIEW, d->placeholders.v[i]))
+            return err_set(e, EPERM,
+                           "table '%.100s' is made within a versioned comment, and no view follows "
+                           "that it could stand for",
+                           d->placeholders.v[i]);
+    return r;
+}
+
+/* The hash over all is that of the DDL's and the ranges' hashes: the rows are hashed once. */
+void dump_end_range(struct object *o)
+{
+    struct range *g = o->n_ranges > 0 ? &o->ranges[o->n_ranges - 1] : NULL;
+
+    if (!g)
+        return;
+    rowhash_end(o->rows_stream, g->hash);
+    hash_stream_add(o->stream, g->hash, sizeof(g->hash));
+}
+
+static void object_end(struct object *o)
+{
+    dump_end_range(o);
+    hash_stream_end(o->stream, &o->hash);
+}
+
+/* Says what a statement is that was refused, where something is known of it that the grammar does
+ * not know. */
+static int explain(const struct dump *d, const struct statement *st, enum maker m, int r,
+                   struct err *e)
+{
+    int error;
+
+    if (maker_is_foreign(m))
+        return err_set(
+            e, EPROTO,
+            "the dump was made by %s, whose form is not read here: make it with mysqldump or "
+            "eefs-sqldump",
+            maker_name(m));
+    if (maker_complains(st->text, st->len, &error))
+        return err_set(
+            e, EPROTO,
+            error ? "the dump holds an error message of mysqldump (error %d): look at what it "
+                    "says there, and make the dump again, without 2>&1"
+                  : "the dump holds an error message of mysqldump: look at what it says "
+                    "there, and make the dump again, without 2>&1",
+            error);
+    if (st->rows == 0 && charset_is_utf8(env_charset(d->env)) &&
+        !charset_is_valid_utf8(st->text, st->len))
+        return err_set(e, r == 0 ? EPERM : -r,
+                       "a name is in another character set than the dump says: make it with "
+                       "--default-character-set=utf8mb4");
+    return r;
+}
+
+int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e)
+{
+    struct statement st;
+    struct tail tail = {0};
+    int r;
+
+    memset(fault, 0, sizeof(*fault));
+    while ((r = split_next(s, &st, e)) == 1) {
+        struct object *o = NULL;
+
+        r = classify(d, &st, &o, e);
+        if (r == 0 && d->n > OBJECTS_MAX)
+            r = err_set(e, EPERM, "the dump makes more than %d tables, views and the like",
+                        OBJECTS_MAX);
+        if (r == 0 && d->ranges > RANGES_MAX)
+            r = err_set(e, EPERM,
+                        "the rows of tables are scattered over more than %d places: dump one table "
+                        "after the other",
+                        RANGES_MAX);
+        if (r < 0) {
+            r = explain(d, &st, split_maker(s), r, e);
+            fault->offset = st.offset;
+            fault->line = st.line;
+            if (o)
+                snprintf(fault->table, sizeof(fault->table), "%s", o->name);
+            err_prefix(e, "line %llu", (unsigned long long)st.line);
+            make_printable(e);
+            return r;
+        }
+        split_set_mode(s, env_mode(d->env));
+        note_tail(&tail, d, &st);
+    }
+    fault->offset = split_offset(s);
+    if (d->discarded)
+        remove_discarded(d);
+    d->unreadable = split_is_unreadable(s);
+    if (r == 0)
+        r = check_end(s, d, &tail, e);
+    for (size_t i = 0; i < d->n; i++)
+        object_end(d->objects[i]);
+    return r;
+}
+
+int dump_read(int fd, const struct hash *secret, const struct dialect *dialect, struct dump **ret,
+              struct dump_fault *fault, struct err *e)
+{
+    struct source *src = source_new(fd);
+    struct split *s = split_new(source_read, src, SPLIT_READ_SIZE);
+    struct dump *d = dump_new(secret, dialect);
+    int r = dump_read_split(s, d, fault, e);
+
+    /* A refused dump is known by its hash all the same. */
+    source_end(src, &d->hash, &d->size);
+    split_free(s);
+    *ret = d;
+    return r;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/dump/reader.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/common/thread.h"
+
+#define BLOCK_SIZE ((size_t)512 * 1024)
+#define BLOCKS     4 /* read ahead at most */
+
+struct block {
+    char *data;
+    ssize_t len; /* 0: end of the file, negative: -errno */
+};
+
+struct source {
+    int fd;
+    bool threaded; /* false: no thread could be had, the reader fills the blocks itself */
+    pthread_t thread;
+    struct hash_stream *hash;
+    off_t size;
+    pthread_mutex_t lock; /* guards the counters; a block belongs to who may count it next */
+    pthread_cond_t change;
+    uint64_t filled, taken; /* blocks; number n lies in blocks[n % BLOCKS] */
+    struct block blocks[BLOCKS];
+    size_t at; /* the reader's place in its block */
+};
+
+/* Fills the next block, of which the caller has made sure that it is free. false: it is the last.
+ */
+static bool fill_next(struct source *s)
+{
+    struct block *b = &s->blocks[s->filled % BLOCKS];
+    ssize_t len = file_pread(s->fd, b->data, BLOCK_SIZE, s->size);
+
+    if (len > 0) {
+        s->size += len;
+        hash_stream_add(s->hash, b->data, (size_t)len);
+    }
+    b->len = len;
+    mutex_lock(&s->lock);
+    s->filled++;
+    cond_signal(&s->change);
+    mutex_unlock(&s->lock);
+    return len > 0;
+}
+
+static void *read_ahead(void *arg)
+{
+    struct source *s = arg;
+
+    do {
+        mutex_lock(&s->lock);
+        while (s->filled - s->taken == BLOCKS)
+            cond_wait(&s->change, &s->lock);
+        mutex_unlock(&s->lock);
+    } while (fill_next(s));
+    return NULL;
+}
+
+struct source *source_new(int fd)
+{
+    struct source *s = xcalloc(1, sizeof(*s));
+
+    s->fd = fd;
+    s->hash = hash_stream_new();
+    mutex_init(&s->lock);
+    cond_init(&s->change);
+    for (int i = 0; i < BLOCKS; i++)
+        s->blocks[i].data = xmalloc(BLOCK_SIZE);
+    s->threaded = thread_start(&s->thread, "source", read_ahead, s) == 0;
+    return s;
+}
+
+/* The block to read from next, once it is there. */
+static struct block *wait_for_block(struct source *s)
+{
+    mutex_lock(&s->lock);
+    while (s->threaded && s->filled == s->taken)
+        cond_wait(&s->change, &s->lock);
+    mutex_unlock(&s->lock);
+    if (!s->threaded && s->filled == s->taken)
+        fill_next(s);
+    return &s->blocks[s->taken % BLOCKS];
+}
+
+static void give_back(struct source *s)
+{
+    s->at = 0;
+    mutex_lock(&s->lock);
+    s->taken++;
+    cond_signal(&s->change);
+    mutex_unlock(&s->lock);
+}
+
+ssize_t source_read(void *source, void *data, size_t n)
+{
+    struct source *s = source;
+    struct block *b = wait_for_block(s);
+
+    if (b->len <= 0)
+        return b->len; /* the last one: it stays */
+    if (n > (size_t)b->len - s->at)
+        n = (size_t)b->len - s->at;
+    memcpy(data, b->data + s->at, n);
+    s->at += n;
+    if (s->at == (size_t)b->len)
+        give_back(s);
+    return (ssize_t)n;
+}
+
+void source_end(struct source *s, struct hash *ret_hash, off_t *ret_size)
+{
+    while (wait_for_block(s)->len > 0)
+        give_back(s);
+    if (s->threaded)
+        thread_join(s->thread);
+    hash_stream_end(s->hash, ret_hash);
+    *ret_size = s->size;
+    for (int i = 0; i < BLOCKS; i++)
+        free(s->blocks[i].data);
+    hash_stream_free(s->hash);
+    cond_destroy(&s->change);
+    mutex_destroy(&s->lock);
+    free(s);
+}

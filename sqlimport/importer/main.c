@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eefs-sqlimport: keeps a mirror's database equal to the dumps that arrive in its slot.
+ *
+ *   slot.c ── a file ──> form.c, unpack.c ── SQL text ──┐
+ *     ^                     ┌────────────────────────────┘
+ *     |                  import.c ── dump.c: split.c, classify.c, env.c, ddl.c  (judge all of it)
+ *     |                     |        plan.c   (what changed, against history.c and the server)
+ *     |                     |        stage.c  (fill the staging schema on several connections)
+ *     |                     v        swap.c   (one RENAME, then views, triggers, routines, events)
+ *     └─ remove the dump ── state.c (what eefs-status shows), history.c, hook.c (--after)
+ *
+ * Threads: main (the loop here), one that writes the state file, and the stage's while it runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "sqlimport/apply/confirm.h"
+#include "sqlimport/dump/form.h"
+#include "sqlimport/importer/hook.h"
+#include "sqlimport/importer/import.h"
+#include "sqlimport/importer/slot.h"
+#include "sqlimport/dump/unpack.h"
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/log.h"
+#include "sync/common/rundir.h"
+
+#define CONFIRM_LATER_MS  3600000
+#define CONFIRM_FAILED_MS 60000
+#define BACKOFF_MAX_MS    30000
+#define EXIT_FAILED       1 /* of --once: the dump cannot be imported, or not now */
+#define EXIT_NOTHING      3 /* nothing was imported: no dump, or several; also a wrong option */
+
+static volatile int stop;
+static int stop_fd = -1; /* an eventfd: becomes readable with it */
+
+static void on_signal(int sig)
+{
+    const uint64_t one = 1;
+    int saved = errno;
+
+    (void)sig;
+    stop = 1;
+    (void)!write(stop_fd, &one, sizeof(one));
+    errno = saved;
+}
+
+struct program {
+    char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
+    bool once, dry_run, keep_dump, no_keep, drop_missing, accept_unmarked;
+    struct strlist allow_body;
+    struct strlist keep_tables, keep_columns, prefixes;
+    struct keep_args keep_args;
+    struct keep *keep;
+    int64_t poll_ms, compare_ms, connections, drop_limit, after_timeout_ms;
+    char *rowset_dir;
+
+    struct state *state;
+    struct history *history;
+    struct slot *slot;
+    struct last_import last;
+    struct failure failure;
+    struct stat seen; /* the dump that failed, or that was kept after success */
+    bool has_seen;
+    bool settled; /* no import was interrupted since this start that has not been settled */
+    int64_t backoff_ms;
+    int64_t confirm_ms;  /* clock_mono_ms() from which the next table is looked at */
+    char complaint[768]; /* logged last */
+};
+
+static const struct opt options[] = {
+    {.type = OPT_STRING,
+     .name = "slot",
+     .arg = "DIR",
+     .at = offsetof(struct program, slot_dir),
+     .required = true,
+     .help = "the folder that dumps arrive in"},
+    {.type = OPT_STRING,
+     .name = "file",
+     .arg = "NAME",
+     .at = offsetof(struct program, file),
+     .without = "DB.sql, or the only dump that is there",
+     .help = "the name of the dump"},
+    {.type = OPT_STRING,
+     .name = "database",
+     .arg = "DB",
+     .at = offsetof(struct program, database),
+     .required = true,
+     .help = "the database to fill"},
+    {.type = OPT_STRING,
+     .name = "defaults-file",
+     .arg = "FILE",
+     .at = offsetof(struct program, defaults_file),
+     .required = true,
+     .help = "a file of client options with user, password, host or socket ([client])"},
+    {.type = OPT_STRING,
+     .name = "state",
+     .arg = "DIR",
+     .at = offsetof(struct program, state_dir),
+     .def = "/var/lib/eefs/import",
+     .help = "the folder of the import history"},
+    {.type = OPT_STRING,
+     .name = "rundir",
+     .arg = "DIR",
+     .at = offsetof(struct program, rundir),
+     .without = "$EEFS_RUNDIR or /run/eefs",
+     .help = "the folder of the control sockets and of the state that eefs-status reads"},
+    {.type = OPT_STRING,
+     .name = "name",
+     .arg = "NAME",
+     .at = offsetof(struct program, name),
+     .without = "the name of the database",
+     .help = "the name of this importer in eefs-status"},
+    {.type = OPT_FLAG,
+     .name = "once",
+     .at = offsetof(struct program, once),
+     .help = "import what is there, then exit: 0 imported, 1 failed, 3 nothing to import"},
+    {.type = OPT_FLAG,
+     .name = "dry-run",
+     .at = offsetof(struct program, dry_run),
+     .help = "print what would change, then exit"},
+    {.type = OPT_FLAG,
+     .name = "keep-dump",
+     .at = offsetof(struct program, keep_dump),
+     .help = "leave the dump in the slot"},
+    {.type = OPT_FLAG,
+     .name = "accept-unmarked-end",
+     .at = offsetof(struct program, accept_unmarked),
+     .help = "import a dump of a program that does not mark its end; one that is cut off looks the "
+             "same"},
+    {.type = OPT_LIST,
+     .name = "keep-table",
+     .arg = "PATTERN",
+     .at = offsetof(struct program, keep_tables),
+     .help = "tables that are never overwritten, besides ExpressionEngine's sessions and the like"},
+    {.type = OPT_LIST,
+     .name = "keep-column",
+     .arg = "TABLE.COLUMN",
+     .at = offsetof(struct program, keep_columns),
+     .help = "a column whose values are never overwritten, besides ExpressionEngine's "
+             "sites.site_bootstrap_checksums"},
+    {.type = OPT_LIST,
+     .name = "prefix",
+     .arg = "TEXT",
+     .at = offsetof(struct program, prefixes),
+     .without = "found in the tables' names",
+     .empty = true,
+     .help = "the beginning of the names of ExpressionEngine's tables, '' where they have none"},
+    {.type = OPT_FLAG,
+     .name = "no-default-keep",
+     .at = offsetof(struct program, no_keep),
+     .help = "overwrite also ExpressionEngine's sessions and the like, and that column"},
+    {.type = OPT_LIST,
+     .name = "allow-body",
+     .arg = "NAME",
+     .at = offsetof(struct program, allow_body),
+     .help = "accept the body of the view, trigger, routine or event of this name unjudged"},
+    {.type = OPT_FLAG,
+     .name = "drop-missing",
+     .at = offsetof(struct program, drop_missing),
+     .help = "drop tables that were imported earlier and are gone from the dump"},
+    {.type = OPT_INT,
+     .name = "drop-limit",
+     .arg = "PERCENT",
+     .at = offsetof(struct program, drop_limit),
+     .def = "20",
+     .min = 0,
+     .max = 100,
+     .help = "with --drop-missing, refuse a dump that lacks more than this share of the tables"},
+    {.type = OPT_STRING,
+     .name = "after",
+     .arg = "COMMAND",
+     .at = offsetof(struct program, after),
+     .help = "a command for /bin/sh after each import that changed something; EEFS_TABLES names "
+             "the changed tables, one a line"},
+    {.type = OPT_DURATION,
+     .name = "after-timeout",
+     .arg = "TIME",
+     .at = offsetof(struct program, after_timeout_ms),
+     .def = "1min",
+     .min = 10,
+     .max = 86400000,
+     .help = "end that command when it takes longer"},
+    {.type = OPT_DURATION,
+     .name = "compare-every",
+     .arg = "TIME",
+     .at = offsetof(struct program, compare_ms),
+     .def = "24h",
+     .min = 0,
+     .max = 31536000000,
+     .help = "between imports, compare each table with the last dump once in this time; 0 turns "
+             "this off"},
+    {.type = OPT_DURATION,
+     .name = "poll",
+     .arg = "TIME",
+     .at = offsetof(struct program, poll_ms),
+     .def = "5s",
+     .min = 10,
+     .max = 86400000,
+     .help = "the interval between looks into the slot"},
+    {.type = OPT_INT,
+     .name = "connections",
+     .arg = "N",
+     .at = offsetof(struct program, connections),
+     .def = "2",
+     .min = 1,
+     .max = 16,
+     .help = "the number of connections that fill tables"},
+    {0},
+};
+
+static const struct opt_command command = {
+    .name = "eefs-sqlimport",
+    .about = "Keeps a database equal to the dumps that arrive in a mirror's slot.\n\n"
+             "Exit code with --once: 0 imported, 1 failed, 3 nothing to import or wrong usage.",
+    .options = options,
+};
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void complain(struct program *p, const char *text)
+{
+    if (strcmp(p->complaint, text) == 0)
+        return;
+    snprintf(p->complaint, sizeof(p->complaint), "%s", text);
+    log_warn("%s", text);
+}
+
+static void show_failed(struct program *p)
+{
+    state_set_failure(p->state, &p->failure);
+    state_set(p->state, "failed", p->failure.error,
+              "make a new dump on the master; this one is not tried again until it changes "
+              "(eefs-sqlimport --once tries it)");
+}
+
+/* Told once: what, where, and what to do. */
+static void report(const struct program *p, const struct failure *f)
+{
+    char place[700] = "";
+
+    if (f->where.line)
+        snprintf(place, sizeof(place), "; %s%s%sline %llu, offset %lld", *f->where.table ? "'" : "",
+                 f->where.table, *f->where.table ? "', " : "", (unsigned long long)f->where.line,
+                 (long long)f->where.offset);
+    log_error(
+        "cannot import '%s/%s': %s%s; the dump stays and is tried again when it changes: make "
+        "a new one on the master",
+        p->slot_dir, slot_file(p->slot), f->error, place);
+}
+
+static void failed(struct program *p, const struct failure *f, const struct err *e)
+{
+    struct err e2 = {0};
+    int64_t count = p->failure.count + 1;
+
+    p->failure = *f;
+    p->failure.count = count;
+    snprintf(p->failure.dump, sizeof(p->failure.dump), "%s", slot_file(p->slot));
+    snprintf(p->failure.error, sizeof(p->failure.error), "%s", e->text);
+    report(p, &p->failure);
+    if (history_fail(p->history, &p->failure, &e2) < 0)
+        log_warn("%s", e2.text);
+    show_failed(p);
+}
+
+/* Not this dump's fault. */
+static bool not_now(int r)
+{
+    return r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -EACCES || r == -ESTALE ||
+           r == -ENOTRECOVERABLE;
+}
+
+static const char *what_to_do(int r)
+{
+    switch (r) {
+    case -ENOTCONN:
+        return "start the database server, or mend the defaults file";
+    case -ENOSPC:
+        return "free space on that disk; it is tried again";
+    case -EACCES:
+        return "grant the account what is missing; it is tried again";
+    case -ENOTRECOVERABLE:
+        return "look at the tables that are named and set them right by hand; it is tried again";
+    default:
+        return "nothing: it is tried again";
+    }
+}
+
+/* Shown, and tried again later. */
+static void later(struct program *p, int r, const struct err *e)
+{
+    complain(p, e->text);
+    state_set(p->state, "waiting_database", e->text, what_to_do(r));
+    p->backoff_ms = p->backoff_ms ? p->backoff_ms * 2 : 500;
+    if (p->backoff_ms > BACKOFF_MAX_MS)
+        p->backoff_ms = BACKOFF_MAX_MS;
+}
+
+/* hash: of the file in the slot, which goes if it still has it. */
+static void succeeded(struct program *p, int fd, const struct stat *st, const struct hash *hash)
+{
+    struct err e = {0};
+    int r;
+
+    p->backoff_ms = 0;
+    p->confirm_ms = clock_mono_ms() + CONFIRM_AFTER_MS;
+    p->complaint[0] = '\0';
+    memset(&p->failure, 0, sizeof(p->failure));
+    log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir,
+             slot_file(p->slot), p->last.seconds, (long long)p->last.tables_changed,
+             (long long)p->last.rows);
+    slot_took(p->slot);
+    state_set_last(p->state, &p->last);
+    state_set_failure(p->state, &p->failure);
+    state_note(p->state, "compared", NULL);
+    state_set(p->state, "idle", NULL, NULL);
+    p->seen = *st;
+    p->has_seen = p->keep_dump;
+    if (p->keep_dump)
+        return;
+    r = slot_remove(p->slot, fd, hash, &e);
+    if (r < 0 && r != -ESTALE) {
+        log_warn("imported, but %s", e.text);
+        p->backoff_ms = BACKOFF_MAX_MS; /* then it is found unchanged, and removed */
+    }
+}
+
+/* A dump that is to be left alone: it failed, or it was imported and is kept. */
+static bool is_seen(struct program *p, int fd, const struct stat *st)
+{
+    struct hash now;
+
+    if (p->once)
+        return false;
+    if (!p->has_seen && p->keep_dump && !hash_is_none(&p->last.hash) &&
+        hash_fd(fd, &now, NULL) == 0 && hash_eq(&now, &p->last.hash)) {
+        p->seen = *st; /* imported before this start */
+        p->has_seen = true;
+    }
+    return p->has_seen && same_file(st, &p->seen);
+}
+
+/* No dump to import. */
+static void found_none(struct program *p)
+{
+    if (!p->once)
+        state_set(p->state, "idle", NULL, NULL);
+    else if (p->file)
+        log_error("nothing imported: the slot '%s' holds no '%s'", p->slot_dir, p->file);
+    else
+        log_error("nothing imported: the slot '%s' holds no dump (a file whose name ends in .sql, "
+                  ".sql.gz or .sql.zst)",
+                  p->slot_dir);
+}
+
+/* There is something, and it is not clear whether it is meant. */
+static void found_doubtful(struct program *p, const struct err *e)
+{
+    complain(p, e->text);
+    state_set(p->state, "idle", e->text,
+              "give the importer --file NAME with the one that is meant");
+}
+
+/* The dump in the slot as plain SQL. */
+struct plain {
+    int fd; /* of the plain text: the file itself, or an unpacked copy */
+    bool packed;
+    struct hash hash; /* of the file as it lies in the slot, when it is packed */
+};
+
+static int open_plain(struct program *p, int fd, struct plain *ret, struct err *e)
+{
+    enum form form;
+    int r = form_of_file(fd, &form, e);
+
+    *ret = (struct plain){.fd = fd};
+    if (r == 0 && form != FORM_SQL) {
+        ret->packed = true;
+        r = unpack(fd, form, p->state_dir, &stop, &ret->fd, &ret->hash, e);
+    }
+    return r;
+}
+
+/* Not SQL at all, or damaged: known by its hash like any dump that fails. */
+static int refuse_file(const struct import_args *a, int fd, int r, struct failure *f)
+{
+    memset(f, 0, sizeof(*f));
+    if (r == -EPROTO && hash_fd(fd, &f->hash, NULL) == 0 && a->known_bad &&
+        hash_eq(a->known_bad, &f->hash))
+        return -EALREADY;
+    return r;
+}
+
+/* Looks into the slot once. 0: done, or a dump that is left alone; -ENOENT: there is none, or none
+ * that is meant for sure; else as from import_run. */
+static int look(struct program *p)
+{
+    struct import_args a = {
+        .database = p->database,
+        .defaults_file = p->defaults_file,
+        .allow_body = &p->allow_body,
+        .keep = p->keep,
+        .connections = (int)p->connections,
+        .dry_run = p->dry_run,
+        .drop_missing = p->drop_missing,
+        .accept_unmarked = p->accept_unmarked,
+        .drop_limit = p->drop_limit,
+        .rowset_dir = p->rowset_dir,
+        .state = p->state,
+        .history = p->history,
+        .stop = &stop,
+        .known_bad = p->once || hash_is_none(&p->failure.hash) ? NULL : &p->failure.hash,
+    };
+    struct failure f;
+    struct plain plain;
+    struct err e = {0};
+    struct stat st;
+    bool opened;
+    int fd = -1;
+    int r = slot_find(p->slot, &fd, &st, &e);
+
+    if (r == 0)
+        found_none(p);
+    else if (r == -EEXIST)
+        found_doubtful(p, &e);
+    if (r == 0 || r == -EEXIST)
+        return -ENOENT;
+    if (r < 0) {
+        complain(p, e.text);
+        state_set(p->state, "waiting_database", e.text, "check the mount and --slot");
+        return r;
+    }
+    r = 0;
+    a.file = slot_file(p->slot);
+    if (is_seen(p, fd, &st))
+        goto out;
+    state_set(p->state, "importing", NULL, NULL);
+    r = open_plain(p, fd, &plain, &e);
+    opened = r >= 0;
+    r = opened ? import_run(&a, plain.fd, &p->last, &f, &e) : refuse_file(&a, fd, r, &f);
+    p->settled = opened && !not_now(r) && r != -EINTR && r != -EALREADY;
+    if (plain.fd != fd)
+        close(plain.fd);
+    if (r == 0 && !p->dry_run) {
+        succeeded(p, fd, &st, plain.packed ? &plain.hash : &p->last.hash);
+    } else if (r == -EALREADY) {
+        show_failed(p);
+    } else if (r == -EINTR) {
+        state_set(p->state, "idle", NULL, NULL);
+    } else if (not_now(r)) {
+        later(p, r, &e);
+    } else if (r < 0) {
+        failed(p, &f, &e);
+    }
+    if (r < 0 && r != -EINTR && !not_now(r)) {
+        p->seen = st;
+        p->has_seen = true;
+        p->backoff_ms = 0;
+    }
+out:
+    close(fd);
+    return r;
+}
+
+static int set_up(struct program *p, struct err *e)
+{
+    struct sigaction act = {.sa_handler = on_signal};
+    struct slot_args sa = {.dir = p->slot_dir,
+                           .name = p->name,
+                           .file = p->file,
+                           .database = p->database,
+                           .once = p->once};
+    char *own = xasprintf("%s.sql", p->database);
+    const char *rundir = rundir_path(p->rundir);
+    int r;
+
+    stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_fd < 0)
+        return err_sys(e, errno, "cannot make an eventfd");
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    p->rowset_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
+    r = history_open(p->state_dir, p->name, &p->history, e);
+    if (r == 0)
+        r = history_last(p->history, &p->last, &p->failure, e);
+    if (r == 0)
+        r = state_open(rundir, p->name, p->database, p->slot_dir, p->file, &p->state, e);
+    if (r < 0)
+        return r;
+    sa.rundir = rundir;
+    sa.last = *p->last.dump ? p->last.dump : hash_is_none(&p->last.hash) ? "" : own;
+    ; /* before names were noted */
+    p->slot = slot_new(&sa);
+    free(own);
+    state_set_last(p->state, &p->last);
+    state_set_failure(p->state, &p->failure);
+    return 0;
+}
+
+/* Tells the command of --after what changed. */
+static void tell(struct program *p)
+{
+    const struct hook k = {.command = p->after,
+                           .database = p->database,
+                           .timeout_ms = p->after_timeout_ms,
+                           .stop = &stop};
+    struct err e = {0};
+    int r = hook_run(&k, p->history, &e);
+
+    if (r < 0 && r != -EINTR)
+        log_warn("imported, but %s", e.text);
+}
+
+static void report_found(struct program *p, const char *table)
+{
+    struct err e = {0};
+    char text[32];
+
+    err_set(&e, EBADMSG,
+            "table '%.100s' was not as imported, though the server had noted no change (found %s): "
+            "the next "
+            "dump repairs it (eefs-sqldump --force on the master makes one at once)",
+            table, clock_text(clock_wall_ns(), text));
+    log_warn("%s", e.text);
+    state_note(p->state, "compared", e.text);
+    p->has_seen = false; /* a dump that was kept is imported again */
+}
+
+/* With time to spare: one table at a time, so that a dump that arrives does not wait, and not all
+ * the time. */
+static void confirm(struct program *p)
+{
+    const struct confirm c = {.history = p->history,
+                              .defaults_file = p->defaults_file,
+                              .database = p->database,
+                              .rowset_dir = p->rowset_dir,
+                              .every_ms = p->compare_ms,
+                              .due_only = p->once};
+    int64_t begin = clock_mono_ms(), pause;
+    struct err e = {0};
+    char *found = NULL;
+    int r;
+
+    if (!p->once && clock_mono_ms() < p->confirm_ms)
+        return;
+    r = confirm_one(&c, &found, &e);
+    pause = (clock_mono_ms() - begin) * CONFIRM_PAUSE;
+    if (r < 0)
+        log_debug("%s", e.text);
+    if (found)
+        report_found(p, found);
+    free(found);
+    if (r != 1) { /* when the next table's time has come */
+        pause = confirm_due_ms(&c);
+        pause = pause == INT64_MAX ? CONFIRM_LATER_MS : pause - clock_wall_ns() / 1000000;
+        pause = pause > CONFIRM_LATER_MS ? CONFIRM_LATER_MS : pause;
+        pause = r < 0 && pause < CONFIRM_FAILED_MS ? CONFIRM_FAILED_MS : pause;
+    }
+    p->confirm_ms = clock_mono_ms() + (pause < CONFIRM_PAUSE_MIN ? CONFIRM_PAUSE_MIN : pause);
+}
+
+/* What an interrupted import left is settled without waiting for a dump. */
+static void settle(struct program *p)
+{
+    const struct import_args a = {.database = p->database,
+                                  .defaults_file = p->defaults_file,
+                                  .history = p->history,
+                                  .keep = p->keep,
+                                  .state = p->state,
+                                  .stop = &stop};
+    struct err e = {0};
+    int r;
+
+    if (p->settled || p->dry_run || stop)
+        return;
+    r = import_recover(&a, &e);
+    p->settled = r == 0;
+    if (r == -ENOTRECOVERABLE)
+        later(p, r, &e);
+    else if (r < 0)
+        log_debug("%s", e.text);
+}
+
+static int64_t pause_ms(const struct program *p)
+{
+    int64_t pause = p->backoff_ms ? p->backoff_ms : p->poll_ms;
+    int64_t until = p->confirm_ms - clock_mono_ms();
+
+    return until < 0 ? 0 : until < pause ? until : pause;
+}
+
+static int run(struct program *p)
+{
+    int r;
+
+    for (;;) {
+        r = look(p);
+        settle(p);
+        if ((r == 0 || r == -ENOENT) && !p->dry_run)
+            tell(p);
+        if (p->once && r == 0 && !p->dry_run && !stop)
+            confirm(p); /* one table, where no service does it */
+        if (p->once || stop)
+            break;
+        if (r == 0 || r == -ENOENT)
+            confirm(p);
+        slot_wait(p->slot, pause_ms(p), stop_fd);
+        if (stop)
+            break;
+    }
+    state_close(p->state);
+    history_close(p->history);
+    slot_free(p->slot);
+    if (!p->once || r == 0)
+        return 0;
+    return r == -ENOENT ? EXIT_NOTHING : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program p; /* option texts live until exit */
+    const struct rlimit no_core = {0, 0};
+    struct err e = {0};
+    enum opt_help help = OPT_HELP_NONE;
+    int nargs = 0;
+
+    log_init("eefs-sqlimport", LOG_LEVEL_INFO);
+    setrlimit(RLIMIT_CORE, &no_core); /* rows lie in this program's memory */
+    opt_defaults(options, &p);
+    if (opt_argv(options, &p, argc, argv, &nargs, &help, &e) < 0) {
+        log_error("%s", e.text);
+        return EXIT_NOTHING;
+    }
+    if (help) {
+        opt_help(&command, help);
+        return 0;
+    }
+    if (opt_required(options, &p, &e) < 0 ||
+        (nargs > 0 && err_set(&e, EINVAL, "unexpected argument '%s'; see --help", argv[0]) < 0)) {
+        log_error("%s", e.text);
+        return EXIT_NOTHING;
+    }
+    if (strlen(p.database) > 64 - strlen("_eefs_stage")) {
+        log_error("the database name '%s' is too long: 53 characters at most", p.database);
+        return EXIT_NOTHING;
+    }
+    if (!p.name)
+        p.name = xstrdup(p.database);
+    p.once = p.once || p.dry_run;
+    p.keep_args = (struct keep_args){&p.keep_tables, &p.keep_columns, &p.prefixes, !p.no_keep};
+    if (keep_new(&p.keep_args, &p.keep, &e) < 0) {
+        log_error("%s", e.text);
+        return 3;
+    }
+    if (set_up(&p, &e) < 0) {
+        log_error("%s", e.text);
+        return EXIT_FAILED;
+    }
+    return run(&p);
+}

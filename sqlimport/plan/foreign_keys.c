@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/plan/foreign_keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* One foreign key: the other side of a table that is swapped is swapped too. */
+static int pull(struct plan *p, const char *a, const char *b, bool *again, struct err *e)
+{
+    struct step *x = plan_find(p, a), *y = plan_find(p, b);
+
+    if (x && step_is_swap(x) && x->live && !y)
+        return err_set(e, EPERM,
+                       "table '%.64s' changes, and '%.64s', which is not in the dump, hangs on it "
+                       "by a foreign key: drop that key, or dump that table too",
+                       a, b);
+    if (!x || !y || !step_is_swap(x) || step_is_swap(y) || y->action == ACTION_DROP)
+        return 0;
+    if (y->action == ACTION_KEEP)
+        return x->live ? err_set(e, EPERM,
+                                 "table '%.64s' changes, and the kept table '%.64s' hangs on it by "
+                                 "a foreign key: take both from the dump or keep both",
+                                 a, b)
+                       : 0;
+    y->action = y->live ? ACTION_SWAP : ACTION_NEW;
+    y->why = "foreign key";
+    *again = true;
+    return 0;
+}
+
+/* The key of a child that stays would follow the dropped parent into the schema of old tables, and
+ * lead nowhere when it goes. */
+static int pull_from_dropped(struct plan *p, const char *child, const char *parent, bool *again,
+                             struct err *e)
+{
+    struct step *x = plan_find(p, parent), *y = plan_find(p, child);
+
+    if (!x || x->action != ACTION_DROP || (y && (step_is_swap(y) || y->action == ACTION_DROP)))
+        return 0;
+    if (!y || y->action == ACTION_KEEP)
+        return err_set(
+            e, EPERM,
+            "table '%.64s' is gone from the dump and would be dropped, and '%.64s', which "
+            "stays, hangs on it by a foreign key: drop that key, or keep both",
+            parent, child);
+    y->action = ACTION_SWAP;
+    y->why = "foreign key";
+    diff_release(&y->diff);
+    *again = true;
+    return 0;
+}
+
+static int pull_all(struct plan *p, MYSQL_RES *live_keys, bool *again, struct err *e)
+{
+    MYSQL_ROW row;
+    int r;
+
+    mysql_data_seek(live_keys, 0);
+    while ((row = mysql_fetch_row(live_keys)))
+        if ((r = pull(p, row[0], row[1], again, e)) < 0 ||
+            (r = pull(p, row[1], row[0], again, e)) < 0 ||
+            (r = pull_from_dropped(p, row[0], row[1], again, e)) < 0)
+            return r;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct object *o = p->steps[i].o;
+        for (size_t k = 0; o && k < o->parents.n; k++) {
+            if (!plan_find(p, o->parents.v[k]))
+                continue;
+            if ((r = pull(p, o->name, o->parents.v[k], again, e)) < 0 ||
+                (r = pull(p, o->parents.v[k], o->name, again, e)) < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+/* A key of another database would follow a table that is replaced, and lead nowhere. */
+static int refuse_foreigners(const struct plan *p, struct server *s, const char *database,
+                             struct err *e)
+{
+    char *text = server_text(database);
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    int r =
+        server_query(s, &res, e,
+                     "SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME, REFERENCED_TABLE_NAME FROM "
+                     "information_schema.REFERENTIAL_CONSTRAINTS WHERE "
+                     "UNIQUE_CONSTRAINT_SCHEMA=%s AND CONSTRAINT_SCHEMA NOT IN (%s,"
+                     "CONCAT(%s,'_eefs_stage'),CONCAT(%s,'_eefs_old'))",
+                     text, text, text, text);
+
+    while (r == 0 && (row = mysql_fetch_row(res))) {
+        const struct step *st = row[2] ? plan_find(p, row[2]) : NULL;
+        if (st && st->live && (step_is_swap(st) || st->action == ACTION_DROP))
+            r = err_set(e, EPERM,
+                        "table '%.64s' changes, and '%.64s' of the database '%.64s' hangs on it by "
+                        "a foreign key: drop that key",
+                        st->name, row[1], row[0]);
+    }
+    if (res)
+        mysql_free_result(res);
+    free(text);
+    return r;
+}
+
+static bool replaces_any(const struct plan *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (step_is_swap(&p->steps[i]) || p->steps[i].action == ACTION_DROP)
+            return true;
+    return false;
+}
+
+/* One import is one commit. */
+static void swap_deltas(struct plan *p)
+{
+    bool swaps = false;
+
+    for (size_t i = 0; i < p->n; i++)
+        swaps = swaps || step_is_swap(&p->steps[i]);
+    for (size_t i = 0; i < p->n && swaps; i++)
+        if (p->steps[i].action == ACTION_DELTA) {
+            p->steps[i].action = ACTION_SWAP;
+            diff_release(&p->steps[i].diff);
+        }
+}
+
+int kin_pull(struct plan *p, struct server *s, const char *database, struct err *e)
+{
+    char *text = server_text(database);
+    MYSQL_RES *keys;
+    bool again = true;
+    int r = server_query(s, &keys, e,
+                         "SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_NAME FROM "
+                         "information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA=%s AND "
+                         "REFERENCED_TABLE_SCHEMA=%s AND REFERENCED_TABLE_NAME IS NOT NULL",
+                         text, text);
+
+    free(text);
+    if (r < 0)
+        return r;
+    while (r == 0 && again) {
+        again = false;
+        swap_deltas(p);
+        r = pull_all(p, keys, &again, e);
+    }
+    mysql_free_result(keys);
+    if (r == 0 && replaces_any(p))
+        r = refuse_foreigners(p, s, database, e);
+    return r;
+}

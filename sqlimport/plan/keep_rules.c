@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/plan/keep_rules.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sync/common/buf.h"
+
+#define PREFIX_DEFAULT "exp_"
+
+/* ExpressionEngine's tables that belong to one server: sessions, throttles, caches. */
+static const char *const own_tables[] = {
+    "sessions",       "security_hashes", "throttle",     "captcha", "password_lockout",
+    "reset_password", "remember_me",     "online_users", "search",  "email_tracker",
+};
+
+/* Each server writes them itself. */
+static const struct {
+    const char *table, *column;
+} own_columns[] = {{"sites", "site_bootstrap_checksums"}};
+
+struct column {
+    const char *text; /* as it was given */
+    char *table, *name;
+};
+
+struct keep {
+    const struct keep_args *a;
+    struct column *columns;
+    size_t n;
+    struct strlist seen, prefixes, reported;
+};
+
+/* The name at *p, which is moved behind it; NULL: none. */
+static char *read_name(const char **p)
+{
+    struct buf b = BUF_INIT;
+    const char *s = *p;
+
+    if (*s != '`') {
+        size_t len = strcspn(s, ".`");
+        *p = s + len;
+        return len > 0 ? xstrndup(s, len) : NULL;
+    }
+    for (s++; *s && (*s != '`' || s[1] == '`'); s++) {
+        buf_putc(&b, *s);
+        s += *s == '`';
+    }
+    *p = *s ? s + 1 : s;
+    if (*s && b.len > 0)
+        return buf_detach(&b);
+    buf_release(&b);
+    return NULL;
+}
+
+static bool read_column(struct column *c, const char *text)
+{
+    const char *p = text;
+
+    c->text = text;
+    c->table = read_name(&p);
+    if (c->table && *p == '.') {
+        p++;
+        c->name = read_name(&p);
+    }
+    return c->name && *p == '\0';
+}
+
+int keep_new(const struct keep_args *args, struct keep **ret, struct err *e)
+{
+    struct keep *k = xcalloc(1, sizeof(*k));
+
+    k->a = args;
+    k->columns = xcalloc(args->columns->n + 1, sizeof(*k->columns));
+    for (size_t i = 0; i < args->columns->n; i++) {
+        if (read_column(&k->columns[k->n++], args->columns->v[i]))
+            continue;
+        keep_free(k);
+        return err_set(
+            e, EINVAL,
+            "--keep-column takes TABLE.COLUMN, not '%s': put a name that holds a dot or backtick "
+            "in backticks",
+            args->columns->v[i]);
+    }
+    keep_begin(k);
+    keep_end(k);
+    *ret = k;
+    return 0;
+}
+
+void keep_free(struct keep *k)
+{
+    if (!k)
+        return;
+    for (size_t i = 0; i < k->n; i++) {
+        free(k->columns[i].table);
+        free(k->columns[i].name);
+    }
+    free(k->columns);
+    strlist_release(&k->reported);
+    strlist_release(&k->seen);
+    strlist_release(&k->prefixes);
+    free(k);
+}
+
+static bool has(const struct strlist *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcasecmp(list->v[i], name) == 0)
+            return true;
+    return false;
+}
+
+void keep_begin(struct keep *k)
+{
+    strlist_release(&k->seen);
+    strlist_release(&k->prefixes);
+}
+
+void keep_see(struct keep *k, const char *table)
+{
+    strlist_add(&k->seen, table);
+}
+
+/* The prefix of a table of sessions, malloc'd, or NULL. */
+static char *prefix_of(const struct keep *k, const char *table)
+{
+    static const char *const others[] = {"channel_titles", "weblog_titles"};
+    size_t len = strlen(table), tail = strlen(own_tables[0]);
+    bool found = false;
+    char *prefix;
+
+    if (len < tail || strcasecmp(table + len - tail, own_tables[0]) != 0)
+        return NULL;
+    prefix = xstrndup(table, len - tail);
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others) && !found; i++) {
+        char *other = xasprintf("%s%s", prefix, others[i]);
+        found = has(&k->seen, other);
+        free(other);
+    }
+    if (found)
+        return prefix;
+    free(prefix);
+    return NULL;
+}
+
+void keep_end(struct keep *k)
+{
+    for (size_t i = 0; i < k->a->prefixes->n; i++)
+        strlist_add(&k->prefixes, k->a->prefixes->v[i]);
+    for (size_t i = 0; k->a->prefixes->n == 0 && i < k->seen.n; i++) {
+        char *prefix = prefix_of(k, k->seen.v[i]);
+        if (prefix && !has(&k->prefixes, prefix))
+            strlist_add(&k->prefixes, prefix);
+        free(prefix);
+    }
+    if (k->prefixes.n == 0)
+        strlist_add(&k->prefixes, PREFIX_DEFAULT);
+}
+
+/* Is it this name behind one of the prefixes? */
+static bool is_own(const struct keep *k, const char *name, const char *own)
+{
+    for (size_t i = 0; i < k->prefixes.n; i++) {
+        size_t len = strlen(k->prefixes.v[i]);
+        if (strncasecmp(name, k->prefixes.v[i], len) == 0 && strcasecmp(name + len, own) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool keep_table(const struct keep *k, const char *name)
+{
+    for (size_t i = 0; i < k->a->patterns->n; i++)
+        if (fnmatch(k->a->patterns->v[i], name, 0) == 0)
+            return true;
+    for (size_t i = 0; k->a->defaults && i < sizeof(own_tables) / sizeof(*own_tables); i++)
+        if (is_own(k, name, own_tables[i]))
+            return true;
+    return false;
+}
+
+void keep_columns(const struct keep *k, const char *table, keep_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (strcasecmp(k->columns[i].table, table) == 0)
+            fn(arg, k->columns[i].name, true);
+    for (size_t i = 0; k->a->defaults && i < sizeof(own_columns) / sizeof(*own_columns); i++)
+        if (is_own(k, table, own_columns[i].table))
+            fn(arg, own_columns[i].column, false);
+}
+
+const char *keep_lost(const struct keep *k)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (!has(&k->seen, k->columns[i].table))
+            return k->columns[i].text;
+    return NULL;
+}
+
+bool keep_report(struct keep *k, const char *sentence)
+{
+    if (*sentence == '\0' || has(&k->reported, sentence))
+        return false;
+    strlist_add(&k->reported, sentence);
+    return true;
+}

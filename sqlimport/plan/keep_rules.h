@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keep_rules: what of the database stays this server's own: tables that an import leaves alone once they
+ * are there, and columns whose values it leaves alone.
+ *
+ * ExpressionEngine's own ones (sessions, throttles; a site's checksums of its files) are known by
+ * their names behind the prefix of its tables. A prefix is what stands in front of both "sessions"
+ * and "channel_titles" (or "weblog_titles", of old) among the tables that are seen; there may be
+ * several, and an empty one. Where none is seen, and none is given, it is "exp_". One thread.
+ */
+#ifndef EEFS_SQLIMPORT_PLAN_KEEP_RULES_H
+#define EEFS_SQLIMPORT_PLAN_KEEP_RULES_H
+
+#include "sync/common/err.h"
+#include "sync/common/opt.h"
+
+struct keep;
+
+struct keep_args {
+    const struct strlist *patterns; /* tables, as of fnmatch(3) */
+    const struct strlist *columns;  /* TABLE.COLUMN, names with a dot or backtick in backticks */
+    const struct strlist *prefixes; /* none: they are found */
+    bool defaults;                  /* ExpressionEngine's own ones too */
+};
+
+/* -EINVAL: a column that is not of that form. *args must live as long. */
+int keep_new(const struct keep_args *args, struct keep **ret, struct err *e);
+void keep_free(struct keep *k);
+
+/* Begins anew with the tables that are there; then each of them; then the prefixes are known. */
+void keep_begin(struct keep *k);
+void keep_see(struct keep *k, const char *table);
+void keep_end(struct keep *k);
+
+bool keep_table(const struct keep *k, const char *name);
+/* Adds the columns of a table that are to be kept; whether one was asked for by name, and not by
+ * ExpressionEngine's list, is said for each. */
+typedef void keep_fn(void *arg, const char *column, bool asked);
+void keep_columns(const struct keep *k, const char *table, keep_fn *fn, void *arg);
+/* Columns asked for by name whose table was not seen: the first, as it was written, or NULL. */
+const char *keep_lost(const struct keep *k);
+/* The sentence is not empty, and comes for the first time: it is to be reported. */
+bool keep_report(struct keep *k, const char *sentence);
+
+#endif

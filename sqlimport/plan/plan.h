@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan: what one import does with each table, from the dump, the live database and the history.
+ *
+ * One import is one commit: either every changed table gets the rows that differ, all in one
+ * transaction, or every changed table is staged and put in place by one RENAME. The first way is
+ * taken when all of them allow it and little changed; tables that foreign keys connect are swapped
+ * together. One thread.
+ */
+#ifndef EEFS_SQLIMPORT_PLAN_PLAN_H
+#define EEFS_SQLIMPORT_PLAN_PLAN_H
+
+#include "sqlimport/compare/row_diff.h"
+#include "sqlimport/dump/dump.h"
+#include "sqlimport/record/history.h"
+#include "sqlimport/plan/keep_rules.h"
+#include "sqlimport/compare/live_rows.h"
+#include "sync/common/buf.h"
+
+enum action {
+    ACTION_UNCHANGED,
+    ACTION_KEEP,  /* on the keep-list and there already */
+    ACTION_DELTA, /* only the rows that differ */
+    ACTION_SWAP,  /* staged, then put in place of the live one */
+    ACTION_NEW,   /* staged, then put in place; nothing is there now */
+    ACTION_DROP,  /* gone from the dump, imported earlier, and configured: dropped */
+};
+
+struct step {
+    const struct object *o; /* NULL for DROP */
+    const char *name;
+    enum action action;
+    const char *why;     /* literal, for people */
+    bool live;           /* a live table of this name exists */
+    bool aside;          /* it has triggers, or is a view: it cannot leave its schema */
+    bool view;           /* it is a view */
+    bool innodb;         /* it is an InnoDB table */
+    bool same_structure; /* it is of the dump's, for sure */
+    bool known;          /* past is filled */
+    struct past past;
+    char mark[MARK_CAP]; /* of the live table, now; see live.h */
+    struct hash probe;   /* the same */
+    struct shape shape;  /* of the dump's CREATE TABLE */
+    bool has_live_shape;
+    struct hash live_shape;
+    uint64_t live_auto; /* the live table's AUTO_INCREMENT */
+    struct diff diff;   /* of a DELTA */
+    bool rows_read;     /* its old rows are the live table's, and not those of the last dump */
+};
+
+struct plan {
+    const struct dump *dump;
+    struct step *steps; /* tables only, in the order of the dump; those to DROP at the end */
+    size_t n;
+    size_t changed, deltas, swaps, drops; /* swaps: SWAP and NEW; changed: all of them */
+    uint64_t rows, bytes;                 /* to be written */
+    struct buf notes;                     /* columns that were to be kept and cannot be; "": none */
+};
+
+/* How far the marks and the row hashes of the last import are believed. */
+enum trust {
+    TRUST_HISTORY,
+    TRUST_LIVE, /* live rows are compared */
+    TRUST_NONE, /* no deltas: what is not surely unchanged is swapped */
+};
+
+struct plan_args {
+    const struct dump *dump;
+    int fd; /* of the dump */
+    struct server *server;
+    const char *defaults_file; /* for a second connection, which reads live tables */
+    struct history *history;
+    const char *database;
+    const char *rowset_dir;
+    struct keep *keep; /* sees the tables of the dump and of the server */
+    bool drop_missing;
+    int64_t drop_limit; /* per cent of the tables imported earlier */
+    enum trust trust;
+    const volatile int *stop;
+};
+
+/* -EPERM: the plan is impossible or forbidden, with a sentence; -EINTR: stopped; -ESTALE: the dump
+ * changes; else as of server.h. */
+int plan_make(const struct plan_args *a, struct plan **ret, struct err *e);
+void plan_free(struct plan *p);
+/* Prints a table for people to stdout. */
+void plan_print(const struct plan *p);
+
+bool step_is_swap(const struct step *st);
+struct step *plan_find(const struct plan *p, const char *name);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/record/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+#include "sync/common/rundir.h"
+#include "sync/common/thread.h"
+
+#define HEARTBEAT_MS 5000
+#define PROGRESS_MS  500
+
+struct state {
+    char *path, *name, *database, *slot, *file; /* fixed; file may be NULL */
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    bool stop, dirty;
+    const char *state; /* literal */
+    char *reason, *action;
+    struct last_import last;
+    struct failure failure;
+    json_t *notes; /* topic: sentence */
+    json_t *kept;  /* an array, or NULL: not known yet */
+    bool progressing;
+    uint64_t rows, bytes, bytes_total;
+    int64_t begin_ms; /* of the progress, clock_mono_ms() */
+    bool on_terminal; /* stderr shows the progress too */
+};
+
+static json_t *text(const char *s)
+{
+    json_t *j = json_string(s); /* NULL when not UTF-8 */
+
+    if (!j) {
+        char plain[768];
+        dump_excerpt(plain, sizeof(plain), s, strlen(s));
+        j = json_string(plain);
+    }
+    return j;
+}
+
+static json_t *hash_json(const struct hash *h)
+{
+    char t[HASH_TEXT_CAP];
+
+    return json_string(hash_text(h, t));
+}
+
+static json_t *last_json(const struct last_import *l)
+{
+    json_t *j = json_object();
+    char t[32];
+
+    json_object_set_new(j, "time", json_string(clock_text(l->wall_ns, t)));
+    json_object_set_new(j, "seconds", json_real(l->seconds));
+    json_object_set_new(j, "tables_changed", json_integer(l->tables_changed));
+    json_object_set_new(j, "rows", json_integer(l->rows));
+    json_object_set_new(j, "hash", hash_json(&l->hash));
+    return j;
+}
+
+static json_t *failure_json(const struct failure *f)
+{
+    json_t *j = json_object();
+
+    json_object_set_new(j, "count", json_integer(f->count));
+    json_object_set_new(j, "dump", text(f->dump));
+    if (!hash_is_none(&f->hash))
+        json_object_set_new(j, "hash", hash_json(&f->hash));
+    if (f->code)
+        json_object_set_new(j, "errno", json_integer(f->code));
+    if (*f->where.table)
+        json_object_set_new(j, "table", text(f->where.table));
+    json_object_set_new(j, "offset", json_integer(f->where.offset));
+    if (f->where.line)
+        json_object_set_new(j, "line", json_integer((json_int_t)f->where.line));
+    json_object_set_new(j, "error", text(f->error));
+    return j;
+}
+
+/* From what was done so far; -1: too early to tell. */
+static int64_t seconds_left_locked(const struct state *s)
+{
+    int64_t ms = clock_mono_ms() - s->begin_ms;
+
+    if (ms < 500 || s->bytes == 0 || s->bytes > s->bytes_total)
+        return -1;
+    return (int64_t)((double)(s->bytes_total - s->bytes) / (double)s->bytes * (double)ms / 1000.0 +
+                     0.5);
+}
+
+static void draw_locked(const struct state *s)
+{
+    int64_t left = seconds_left_locked(s);
+
+    dprintf(STDERR_FILENO, "\r%3llu %%  %llu of %llu MB, %llu rows",
+            (unsigned long long)(s->bytes_total ? s->bytes * 100 / s->bytes_total : 100),
+            (unsigned long long)(s->bytes / 1000000),
+            (unsigned long long)(s->bytes_total / 1000000), (unsigned long long)s->rows);
+    if (left >= 0)
+        dprintf(STDERR_FILENO, ", %lld s left", (long long)left);
+    dprintf(STDERR_FILENO, "\033[K"); /* to the end of the line */
+}
+
+static json_t *snapshot_locked(struct state *s)
+{
+    json_t *j = json_object(), *p;
+
+    json_object_set_new(j, "name", text(s->name));
+    json_object_set_new(j, "pid", json_integer(getpid()));
+    json_object_set_new(j, "database", text(s->database));
+    json_object_set_new(j, "slot", text(s->slot));
+    if (s->file)
+        json_object_set_new(j, "file", text(s->file));
+    json_object_set_new(j, "state", json_string(s->state));
+    if (s->reason)
+        json_object_set_new(j, "reason", text(s->reason));
+    if (s->action)
+        json_object_set_new(j, "action", text(s->action));
+    json_object_set_new(j, "updated_ms", json_integer(clock_wall_ns() / 1000000));
+    if (s->last.wall_ns)
+        json_object_set_new(j, "last_import", last_json(&s->last));
+    if (s->kept)
+        json_object_set_new(j, "kept_tables", json_deep_copy(s->kept));
+    if (s->failure.count)
+        json_object_set_new(j, "failed", failure_json(&s->failure));
+    if (json_object_size(s->notes) > 0)
+        json_object_set_new(j, "notes", json_deep_copy(s->notes));
+    if (s->progressing) {
+        p = json_object();
+        json_object_set_new(p, "rows", json_integer((json_int_t)s->rows));
+        json_object_set_new(p, "bytes", json_integer((json_int_t)s->bytes));
+        json_object_set_new(p, "bytes_total", json_integer((json_int_t)s->bytes_total));
+        if (seconds_left_locked(s) >= 0)
+            json_object_set_new(p, "seconds_left", json_integer(seconds_left_locked(s)));
+        json_object_set_new(j, "progress", p);
+    }
+    return j;
+}
+
+/* A full or vanished run directory must not stop imports: the next write tries again. */
+static void publish(struct state *s)
+{
+    char *body;
+    json_t *j;
+
+    mutex_lock(&s->lock);
+    s->dirty = false;
+    j = snapshot_locked(s);
+    if (s->progressing && s->on_terminal)
+        draw_locked(s);
+    mutex_unlock(&s->lock);
+    body = json_dumps(j, JSON_COMPACT);
+    json_decref(j);
+    if (body)
+        (void)file_replace(AT_FDCWD, s->path, body, strlen(body), 0644, false);
+    free(body);
+}
+
+static void *writer(void *arg)
+{
+    struct state *s = arg;
+
+    for (;;) {
+        int64_t deadline;
+
+        publish(s);
+        mutex_lock(&s->lock);
+        deadline = clock_mono_ms() + (s->progressing ? PROGRESS_MS : HEARTBEAT_MS);
+        while (!s->stop && !s->dirty && cond_wait_until(&s->changed, &s->lock, deadline))
+            ;
+        if (s->stop) {
+            mutex_unlock(&s->lock);
+            return NULL;
+        }
+        mutex_unlock(&s->lock);
+    }
+}
+
+int state_open(const char *rundir, const char *name, const char *database, const char *slot,
+               const char *file, struct state **ret, struct err *e)
+{
+    struct state *s;
+    int r = rundir_ensure(rundir, e);
+
+    if (r < 0)
+        return r;
+    s = xcalloc(1, sizeof(*s));
+    s->path = rundir_file(rundir, "import", name, "json");
+    s->name = xstrdup(name);
+    s->database = xstrdup(database);
+    s->slot = xstrdup(slot);
+    s->file = file ? xstrdup(file) : NULL;
+    s->state = "idle";
+    s->notes = json_object();
+    s->on_terminal = isatty(STDERR_FILENO);
+    mutex_init(&s->lock);
+    cond_init(&s->changed);
+    publish(s);
+    if (access(s->path, F_OK) < 0)
+        r = err_set(e, EACCES, "cannot write '%s': see --rundir", s->path);
+    if (r == 0 && (r = thread_start(&s->thread, "state", writer, s)) < 0)
+        err_sys(e, -r, "cannot start a thread");
+    if (r == 0)
+        *ret = s;
+    return r;
+}
+
+void state_close(struct state *s)
+{
+    if (!s)
+        return;
+    mutex_lock(&s->lock);
+    s->stop = true;
+    s->state = "stopped";
+    s->progressing = false;
+    cond_signal(&s->changed);
+    mutex_unlock(&s->lock);
+    thread_join(s->thread);
+    publish(s);
+    cond_destroy(&s->changed);
+    mutex_destroy(&s->lock);
+    free(s->path);
+    free(s->name);
+    free(s->database);
+    free(s->slot);
+    free(s->file);
+    free(s->reason);
+    free(s->action);
+    json_decref(s->notes);
+    json_decref(s->kept);
+    free(s);
+}
+
+static void changed_locked(struct state *s)
+{
+    s->dirty = true;
+    cond_signal(&s->changed);
+}
+
+void state_set(struct state *s, const char *state, const char *reason, const char *action)
+{
+    mutex_lock(&s->lock);
+    s->state = state;
+    free(s->reason);
+    free(s->action);
+    s->reason = reason ? xstrdup(reason) : NULL;
+    s->action = action ? xstrdup(action) : NULL;
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}
+
+void state_set_last(struct state *s, const struct last_import *last)
+{
+    mutex_lock(&s->lock);
+    s->last = *last;
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}
+
+void state_note(struct state *s, const char *topic, const char *sentence)
+{
+    mutex_lock(&s->lock);
+    if (sentence)
+        json_object_set_new(s->notes, topic, text(sentence));
+    else
+        json_object_del(s->notes, topic);
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}
+
+void state_set_failure(struct state *s, const struct failure *f)
+{
+    mutex_lock(&s->lock);
+    s->failure = *f;
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}
+
+bool state_set_kept(struct state *s, const struct strlist *tables)
+{
+    json_t *j = json_array();
+    bool changed;
+
+    for (size_t i = 0; i < tables->n; i++)
+        json_array_append_new(j, text(tables->v[i]));
+    mutex_lock(&s->lock);
+    changed = !s->kept || !json_equal(s->kept, j);
+    json_decref(s->kept);
+    s->kept = j;
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+    return changed;
+}
+
+void state_progress_begin(struct state *s, uint64_t bytes_total)
+{
+    mutex_lock(&s->lock);
+    s->progressing = true;
+    s->rows = s->bytes = 0;
+    s->bytes_total = bytes_total;
+    s->begin_ms = clock_mono_ms();
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}
+
+void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes)
+{
+    mutex_lock(&s->lock);
+    s->rows += rows;
+    s->bytes += bytes;
+    mutex_unlock(&s->lock);
+}
+
+void state_progress_end(struct state *s)
+{
+    mutex_lock(&s->lock);
+    s->progressing = false;
+    if (s->on_terminal)
+        dprintf(STDERR_FILENO, "\r\033[K");
+    changed_locked(s);
+    mutex_unlock(&s->lock);
+}

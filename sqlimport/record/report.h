@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report: what eefs-status shows of this importer: RUNDIR/import-NAME.json, which everybody may read
+ * (so nothing of a dump's rows is ever in it), replaced atomically on every change, twice a second
+ * while there is progress and every 5 s otherwise, by a thread of its own. Thread safe.
+ */
+#ifndef EEFS_SQLIMPORT_RECORD_REPORT_H
+#define EEFS_SQLIMPORT_RECORD_REPORT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sqlimport/dump/dump.h"
+
+struct state;
+
+/* What is known of the last good import and of the failing dump; strings are copied. */
+struct last_import {
+    int64_t wall_ns; /* 0: none */
+    double seconds;
+    int64_t tables_changed, rows;
+    struct hash hash;
+    char dump[256]; /* name of the file */
+};
+
+struct failure {
+    int64_t count; /* 0: none */
+    char dump[256];
+    struct hash hash;
+    unsigned code; /* the server's error number, 0 when the dump was refused before */
+    struct dump_fault where;
+    char error[768];
+};
+
+/* file: the dump's name when --file gave one, else NULL. */
+int state_open(const char *rundir, const char *name, const char *database, const char *slot,
+               const char *file, struct state **ret, struct err *e);
+/* Writes state "stopped" and ends the thread. NULL is fine. */
+void state_close(struct state *s);
+
+/* state: idle, waiting_database, importing, failed. reason and action may be NULL. */
+void state_set(struct state *s, const char *state, const char *reason, const char *action);
+void state_set_last(struct state *s, const struct last_import *last);
+void state_set_failure(struct state *s, const struct failure *f);
+/* What is worth knowing beside the state, one sentence for each topic (a literal, such as
+ * "rights"); NULL takes it back. */
+void state_note(struct state *s, const char *topic, const char *sentence);
+/* The tables, and columns as TABLE.COLUMN, that stay this server's own. True: they are others than
+ * those that were set last. */
+bool state_set_kept(struct state *s, const struct strlist *tables);
+/* Progress of the running import, with an estimate of the time left; shown on stderr too when it is
+ * a terminal. Cheap. */
+void state_progress_begin(struct state *s, uint64_t bytes_total);
+void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes);
+void state_progress_end(struct state *s);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * collation: collations that a dump names and that this server does not know.
+ *
+ * MySQL 8's and MariaDB's newer ones are replaced by their nearest relative here (same accents and
+ * case, and the same rule for spaces at the end where there is such a one), everything else is
+ * refused before anything is run.
+ */
+#ifndef EEFS_SQLIMPORT_SERVER_COLLATION_H
+#define EEFS_SQLIMPORT_SERVER_COLLATION_H
+
+#include "sqlimport/dump/dump.h"
+#include "sqlimport/server/server.h"
+
+/* Asks the server for each collation that d names, and rewrites d's DDL and settings for those that
+ * it lacks; each is logged. -EPERM: one has no known relative here. Hashes stay as they are. */
+int collation_adapt(struct dump *d, struct server *s, struct err *e);
+
+/* Adds the names to try instead of `name`, the nearest first. Pure. */
+void collation_relatives(const char *name, struct strlist *ret);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "sqlimport/server/disk_space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#define MB 1000000
+
+void room_init(struct room *ret, struct server *s)
+{
+    ret->datadir = NULL;
+    if (strstr(mysql_get_host_info(s->my), "UNIX socket"))
+        (void)server_value(s, &ret->datadir, NULL, "SELECT @@datadir");
+}
+
+void room_release(struct room *r)
+{
+    free(r->datadir);
+    r->datadir = NULL;
+}
+
+int room_check(const struct room *r, uint64_t bytes, struct err *e)
+{
+    struct statvfs v;
+    uint64_t left;
+
+    if (!r->datadir || statvfs(r->datadir, &v) < 0)
+        return 0;
+    left = (uint64_t)v.f_bavail * v.f_frsize;
+    if (left >= bytes + ROOM_RESERVE)
+        return 0;
+    return err_set(e, ENOSPC,
+                   "the database server's disk has %llu MB free at '%s', and an import of %llu MB "
+                   "leaves %llu MB free: make room there",
+                   (unsigned long long)left / MB, r->datadir,
+                   (unsigned long long)(bytes + MB - 1) / MB,
+                   (unsigned long long)(ROOM_RESERVE / MB));
+}

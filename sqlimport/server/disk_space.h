@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disk_space: the space on the database server's disk.
+ *
+ * A full disk hurts the live database, not the import alone: writes of visitors fail, and MariaDB
+ * ends itself when it cannot roll back for want of space. So an import stops while there is some
+ * left. Only the disk of a server on this machine can be seen; for another one the server's own
+ * errors must do.
+ */
+#ifndef EEFS_SQLIMPORT_SERVER_DISK_SPACE_H
+#define EEFS_SQLIMPORT_SERVER_DISK_SPACE_H
+
+#include "sqlimport/server/server.h"
+
+#define ROOM_RESERVE ((uint64_t)64 << 20) /* bytes that an import leaves free */
+
+struct room {
+    char *datadir; /* NULL: not to be seen */
+};
+
+void room_init(struct room *ret, struct server *s);
+void room_release(struct room *r);
+/* -ENOSPC, with a sentence: less than the reserve would be left after `bytes` more. Thread safe. */
+int room_check(const struct room *r, uint64_t bytes, struct err *e);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock_retry: what to do with tables and rows that are in use.
+ *
+ * A commit does not wait for locks: whoever waits while it holds others can be part of a deadlock,
+ * of which the server makes the smaller side the victim, a visitor; and whoever comes for a table
+ * that is waited for waits behind. So a try is refused at once (see server_lock_wait()), lets go of
+ * all it has, steps back for some milliseconds, longer each time and never quite the same, and is
+ * made again. Only when that was in vain for 20 s, now and then one try waits, 1 s for each lock at
+ * most. Nobody is killed; who is in the way is reported. One thread.
+ */
+#ifndef EEFS_SQLIMPORT_SERVER_LOCK_RETRY_H
+#define EEFS_SQLIMPORT_SERVER_LOCK_RETRY_H
+
+#include "sqlimport/server/server.h"
+
+struct patience {
+    struct server *s;
+    int64_t begin_ms, until_ms; /* clock_mono_ms(); patience ends then */
+    int64_t pause_ms;           /* the next one */
+    int64_t wait_ms, report_ms; /* from when on a try waits, and a report is due */
+    int tries;
+    bool waits; /* the next try does */
+    const volatile int *stop;
+};
+
+/* From here on statements of s (may be NULL) are refused what is in use, until patience_end(). */
+void patience_init(struct patience *w, struct server *s, int64_t patience_ms,
+                   const volatile int *stop);
+void patience_end(struct patience *w);
+/* Steps back. false: patience is over, or stop was asked for. */
+bool patience_again(struct patience *w);
+/* After a refusal: it is time to report that somebody is in the way (1 s after the first try, then
+ * every 15 s). */
+bool patience_reports(struct patience *w);
+/* Seconds since the first try. */
+int patience_age(const struct patience *w);
+
+/* Somebody uses the table now. Found out by a RENAME to its own name, which takes the lock, or is
+ * refused it, and then fails; false where the server would wait for the lock. */
+bool patience_holds(struct server *s, const char *database, const char *table);
+
+/* malloc'd: who is in the way, as far as the account may see it; for a log. */
+char *patience_blockers(struct server *s, const char *database);
+
+#endif

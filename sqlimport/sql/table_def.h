@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table_def: what a CREATE TABLE says, as far as rows are concerned: columns, primary key, engine.
+ *
+ * Reads what SHOW CREATE TABLE prints, and so what a dump holds. The hash covers the whole text
+ * but its AUTO_INCREMENT, which changes with the rows and not with the table. Pure.
+ */
+#ifndef EEFS_SQLIMPORT_SQL_TABLE_DEF_H
+#define EEFS_SQLIMPORT_SQL_TABLE_DEF_H
+
+#include "sqlimport/sql/token.h"
+#include "sync/common/hash.h"
+#include "sync/common/opt.h"
+
+struct shape {
+    struct strlist columns;
+    struct strlist key;      /* columns of the primary key; none: no usable one */
+    struct strlist bound;    /* columns that are computed, or in a primary, unique or foreign key */
+    char *engine;            /* "" when the text names none */
+    uint64_t auto_increment; /* 0: not named */
+    bool hidden;             /* has columns that an INSERT without a column list does not fill */
+    struct hash hash;
+};
+
+/* Fills *ret; release it in any case. */
+void shape_read(struct shape *ret, const char *text, size_t len, struct token_mode mode);
+void shape_release(struct shape *s);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table_grammar: the grammar of CREATE TABLE and CREATE SEQUENCE, as SHOW CREATE prints them.
+ *
+ * What is not in it is refused: rows from a query, names with a database, folders, tablespaces,
+ * connections, engines that lead elsewhere, functions that do more than compute. Pure.
+ */
+#ifndef EEFS_SQLIMPORT_SQL_TABLE_GRAMMAR_H
+#define EEFS_SQLIMPORT_SQL_TABLE_GRAMMAR_H
+
+#include "sqlimport/sql/syntax.h"
+#include "sync/common/opt.h"
+
+/* Judges a whole statement of plain text. Adds the tables that foreign keys name to `parents`.
+ * -EPERM with a sentence. */
+int tabledef_check(const char *text, size_t len, struct token_mode mode, struct strlist *parents,
+                   struct err *e);
+int tabledef_check_sequence(const char *text, size_t len, struct token_mode mode, struct err *e);
+
+/* Parts of it, for ALTER TABLE: one column or one key or constraint, from its first word up to the
+ * ',' or ')' or end behind it. */
+int tabledef_column(struct syntax *s, struct strlist *parents);
+int tabledef_key(struct syntax *s, struct strlist *parents);
+/* Rows may lie in a table of this engine. */
+bool tabledef_allows_engine(const char *name);
+
+#endif

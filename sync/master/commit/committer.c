@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/commit/committer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/publish/delete_guard.h"
+#include "sync/master/db/checkpoint.h"
+#include "sync/master/http/feed.h"
+#include "sync/master/folder/scan_queue.h"
+#include "sync/master/folder/kept.h"
+#include "sync/master/ops/rename.h"
+#include "sync/master/ops/batch.h"
+#include "sync/master/folder/volume.h"
+#include "sync/master/publish/publish.h"
+
+#define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
+#define BATCH_MAX 1000
+
+struct call { /* on the caller's stack */
+    int (*fn)(struct master *m, void *arg);
+    void *arg;
+    int result;
+    bool done;
+};
+
+struct job {
+    struct job *next;
+    struct observation *o; /* one of these */
+    struct ops_batch *ops;
+    struct call *call;
+    bool scanned, confirm;
+};
+
+struct committer {
+    struct master *m;
+    pthread_t thread;
+    atomic_int error;
+    _Atomic int64_t busy_since; /* clock_mono_ms(); 0: waiting for work */
+    pthread_mutex_t lock;       /* guards the rest */
+    pthread_cond_t more, room, called;
+    struct job *first, **last;
+    size_t n;
+    bool stopping, stopped; /* stopped: the thread has ended */
+};
+
+static void observation_free(struct observation *o)
+{
+    if (!o)
+        return;
+    free(o->path);
+    free(o->target);
+    free(o);
+}
+
+static void finish_call(struct committer *c, struct call *call, int r)
+{
+    mutex_lock(&c->lock);
+    if (call->result == 0)
+        call->result = r;
+    call->done = true;
+    cond_broadcast(&c->called);
+    mutex_unlock(&c->lock);
+}
+
+static void finish(struct committer *c, struct job *jobs, int r)
+{
+    struct master *m = c->m;
+
+    for (struct job *next; jobs; jobs = next) {
+        next = jobs->next;
+        if (jobs->ops)
+            ops_finish(m, jobs->ops, r);
+        if (jobs->call)
+            finish_call(c, jobs->call, r);
+        if (jobs->scanned && !atomic_exchange(&m->scanned, true))
+            log_info("the first scan has ended: %lld changes in all", (long long)m->head);
+        if (r < 0 && jobs->o)
+            index_push(m->index, jobs->o->path, INDEX_DEEP, 5000);
+        observation_free(jobs->o);
+        free(jobs);
+    }
+}
+
+static void push(struct committer *c, struct job *j, bool may_wait)
+{
+    bool stopped;
+
+    mutex_lock(&c->lock);
+    while (may_wait && c->n >= QUEUE_MAX && !c->stopping)
+        cond_wait(&c->room, &c->lock);
+    stopped = c->stopped;
+    if (!stopped) {
+        *c->last = j;
+        c->last = &j->next;
+        c->n++;
+        cond_signal(&c->more);
+    }
+    mutex_unlock(&c->lock);
+    if (stopped)
+        finish(c, j, -ESHUTDOWN);
+}
+
+void committer_observe(struct committer *c, struct observation *o)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->o = o;
+    push(c, j, true);
+}
+
+void committer_ops(struct committer *c, struct ops_batch *b)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->ops = b;
+    push(c, j, false);
+}
+
+int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg)
+{
+    struct call call = {.fn = fn, .arg = arg};
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->call = &call;
+    push(c, j, false);
+    mutex_lock(&c->lock);
+    while (!call.done)
+        cond_wait(&c->called, &c->lock);
+    mutex_unlock(&c->lock);
+    return call.result;
+}
+
+void committer_scanned(struct committer *c)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->scanned = true;
+    push(c, j, false);
+}
+
+void committer_confirm(struct committer *c)
+{
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    j->confirm = true;
+    push(c, j, false);
+}
+
+int committer_error(struct committer *c)
+{
+    return c->error;
+}
+
+bool committer_alive(struct committer *c, int64_t ms)
+{
+    int64_t since = c->busy_since;
+
+    return since == 0 || clock_mono_ms() - since < ms;
+}
+
+/* 0 or a database error. */
+static int observe(struct master *m, struct observation *o)
+{
+    struct stat now;
+    struct row was = {0};
+    bool same;
+    int r = master_lstat(m, o->path, &now);
+
+    if (r < 0 && r != -ENOENT) {
+        if (!volume_away(m, o->path))
+            index_push(m->index, o->path, 0, 5000);
+        return 0;
+    }
+    if (o->gone && r == -ENOENT) {
+        r = tree_get(m->tree->db, o->path, &was);
+        if (r == 1 && was.e.type != ENTRY_GONE)
+            brake_add(m->brake, o->path);
+        row_release(&was);
+        return r < 0 ? r : 0;
+    }
+    if (o->gone || r == -ENOENT) {
+        index_push(m->index, o->path, INDEX_DEEP, 0);
+        return 0;
+    }
+    row_from_stat(&was, &o->st);
+    if (S_ISDIR(o->st.st_mode)) {
+        same = S_ISDIR(now.st_mode) && now.st_ino == o->st.st_ino;
+        o->st = now; /* what it is now may be published at any time: it has no content */
+    } else {
+        same = row_matches(&was, &now);
+    }
+    if (!same) {
+        index_push(m->index, o->path, S_ISDIR(now.st_mode) ? INDEX_DEEP : 0, 0);
+        return 0;
+    }
+    if (!S_ISDIR(now.st_mode)) {
+        r = tree_has_children(m->tree->db, o->path);
+        if (r == 1) /* a folder has become something else: what was in it is gone */
+            brake_add(m->brake, o->path);
+        if (r != 0)
+            return r < 0 ? r : 0;
+    }
+    return move_publish(m, o);
+}
+
+/* False: the end. *ret may be NULL: the brake is due. */
+static bool take(struct committer *c, struct job **ret)
+{
+    int64_t due = brake_due(c->m->brake);
+    size_t n = 0;
+
+    c->busy_since = 0;
+    mutex_lock(&c->lock);
+    while (!c->first && !c->stopping && clock_mono_ms() < due) {
+        if (due == INT64_MAX)
+            cond_wait(&c->more, &c->lock);
+        else
+            cond_wait_until(&c->more, &c->lock, due);
+    }
+    *ret = c->first;
+    if (c->first) {
+        struct job **end = &c->first;
+        while (*end && n < BATCH_MAX) {
+            end = &(*end)->next;
+            n++;
+        }
+        c->first = *end;
+        *end = NULL;
+        if (!c->first)
+            c->last = &c->first;
+        c->n -= n;
+        cond_broadcast(&c->room);
+    }
+    mutex_unlock(&c->lock);
+    c->busy_since = clock_mono_ms();
+    return *ret || !c->stopping;
+}
+
+static void run_brake(struct master *m, int *r)
+{
+    int n = *r == 0 && clock_mono_ms() >= brake_due(m->brake) ? brake_run(m->brake) : 0;
+
+    if (n < 0)
+        *r = n;
+    else if (n > 0 && !root_check(m->root)) /* it went while we looked */
+        *r = -ESTALE;
+}
+
+static void run_batch(struct committer *c, struct job *jobs)
+{
+    struct master *m = c->m;
+    bool ok = root_check(m->root), any_ops = false;
+    int r = tree_begin(m->tree);
+
+    for (struct job *j = jobs; j && r == 0; j = j->next) {
+        if (j->o && ok)
+            r = observe(m, j->o);
+        if (j->confirm) {
+            volumes_forget_away(m->volumes);
+            brake_confirm(m->brake);
+        }
+        if (j->scanned && !m->scanned) /* all that is gone is known: no burst to wait for */
+            brake_now(m->brake);
+        if (j->ops) {
+            any_ops = true;
+            r = ops_apply(m, j->ops, ok);
+        }
+        if (j->call && ok)
+            r = j->call->fn(m, j->call->arg);
+        else if (j->call)
+            j->call->result = -ENODEV;
+    }
+    if (ok)
+        run_brake(m, &r);
+    if (r == 0 && ok)
+        r = publish_folders(m);
+    crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
+    if (r == 0)
+        r = tree_commit(m->tree);
+    else
+        tree_rollback(m->tree);
+    brake_committed(m->brake, r == 0);
+    if (r < 0 || !ok)
+        brake_put_off(m->brake);
+    crash_point(any_ops ? "master.ops.committed" : "master.index.committed");
+    if (r == 0 && any_ops)
+        r = db_sync(m->tree->db);
+    if (r < 0 && r != c->error)
+        log_error("cannot commit to '%s': %s; tried again", m->db_path, strerror(-r));
+    if (r < 0)
+        checkpoint_wake(m->checkpoint);
+    if (r == 0 && c->error < 0)
+        log_info("'%s' can be written again", m->db_path);
+    c->error = r;
+    if (m->tree->seq > m->head) {
+        m->head = m->tree->seq;
+        feed_wake(m->feed);
+        keep_wake(m->keep);
+    }
+    finish(c, jobs, r);
+}
+
+static void *run(void *arg)
+{
+    struct committer *c = arg;
+    struct job *jobs;
+
+    while (take(c, &jobs))
+        run_batch(c, jobs);
+    return NULL;
+}
+
+int committer_start(struct master *m, struct committer **ret, struct err *e)
+{
+    struct committer *c = xcalloc(1, sizeof(*c));
+    int r;
+
+    c->m = m;
+    c->last = &c->first;
+    mutex_init(&c->lock);
+    cond_init(&c->more);
+    cond_init(&c->room);
+    cond_init(&c->called);
+    r = thread_start(&c->thread, "committer", run, c);
+    if (r < 0) {
+        free(c);
+        return err_sys(e, -r, "cannot start the committer");
+    }
+    *ret = c;
+    return 0;
+}
+
+void committer_stop(struct committer *c)
+{
+    if (!c)
+        return;
+    mutex_lock(&c->lock);
+    c->stopping = true;
+    cond_broadcast(&c->more);
+    cond_broadcast(&c->room);
+    mutex_unlock(&c->lock);
+    thread_join(c->thread);
+    mutex_lock(&c->lock);
+    c->stopped = true;
+    mutex_unlock(&c->lock);
+    /* What slipped in between the thread's last look and now. */
+    finish(c, c->first, -ESHUTDOWN);
+    c->first = NULL;
+}
+
+void committer_free(struct committer *c)
+{
+    if (!c)
+        return;
+    cond_destroy(&c->more);
+    cond_destroy(&c->room);
+    cond_destroy(&c->called);
+    mutex_destroy(&c->lock);
+    free(c);
+}

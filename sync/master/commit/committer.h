@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * committer: the one thread that writes entries. What the index workers observed and what mirrors
+ * ask for goes through its queue; all that is queued commits in one transaction (group commit), is
+ * made durable before an operation is answered, and then wakes the polls.
+ *
+ * An observation is checked against the file again before it is written: what changed between (also
+ * by an operation) sends the path back to the index.
+ */
+#ifndef EEFS_MASTER_COMMIT_COMMITTER_H
+#define EEFS_MASTER_COMMIT_COMMITTER_H
+
+#include <sys/stat.h>
+
+#include "sync/common/hash.h"
+#include "sync/master/master.h"
+
+/* What was seen at a path. */
+struct observation {
+    char *path; /* owned */
+    bool gone;
+    struct stat st;
+    struct hash hash; /* files */
+    char *target;     /* owned; links */
+    int64_t seen;     /* wall ns before the content was read */
+    bool unverified;  /* the hash is taken from another row (move.h); the content is read later */
+};
+
+/* A batch of operations, filled in by the committer; defined in ops.h. */
+struct ops_batch;
+
+int committer_start(struct master *m, struct committer **ret, struct err *e);
+/* Finishes what is queued and ends the thread; operations that come later are answered with
+ * -ESHUTDOWN. */
+void committer_stop(struct committer *c);
+void committer_free(struct committer *c);
+/* Takes over o and what it owns. Blocks while the queue is long; never called by the committer. */
+void committer_observe(struct committer *c, struct observation *o);
+/* Never blocks; b->done is called in the committer's thread once the answers are durable. */
+void committer_ops(struct committer *c, struct ops_batch *b);
+/*
+ * Runs fn in the committer's thread and its transaction, and returns once that is committed: fn's
+ * error (it ends the transaction, so it is one of the database) or the commit's; -ENODEV when the
+ * root is away, -ESHUTDOWN; then fn was not called. Never called by the committer.
+ */
+int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg);
+/* All deletions that wait now are meant (brake.h). Never blocks. */
+void committer_confirm(struct committer *c);
+/* What the last commit said: 0 or -errno. Any thread. */
+int committer_error(struct committer *c);
+/* False when something has been in work for longer than `ms`. Any thread. */
+bool committer_alive(struct committer *c, int64_t ms);
+/* After everything queued before has been committed the first scan counts as ended. */
+void committer_scanned(struct committer *c);
+
+#endif

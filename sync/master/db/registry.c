@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/db/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/db/registry_copy.h"
+
+#define SLOTS          "sql"
+#define CLONE_SHOWN_MS (5 * 60 * 1000)
+
+void mirror_release(struct mirror *m)
+{
+    scope_release(&m->scope);
+    memset(m, 0, sizeof(*m));
+}
+
+static int check_name(const char *name, struct err *e)
+{
+    size_t n = strlen(name);
+
+    if (n == 0 || n >= MIRROR_NAME_CAP || name[0] == '-' ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
+        return err_set(
+            e, EINVAL,
+            "'%.64s' is no mirror name: 1 to 32 of a-z, 0-9, '_' and '-', not beginning with '-'",
+            name);
+    return 0;
+}
+
+static char *list_text(const struct strlist *l)
+{
+    json_t *a = json_array();
+    char *text;
+
+    for (size_t i = 0; i < l->n; i++) {
+        char *enc = path_encoded(l->v[i]);
+        json_array_append_new(a, json_string(enc));
+        free(enc);
+    }
+    text = json_dumps(a, JSON_COMPACT);
+    json_decref(a);
+    return text ? text : xstrdup("[]");
+}
+
+static void text_list(const char *text, struct strlist *ret)
+{
+    json_t *a = json_loads(text, 0, NULL), *item;
+    size_t i;
+
+    json_array_foreach(a, i, item)
+    {
+        char *path;
+        if (json_is_string(item) && path_decode(json_string_value(item), &path) == 0) {
+            strlist_add(ret, path);
+            free(path);
+        }
+    }
+    json_decref(a);
+}
+
+static char *make_token(struct hash *digest)
+{
+    struct buf b = BUF_INIT;
+    uint8_t raw[32];
+
+    file_random(raw, sizeof(raw));
+    buf_puts(&b, "eefs_");
+    base64_encode(&b, raw, sizeof(raw));
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.data[i] == '+')
+            b.data[i] = '-';
+        else if (b.data[i] == '/')
+            b.data[i] = '_';
+    }
+    while (b.data[b.len - 1] == '=')
+        b.data[--b.len] = '\0';
+    hash_bytes(b.data, b.len, digest);
+    return buf_detach(&b);
+}
+
+/* Puts tree paths in the place of what a person wrote. */
+static int check_paths(struct strlist *l, const char *what, struct err *e)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        char *path = NULL;
+        int r = path_from_text(l->v[i], &path);
+        if (r == -ENAMETOOLONG)
+            return err_set(e, EINVAL, "%s '%.200s…' is longer than a path in the folder can be",
+                           what, l->v[i]);
+        if (r < 0)
+            return err_set(e, EINVAL,
+                           "%s '%.200s' is no path within the folder; give one such as uploads, or "
+                           "/ for everything",
+                           what, l->v[i]);
+        if (strpbrk(path, "*?")) {
+            free(path);
+            return err_set(e, EINVAL,
+                           "%s '%.200s': patterns do not work here; give the path of a folder, "
+                           "which stands for all that lies below it, or / for everything",
+                           what, l->v[i]);
+        }
+        free(l->v[i]);
+        l->v[i] = path;
+    }
+    return 0;
+}
+
+int mirrors_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                const char *url, char **token, struct err *e)
+{
+    struct strlist defaults = {0};
+    char *slot = xasprintf(SLOTS "/%s", name), *r_text = NULL, *w_text = NULL, *tok = NULL;
+    struct hash digest;
+    int64_t there = 0, gen = 0;
+    int r = check_name(name, e);
+
+    if (r == 0)
+        r = check_paths(read, "--read", e);
+    if (r == 0)
+        r = check_paths(write, "--write", e);
+    if (r < 0)
+        goto out;
+    strlist_add(&defaults, "uploads");
+    strlist_add(&defaults, slot);
+    r_text = list_text(read);
+    w_text = list_text(write->n ? write : &defaults);
+    tok = make_token(&digest);
+    r = db_begin(db);
+    if (r == 0)
+        r = db_get_int(db, 0, &there, "SELECT 1 FROM mirror WHERE name=?", "s", name);
+    if (r == 0 && there) {
+        db_rollback(db);
+        r = err_set(e, EEXIST,
+                    "there is a mirror '%s' already; remove it first to give it a new token", name);
+        goto out;
+    }
+    if (r == 0)
+        r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+    if (r == 0)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db, "UPDATE mirror SET scopegen=?", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db,
+                   "INSERT INTO mirror(name,token,read,write,scopegen,url,made) "
+                   "VALUES(?,?,?,?,?,?,?)",
+                   "shssisi", name, &digest, r_text, w_text, gen + 1, url, clock_wall_ns());
+    if (r >= 0)
+        r = db_commit(db);
+    if (r >= 0)
+        r = db_sync(db);
+    if (r < 0) {
+        db_error(db, e, "cannot add the mirror");
+        db_rollback(db);
+        goto out;
+    }
+    (void)registry_save(db); /* or by the next start of serve, which reports */
+    *token = tok;
+    tok = NULL;
+out:
+    free(tok);
+    free(r_text);
+    free(w_text);
+    free(slot);
+    strlist_release(&defaults);
+    return r < 0 ? r : 0;
+}
+
+/* A new scopegen for one mirror, or (NULL) for all: its cursor is void, and hello tells it what it
+ * may see. */
+static int bump_scopegen(struct db *db, const char *name)
+{
+    int64_t gen = 0;
+    int r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+
+    if (r == 0)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
+    if (r >= 0)
+        r = db_run(db, "UPDATE mirror SET scopegen=?1 WHERE ?2 IS NULL OR name=?2", "is", gen + 1,
+                   name);
+    return r < 0 ? r : 0;
+}
+
+int mirrors_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                struct err *e)
+{
+    char *r_text, *w_text;
+    int n = 0, r = check_paths(read, "--read", e);
+
+    if (r == 0)
+        r = check_paths(write, "--write", e);
+    if (r < 0)
+        return r;
+    r_text = read->n ? list_text(read) : NULL;
+    w_text = write->n ? list_text(write) : NULL;
+    r = db_begin(db);
+    if (r == 0)
+        n = r = db_run(
+            db, "UPDATE mirror SET read=coalesce(?1,read), write=coalesce(?2,write) WHERE name=?3",
+            "sss", r_text, w_text, name);
+    if (r > 0)
+        r = bump_scopegen(db, name);
+    if (r >= 0)
+        r = db_commit(db);
+    if (r >= 0)
+        r = db_sync(db);
+    free(r_text);
+    free(w_text);
+    if (r < 0) {
+        db_error(db, e, "cannot change the mirror");
+        db_rollback(db);
+        return r;
+    }
+    if (n == 0)
+        return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
+    (void)registry_save(db);
+    return 0;
+}
+
+int mirrors_remove(struct db *db, const char *name, struct err *e)
+{
+    int n = 0, r = db_begin(db);
+
+    if (r == 0)
+        n = r = db_run(db, "DELETE FROM mirror WHERE name=?", "s", name);
+    if (r >= 0)
+        r = db_run(db, "DELETE FROM outbox WHERE mirror=?", "s", name);
+    if (r >= 0)
+        r = db_run(db, "DELETE FROM intent WHERE mirror=?", "s", name);
+    if (r >= 0)
+        r = db_run(db, "DELETE FROM meta WHERE key='cloned:' || ?", "s", name);
+    if (r >= 0)
+        r = bump_scopegen(db, NULL);
+    if (r >= 0)
+        r = db_commit(db);
+    if (r < 0) {
+        db_error(db, e, "cannot remove the mirror");
+        db_rollback(db);
+        return r;
+    }
+    if (n == 0)
+        return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
+    (void)registry_save(db);
+    return 0;
+}
+
+int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e)
+{
+    char *text = list_text(patterns);
+    int64_t same = 0;
+    int r = db_begin(db);
+
+    if (r == 0)
+        r = db_get_int(db, 0, &same, "SELECT value=? FROM meta WHERE key='exclude'", "s", text);
+    if (r == 0 && !same)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('exclude',?)", "s", text);
+    if (r >= 0 && !same)
+        r = db_run(db, "UPDATE mirror SET scopegen=scopegen+1", "");
+    if (r >= 0 && !same)
+        r = db_run(db, "UPDATE meta SET value=value+1 WHERE key='scopegen'", "");
+    if (r >= 0)
+        r = db_commit(db);
+    if (r < 0) {
+        db_error(db, e, "cannot remember the exclude patterns");
+        db_rollback(db);
+    }
+    free(text);
+    return r < 0 ? r : 0;
+}
+
+static void fill(sqlite3_stmt *st, struct mirror *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    snprintf(ret->name, sizeof(ret->name), "%s", db_col_text(st, 0));
+    text_list(db_col_text(st, 1), &ret->scope.read);
+    text_list(db_col_text(st, 2), &ret->scope.write);
+    ret->scopegen = sqlite3_column_int64(st, 3);
+}
+
+int mirrors_cloned(struct db *db, const char *name)
+{
+    int r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('cloned:' || ?,?)", "si",
+                   name, clock_wall_ns());
+
+    return r < 0 ? r : 0;
+}
+
+int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret)
+{
+    return db_get_int(db, 0, ret, "SELECT value FROM meta WHERE key='cloned:' || ?", "s", name);
+}
+
+int mirrors_find(struct db *db, const char *token, struct mirror *ret)
+{
+    struct hash digest;
+    sqlite3_stmt *st;
+    struct mirror m;
+    int r;
+
+    hash_bytes(token, strlen(token), &digest);
+    /* Both in one statement: a mirror that is added meanwhile is in both or in none. */
+    st = db_query(db,
+                  "SELECT me.name, me.read, me.write, me.scopegen, other.name FROM mirror me "
+                  "LEFT JOIN mirror other ON other.name!=me.name WHERE me.token=?",
+                  "h", &digest);
+    r = db_step(db, st);
+    if (r != 1)
+        return r;
+    fill(st, &m);
+    do {
+        if (sqlite3_column_type(st, 4) != SQLITE_NULL) {
+            char *slot = xasprintf(SLOTS "/%s", db_col_text(st, 4));
+            strlist_add(&m.scope.deny, slot);
+            free(slot);
+        }
+    } while ((r = db_step(db, st)) == 1);
+    if (r < 0) {
+        mirror_release(&m);
+        return r;
+    }
+    *ret = m;
+    return 1;
+}
+
+int mirrors_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT name, read, write, scopegen FROM mirror ORDER BY name", "");
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        struct mirror m;
+        fill(st, &m);
+        fn(arg, &m);
+        mirror_release(&m);
+    }
+    return r;
+}
+
+struct seen {
+    struct seen *next;
+    char name[MIRROR_NAME_CAP];
+    int64_t at, seq;
+    int64_t cloned; /* mono ms when a copy of its cache was refused; 0: never */
+    int requests;   /* that are running */
+    json_t *report;
+};
+
+struct mirrors {
+    pthread_mutex_t lock; /* guards the list */
+    struct seen *first;
+};
+
+struct mirrors *mirrors_new(void)
+{
+    struct mirrors *s = xcalloc(1, sizeof(*s));
+
+    mutex_init(&s->lock);
+    return s;
+}
+
+void mirrors_free(struct mirrors *s)
+{
+    if (!s)
+        return;
+    for (struct seen *n, *p = s->first; p; p = n) {
+        n = p->next;
+        json_decref(p->report);
+        free(p);
+    }
+    mutex_destroy(&s->lock);
+    free(s);
+}
+
+static struct seen *find_locked(struct mirrors *s, const char *name)
+{
+    for (struct seen *p = s->first; p; p = p->next)
+        if (strcmp(p->name, name) == 0)
+            return p;
+    return NULL;
+}
+
+static struct seen *enter_locked(struct mirrors *s, const char *name)
+{
+    struct seen *p = find_locked(s, name);
+
+    if (!p) {
+        p = xcalloc(1, sizeof(*p));
+        snprintf(p->name, sizeof(p->name), "%s", name);
+        p->seq = -1;
+        p->next = s->first;
+        s->first = p;
+    }
+    p->at = clock_mono_ms();
+    return p;
+}
+
+bool mirrors_begin(struct mirrors *s, const char *name)
+{
+    struct seen *p;
+    bool yes;
+
+    mutex_lock(&s->lock);
+    p = enter_locked(s, name);
+    yes = p->requests < MIRRORS_REQUESTS_MAX;
+    p->requests += yes;
+    mutex_unlock(&s->lock);
+    return yes;
+}
+
+void mirrors_end(struct mirrors *s, const char *name)
+{
+    struct seen *p;
+
+    mutex_lock(&s->lock);
+    p = find_locked(s, name);
+    if (p)
+        p->requests--;
+    mutex_unlock(&s->lock);
+}
+
+void mirrors_seen_clone(struct mirrors *s, const char *name)
+{
+    mutex_lock(&s->lock);
+    enter_locked(s, name)->cloned = clock_mono_ms();
+    mutex_unlock(&s->lock);
+}
+
+void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq)
+{
+    struct seen *p;
+
+    mutex_lock(&s->lock);
+    p = enter_locked(s, name);
+    if (seq >= 0)
+        p->seq = seq;
+    if (report) {
+        json_decref(p->report);
+        p->report = json_incref(report);
+    }
+    mutex_unlock(&s->lock);
+}
+
+/* What a mirror said when it was last heard of. */
+static void add_told(json_t *o, const struct seen *p, int64_t head)
+{
+    static const char *const numbers[] = {"lag_ms", "pending", "conflicts"};
+    json_t *imports = json_object_get(p->report, "imports");
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        json_t *n = json_object_get(p->report, numbers[i]);
+        json_object_set_new(o, numbers[i], json_integer(json_integer_value(n)));
+    }
+    if (json_is_array(imports))
+        json_object_set_new(o, "imports", json_deep_copy(imports));
+    if (p->seq >= 0)
+        json_object_set_new(o, "cursor_behind", json_integer(head > p->seq ? head - p->seq : 0));
+}
+
+json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_t now)
+{
+    json_t *o = json_object();
+    struct seen *p;
+    const char *state = "unknown", *reason = "not heard of since this master was started";
+    char silent[64];
+
+    json_object_set_new(o, "name", json_string(name));
+    mutex_lock(&s->lock);
+    p = find_locked(s, name);
+    if (p && now - p->at > MIRRORS_SILENT_MS) {
+        snprintf(silent, sizeof(silent), "not heard of for %lld s",
+                 (long long)((now - p->at) / 1000));
+        reason = silent;
+        json_object_set_new(o, "silent", json_boolean(p->report != NULL));
+    } else if (p) {
+        reason = "";
+        if (json_is_string(json_object_get(p->report, "state")))
+            state = json_string_value(json_object_get(p->report, "state"));
+        if (json_is_string(json_object_get(p->report, "reason")))
+            reason = json_string_value(json_object_get(p->report, "reason"));
+        if (p->cloned && now - p->cloned < CLONE_SHOWN_MS) {
+            state = "DEGRADED";
+            reason = MIRRORS_CLONED;
+        }
+        add_told(o, p, head);
+    }
+    if (p)
+        json_object_set_new(o, "seen_ms_ago", json_integer(now - p->at));
+    json_object_set_new(o, "state", json_string(state));
+    json_object_set_new(o, "reason", json_string(reason));
+    mutex_unlock(&s->lock);
+    return o;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registry: who may ask: name, token (only its SHA-256 is kept), scope and scopegen, in the master's
+ * database, so that `mirror add` works beside a running serve; and what each mirror last reported,
+ * in memory.
+ *
+ * Every mirror is denied the slots (`sql/<name>`) of the other registered mirrors; so adding or
+ * removing one changes everybody's scope and raises everybody's scopegen.
+ */
+#ifndef EEFS_MASTER_DB_REGISTRY_H
+#define EEFS_MASTER_DB_REGISTRY_H
+
+#include <jansson.h>
+
+#include "sync/common/db.h"
+#include "sync/proto/scope.h"
+
+#define MIRROR_NAME_CAP 33
+
+struct mirror {
+    char name[MIRROR_NAME_CAP];
+    struct scope scope;
+    int64_t scopegen;
+};
+
+void mirror_release(struct mirror *m);
+
+/* --- the registry; any connection --- */
+
+/* NAME is [a-z0-9_-]{1,32}. -EEXIST when it is there. *token is malloc'd. Empty write: the default.
+ * The paths of read and write are as a person wrote them (path_from_text) and become tree paths. */
+int mirrors_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                const char *url, char **token, struct err *e);
+int mirrors_remove(struct db *db, const char *name, struct err *e);
+/* Another scope; an empty list leaves that half as it is. */
+int mirrors_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                struct err *e);
+/* Notes that operations of this mirror were refused because two machines use one outbox; when that
+ * was last, ns since the epoch, 0: never. */
+int mirrors_cloned(struct db *db, const char *name);
+int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret);
+/* Remembers the exclude patterns. When they are others than before every scopegen is raised: so
+ * each mirror asks for them and lists again. */
+int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e);
+/* By token: 1, 0 (unknown) or -errno. */
+int mirrors_find(struct db *db, const char *token, struct mirror *ret);
+/* Calls fn for each. */
+int mirrors_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg);
+
+/* --- reports; thread safe --- */
+
+struct mirrors *mirrors_new(void);
+void mirrors_free(struct mirrors *s);
+/* Remembers a report (POST /v1/state), or with NULL only that the mirror was seen, and its cursor's
+ * seq (-1: not told). */
+void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq);
+/* A request of this mirror begins: false when MIRRORS_REQUESTS_MAX are running; and ends. */
+bool mirrors_begin(struct mirrors *s, const char *name);
+void mirrors_end(struct mirrors *s, const char *name);
+#define MIRRORS_REQUESTS_MAX 128
+/* A copy of its cache was refused: for five minutes the mirror is shown as DEGRADED. */
+void mirrors_seen_clone(struct mirrors *s, const char *name);
+#define MIRRORS_CLONED                                                                             \
+    "two machines use copies of one cache: the changes of one of them are refused"
+/* Mirrors report every 10 s: one that was not heard of for this long is "unknown". */
+#define MIRRORS_SILENT_MS 30000
+/* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind"…}; new. A
+ * mirror that was not heard of has no figures, and is "silent" if it has ever reported. `now`:
+ * clock_mono_ms(). */
+json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_t now);
+
+#endif

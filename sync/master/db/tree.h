@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree: the master's index in SQLite: one row per path with its newest seq; a tombstone is a row of
+ * type ENTRY_GONE that keeps the last hash. Next to it the timelines.
+ *
+ * Reading functions take any connection of the database; struct tree is the one writer's (the
+ * committer's thread) and hands out seqs.
+ */
+#ifndef EEFS_MASTER_DB_TREE_H
+#define EEFS_MASTER_DB_TREE_H
+
+#include <sys/stat.h>
+
+#include "sync/common/db.h"
+#include "sync/common/opt.h"
+#include "sync/proto/entry.h"
+
+/* An entry with what the master knows of the file behind it. */
+struct row {
+    struct entry e;
+    int64_t ino, dev, ctime; /* as of the last look */
+    int64_t seen;            /* wall ns when the content was read */
+};
+
+void row_release(struct row *r);
+
+/* Opens and migrates; used by serve and by the mirror commands. */
+int tree_db_open(const char *path, int flags, struct db **ret, struct err *e);
+
+/* The row of a path, tombstones too: 1, 0 (none) or -errno. */
+int tree_get(struct db *db, const char *path, struct row *ret);
+/* A query of the live children of `dir` in byte order of their names, for db_step(). */
+sqlite3_stmt *tree_children(struct db *db, const char *dir);
+/* Its present row, of which only what a look at the file compares is filled in; owns nothing. *name
+ * is valid until the next step. */
+void tree_child(sqlite3_stmt *st, struct row *ret, const char **name);
+/* 1 when `dir` has a live child, 0, -errno. */
+int tree_has_children(struct db *db, const char *dir);
+/* Live files at and below `path` that have no other name in the tree (as after a rename). 0 or
+ * -errno. */
+int tree_count_lost(struct db *db, const char *path, int64_t *ret);
+/* Fills *ret from a row of a query with TREE_COLUMNS. */
+#define TREE_COLUMNS "dir,name,type,size,mtime,mode,hash,target,seq,moved_from,ino,dev,ctime,seen"
+void tree_row(sqlite3_stmt *st, struct row *ret);
+/* A live file with that content: calls `fits` for each path until it returns true, fills *ret.
+ * 1, 0 or -errno. */
+int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),
+                   void *arg, struct row *ret);
+
+/* A live file with that content that was moved from `from`, at once or by way of other names: a
+ * tombstone keeps moved_from. 1, 0 or -errno. */
+int tree_find_moved(struct db *db, const char *from, const struct hash *h, struct row *ret);
+
+/* A live row of a file or folder with that inode for which `fits` returns true. 1, 0 or -errno. */
+int tree_find_inode(struct db *db, int64_t ino, bool (*fits)(void *arg, const struct row *row),
+                    void *arg, struct row *ret);
+
+/* True when the timeline is known and `seq` not beyond its end; `current` ends at `head`. */
+bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current,
+                int64_t head);
+
+/* Live rows. */
+struct tree_total {
+    int64_t entries, files, bytes;
+};
+
+/* As of the last commit. 0 or -errno. */
+int tree_total(struct db *db, struct tree_total *ret);
+
+struct tree {
+    struct db *db;
+    int64_t seq, committed; /* last one given out, and last one committed */
+    struct tree_total more; /* in this transaction */
+    struct strlist touched; /* folders in which names came, went or were replaced; publish.h */
+};
+
+/* A transaction of the writer; one that is not committed gives its seqs back. */
+int tree_begin(struct tree *t);
+int tree_commit(struct tree *t);
+void tree_rollback(struct tree *t);
+
+/* Reads the last seq, closes the previous timeline there and opens a new one (into `timeline`, 17
+ * bytes). `id` (33 bytes): the master's id; a new database takes the one that is in `id`, or makes
+ * one when that is "". *known: it has a tree. */
+int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err *e);
+
+/* Writes the row with a new seq (also into r->e.seq); a content that it replaces becomes a version
+ * (history.h), as with tree_remove(). */
+int tree_put(struct tree *t, struct row *r);
+/* The same without a new seq: only what the master knows of the file. */
+int tree_touch(struct tree *t, const struct row *r);
+/* Tombstones the path and everything below it that is live. Number of tombstones or -errno. */
+int tree_remove(struct tree *t, const char *path);
+
+/* Copies the file's stat into the row (size, mtime, mode, ino, dev, ctime; type by S_IFMT). */
+void row_from_stat(struct row *r, const struct stat *st);
+/* The row was made from exactly this file state. */
+bool row_matches(const struct row *r, const struct stat *st);
+
+#endif

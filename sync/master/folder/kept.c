@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/folder/kept.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/db/history.h"
+#include "sync/master/folder/carry.h"
+#include "sync/master/folder/staging.h"
+
+#define AT_ONCE     (1 << 20) /* bytes copied while a mirror waits for its answer */
+#define RESERVE_MAX (1LL << 30)
+
+void keep_path(const struct hash *h, char *out)
+{
+    char text[HASH_TEXT_CAP];
+
+    hash_text(h, text);
+    snprintf(out, KEEP_PATH_CAP, "%s/%.2s/%s", KEEP_DIR, text + 3, text);
+}
+
+bool keep_room(const struct master *m, int64_t size)
+{
+    struct statvfs fs;
+    int64_t all, reserve;
+
+    if (fstatvfs(root_own_staging_fd(m->root), &fs) < 0)
+        return false;
+    all = (int64_t)(fs.f_blocks * fs.f_frsize);
+    reserve = all / 10 < RESERVE_MAX ? all / 10 : RESERVE_MAX;
+    return (int64_t)(fs.f_bavail * fs.f_frsize) - size >= reserve;
+}
+
+bool keep_wants(struct keep *k, const char *path, int64_t size)
+{
+    if (k->rules.space == 0 || size > k->rules.file || size > k->rules.space ||
+        !history_wants(path))
+        return false;
+    for (size_t i = 0; i < k->rules.except.n; i++)
+        if (path_matches(k->rules.except.v[i], path))
+            return false;
+    return true;
+}
+
+bool keep_has(const struct master *m, const struct hash *h)
+{
+    char path[KEEP_PATH_CAP];
+    struct stat st;
+
+    keep_path(h, path);
+    return fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
+static int make_folders(const struct master *m, const char *path)
+{
+    char *dir = path_parent(path);
+    int r = 0;
+
+    if ((mkdirat(root_private_fd(m->root), KEEP_DIR, 0700) < 0 && errno != EEXIST) ||
+        (mkdirat(root_private_fd(m->root), dir, 0700) < 0 && errno != EEXIST))
+        r = -errno;
+    free(dir);
+    return r;
+}
+
+/* With files_lock: `files` (1 or -1) of `size` bytes. What is in a folder that is not counted yet
+ * will be counted with it. */
+static void count_locked(struct keep *k, const struct hash *h, int64_t size, int files)
+{
+    if (!k->counted[h->b[0]])
+        return;
+    k->bytes += files * size;
+    k->files += files;
+}
+
+static void note(struct keep *k, const struct hash *h, int64_t size)
+{
+    struct keep_note *n = xcalloc(1, sizeof(*n));
+
+    n->hash = *h;
+    n->size = size;
+    mutex_lock(&k->lock);
+    n->next = k->notes;
+    k->notes = n;
+    mutex_unlock(&k->lock);
+}
+
+/* From the staging `dir` to its place. 0 or -errno. */
+static int move_in(struct keep *k, int dir, const char *tmp, const struct hash *h, int64_t size)
+{
+    int root = root_private_fd(k->m->root), r;
+    char path[KEEP_PATH_CAP];
+
+    keep_path(h, path);
+    mutex_lock(&k->files_lock);
+    r = file_rename_new(dir, tmp, root, path);
+    if (r == -ENOENT) {
+        r = make_folders(k->m, path);
+        if (r == 0)
+            r = file_rename_new(dir, tmp, root, path);
+    }
+    if (r == 0)
+        count_locked(k, h, size, 1);
+    mutex_unlock(&k->files_lock);
+    return r;
+}
+
+/* From the staging of another filesystem. */
+static int adopt_copy(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
+{
+    int staging = root_staging_fd(k->m->root), own = root_own_staging_fd(k->m->root), r;
+    int from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), to = -1;
+    char copy[PLACE_NAME_CAP];
+
+    place_name(copy);
+    if (from >= 0 && keep_room(k->m, size))
+        to = openat(own, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    r = to < 0 ? -ENOSPC : file_copy(from, to);
+    if (r == 0)
+        r = move_in(k, own, copy, h, size);
+    if (to >= 0 && r < 0)
+        unlinkat(own, copy, 0);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    if (r == 0)
+        place_discard(k->m, tmp);
+    return r;
+}
+
+void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
+{
+    int r = move_in(k, root_staging_fd(k->m->root), tmp, h, size);
+
+    if (r == -EXDEV)
+        r = adopt_copy(k, tmp, h, size);
+    crash_point("master.keep.adopted");
+    if (r == 0)
+        note(k, h, size);
+    else
+        place_discard(k->m, tmp);
+}
+
+void keep_damaged(struct keep *k, const struct hash *h, int64_t size)
+{
+    char path[KEEP_PATH_CAP];
+
+    keep_path(h, path);
+    log_warn("'%s' is damaged: it is removed", path);
+    mutex_lock(&k->files_lock);
+    if (unlinkat(root_private_fd(k->m->root), path, 0) == 0)
+        count_locked(k, h, size, -1);
+    mutex_unlock(&k->files_lock);
+}
+
+void keep_staged(struct keep *k, const char *tmp, const char *path, const struct hash *h,
+                 int64_t size)
+{
+    int staging = root_staging_fd(k->m->root), from, to = -1, r;
+    char copy[PLACE_NAME_CAP];
+
+    if (!keep_wants(k, path, size) || keep_has(k->m, h) || !keep_room(k->m, size))
+        return;
+    if (staging != root_own_staging_fd(k->m->root) && size > CARRY_AT_ONCE)
+        return; /* no clone reaches another filesystem */
+    place_name(copy);
+    from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (from >= 0)
+        to = openat(staging, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    r = to < 0 ? -errno : 0;
+    if (r == 0 && ioctl(to, FICLONE, from) < 0)
+        r = size <= AT_ONCE ? file_copy(from, to) : -EFBIG; /* left to the keeper */
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    if (r == 0)
+        keep_adopt(k, copy, h, size);
+    else if (to >= 0)
+        place_discard(k->m, copy);
+}
+
+json_t *keep_report(struct keep *k)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)k->files, "bytes",
+                     (json_int_t)k->bytes, "space", (json_int_t)k->rules.space, "unkept_files",
+                     (json_int_t)k->unkept_files, "unkept_bytes", (json_int_t)k->unkept_bytes,
+                     "versions", (json_int_t)k->versions, "lost_versions", (json_int_t)k->lost);
+}
+
+int keep_start(struct master *m, const struct keep_rules *rules, struct keep **ret, struct err *e)
+{
+    struct keep *k = xcalloc(1, sizeof(*k));
+    int r;
+
+    k->m = m;
+    k->rules = *rules;
+    mutex_init(&k->files_lock);
+    mutex_init(&k->lock);
+    cond_init(&k->change);
+    r = thread_start(&k->thread, "keeper", keeper_run, k);
+    if (r < 0) {
+        free(k);
+        return err_sys(e, -r, "cannot start the keeper of versions");
+    }
+    *ret = k;
+    return 0;
+}
+
+void keep_wake(struct keep *k)
+{
+    mutex_lock(&k->lock);
+    k->woken = true;
+    cond_signal(&k->change);
+    mutex_unlock(&k->lock);
+}
+
+void keep_stop(struct keep *k)
+{
+    if (!k)
+        return;
+    mutex_lock(&k->lock);
+    k->stopping = true;
+    cond_signal(&k->change);
+    mutex_unlock(&k->lock);
+    thread_join(k->thread);
+}
+
+void keep_free(struct keep *k)
+{
+    if (!k)
+        return;
+    for (struct keep_note *next, *n = k->notes; n; n = next) {
+        next = n->next;
+        free(n);
+    }
+    cond_destroy(&k->change);
+    mutex_destroy(&k->lock);
+    mutex_destroy(&k->files_lock);
+    free(k);
+}

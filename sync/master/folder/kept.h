@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kept: the store of contents that can be brought back: files `kept/<2 digits>/<hash>` in
+ * `.eefs` or the folder of --store (the same filesystem, so a copy is a reflink where it can be),
+ * and a row for each in the table `kept`. What is there is named by its hash and verified when it
+ * is used, so nothing is synced and nothing must be right after a crash: keeper.c brings rows and
+ * files together at the start.
+ *
+ * Writers change files in place, so a content must be kept while it is current. Which are:
+ *   - what a mirror wrote, before it is put into the folder (small, or where reflinks work), and
+ *     else as all that is published after the first scan: by the keeper thread, within moments;
+ *   - what a mirror replaces or removes: the file itself is moved here (settle.c);
+ *   - what was there at the first scan: slowly, small files first, up to half of the space.
+ * Not: files larger than keep-file, patterns of keep-except, dumps (`sql/`), and what would leave
+ * less than a tenth of the disk (at most 1 GiB) free.
+ *
+ * Beyond keep-space the oldest go first: contents of no path, then versions by the time they
+ * ended, then current ones. Deltas will find their bases here: a content that a mirror may hold
+ * is one that was current when it was kept.
+ */
+#ifndef EEFS_MASTER_FOLDER_KEPT_H
+#define EEFS_MASTER_FOLDER_KEPT_H
+
+#include <jansson.h>
+
+#include "sync/master/master.h"
+
+struct keep;
+
+struct keep_rules {
+    int64_t space; /* bytes; 0: nothing is kept */
+    int64_t age_ms, file, versions;
+    struct strlist except; /* the caller's, lives on */
+};
+
+/* Starts the keeper thread. */
+int keep_start(struct master *m, const struct keep_rules *rules, struct keep **ret, struct err *e);
+void keep_stop(struct keep *k);
+void keep_free(struct keep *k);
+/* There is something new in the tree. Any thread. */
+void keep_wake(struct keep *k);
+
+/* The rules let a content of that path and size in. */
+bool keep_wants(struct keep *k, const char *path, int64_t size);
+bool keep_has(const struct master *m, const struct hash *h);
+
+/* Moves the staging file `tmp`, whose hash was verified, into the store; it is gone from staging in
+ * any case. Any thread; the row follows soon. */
+void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size);
+/* What is in the store under that name has not that hash (any more): it goes. */
+void keep_damaged(struct keep *k, const struct hash *h, int64_t size);
+/* Keeps a copy of the staging file `tmp` of a mirror's write to `path`, if that can be done at
+ * once. Committer's thread. */
+void keep_staged(struct keep *k, const char *tmp, const char *path, const struct hash *h,
+                 int64_t size);
+
+/* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions"}; new. */
+json_t *keep_report(struct keep *k);
+
+/* --- between keep.c and keeper.c --- */
+
+struct keep_note {
+    struct keep_note *next;
+    struct hash hash;
+    int64_t size;
+};
+
+struct keep {
+    struct master *m;
+    struct keep_rules rules;
+    pthread_t thread;
+    _Atomic int64_t bytes, files; /* in the store */
+    _Atomic int64_t unkept_files, unkept_bytes, versions, lost;
+    pthread_mutex_t files_lock; /* guards counted; held while a file comes in, or goes other than by
+                                 * the keeper, and is counted, and while the keeper counts a folder;
+                                 * never for a copy */
+    bool counted[256];          /* folders of the store, by the first byte of its hashes */
+    pthread_mutex_t lock;       /* guards the rest; taken last */
+    pthread_cond_t change;
+    struct keep_note *notes; /* in the store, without a row yet */
+    bool woken, stopping;
+};
+
+void *keeper_run(void *k);
+/* "kept/ab/s2-ab…" below root_private_fd(); out holds KEEP_PATH_CAP bytes. */
+#define KEEP_DIR      "kept"
+#define KEEP_PATH_CAP 96
+void keep_path(const struct hash *h, char *out);
+/* Free space lets `size` more bytes in. */
+bool keep_room(const struct master *m, int64_t size);
+
+#endif

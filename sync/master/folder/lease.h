@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lease: has somebody the file open for writing (a shared writable mapping counts)? Asked by a
+ * read lease (fcntl(2), F_SETLEASE): refused with EAGAIN while one has. A filesystem without
+ * leases, one whose leases do not know of other machines' writers, or a file of another owner
+ * without CAP_LEASE cannot tell: then a file that has not changed for --quiet-time counts as
+ * closed.
+ */
+#ifndef EEFS_MASTER_FOLDER_LEASE_H
+#define EEFS_MASTER_FOLDER_LEASE_H
+
+#include <stdbool.h>
+
+enum writers { WRITERS_NONE, WRITERS_SOME, WRITERS_UNKNOWN };
+
+/* fd is opened for reading. */
+enum writers writers_of(int fd);
+/* The same; WRITERS_NONE: who opens the file for writing from now on waits until fd is closed. */
+enum writers writers_hold(int fd);
+/* After WRITERS_NONE of writers_hold(): does a writer wait? */
+bool writers_came(int fd);
+
+#endif

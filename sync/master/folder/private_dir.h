@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * private_dir: the folder for what is the master's own but must lie on the filesystem of what it
+ * serves: `staging/` and `kept/`. It is `.eefs` in the served folder or, where the web server must
+ * not reach it, the folder of --store. The served folder's `.eefs/store` names the folder of
+ * --store, so that all is moved when another one is given.
+ */
+#ifndef EEFS_MASTER_FOLDER_PRIVATE_DIR_H
+#define EEFS_MASTER_FOLDER_PRIVATE_DIR_H
+
+#include "sync/common/err.h"
+
+/* Makes the folder of --store (0700), and checks that it can serve `root`: outside of it, on the
+ * same filesystem, not another master's. `id`: the master's. */
+int private_dir_check(const char *store, const char *root, const char *id, struct err *e);
+
+/*
+ * Opens it for the served folder `root` (a descriptor): `store`, or `.eefs` when that is NULL.
+ * Moves there what lies where it was before. A descriptor or -errno.
+ */
+int private_dir_open(int root, const char *store);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * replace: takes a file out of the folder because a mirror replaced or removed it, without losing
+ * what a local writer does to it at that moment.
+ *
+ * A read lease tells whether somebody has it open for writing, and holds up who opens it until
+ * the new file is in place; who waits by then is let through to the old one, which gets its name
+ * back. One who had looked up the old file but not opened it yet can still come later: so the
+ * file stays linked in staging and is settled a little later (settle.h).
+ *
+ *   before   path → old      staging/over-X → new     (lease on old held)
+ *   swap     path → new      staging/over-X → old     renameat2(RENAME_EXCHANGE): nothing is ever
+ *   later    path → new      kept version, or gone    without a name
+ *
+ * On filesystems without leases only the settling sees such a writer. Committer's thread only.
+ */
+#ifndef EEFS_MASTER_FOLDER_REPLACE_H
+#define EEFS_MASTER_FOLDER_REPLACE_H
+
+#include "sync/master/master.h"
+
+/*
+ * Puts staging file `tmp` (content `now`) at `path` in the open folder `dir`, where `was` is.
+ * -EBUSY: a local writer has that open, or it is another file by now: nothing was changed. `tmp`
+ * holds PLACE_NAME_CAP bytes and is the staging file's name afterwards; "" when it has gone: placed
+ * (0), or overwritten by a local file at that moment (-EAGAIN).
+ */
+int displace_swap(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
+                  const struct hash *now);
+/* Takes `was` away from `path`; -EBUSY as above, -ENOENT when it is gone. */
+int displace_remove(struct master *m, int dir, const char *path, const struct row *was);
+/*
+ * Renames `from` (a name in the open folder `a`) over `path` in `dir`, where the file `was` is:
+ * exchanged first, then what has come to `from` is taken out. -EBUSY as above. `now` is the content
+ * that comes to `path`.
+ */
+int displace_rename(struct master *m, int a, const char *from, int dir, const char *path,
+                    const struct row *was, const struct hash *now);
+
+#endif

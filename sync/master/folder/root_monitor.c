@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/folder/root_monitor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/log.h"
+#include "sync/common/worker.h"
+#include "sync/master/folder/space.h"
+#include "sync/master/folder/upload.h"
+#include "sync/master/folder/volume.h"
+
+#define LOOK_MS  500
+#define CLEAN_MS 60000 /* between removals of old uploads */
+
+struct lookout {
+    struct master *m;
+    struct worker worker; /* its lock guards the rest */
+    bool is_short;
+    char why[512];
+};
+
+static void *lookout_run(void *arg)
+{
+    struct lookout *l = arg;
+    struct master *m = l->m;
+    int generation = 0;
+    int64_t clean = clock_mono_ms() + CLEAN_MS;
+
+    worker_lock(&l->worker);
+    while (!worker_stopping_locked(&l->worker)) {
+        char why[sizeof(l->why)] = "";
+        bool is_short, ok;
+
+        worker_unlock(&l->worker);
+        ok = root_check(m->root);
+        if (ok && generation != root_generation(m->root)) {
+            generation = root_generation(m->root);
+            if (root_folds_case(m->root))
+                log_warn("the filesystem of '%s' takes names that differ by case only for the same "
+                         "one: a mirror that makes two such names gets a conflict",
+                         root_path(m->root));
+        }
+        if (ok)
+            volumes_look(m->volumes);
+        if (ok && clock_mono_ms() >= clean) {
+            uploads_clean(m->uploads, false);
+            clean = clock_mono_ms() + CLEAN_MS;
+        }
+        is_short = space_short(m, 0, why, sizeof(why));
+        worker_lock(&l->worker);
+        l->is_short = is_short;
+        memcpy(l->why, why, sizeof(why));
+        worker_wait_locked(&l->worker, clock_mono_ms() + LOOK_MS);
+    }
+    worker_unlock(&l->worker);
+    return NULL;
+}
+
+int lookout_start(struct master *m, struct lookout **ret, struct err *e)
+{
+    struct lookout *l = xcalloc(1, sizeof(*l));
+    int r;
+
+    l->m = m;
+    worker_init(&l->worker);
+    r = worker_start(&l->worker, "lookout", lookout_run, l);
+    if (r < 0) {
+        worker_release(&l->worker);
+        free(l);
+        return err_sys(e, -r, "cannot start the thread that looks at the folder");
+    }
+    *ret = l;
+    return 0;
+}
+
+bool lookout_short(struct lookout *l, char *why, size_t cap)
+{
+    bool yes;
+
+    worker_lock(&l->worker);
+    yes = l->is_short;
+    if (yes)
+        snprintf(why, cap, "%s", l->why);
+    worker_unlock(&l->worker);
+    return yes;
+}
+
+void lookout_stop(struct lookout *l)
+{
+    if (!l)
+        return;
+    worker_release(&l->worker);
+    free(l);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two places hold a path that waits: the lanes of those that are due, and a binary heap of delayed
+ * ones. A hash table keyed by the path finds it in either, so that a path that is asked for twice
+ * is looked at once. What listings found is taken last in, first out: a scan goes down before it
+ * goes on, so that not the whole tree waits at once. While a worker looks at a path, the same path
+ * may be asked for and even be looked at by another: the committer checks every observation against
+ * the file, so the stale one is dropped.
+ */
+#include "sync/master/folder/scan_queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/hash.h"
+#include "sync/common/clock.h"
+#include "sync/common/thread.h"
+#include "sync/master/commit/committer.h"
+#include "sync/master/scan/examine.h"
+#include "sync/master/scan/watch.h"
+
+#define EVENT_WORKERS 2 /* they take nothing else */
+#define WORKERS_MAX   (EVENT_WORKERS + 16)
+
+enum { LANE_EVENT, LANE_FOUND, LANE_LARGE, LANES };
+
+struct item {
+    struct item *next, *prev; /* in its lane */
+    struct item *bucket;      /* in the table */
+    int64_t due;              /* 0: in a lane, not in the heap */
+    size_t at;                /* place in the heap */
+    uint32_t key;
+    int flags, lane;
+    char path[];
+};
+
+struct lane {
+    struct item *first, *last;
+};
+
+struct worker {
+    struct index *x;
+    pthread_t thread;
+    int lanes; /* takes from the first so many */
+};
+
+struct index {
+    struct master *m;
+    struct worker workers[WORKERS_MAX];
+    int n_workers;
+    pthread_mutex_t lock;       /* guards the rest */
+    pthread_cond_t more, event; /* for those who take all lanes; for those who take events */
+    struct item **table;
+    size_t buckets, n; /* power of two; items in the table */
+    struct lane lanes[LANES];
+    struct item **heap; /* earliest first */
+    size_t heap_n, heap_cap;
+    int64_t scan_left, scan_began, scan_ms;
+    bool stopping;
+};
+
+static int lane_of(int flags)
+{
+    return flags & INDEX_LARGE                  ? LANE_LARGE
+           : flags & (INDEX_SCAN | INDEX_FOUND) ? LANE_FOUND
+                                                : LANE_EVENT;
+}
+
+static uint32_t key_of(const char *path)
+{
+    return (uint32_t)hash64(path, strlen(path));
+}
+
+static struct item **slot_locked(struct index *x, const char *path, uint32_t key)
+{
+    struct item **p = &x->table[key & (x->buckets - 1)];
+
+    while (*p && ((*p)->key != key || strcmp((*p)->path, path) != 0))
+        p = &(*p)->bucket;
+    return p;
+}
+
+static void grow_locked(struct index *x)
+{
+    size_t n = x->buckets * 2;
+    struct item **table = xcalloc(n, sizeof(struct item *));
+
+    for (size_t i = 0; i < x->buckets; i++) {
+        for (struct item *next, *it = x->table[i]; it; it = next) {
+            next = it->bucket;
+            it->bucket = table[it->key & (n - 1)];
+            table[it->key & (n - 1)] = it;
+        }
+    }
+    free(x->table);
+    x->table = table;
+    x->buckets = n;
+}
+
+static void append_locked(struct index *x, struct item *it)
+{
+    struct lane *lane = &x->lanes[it->lane];
+
+    it->due = 0;
+    if (it->lane == LANE_FOUND) {
+        it->prev = NULL;
+        it->next = lane->first;
+    } else {
+        it->prev = lane->last;
+        it->next = NULL;
+    }
+    *(it->prev ? &it->prev->next : &lane->first) = it;
+    *(it->next ? &it->next->prev : &lane->last) = it;
+    if (it->lane == LANE_EVENT)
+        cond_signal(&x->event);
+    cond_signal(&x->more);
+}
+
+static void unlink_locked(struct index *x, struct item *it)
+{
+    struct lane *lane = &x->lanes[it->lane];
+
+    *(it->prev ? &it->prev->next : &lane->first) = it->next;
+    *(it->next ? &it->next->prev : &lane->last) = it->prev;
+}
+
+static void heap_put(struct index *x, size_t at, struct item *it)
+{
+    x->heap[at] = it;
+    it->at = at;
+}
+
+/* Moves the item at `at` to where its due time belongs. */
+static void heap_settle(struct index *x, size_t at)
+{
+    struct item *it = x->heap[at];
+
+    while (at > 0 && x->heap[(at - 1) / 2]->due > it->due) {
+        heap_put(x, at, x->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child + 1 < x->heap_n && x->heap[child + 1]->due < x->heap[child]->due)
+            child++;
+        if (child >= x->heap_n || x->heap[child]->due >= it->due)
+            break;
+        heap_put(x, at, x->heap[child]);
+        at = child;
+    }
+    heap_put(x, at, it);
+}
+
+static void delay_locked(struct index *x, struct item *it, int64_t due)
+{
+    if (x->heap_n == x->heap_cap) {
+        x->heap_cap = x->heap_cap * 2 + 64;
+        x->heap = xrealloc(x->heap, x->heap_cap * sizeof(struct item *));
+    }
+    it->due = due;
+    heap_put(x, x->heap_n++, it);
+    heap_settle(x, it->at);
+    if (it->at == 0) { /* due before what they wait for */
+        cond_signal(&x->event);
+        cond_signal(&x->more);
+    }
+}
+
+static void undelay_locked(struct index *x, struct item *it)
+{
+    size_t at = it->at;
+    struct item *last = x->heap[--x->heap_n];
+
+    if (last != it) {
+        heap_put(x, at, last);
+        heap_settle(x, at);
+    }
+}
+
+static void put_locked(struct index *x, struct item *it, int64_t due)
+{
+    if (due)
+        delay_locked(x, it, due);
+    else
+        append_locked(x, it);
+}
+
+/* An item of the scan more; the first one begins it. */
+static void count_scan_locked(struct index *x)
+{
+    if (x->scan_left++ == 0) {
+        x->scan_began = clock_mono_ms();
+        watch_scan_begins(x->m->watch);
+    }
+}
+
+void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
+{
+    int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
+    uint32_t key = key_of(path);
+    struct item **slot, *it;
+
+    mutex_lock(&x->lock);
+    slot = slot_locked(x, path, key);
+    it = *slot;
+    if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
+        count_scan_locked(x);
+    if (!it) {
+        size_t len = strlen(path) + 1;
+        it = *slot = xcalloc(1, sizeof(*it) + len);
+        memcpy(it->path, path, len);
+        it->key = key;
+        it->flags = flags;
+        it->lane = lane_of(flags);
+        put_locked(x, it, due);
+        if (++x->n > x->buckets)
+            grow_locked(x);
+    } else {
+        int lane = lane_of(flags);
+
+        if (it->due > 0) {
+            undelay_locked(x, it);
+            due = due < it->due ? due : it->due;
+        } else {
+            unlink_locked(x, it);
+            due = 0;
+        }
+        it->lane = lane < it->lane ? lane : it->lane;
+        it->flags |= flags;
+        if (it->lane != LANE_LARGE)
+            it->flags &= ~INDEX_LARGE;
+        put_locked(x, it, due);
+    }
+    mutex_unlock(&x->lock);
+}
+
+void index_scan(struct index *x)
+{
+    if (!index_scanning(x))
+        index_push(x, "", INDEX_DEEP | INDEX_SCAN, 0);
+}
+
+bool index_scanning(struct index *x)
+{
+    bool yes;
+
+    mutex_lock(&x->lock);
+    yes = x->scan_left > 0;
+    mutex_unlock(&x->lock);
+    return yes;
+}
+
+int64_t index_scan_ms(struct index *x)
+{
+    int64_t ms;
+
+    mutex_lock(&x->lock);
+    ms = x->scan_ms;
+    mutex_unlock(&x->lock);
+    return ms;
+}
+
+int64_t index_waiting(struct index *x)
+{
+    int64_t n;
+
+    mutex_lock(&x->lock);
+    n = (int64_t)x->n;
+    mutex_unlock(&x->lock);
+    return n;
+}
+
+static struct item *first_locked(struct index *x, int lanes)
+{
+    struct item *it = NULL;
+
+    for (int i = 0; i < lanes && !it; i++)
+        it = x->lanes[i].first;
+    return it;
+}
+
+static struct item *take(struct index *x, int lanes)
+{
+    pthread_cond_t *cond = lanes == LANES ? &x->more : &x->event;
+    struct item *it = NULL, **slot;
+
+    mutex_lock(&x->lock);
+    while (!x->stopping) {
+        int64_t now = clock_mono_ms();
+
+        while (x->heap_n > 0 && x->heap[0]->due <= now) {
+            it = x->heap[0];
+            undelay_locked(x, it);
+            append_locked(x, it);
+        }
+        it = first_locked(x, lanes);
+        if (it)
+            break;
+        if (x->heap_n > 0)
+            cond_wait_until(cond, &x->lock, x->heap[0]->due);
+        else
+            cond_wait(cond, &x->lock);
+    }
+    if (x->stopping) {
+        it = NULL;
+    } else {
+        unlink_locked(x, it);
+        slot = slot_locked(x, it->path, it->key);
+        *slot = it->bucket;
+        x->n--;
+    }
+    mutex_unlock(&x->lock);
+    return it;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    struct index *x = w->x;
+    struct item *it;
+
+    while ((it = take(x, w->lanes))) {
+        bool ended = false;
+
+        examine(x->m, it->path, it->flags);
+        mutex_lock(&x->lock);
+        if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
+            ended = true;
+            x->scan_ms = clock_mono_ms() - x->scan_began + 1;
+            watch_scan_ended(x->m->watch);
+        }
+        mutex_unlock(&x->lock);
+        if (ended)
+            committer_scanned(x->m->committer);
+        free(it);
+    }
+    return NULL;
+}
+
+int index_start(struct master *m, struct index **ret, struct err *e)
+{
+    struct index *x = xcalloc(1, sizeof(*x));
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int want = EVENT_WORKERS + (cpus < 2 ? 2 : (int)cpus);
+
+    if (want > WORKERS_MAX)
+        want = WORKERS_MAX;
+    x->m = m;
+    x->buckets = 1024;
+    x->table = xcalloc(x->buckets, sizeof(struct item *));
+    mutex_init(&x->lock);
+    cond_init(&x->more);
+    cond_init(&x->event);
+    m->index = x;
+    *ret = x;
+    for (; x->n_workers < want; x->n_workers++) {
+        struct worker *w = &x->workers[x->n_workers];
+        int r;
+
+        w->x = x;
+        w->lanes = x->n_workers < EVENT_WORKERS ? LANE_EVENT + 1 : LANES;
+        r = thread_start(&w->thread, "index", run, w);
+        if (r < 0)
+            return err_sys(e, -r, "cannot start the index workers");
+    }
+    return 0;
+}
+
+void index_stop(struct index *x)
+{
+    if (!x)
+        return;
+    mutex_lock(&x->lock);
+    x->stopping = true;
+    cond_broadcast(&x->more);
+    cond_broadcast(&x->event);
+    mutex_unlock(&x->lock);
+    for (int i = 0; i < x->n_workers; i++)
+        thread_join(x->workers[i].thread);
+}
+
+void index_free(struct index *x)
+{
+    if (!x)
+        return;
+    for (size_t i = 0; i < x->buckets; i++) {
+        for (struct item *next, *it = x->table[i]; it; it = next) {
+            next = it->bucket;
+            free(it);
+        }
+    }
+    free(x->table);
+    free(x->heap);
+    cond_destroy(&x->more);
+    cond_destroy(&x->event);
+    mutex_destroy(&x->lock);
+    free(x);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space: free room on the two filesystems that the master writes: the folder's and the database's.
+ * What mirrors send is refused before `reserve` bytes are touched, so that the index can still
+ * follow the folder.
+ */
+#ifndef EEFS_MASTER_FOLDER_SPACE_H
+#define EEFS_MASTER_FOLDER_SPACE_H
+
+#include "sync/master/master.h"
+
+/* True when `bytes` more would leave less than the reserve on either; a sentence into `why` (may be
+ * NULL). Any thread. */
+bool space_short(const struct master *m, int64_t bytes, char *why, size_t cap);
+
+#endif

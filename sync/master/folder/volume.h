@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * volume: filesystems of their own below the root (another disk, a bind mount, a subvolume). A file
+ * can be renamed within one only, so each has a staging of its own, `.eefs/staging` at its top.
+ *
+ *   root/                 .eefs/staging      one filesystem
+ *   root/uploads/         .eefs/staging      another: its top is "uploads"
+ *
+ * Whoever works in one enters it: from then on root_staging_fd() is its staging for this thread.
+ *
+ * The tops are kept in the file `volumes` beside staging. One that is not mounted any more is away:
+ * what is below its top is unknown (master_lstat(): -ESTALE), so nothing is published as deleted or
+ * changed, until it is back or a person confirms that it is gone.
+ */
+#ifndef EEFS_MASTER_FOLDER_VOLUME_H
+#define EEFS_MASTER_FOLDER_VOLUME_H
+
+#include "sync/master/master.h"
+
+struct volumes;
+
+struct volumes *volumes_new(struct master *m);
+void volumes_free(struct volumes *v);
+/* Reads the list when the root is another than at the last call, and notes which are away; what has
+ * come back is scanned. The lookout's thread; once before others start. */
+void volumes_look(struct volumes *v);
+
+/* The top of the volume that `path`, or what of the way to it exists, lies on; malloc'd, "" is the
+ * root's own filesystem. NULL: it cannot be looked at. */
+char *volume_top(const struct master *m, const char *path);
+/* Enters the volume where `path` is, or whose top is `top`. 0; -ESTALE: it is away; -errno: there
+ * can be no staging on it (and the root's is used). */
+int volume_enter(struct master *m, const char *path);
+int volume_enter_top(struct master *m, const char *top);
+void volume_leave(struct master *m);
+/* Enters the volume of `path` with the staging file `tmp`, which is copied there when it lies in
+ * another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h) bytes; -errno. Then
+ * it is removed. */
+int volume_carry(struct master *m, const char *tmp, const char *path);
+
+/* The folder `dir` was met by a scan: its volume is known from now on. */
+void volume_see(struct master *m, const char *dir);
+/* True when `path` lies on a volume that should be mounted and is not. Looks now. */
+bool volume_away(const struct master *m, const char *path);
+/* True when another filesystem begins at `path`. */
+bool volume_is_top(const struct master *m, const char *path);
+
+/* Calls fn in each volume that is there, the root's own first, until it returns non-zero. */
+int volumes_each(struct master *m, int (*fn)(struct master *m, const char *top, void *arg),
+                 void *arg);
+
+/* How many were away at the last look; a sentence about the first. */
+int volumes_away(struct volumes *v, char *why, size_t cap);
+/* Those that are away are gone for good: what was in them is deleted. The number. */
+int volumes_forget_away(struct volumes *v);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* routes: the wire (sync/proto/wire.h) over libmicrohttpd: who asks, what, and the answer. */
+#ifndef EEFS_MASTER_HTTP_ROUTES_H
+#define EEFS_MASTER_HTTP_ROUTES_H
+
+#include "sync/master/master.h"
+
+struct routes;
+
+/* Listens on m->listen ("HOST:PORT"). */
+int routes_start(struct master *m, bool insecure, struct routes **ret, struct err *e);
+/* To be called with nothing parked and the committer drained: answers what is left, closes. */
+void routes_stop(struct routes *r);
+
+#endif

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each operation first learns the present truth of its paths (truth.c). Then the precondition
+ * decides: met, the change is made; not met, the master's version stays and the mirror's goes into
+ * a conflict copy.
+ */
+#include "sync/master/ops/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/ops/context.h"
+#include "sync/master/folder/conflict.h"
+#include "sync/master/folder/replace.h"
+#include "sync/master/folder/scan_queue.h"
+#include "sync/master/folder/inherit.h"
+#include "sync/master/ops/intent_log.h"
+#include "sync/master/folder/staging.h"
+#include "sync/master/publish/publish.h"
+#include "sync/master/folder/volume.h"
+#include "sync/proto/wire.h"
+
+int apply_db(struct apply *j, int r)
+{
+    if (r < 0)
+        j->db_error = r;
+    return r < 0 ? r : 0;
+}
+
+int apply_answer(struct apply *j, enum op_result result, const char *code, const char *error)
+{
+    j->a->result = result;
+    if (code)
+        j->a->code = xstrdup(code);
+    if (error)
+        j->a->error = xstrdup(error);
+    return 0;
+}
+
+int apply_refuse(struct apply *j, const char *code, const char *error)
+{
+    return apply_answer(j, RESULT_REFUSED, code, error);
+}
+
+int apply_tell(struct apply *j, const char *path)
+{
+    struct row row = {0};
+    int r = tree_get(j->m->tree->db, path, &row);
+
+    if (r == 0) {
+        row.e.path = xstrdup(path);
+        row.e.type = ENTRY_GONE;
+        row.e.seq = j->m->tree->seq;
+    }
+    if (r >= 0)
+        op_answer_add(j->a, &row.e);
+    row_release(&row);
+    return apply_db(j, r);
+}
+
+bool apply_in_the_way(int r)
+{
+    return r == -EEXIST || r == -ENOTDIR || r == -ELOOP || r == -EISDIR || r == -ENOTEMPTY;
+}
+
+bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
+{
+    const char *path = j->op->kind == OP_RENAME ? j->op->to : j->op->path;
+
+    *r = strlen(copy) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0; /* no mirror could hold it */
+    if (*r < 0)
+        return false;
+    if (scope_writes(&j->who->scope, copy) && !master_hides(j->m, copy))
+        return true;
+    *r = apply_tell(j, path);
+    if (*r == 0)
+        apply_refuse(j, WIRE_R_CONFLICT,
+                     "the master has something else there, and a conflict copy beside it would lie "
+                     "outside what this mirror may write; rename one of the two");
+    return false;
+}
+
+int apply_conflict(struct apply *j, char *copy, int r)
+{
+    for (char *at = strchr(copy, '/'); r == 0 && at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        r = apply_tell(j, copy);
+        *at = '/';
+    }
+    if (r == 0)
+        r = apply_tell(j, copy);
+    if (r == 0)
+        r = apply_tell(j, j->op->kind == OP_RENAME ? j->op->to : j->op->path);
+    if (r < 0) {
+        free(copy);
+        return r;
+    }
+    j->a->copy = copy;
+    return apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+}
+
+int apply_publish(struct apply *j, const char *path, const struct stat *st, const struct hash *hash,
+                  const char *target, int64_t seen, const char *moved_from)
+{
+    return apply_db(j, publish(j->m, path, st, hash, target, seen, moved_from));
+}
+
+int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode)
+{
+    const int64_t *mtime = op_mtime(j->op);
+    struct stat st;
+    int r;
+
+    if ((mode >= 0 && (uint32_t)mode != row->e.mode) || (mtime && *mtime != row->e.mtime)) {
+        r = place_attrs(j->m, path, mode, mtime);
+        if (r == 0)
+            r = master_lstat(j->m, path, &st);
+        if (r < 0)
+            return r;
+        r = apply_publish(j, path, &st, &row->e.hash, row->e.target, row->seen, NULL);
+        if (r < 0)
+            return r;
+    }
+    return apply_tell(j, path);
+}
+
+static int make_folder(struct apply *j, int dir, const char *path)
+{
+    struct stat st;
+    int fd, r = 0;
+
+    if (mkdirat(dir, path_base(path), 0700) < 0 && errno != EEXIST)
+        return -errno;
+    fd = openat(dir, path_base(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = fstat(fd, &st) < 0 ? -errno : 0;
+    if (r == 0) /* what a setgid folder hands down stays */
+        r = place_attrs(j->m, path,
+                        inherit_mode(dir, (mode_t)j->op->mode & 07777, (mode_t)j->op->umask) |
+                            (st.st_mode & S_ISGID),
+                        op_mtime(j->op));
+    if (r == 0)
+        r = place_give(j->m, fd, dir, NULL);
+    if (r == 0)
+        r = file_sync_dir(dir);
+    close(fd);
+    return r;
+}
+
+static int new_folder(struct apply *j, const char *path)
+{
+    struct stat st;
+    int r = place_parents(j->m, path);
+    int dir = r < 0 ? r : place_open_parent(j->m, path);
+
+    if (dir < 0)
+        return dir;
+    r = make_folder(j, dir, path);
+    close(dir);
+    if (r == 0)
+        r = master_lstat(j->m, path, &st);
+    if (r == 0)
+        r = apply_publish(j, path, &st, NULL, NULL, 0, NULL);
+    return r;
+}
+
+static int kept(struct apply *j)
+{
+    apply_answer(j, RESULT_KEPT, NULL, NULL);
+    return apply_tell(j, j->op->path);
+}
+
+static int do_mkdir(struct apply *j)
+{
+    const char *path = j->op->path;
+    struct row row;
+    int r = truth(j, path, &row);
+    enum entry_type type = row.e.type;
+    char *copy;
+
+    row_release(&row);
+    if (r < 0 && r != -EBUSY)
+        return r;
+    if (type == ENTRY_DIR)
+        return apply_tell(j, path);
+    r = r == 0 && type == ENTRY_GONE ? new_folder(j, path) : -EEXIST;
+    if (!apply_in_the_way(r))
+        return r < 0 ? r : apply_tell(j, path);
+    if (j->m->conflicts) /* there is nothing in it, and what comes goes there by itself */
+        return kept(j);
+    copy = conflict_dir(j->m, path, j->who->name);
+    if (!copy)
+        return -EAGAIN;
+    if (apply_copy_allowed(j, copy, &r))
+        return apply_conflict(j, copy, new_folder(j, copy));
+    free(copy);
+    return r;
+}
+
+static int do_remove(struct apply *j)
+{
+    const struct op *op = j->op;
+    bool is_dir = op->kind == OP_RMDIR, met;
+    struct row row;
+    int dir, r = truth(j, op->path, &row);
+
+    met = is_dir
+              ? row.e.type == ENTRY_DIR
+              : row.e.type != ENTRY_GONE && row.e.type != ENTRY_DIR && truth_meets(&op->pre, &row);
+    if (r == -EBUSY || (r == 0 && !met)) {
+        row_release(&row);
+        return kept(j);
+    }
+    if (r == 0 && !is_dir)
+        r = intent_note(j, NULL, NULL, RESULT_DONE);
+    dir = r < 0 ? r : place_open_parent(j->m, op->path);
+    if (dir < 0) {
+        row_release(&row);
+        return dir;
+    }
+    if (!is_dir)
+        r = displace_remove(j->m, dir, op->path, &row);
+    else if (unlinkat(dir, path_base(op->path), AT_REMOVEDIR) < 0)
+        r = -errno;
+    row_release(&row);
+    if (r == -ENOENT)
+        r = 0;
+    if (r == 0)
+        r = file_sync_dir(dir);
+    close(dir);
+    if (r == -EBUSY)
+        return kept(j);
+    if (r == -ENOTEMPTY || r == -EEXIST) {
+        apply_refuse(j, WIRE_R_NOT_EMPTY, "the folder is not empty on the master");
+        return apply_tell(j, op->path);
+    }
+    if (r == 0)
+        r = apply_db(j, tree_remove(j->m->tree, op->path));
+    return r < 0 ? r : apply_tell(j, op->path);
+}
+
+static int do_setattr(struct apply *j)
+{
+    const struct op *op = j->op;
+    struct row row;
+    int r = truth(j, op->path, &row);
+
+    if (r == -EBUSY) { /* published with its attributes once it is closed */
+        r = place_attrs(j->m, op->path, op->mode < 0 ? -1 : op->mode & PLACE_FILE_MODE,
+                        op_mtime(op));
+        index_push(j->m->index, op->path, INDEX_FORCE, 0);
+        if (r == 0)
+            r = kept(j);
+    } else if (r == 0 &&
+               (row.e.type == ENTRY_GONE || (row.e.type == ENTRY_LINK && !op->has_mtime))) {
+        r = kept(j);
+    } else if (r == 0 && row.e.type == ENTRY_LINK) { /* has no mode of its own */
+        r = apply_attrs(j, op->path, &row, -1);
+    } else if (r == 0) {
+        r = apply_attrs(
+            j, op->path, &row,
+            op->mode < 0 ? -1 : op->mode & (row.e.type == ENTRY_DIR ? 07777 : PLACE_FILE_MODE));
+    }
+    row_release(&row);
+    return r;
+}
+
+/* False: the answer is a refusal already. */
+static bool allowed(struct apply *j)
+{
+    const struct op *op = j->op;
+    const struct scope *s = &j->who->scope;
+    bool rename = op->kind == OP_RENAME;
+
+    if (master_hides(j->m, op->path) || (rename && master_hides(j->m, op->to))) {
+        apply_refuse(j, WIRE_R_SCOPE, "that path is not shared");
+        return false;
+    }
+    if (!scope_writes(s, op->path) || (rename && !scope_writes(s, op->to))) {
+        apply_refuse(j, WIRE_R_SCOPE, "this mirror may not write there");
+        return false;
+    }
+    if ((rename || op->kind == OP_RMDIR || op->kind == OP_UNLINK) &&
+        (scope_is_write_root(s, op->path) || (rename && scope_is_write_root(s, op->to)))) {
+        apply_refuse(j, WIRE_R_SCOPE,
+                     "the folder that a mirror may write to cannot itself be removed or renamed");
+        return false;
+    }
+    if ((rename || op->kind == OP_RMDIR) && volume_is_top(j->m, op->path)) {
+        apply_refuse(j, WIRE_R_VOLUME, "on the master that folder is a filesystem of its own");
+        return false;
+    }
+    if (rename && path_is_under(op->to, op->path)) {
+        apply_refuse(j, WIRE_R_TYPE, "a folder cannot be moved into itself");
+        return false;
+    }
+    return true;
+}
+
+static int refuse_errno(struct apply *j, int r)
+{
+    op_answer_release(j->a);
+    memset(j->a, 0, sizeof(*j->a));
+    j->a->n = j->op->n;
+    switch (-r) {
+    case ENODATA:
+        return apply_answer(j, RESULT_LATER, WIRE_R_NEED_CONTENT, "upload the content first");
+    case ENOSPC:
+        return apply_answer(j, RESULT_LATER, WIRE_E_NO_SPACE, "the master's disk is full");
+    case EDQUOT:
+        return apply_answer(j, RESULT_LATER, WIRE_E_NO_SPACE,
+                            "the quota of the user that serves is used up on the master");
+    case EFBIG:
+        return apply_refuse(j, WIRE_E_TOO_LARGE, "the master's filesystem holds no file so large");
+    case EXDEV:
+        return apply_refuse(
+            j, WIRE_R_VOLUME,
+            "that lies on two filesystems of the master: a folder is not moved from "
+            "one to the other in one step; copy it and remove the old one");
+    case ESTALE:
+        return apply_answer(j, RESULT_LATER, WIRE_R_VOLUME,
+                            "a filesystem below the master's folder is not mounted");
+    case EBUSY:
+    case EAGAIN:
+    case ETXTBSY:
+        return apply_answer(j, RESULT_LATER, WIRE_R_BUSY,
+                            "the file is being written on the master");
+    case EBADMSG:
+        return apply_refuse(j, WIRE_E_DIGEST,
+                            "the content does not have the hash that it came with");
+    case ENOTDIR:
+    case ELOOP:
+    case EISDIR:
+    case EEXIST:
+        return apply_refuse(j, WIRE_R_TYPE,
+                            "something of another type is in the way on the master");
+    case ENAMETOOLONG:
+    case EINVAL:
+    case EILSEQ:
+        return apply_refuse(j, WIRE_R_NAME, "the master's filesystem cannot hold that name");
+    case ENOSYS:
+    case EOPNOTSUPP:
+        return apply_refuse(j, WIRE_R_TYPE,
+                            "the master's filesystem cannot hold such a file or link");
+    case EPERM:
+    case EACCES:
+    case EROFS:
+        return apply_refuse(j, WIRE_R_PERMISSION, "the master's filesystem does not permit it");
+    default:
+        return apply_answer(j, RESULT_LATER, WIRE_E_IO, strerror(-r));
+    }
+}
+
+/* An earlier run made it: told as it is now. What somebody writes now is told as the tree has it;
+ * if that has nothing, it is not gone for that: -EBUSY. */
+static int tell_made(struct apply *j, const struct intent *made)
+{
+    const char *const paths[] = {j->op->path, j->op->to, made->lands};
+    int r = j->op->kind == OP_RENAME ? move_finish(j, made->over) : 0;
+
+    for (size_t i = 0; r == 0 && i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct row row = {0};
+
+        if (paths[i])
+            r = truth(j, paths[i], &row);
+        if (r == -EBUSY && row.e.path && row.e.type != ENTRY_GONE)
+            r = 0;
+        row_release(&row);
+        if (paths[i] && r == 0)
+            r = apply_tell(j, paths[i]);
+    }
+    if (r == 0 && made->result == RESULT_CONFLICT)
+        return apply_conflict(j, xstrdup(made->lands), 0);
+    return r < 0 ? r : apply_answer(j, made->result, NULL, NULL);
+}
+
+int apply_op(struct master *m, const struct mirror *who, const char *outbox, const struct op *op,
+             const struct hash *digest, const char *asked, struct carry *carry, struct op_answer *a)
+{
+    static int (*const fns[])(struct apply *) = {
+        [OP_PUT] = put_file,       [OP_MKDIR] = do_mkdir, [OP_RMDIR] = do_remove,
+        [OP_UNLINK] = do_remove,   [OP_RENAME] = move_op, [OP_SYMLINK] = put_link,
+        [OP_SETATTR] = do_setattr,
+    };
+    struct apply j = {m, who, outbox, op, digest, asked, carry, a, 0, false};
+    struct intent made;
+    int r, was_made;
+
+    a->result = RESULT_DONE;
+    if (!allowed(&j))
+        return 0;
+    was_made = r = intent_made(&j, &made);
+    if (r >= 0)
+        r = was_made ? tell_made(&j, &made) : fns[op->kind](&j);
+    free(made.lands);
+    if (r < 0 && j.db_error == 0 && !was_made)
+        apply_db(&j, intent_forget(m->tree->db, who->name, outbox));
+    if (j.db_error < 0 || carry->wanted)
+        return j.db_error;
+    /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;
+     * else somebody removed a folder just now. */
+    if (r == -ENOENT && !place_takes_name(m, path_base(op->to ? op->to : op->path)))
+        r = -EINVAL;
+    return r < 0 ? refuse_errno(&j, r) : 0;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/ops/batch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/crash.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/master/ops/apply.h"
+#include "sync/master/folder/scan_queue.h"
+#include "sync/master/ops/intent_log.h"
+#include "sync/master/db/registry.h"
+#include "sync/master/publish/folder_renames.h"
+#include "sync/master/folder/space.h"
+#include "sync/master/folder/volume.h"
+#include "sync/proto/json.h"
+#include "sync/proto/wire.h"
+
+#define ANSWERS_KEPT 2000 /* per outbox; a mirror retries far fewer */
+
+static int parse_outbox(json_t *o, char *out, struct err *e)
+{
+    const char *text = NULL;
+    int r = json_get_text(o, "outbox", &text, e);
+
+    if (r < 0)
+        return r;
+    if (strlen(text) < 8 || strlen(text) > 64 || strspn(text, "0123456789abcdef") != strlen(text))
+        return err_set(e, EPROTO, "'outbox' is not 8 to 64 hexadecimal digits");
+    strcpy(out, text);
+    return 0;
+}
+
+/* One that is not to be understood is refused by itself, when its number is. */
+static bool note_bad(struct ops_batch *b, json_t *v, const struct err *e)
+{
+    json_t *n = json_object_get(v, "n");
+
+    if (!json_is_integer(n) || json_integer_value(n) < 1)
+        return false;
+    b->bad = json_pack("{s:O,s:s,s:s,s:s}", "n", n, "result", "refused", "code", WIRE_E_BAD_REQUEST,
+                       "error", e->text);
+    return b->bad != NULL;
+}
+
+int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch **ret,
+              struct err *e)
+{
+    struct ops_batch *b = xcalloc(1, sizeof(*b));
+    json_error_t why;
+    json_t *o = json_loadb(text ? text : "", len, 0, &why), *list = json_object_get(o, "ops");
+    int r = 0;
+
+    b->answers = json_array();
+    if (!json_is_object(o))
+        r = err_set(e, EPROTO, "the body is not a JSON object: %s", why.text);
+    else if (!json_is_array(list) || json_array_size(list) > WIRE_OPS_MAX)
+        r = err_set(e, EPROTO, "'ops' is not a list of at most %d operations", WIRE_OPS_MAX);
+    else
+        r = parse_outbox(o, b->outbox, e);
+    if (r == 0)
+        b->ops = xcalloc(json_array_size(list) + 1, sizeof(*b->ops));
+    for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+        r = op_from_json(json_array_get(list, i), &b->ops[i], e);
+        if (r == 0)
+            b->n++;
+        else if (note_bad(b, json_array_get(list, i), e))
+            break; /* those before it are taken */
+    }
+    json_decref(o);
+    if (r < 0 && !b->bad) {
+        ops_free(b);
+        return r;
+    }
+    b->who = *who;
+    memset(who, 0, sizeof(*who));
+    *ret = b;
+    return 0;
+}
+
+void ops_free(struct ops_batch *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->n; i++)
+        op_release(&b->ops[i]);
+    free(b->ops);
+    json_decref(b->answers);
+    json_decref(b->bad);
+    mirror_release(&b->who);
+    free(b);
+}
+
+static bool is_refusal(json_t *answer)
+{
+    const char *result = json_string_value(json_object_get(answer, "result"));
+
+    return result && strcmp(result, "refused") == 0;
+}
+
+/* 1: answered before (appended), 2: so, with a refusal, or cloned; 0: new; -errno. */
+static int known(struct db *db, struct ops_batch *b, const struct op *op, const struct hash *digest)
+{
+    sqlite3_stmt *st;
+    struct hash old;
+    json_t *answer;
+    int64_t highest = 0;
+    int r = db_get_int(db, 0, &highest, "SELECT max(n) FROM outbox WHERE mirror=? AND id=?", "ss",
+                       b->who.name, b->outbox);
+
+    if (r < 0 || op->n > highest)
+        return r;
+    st = db_query(db, "SELECT digest, answer FROM outbox WHERE mirror=? AND id=? AND n=?", "ssi",
+                  b->who.name, b->outbox, op->n);
+    r = db_step(db, st);
+    if (r < 0)
+        return r;
+    if (r == 1)
+        db_col_hash(st, 0, &old);
+    if (r == 0 || !hash_eq(&old, digest)) {
+        if (r == 1)
+            db_done(st);
+        b->cloned = true;
+        r = mirrors_cloned(db, b->who.name);
+        return r < 0 ? r : 2;
+    }
+    answer = json_loads(db_col_text(st, 1), 0, NULL);
+    db_done(st);
+    json_array_append_new(b->answers, answer);
+    return is_refusal(answer) ? 2 : 1;
+}
+
+static int remember(struct db *db, struct ops_batch *b, const struct op *op,
+                    const struct hash *digest, json_t *answer)
+{
+    char *text = json_dumps(answer, JSON_COMPACT);
+    int r = text ? db_run(db, "INSERT INTO outbox(mirror,id,n,digest,answer) VALUES(?,?,?,?,?)",
+                          "ssihs", b->who.name, b->outbox, op->n, digest, text)
+                 : -ENOMEM;
+
+    free(text);
+    if (r >= 0)
+        r = db_run(db, "DELETE FROM outbox WHERE mirror=? AND id=? AND n<=?", "ssi", b->who.name,
+                   b->outbox, op->n - ANSWERS_KEPT);
+    return r < 0 ? r : intent_forget(db, b->who.name, b->outbox);
+}
+
+static bool makes(const struct op *op)
+{
+    return op->kind == OP_PUT || op->kind == OP_MKDIR || op->kind == OP_SYMLINK;
+}
+
+static bool meet(const char *a, const char *b)
+{
+    return a && b && (path_is_under(a, b) || path_is_under(b, a));
+}
+
+/* `b`, made after `a`, leaves something else than what `a` made or would find. */
+static bool is_tied(const struct op *a, const struct op *b)
+{
+    if (a->kind == OP_SETATTR || b->kind == OP_SETATTR)
+        return false;
+    if (a->kind == OP_MKDIR && makes(b) && strcmp(a->path, b->path) != 0)
+        return false; /* in the new folder */
+    return meet(a->path, b->path) || meet(a->path, b->to) || meet(a->to, b->path) ||
+           meet(a->to, b->to);
+}
+
+/* A power failure takes the commits that were not synced: none of them must be tied to another. */
+static int sync_tied(struct db *db, const struct ops_batch *b, size_t i, size_t *synced)
+{
+    size_t k = *synced;
+    int r;
+
+    while (k < i && !is_tied(&b->ops[k], &b->ops[i]))
+        k++;
+    if (k == i)
+        return 0;
+    r = db_sync(db);
+    *synced = i;
+    crash_point("master.op.synced");
+    return r;
+}
+
+/*
+ * Each operation commits by itself, for what it did to the folder cannot be rolled back: after a
+ * kill at most the last one is met again, and every single operation finds itself done already.
+ * Several would not: "remove a, write a, rename b to a" ends with another a than it began with.
+ */
+static int commit_one(struct tree *t)
+{
+    int r;
+
+    crash_point("master.op.applied");
+    r = tree_commit(t);
+    crash_point("master.op.committed");
+    return r < 0 ? r : tree_begin(t);
+}
+
+/*
+ * A folder that was moved took its rows along unseen. Who works in it has events that were under
+ * way to the old path and are of no use there: look once more, now that the rows can be seen.
+ */
+static char *moved_folder(const struct op *op, const struct op_answer *a)
+{
+    if (op->kind != OP_RENAME || op->pre.kind != PRE_DIR ||
+        (a->result != RESULT_DONE && a->result != RESULT_CONFLICT))
+        return NULL;
+    return xstrdup(a->copy ? a->copy : op->to);
+}
+
+/* Enters the filesystem where the operation's result is to be. False: it cannot be made there
+ * (now), the answer says why. */
+static bool enter(struct master *m, const struct op *op, struct op_answer *a)
+{
+    const char *path = op->to ? op->to : op->path;
+    bool away = volume_away(m, op->path) || volume_away(m, path);
+    int r = away ? -ESTALE : volume_enter(m, path);
+    char *text;
+
+    if (r == 0 ||
+        (r != -ESTALE && (op->kind == OP_MKDIR || op->kind == OP_RMDIR || op->kind == OP_SETATTR)))
+        return true;
+    text = path_encoded(path);
+    a->result = r == -EROFS || r == -EACCES || r == -EPERM ? RESULT_REFUSED : RESULT_LATER;
+    a->code = xstrdup(a->result == RESULT_REFUSED ? WIRE_R_PERMISSION
+                      : r == -ENOSPC              ? WIRE_E_NO_SPACE
+                                                  : WIRE_R_VOLUME);
+    a->error = r == -ESTALE
+                   ? xasprintf("the filesystem of '%.300s' is not mounted on the master", text)
+                   : xasprintf("the master cannot keep files on their way in '.eefs' on the "
+                               "filesystem of '%.300s': %s",
+                               text, strerror(-r));
+    free(text);
+    return false;
+}
+
+/* `op` has its present paths. 0 or -errno of the database. */
+static int apply_now(struct master *m, struct ops_batch *b, struct op *op,
+                     const struct hash *digest, struct moved *was, struct op_answer *a)
+{
+    int r = apply_op(m, &b->who, b->outbox, op, digest, was->path, &b->carry, a);
+
+    return r < 0 || b->carry.wanted ? r : moved_tell(m, was, op, a);
+}
+
+int ops_apply(struct master *m, struct ops_batch *b, bool fit)
+{
+    struct db *db = m->tree->db;
+    size_t synced = b->at;
+
+    for (size_t i = b->at; i < b->n; i++) {
+        struct op_answer a = {.n = b->ops[i].n};
+        struct moved was = {0};
+        struct hash digest;
+        char why[512], *moved;
+        json_t *o;
+        bool later, stop;
+        int r;
+
+        op_digest(&b->ops[i], &digest);
+        r = known(db, b, &b->ops[i], &digest);
+        if (r < 0 || r == 2)
+            return r < 0 ? r : 0;
+        if (r == 1) {
+            b->at = i + 1;
+            continue;
+        }
+        r = sync_tied(db, b, i, &synced);
+        if (r == 0)
+            r = moved_follow(m, &b->who, b->outbox, &b->ops[i], &was);
+        if (r < 0)
+            return r;
+        if (fit && !enter(m, &b->ops[i], &a)) {
+            ;
+        } else if (fit && makes(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
+            a.result = RESULT_LATER;
+            a.code = xstrdup(WIRE_E_NO_SPACE);
+            a.error = xstrdup(why);
+        } else if (fit) {
+            r = apply_now(m, b, &b->ops[i], &digest, &was, &a);
+        } else {
+            a.result = RESULT_LATER;
+            a.code = xstrdup(WIRE_E_UNAVAILABLE);
+            a.error = xstrdup("the master's folder is away");
+        }
+        volume_leave(m);
+        if (b->carry.wanted) {
+            moved_undo(&b->ops[i], &was);
+            op_answer_release(&a);
+            return r;
+        }
+        moved_release(&was);
+        o = op_answer_to_json(&a);
+        later = a.result == RESULT_LATER;
+        stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */
+        moved = moved_folder(&b->ops[i], &a);
+        op_answer_release(&a);
+        if (r == 0 && !later)
+            r = remember(db, b, &b->ops[i], &digest, o);
+        json_array_append_new(b->answers, o);
+        b->at = i + 1;
+        if (r == 0)
+            r = commit_one(m->tree);
+        if (moved)
+            index_push(m->index, moved, INDEX_DEEP, 0);
+        free(moved);
+        if (r < 0 || stop)
+            return r;
+    }
+    if (b->bad)
+        json_array_append(b->answers, b->bad);
+    return 0;
+}
+
+static void carried(void *arg)
+{
+    struct ops_batch *b = arg;
+
+    b->again(b->arg, b);
+}
+
+void ops_finish(struct master *m, struct ops_batch *b, int r)
+{
+    if (r == 0 && b->carry.wanted) {
+        carrier_add(m->carrier, &b->carry, b->who.name, carried, b);
+        return;
+    }
+    carry_drop(m, &b->carry);
+    if (r == 0 && b->cloned) {
+        log_error("mirror '%s': " MIRRORS_CLONED
+                  " (outbox %.8s); on the copy run 'eefs-status --renew MOUNTPOINT'",
+                  b->who.name, b->outbox);
+        mirrors_seen_clone(m->mirrors, b->who.name);
+    }
+    b->error = r;
+    b->head = m->head;
+    b->done(b->arg, b);
+}

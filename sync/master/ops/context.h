@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context: what the files behind apply.h share: apply.c (which operation, and the simple
+ * ones), truth.c (what is at a path), put.c (contents, links, conflict copies), move.c (renames).
+ *
+ * Functions return 0 (the answer is in `a`), or a negative errno of the filesystem, which
+ * apply_op() turns into an answer, or of the database (kept in db_error), which ends the
+ * transaction.
+ */
+#ifndef EEFS_MASTER_OPS_CONTEXT_H
+#define EEFS_MASTER_OPS_CONTEXT_H
+
+#include "sync/master/ops/apply.h"
+
+struct apply {
+    struct master *m;
+    const struct mirror *who;
+    const char *outbox;
+    const struct op *op;
+    const struct hash *digest; /* of op */
+    const char *asked;         /* op->path as its mirror named it (moved.h); NULL: so */
+    struct carry *carry;
+    struct op_answer *a;
+    int db_error;
+    bool noted; /* intent.c's */
+};
+
+/* Notes a database error in j; 0 or that error. */
+int apply_db(struct apply *j, int r);
+/* Fills the answer; the texts are copied. Returns 0. */
+int apply_answer(struct apply *j, enum op_result result, const char *code, const char *error);
+int apply_refuse(struct apply *j, const char *code, const char *error);
+/* Ends a conflict whose copy is at `copy` (taken over): tells it, the folders above it and what has
+ * the operation's path. `r` below 0: it could not be placed there, returned. */
+int apply_conflict(struct apply *j, char *copy, int r);
+/* False: that copy would lie outside what the mirror may write (beside the top of its scope), and
+ * the change is refused; *r: 0, or why the answer could not be filled. */
+bool apply_copy_allowed(struct apply *j, const char *copy, int *r);
+/* The error says that something else, or of another type, is at the path or above it. */
+bool apply_in_the_way(int r);
+/* Adds what the tree says of `path`; of a path it never had, that it is gone. */
+int apply_tell(struct apply *j, const char *path);
+/* Writes the row of what was put at `path` just now (publish.h) . */
+int apply_publish(struct apply *j, const char *path, const struct stat *st, const struct hash *hash,
+                  const char *target, int64_t seen, const char *moved_from);
+
+/*
+ * The present truth of a path, published on the way when the tree did not know it yet;
+ * row->e.type is ENTRY_GONE when nothing is there. -EBUSY: a local writer is at it; -EAGAIN: it
+ * must be read first and is too large to do so now (the index was told). The caller releases *row.
+ */
+int truth(struct apply *j, const char *path, struct row *row);
+/* The precondition holds for that truth. */
+bool truth_meets(const struct pre *pre, const struct row *row);
+
+/* Applies the mode (-1: leave) and the operation's mtime, if it has one, to what is there,
+ * publishes and tells it. */
+int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode);
+
+int put_file(struct apply *j); /* OP_PUT */
+int put_link(struct apply *j); /* OP_SYMLINK */
+int move_op(struct apply *j);  /* OP_RENAME */
+/* Ends a rename that an earlier run made: it may have left what it replaced (inode `over`) at the
+ * old name. */
+int move_finish(struct apply *j, int64_t over);
+
+#endif

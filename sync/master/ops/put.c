@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * put: contents and links from mirrors. Met, the precondition lets the mirror's version in; not
+ * met, or with a local writer at the file, the master's stays and the mirror's becomes a conflict
+ * copy beside it, or in the folder of --conflicts. An edit of a file that was renamed on the master
+ * meanwhile follows it to its new name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/ops/context.h"
+#include "sync/master/folder/carry.h"
+#include "sync/master/folder/conflict.h"
+#include "sync/master/db/history.h"
+#include "sync/master/ops/intent_log.h"
+#include "sync/master/folder/kept.h"
+#include "sync/master/folder/staging.h"
+#include "sync/master/folder/upload.h"
+#include "sync/master/folder/volume.h"
+
+static const struct row nothing; /* ENTRY_GONE */
+
+static bool readable(void *arg, const char *path)
+{
+    const struct apply *j = arg;
+
+    return scope_reads(&j->who->scope, path) && !master_hides(j->m, path);
+}
+
+/* Enters the volume where `path` will lie; beside it, when it is a volume's top. */
+static int enter(struct apply *j, const char *path)
+{
+    char *dir = volume_is_top(j->m, path) ? path_parent(path) : NULL;
+    int r = volume_enter(j->m, dir ? dir : path);
+
+    free(dir);
+    return r;
+}
+
+/* Puts the operation's content into staging for `path` as `tmp`: inline, uploaded, or in the tree
+ * already. -ENODATA: none of these; -EINPROGRESS: it is to be carried there. */
+static int stage(struct apply *j, const char *path, char *tmp)
+{
+    const struct op *op = j->op;
+    struct row row = {0};
+    struct hash got;
+    int r = enter(j, path);
+
+    if (r < 0)
+        return r;
+    place_name(tmp);
+    if (op->has_data) {
+        hash_bytes(op->data.data ? op->data.data : "", op->data.len, &got);
+        if (!hash_eq(&got, &op->hash))
+            return -EBADMSG;
+        return place_data(j->m, tmp, op->data.data, op->data.len);
+    }
+    if (carry_take(j->m, j->carry, op->n, &op->hash, tmp)) {
+        upload_forget(j->m->uploads, j->who->name, &op->hash);
+        return 0;
+    }
+    r = upload_take(j->m->uploads, j->who->name, &op->hash, tmp);
+    if (r == -EXDEV)
+        r = carry_copy(j->m, j->carry, op->n, &op->hash, op->size, NULL, path, tmp);
+    else if (r == -ENOENT && tree_find_hash(j->m->tree->db, &op->hash, readable, j, &row) == 1)
+        r = carry_copy(j->m, j->carry, op->n, &op->hash, row.e.size, row.e.path, path, tmp);
+    row_release(&row);
+    return r == -ENOENT ? -ENODATA : r;
+}
+
+/* Staged content to `path`, where `was` is; published. */
+static int land(struct apply *j, char *tmp, const char *path, const struct row *was,
+                const char *moved_from, enum op_result result)
+{
+    const struct place_attr a = {(mode_t)(j->op->mode & PLACE_FILE_MODE), (mode_t)j->op->umask,
+                                 j->op->mtime, j->op->path};
+    struct stat st;
+    int r = place_parents(j->m, path);
+
+    if (r == 0)
+        r = volume_carry(j->m, tmp, path);
+    if (r == 0)
+        r = intent_note(j, tmp, path, result);
+    if (r == 0)
+        keep_staged(j->m->keep, tmp, path, &j->op->hash, j->op->size);
+    if (r == 0)
+        r = place_file(j->m, tmp, path, was, &a, &j->op->hash, &st);
+    if (r == 0)
+        r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), moved_from);
+    if (r == 0)
+        crash_point("master.put.published");
+    return r;
+}
+
+static int land_outside(struct apply *j, const char *tmp)
+{
+    const struct op *op = j->op;
+    struct conflict_like like = {&op->hash, NULL};
+    int from = openat(root_staging_fd(j->m->root), tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int r = from < 0 ? -errno
+                     : conflict_outside(j->m, from, op->path, j->who->name,
+                                        (mode_t)(op->mode & PLACE_FILE_MODE), op->mtime, like,
+                                        &j->a->place);
+
+    if (from >= 0)
+        close(from);
+    if (r == 0)
+        r = apply_tell(j, op->path);
+    return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+}
+
+static int land_copy(struct apply *j, char *tmp)
+{
+    const struct op *op = j->op;
+    struct conflict_like like = {&op->hash, NULL};
+    struct row row = {0};
+    bool there;
+    char *copy;
+    int r;
+
+    if (j->m->conflicts)
+        return land_outside(j, tmp);
+    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    if (!apply_copy_allowed(j, copy, &r)) {
+        free(copy);
+        return r;
+    }
+    if (there) { /* made before, by a request whose outcome was lost */
+        r = truth(j, copy, &row);
+        row_release(&row);
+    } else {
+        r = land(j, tmp, copy, &nothing, NULL, RESULT_CONFLICT);
+    }
+    return apply_conflict(j, copy, r);
+}
+
+/* The file that the mirror changed has another name now; its folder may have one as well. 1: done;
+ * 0: not so (it may be staged). */
+static int follow_rename(struct apply *j, char *tmp)
+{
+    const struct op *op = j->op;
+    struct row moved = {0}, now = {0};
+    int r = tree_find_moved(j->m->tree->db, op->path, &op->pre.hash, &moved);
+
+    if (r == 0 && j->asked)
+        r = tree_find_moved(j->m->tree->db, j->asked, &op->pre.hash, &moved);
+    if (r <= 0)
+        return apply_db(j, r);
+    r = 0;
+    if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
+        truth(j, moved.e.path, &now) == 0 && truth_meets(&op->pre, &now)) {
+        r = stage(j, moved.e.path, tmp);
+        if (r == 0)
+            r = land(j, tmp, moved.e.path, &now, j->asked ? j->asked : op->path, RESULT_DONE);
+        if (r == 0)
+            r = apply_tell(j, op->path);
+        if (r == 0)
+            r = apply_tell(j, moved.e.path);
+        if (r == 0)
+            r = 1;
+        else if (r == -EBUSY || r == -EEXIST)
+            r = 0; /* somebody writes it: it keeps its name, and the edit gets the old one */
+    }
+    row_release(&now);
+    row_release(&moved);
+    return j->db_error < 0 ? j->db_error : r;
+}
+
+/* A kill came between this change and its commit, and no note tells (intent.h); a scan has found
+ * the file, and then somebody here replaced it. What the mirror repeats was done, so it is no
+ * conflict. The same file from before the one that the mirror changed is no proof: there somebody
+ * brought an old version back. */
+static int was_done(struct apply *j)
+{
+    const struct op *op = j->op;
+    int r = op->pre.kind != PRE_HASH
+                ? 0
+                : history_followed(j->m->tree->db, op->path, &op->pre.hash, &op->hash, op->mtime);
+
+    return r < 0 ? apply_db(j, r) : r;
+}
+
+int put_file(struct apply *j)
+{
+    const struct op *op = j->op;
+    char tmp[PLACE_NAME_CAP] = "";
+    struct row row;
+    int r = truth(j, op->path, &row);
+    bool busy = r == -EBUSY, met, gone;
+
+    if (r < 0 && !busy)
+        goto out;
+    if (!busy && row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &op->hash)) {
+        r = apply_attrs(j, op->path, &row, op->mode & PLACE_FILE_MODE);
+        goto out;
+    }
+    /* What the mirror changed and the master deleted: the change wins. */
+    gone = !busy && row.e.type == ENTRY_GONE && op->pre.kind == PRE_HASH;
+    met = !busy && (truth_meets(&op->pre, &row) || gone);
+    r = met ? 0 : was_done(j);
+    if (r != 0) {
+        r = r < 0 ? r : apply_tell(j, op->path);
+        goto out;
+    }
+    r = gone ? follow_rename(j, tmp) : 0;
+    if (r == 1) {
+        r = 0;
+        goto out;
+    }
+    if (r == 0 && !*tmp)
+        r = stage(j, op->path, tmp);
+    if (r == 0 && met) {
+        r = land(j, tmp, op->path, &row, j->asked, RESULT_DONE);
+        if (r == 0)
+            r = apply_tell(j, op->path);
+    }
+    if ((r == 0 && !met) || r == -EBUSY || apply_in_the_way(r))
+        r = land_copy(j, tmp);
+out:
+    intent_discard(j, tmp);
+    row_release(&row);
+    return r;
+}
+
+/* Links have no content to lose: made in staging and renamed over what may be there. */
+static int land_link(struct apply *j, const char *path, bool over, enum op_result result)
+{
+    int staging = root_staging_fd(j->m->root), dir, r = place_parents(j->m, path);
+    char tmp[PLACE_NAME_CAP];
+
+    dir = r < 0 ? r : place_open_parent(j->m, path);
+    if (dir < 0)
+        return dir;
+    place_name(tmp);
+    r = place_link(j->m, tmp, j->op->target, op_mtime(j->op));
+    if (r == 0)
+        r = intent_note(j, tmp, path, result);
+    if (r == 0 && !over)
+        r = file_rename_new(staging, tmp, dir, path_base(path));
+    else if (r == 0 && renameat(staging, tmp, dir, path_base(path)) < 0)
+        r = -errno;
+    crash_point("master.link.renamed");
+    if (r < 0)
+        intent_discard(j, tmp);
+    else
+        r = file_sync_dir(dir);
+    close(dir);
+    return r;
+}
+
+static int publish_link(struct apply *j, const char *path)
+{
+    struct stat st;
+    int r = master_lstat(j->m, path, &st);
+
+    return r < 0 ? r : apply_publish(j, path, &st, NULL, j->op->target, 0, NULL);
+}
+
+static int link_copy(struct apply *j)
+{
+    const struct op *op = j->op;
+    struct conflict_like like = {NULL, op->target};
+    bool there;
+    char *copy;
+    int r;
+
+    if (j->m->conflicts) {
+        r = conflict_outside(j->m, -1, op->path, j->who->name, 0, op->mtime, like, &j->a->place);
+        if (r == 0)
+            r = apply_tell(j, op->path);
+        return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
+    }
+    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    if (!apply_copy_allowed(j, copy, &r)) {
+        free(copy);
+        return r;
+    }
+    r = there ? 0 : land_link(j, copy, false, RESULT_CONFLICT);
+    if (r == 0)
+        r = publish_link(j, copy);
+    return apply_conflict(j, copy, r);
+}
+
+int put_link(struct apply *j)
+{
+    const struct op *op = j->op;
+    struct row row;
+    int r = truth(j, op->path, &row);
+    bool same = row.e.type == ENTRY_LINK && row.e.target && strcmp(row.e.target, op->target) == 0;
+    bool over = r == 0 && row.e.type == ENTRY_LINK && op->pre.kind == PRE_LINK;
+    bool met = r == 0 && (row.e.type == ENTRY_GONE || over);
+
+    row_release(&row);
+    if (r < 0 && r != -EBUSY)
+        return r;
+    if (same)
+        return apply_tell(j, op->path);
+    r = met ? land_link(j, op->path, over, RESULT_DONE) : -EEXIST;
+    if (apply_in_the_way(r))
+        return link_copy(j);
+    if (r == 0)
+        r = publish_link(j, op->path);
+    return r < 0 ? r : apply_tell(j, op->path);
+}

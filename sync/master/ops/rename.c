@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/ops/rename.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/ops/context.h"
+#include "sync/master/folder/carry.h"
+#include "sync/master/commit/committer.h"
+#include "sync/master/folder/conflict.h"
+#include "sync/master/folder/replace.h"
+#include "sync/master/folder/fstype.h"
+#include "sync/master/folder/scan_queue.h"
+#include "sync/master/ops/intent_log.h"
+#include "sync/master/publish/folder_renames.h"
+#include "sync/master/folder/staging.h"
+#include "sync/master/publish/publish.h"
+#include "sync/master/folder/volume.h"
+#include "sync/proto/wire.h"
+
+#define RACY_NS 2000000000LL
+
+/* --- rows --- */
+
+/* The row of `from` for its new path; looked at again when the file is not as the row says. */
+static int put_row(struct master *m, const struct row *from, const char *to, const struct stat *st)
+{
+    struct row row = *from, old = {0};
+    int r;
+
+    memset(&row.e.data, 0, sizeof(row.e.data));
+    entry_copy(&row.e, &from->e);
+    free(row.e.path);
+    free(row.e.moved_from);
+    row.e.path = xstrdup(to);
+    row.e.moved_from = xstrdup(from->e.path);
+    if ((int64_t)st->st_ino == from->ino && file_mtime_ns(st) == from->e.mtime &&
+        (from->e.type != ENTRY_FILE || st->st_size == from->e.size)) {
+        row_from_stat(&row, st);
+    } else {
+        row.ctime = 0;
+        index_push(m->index, to, INDEX_FORCE, 0);
+    }
+    r = tree_get(m->tree->db, to, &old);
+    if (r == 1 && old.e.type == ENTRY_DIR)
+        r = tree_remove(m->tree, to);
+    if (r >= 0)
+        r = publish_parents(m, to);
+    if (r >= 0)
+        r = tree_put(m->tree, &row);
+    row_release(&old);
+    row_release(&row);
+    return r < 0 ? r : 0;
+}
+
+static int rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n)
+{
+    char *low = xasprintf("%s/", dir), *high = xasprintf("%s0", dir); /* '/' + 1 */
+    size_t cap = 0;
+    sqlite3_stmt *st =
+        db_query(t->db,
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
+                 "ppp", dir, low, high);
+    int r;
+
+    *ret = NULL;
+    *n = 0;
+    while ((r = db_step(t->db, st)) == 1) {
+        if (*n == cap) {
+            cap = cap * 2 + 64;
+            *ret = xrealloc(*ret, cap * sizeof(**ret));
+        }
+        tree_row(st, &(*ret)[(*n)++]);
+    }
+    free(low);
+    free(high);
+    return r;
+}
+
+/* The row may be moved to `to`: what is there is what it was made from, and nothing else is known
+ * of that path. */
+static bool is_there(struct master *m, const struct row *row, const char *to)
+{
+    struct row old = {0};
+    struct stat st;
+    bool yes = tree_get(m->tree->db, to, &old) == 0 || old.e.type == ENTRY_GONE;
+
+    row_release(&old);
+    if (!yes || master_lstat(m, to, &st) < 0)
+        return false;
+    return row->e.type == ENTRY_DIR ? S_ISDIR(st.st_mode) && (int64_t)st.st_ino == row->ino
+                                    : row_matches(row, &st);
+}
+
+/*
+ * Tombstones `from` with all below and moves the rows below to `to`. `a` (may be NULL) is told all.
+ * With `check` only what is_there() moves, the rest is looked at.
+ */
+static int move_rows(struct master *m, const char *from, const char *to, struct op_answer *a,
+                     bool check)
+{
+    struct row *rows;
+    size_t n, skip = strlen(from) + 1;
+    int r = rows_below(m->tree, from, &rows, &n);
+
+    if (r == 0)
+        r = tree_remove(m->tree, from);
+    for (size_t i = 0; i < n; i++) {
+        char *old = rows[i].e.path, *path = path_join(to, old + skip);
+
+        rows[i].e.path = path;
+        free(rows[i].e.moved_from);
+        rows[i].e.moved_from = old;
+        if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
+            ; /* no mirror could hold it; the next scan says so */
+        } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
+            index_push(m->index, path, INDEX_DEEP, 0);
+        } else if (r >= 0) {
+            r = tree_put(m->tree, &rows[i]);
+            if (r == 0 && a) {
+                struct entry gone = {.path = old, .seq = rows[i].e.seq};
+
+                op_answer_add(a, &gone);
+                op_answer_add(a, &rows[i].e);
+            }
+        }
+        row_release(&rows[i]);
+    }
+    free(rows);
+    return r < 0 ? r : 0;
+}
+
+/* --- renames by mirrors --- */
+
+/* 0; -ENAMETOOLONG: something in the folder would get a path that no side can hold. */
+static int check_depth(struct apply *j, const char *from, const char *to)
+{
+    struct row *rows;
+    size_t n;
+    int r = apply_db(j, rows_below(j->m->tree, from, &rows, &n));
+
+    for (size_t i = 0; i < n; i++) {
+        if (r == 0 && strlen(rows[i].e.path) - strlen(from) + strlen(to) > EEFS_PATH_MAX)
+            r = -ENAMETOOLONG;
+        row_release(&rows[i]);
+    }
+    free(rows);
+    return r;
+}
+
+/* Renames on disk; `over` is what is there and may be replaced. */
+static int rename_file(struct apply *j, const struct row *from, const char *to,
+                       const struct row *over)
+{
+    int a = place_open_parent(j->m, from->e.path), b = -1, r = a < 0 ? a : 0;
+    bool gone = !over || over->e.type == ENTRY_GONE;
+    const char *base = path_base(from->e.path);
+
+    if (r == 0)
+        r = place_parents(j->m, to);
+    if (r == 0)
+        r = b = place_open_parent(j->m, to);
+    if (r >= 0 && !gone && over->e.type == ENTRY_FILE)
+        r = displace_rename(j->m, a, base, b, to, over, &from->e.hash);
+    else if (r >= 0 && gone)
+        r = file_rename_new(a, base, b, path_base(to));
+    else if (r >= 0)
+        r = renameat(a, base, b, path_base(to)) < 0 ? -errno : 0;
+    crash_point("master.rename.renamed");
+    if (r == 0)
+        r = file_sync_dir(b);
+    if (r == 0)
+        r = file_sync_dir(a);
+    if (a >= 0)
+        close(a);
+    if (b >= 0)
+        close(b);
+    return r;
+}
+
+static bool lies_with(const struct master *m, const char *a, const char *b)
+{
+    char *x = volume_top(m, a), *y = volume_top(m, b);
+    bool same = x && y && strcmp(x, y) == 0;
+
+    free(x);
+    free(y);
+    return same;
+}
+
+/* A link is made anew. */
+static int link_across(struct apply *j, const struct row *from, const char *to,
+                       const struct row *over)
+{
+    int dir = place_open_parent(j->m, to), r;
+    char tmp[PLACE_NAME_CAP];
+
+    if (dir < 0)
+        return dir;
+    place_name(tmp);
+    r = place_link(j->m, tmp, from->e.target, &from->e.mtime);
+    if (r == 0 && over && over->e.type != ENTRY_GONE)
+        r = displace_swap(j->m, tmp, dir, to, over, &from->e.hash);
+    else if (r == 0)
+        r = file_rename_new(root_staging_fd(j->m->root), tmp, dir, path_base(to));
+    if (r < 0 && *tmp)
+        place_discard(j->m, tmp);
+    if (r == 0)
+        r = file_sync_dir(dir);
+    close(dir);
+    return r;
+}
+
+static bool is_same(const struct row *a, const struct row *b)
+{
+    if (a->e.type != b->e.type)
+        return false;
+    return a->e.type == ENTRY_LINK ? strcmp(a->e.target, b->e.target) == 0
+                                   : hash_eq(&a->e.hash, &b->e.hash);
+}
+
+/* The new file is there, or was by an earlier run: then `over` has its content. */
+static int place_across(struct apply *j, const struct row *from, const char *to,
+                        const struct row *over)
+{
+    static const struct row nothing;
+    const struct place_attr a = {(mode_t)from->e.mode, 0, from->e.mtime, from->e.path};
+    bool there = over && is_same(over, from);
+    char tmp[PLACE_NAME_CAP];
+    struct stat st;
+    int r = there ? 0 : place_parents(j->m, to);
+
+    if (r == 0 && !there)
+        r = volume_enter(j->m, to);
+    if (there || r < 0)
+        return r;
+    if (from->e.type == ENTRY_LINK)
+        return link_across(j, from, to, over);
+    place_name(tmp);
+    r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, to, tmp);
+    if (r < 0)
+        return r == -ENOENT ? -EBUSY : r;
+    r = place_file(j->m, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
+    if (r < 0)
+        place_discard(j->m, tmp);
+    return r;
+}
+
+/* Removes `from` within its own volume; the target's is entered again afterwards. */
+static int take_away(struct apply *j, const struct row *from, const char *to)
+{
+    int r = volume_enter(j->m, from->e.path), r2;
+    int dir = r < 0 ? r : place_open_parent(j->m, from->e.path);
+
+    if (dir >= 0) {
+        r = displace_remove(j->m, dir, from->e.path, from);
+        if (r == 0)
+            r = file_sync_dir(dir);
+        close(dir);
+    } else {
+        r = dir;
+    }
+    r2 = volume_enter(j->m, to);
+    return r < 0 ? r : r2;
+}
+
+/*
+ * A file or link that gets a name on another filesystem is copied. Without a note: killed in
+ * between, both are there, and the repeated operation finds the copy in place.
+ */
+static int move_across(struct apply *j, const struct row *from, const char *to,
+                       const struct row *over)
+{
+    int r = from->e.type == ENTRY_DIR ? -EXDEV : place_across(j, from, to, over);
+
+    if (r < 0)
+        return r;
+    crash_point("master.rename.copied");
+    return take_away(j, from, to);
+}
+
+static int rename_to(struct apply *j, const struct row *from, const char *to,
+                     const struct row *over, enum op_result result)
+{
+    struct stat st;
+    bool across = !lies_with(j->m, from->e.path, to);
+    int r = from->e.type == ENTRY_DIR ? check_depth(j, from->e.path, to) : 0;
+
+    if (r == 0 && !across)
+        r = intent_note(j, NULL, to, result);
+
+    if (r == 0)
+        r = across ? move_across(j, from, to, over) : rename_file(j, from, to, over);
+    if (r == 0)
+        r = master_lstat(j->m, to, &st);
+    if (r < 0)
+        return r;
+    if (from->e.type == ENTRY_DIR) {
+        r = apply_db(j, move_rows(j->m, from->e.path, to, j->a, false));
+        if (r == 0)
+            r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
+        if (r == 0)
+            r = apply_db(j, moved_note(j->m->tree, from->e.path, to, j->outbox));
+    } else {
+        r = apply_db(j, tree_remove(j->m->tree, from->e.path));
+        if (r == 0)
+            r = apply_db(j, put_row(j->m, from, to, &st));
+    }
+    if (r == 0)
+        r = apply_tell(j, from->e.path);
+    return r < 0 ? r : apply_tell(j, to);
+}
+
+static int rename_nothing(struct apply *j, const struct row *from, const struct row *to)
+{
+    const struct op *op = j->op;
+    /* Made before, by a request whose outcome was lost? */
+    bool made = from->e.type == ENTRY_GONE && to->e.type != ENTRY_GONE && truth_meets(&op->pre, to);
+    int r;
+
+    apply_answer(j, made ? RESULT_DONE : RESULT_KEPT, NULL, NULL);
+    r = apply_tell(j, op->path);
+    return r < 0 ? r : apply_tell(j, op->to);
+}
+
+/* Takes the file or link `from` out of the folder. */
+static int take_out(struct apply *j, const struct row *from)
+{
+    int dir = place_open_parent(j->m, from->e.path), r = dir < 0 ? dir : 0;
+
+    if (r == 0)
+        r = displace_remove(j->m, dir, from->e.path, from);
+    if (r == 0)
+        r = file_sync_dir(dir);
+    if (dir >= 0)
+        close(dir);
+    if (r == 0)
+        r = apply_db(j, tree_remove(j->m->tree, from->e.path));
+    return r;
+}
+
+/* A file or link goes into the folder of --conflicts; a folder, or a file that is written at this
+ * moment, keeps its name. */
+static int rename_outside(struct apply *j, const struct row *from)
+{
+    const struct op *op = j->op;
+    struct conflict_like like = {&from->e.hash, from->e.target};
+    enum op_result result = RESULT_CONFLICT;
+    int fd = -1, r = 0;
+
+    if (from->e.type == ENTRY_FILE)
+        r = fd = path_open_beneath(root_fd(j->m->root), from->e.path,
+                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (r >= 0 && from->e.type != ENTRY_DIR)
+        r = conflict_outside(j->m, fd, op->to, j->who->name, (mode_t)(from->e.mode & 0777),
+                             from->e.mtime, like, &j->a->place);
+    if (fd >= 0)
+        close(fd);
+    if (r == 0 && from->e.type != ENTRY_DIR)
+        r = take_out(j, from);
+    if (r == -EBUSY || from->e.type == ENTRY_DIR) {
+        free(j->a->place);
+        j->a->place = NULL;
+        result = RESULT_KEPT;
+        r = 0;
+    }
+    if (r == 0)
+        r = apply_tell(j, op->path);
+    if (r == 0)
+        r = apply_tell(j, op->to);
+    return r < 0 ? r : apply_answer(j, result, NULL, NULL);
+}
+
+static int rename_to_copy(struct apply *j, const struct row *from)
+{
+    const struct conflict_like nothing = {NULL, NULL};
+    bool there;
+    char *copy;
+    int r;
+
+    if (j->m->conflicts)
+        return rename_outside(j, from);
+    copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, nothing, &there);
+    if (!apply_copy_allowed(j, copy, &r)) {
+        free(copy);
+        return r;
+    }
+    return apply_conflict(j, copy, rename_to(j, from, copy, NULL, RESULT_CONFLICT));
+}
+
+/* Killed between the exchange and the end of a rename over a file: each has the other's place. */
+static bool is_exchanged(const struct op *op, const struct row *from, const struct row *to)
+{
+    return op->pre.kind == PRE_HASH && op->to_pre.kind == PRE_HASH &&
+           !hash_eq(&op->pre.hash, &op->to_pre.hash) && truth_meets(&op->to_pre, from) &&
+           truth_meets(&op->pre, to);
+}
+
+/* What was to be replaced is taken out. */
+static int finish_exchanged(struct apply *j, const struct row *from)
+{
+    int r = take_out(j, from);
+
+    if (r == 0)
+        r = apply_tell(j, j->op->path);
+    return r < 0 ? r : apply_tell(j, j->op->to);
+}
+
+int move_finish(struct apply *j, int64_t over)
+{
+    const struct op *op = j->op;
+    struct row left = {0};
+    int r = truth(j, op->path, &left);
+
+    /* Edited since, it stays. */
+    if (r == 0 && left.e.type == ENTRY_FILE && left.ino == over &&
+        (truth_meets(&op->to_pre, &left) || truth_meets(&op->pre, &left)))
+        r = take_out(j, &left);
+    row_release(&left);
+    return r == -EBUSY ? 0 : r;
+}
+
+/* The folder holds what the exclude patterns hide at one of the two paths only. */
+static bool hides_below(const struct master *m, const struct op *op)
+{
+    const struct strlist *exclude = &m->exclude->list;
+
+    for (size_t i = 0; i < exclude->n; i++)
+        if (path_matches_below(exclude->v[i], op->path) ||
+            path_matches_below(exclude->v[i], op->to))
+            return true;
+    return false;
+}
+
+int move_op(struct apply *j)
+{
+    const struct op *op = j->op;
+    struct row from = {0}, to = {0};
+    bool kind_ok, same, busy = false;
+    int r = truth(j, op->path, &from);
+
+    /* Who writes it goes on writing under the new name. */
+    if (r == -EBUSY && from.e.type == ENTRY_FILE)
+        r = 0;
+    if (r == 0) {
+        r = truth(j, op->to, &to);
+        busy = r == -EBUSY;
+    }
+    if (r < 0 && !busy)
+        goto out;
+    kind_ok = op->pre.kind == PRE_DIR    ? from.e.type == ENTRY_DIR
+              : op->pre.kind == PRE_LINK ? from.e.type == ENTRY_LINK
+                                         : from.e.type == ENTRY_FILE;
+    if (from.e.type == ENTRY_GONE || !kind_ok) {
+        r = rename_nothing(j, &from, &to);
+        goto out;
+    }
+    if (from.e.type == ENTRY_DIR && hides_below(j->m, op)) {
+        r = apply_refuse(
+            j, WIRE_R_SCOPE,
+            "with the folder would move what is excluded at one of its two names only; "
+            "copy what is to move");
+        goto out;
+    }
+    if (!busy && is_exchanged(op, &from, &to)) {
+        r = finish_exchanged(j, &from);
+        goto out;
+    }
+    same =
+        from.e.type == ENTRY_FILE && to.e.type == ENTRY_FILE && hash_eq(&from.e.hash, &to.e.hash);
+    if (!busy && (to.e.type == ENTRY_GONE || same ||
+                  (op->to_pre.kind != PRE_NONE && truth_meets(&op->to_pre, &to)))) {
+        r = rename_to(j, &from, op->to, &to, RESULT_DONE);
+        busy = r == -EBUSY || apply_in_the_way(r); /* somebody was there meanwhile */
+    } else {
+        busy = true;
+    }
+    if (busy)
+        r = rename_to_copy(j, &from);
+out:
+    row_release(&from);
+    row_release(&to);
+    return r;
+}
+
+/* --- renames in the folder --- */
+
+static bool keeps_its_inode(struct master *m, const char *path)
+{
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    bool keeps = fd >= 0 && fstype_keeps_inodes(fd);
+
+    if (fd >= 0)
+        close(fd);
+    return keeps;
+}
+
+/*
+ * Whether what is at `path` was made after `row` was written: then it is another file or folder that
+ * got the row's inode number anew (ext4 gives the number of a removed folder to the next one). False
+ * where the filesystem knows no time of birth or the row no ctime.
+ */
+static bool born_after(const struct master *m, const char *path, const struct row *row)
+{
+    struct statx sx = {0};
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    bool known = fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &sx) == 0 &&
+                 (sx.stx_mask & STATX_BTIME);
+
+    if (fd >= 0)
+        close(fd);
+    return known && row->ctime != 0 &&
+           sx.stx_btime.tv_sec * 1000000000LL + sx.stx_btime.tv_nsec > row->ctime;
+}
+
+struct origin {
+    struct master *m;
+    const char *path;
+    const struct stat *st;
+};
+
+static bool is_origin(void *arg, const struct row *row)
+{
+    const struct origin *o = arg;
+    struct stat now;
+    bool same;
+
+    if (strcmp(row->e.path, o->path) == 0)
+        return false;
+    same = S_ISDIR(o->st->st_mode) ? row->e.type == ENTRY_DIR
+                                   : row->e.type == ENTRY_FILE && row->e.size == o->st->st_size &&
+                                         row->e.mtime == file_mtime_ns(o->st);
+    /* A second name of a file that is still there is no rename. */
+    return same &&
+           (master_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
+           !born_after(o->m, o->path, row);
+}
+
+int move_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
+                struct row *ret)
+{
+    struct origin o = {m, path, st};
+
+    return tree_find_inode(db, (int64_t)st->st_ino, is_origin, &o, ret);
+}
+
+struct folder_move {
+    const char *path, *from;
+};
+
+/* Committer's thread: looks again, then moves. */
+static int commit_folder(struct master *m, void *arg)
+{
+    const struct folder_move *f = arg;
+    struct row from = {0}, to = {0};
+    struct stat st, old;
+    int r = tree_get(m->tree->db, f->from, &from);
+
+    if (r >= 0)
+        r = tree_get(m->tree->db, f->path, &to);
+    if (r >= 0 && from.e.type == ENTRY_DIR && to.e.type == ENTRY_GONE &&
+        master_lstat(m, f->path, &st) == 0 && S_ISDIR(st.st_mode) &&
+        (int64_t)st.st_ino == from.ino && !born_after(m, f->path, &from) &&
+        master_lstat(m, f->from, &old) == -ENOENT) {
+        r = move_rows(m, f->from, f->path, NULL, true);
+        if (r == 0)
+            r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
+        if (r == 0)
+            r = moved_note(m->tree, f->from, f->path, NULL);
+    }
+    row_release(&from);
+    row_release(&to);
+    return r < 0 ? r : 0;
+}
+
+void move_folder(struct master *m, struct db *db, const char *path, const struct stat *st)
+{
+    struct row from = {0};
+    struct folder_move f = {path, NULL};
+
+    if (move_origin(m, db, path, st, &from) == 1 && keeps_its_inode(m, path)) {
+        f.from = from.e.path;
+        committer_call(m->committer, commit_folder, &f);
+    }
+    row_release(&from);
+}
+
+bool move_file(struct master *m, struct db *db, const char *path, const struct stat *st, bool told)
+{
+    struct row from = {0};
+    struct observation *o;
+    bool same, known = move_origin(m, db, path, st, &from) == 1;
+
+    same = known && from.ctime == file_ctime_ns(st) && from.e.mode == (st->st_mode & 07777);
+    /* A write near the time of reading may have left all times as they were. */
+    known = known && (same || told) && !file_time_near(from.seen, from.e.mtime, RACY_NS) &&
+            from.seen - from.ctime > RACY_NS && keeps_its_inode(m, path);
+    if (known) {
+        o = xcalloc(1, sizeof(*o));
+        o->path = xstrdup(path);
+        o->st = *st;
+        o->hash = from.e.hash;
+        o->seen = from.seen;
+        o->unverified = !same;
+        committer_observe(m->committer, o);
+        if (!same)
+            index_push(m->index, path, INDEX_FORCE, 0);
+    }
+    row_release(&from);
+    return known;
+}
+
+int move_publish(struct master *m, const struct observation *o)
+{
+    struct row from = {0};
+    struct stat st = o->st, old;
+    int r = S_ISREG(st.st_mode) ? move_origin(m, m->tree->db, o->path, &st, &from) : 0;
+    bool moved = r == 1 && hash_eq(&from.e.hash, &o->hash);
+
+    if (o->unverified) /* no look at the file finds that it is as its row says */
+        memset(&st.st_ctim, 0, sizeof(st.st_ctim));
+    if (r >= 0)
+        r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);
+    if (r == 0 && moved && master_lstat(m, from.e.path, &old) == -ENOENT)
+        r = tree_remove(m->tree, from.e.path);
+    row_release(&from);
+    return r < 0 ? r : 0;
+}

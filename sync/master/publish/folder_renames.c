@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/publish/folder_renames.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/path.h"
+#include "sync/master/master.h"
+
+int moved_note(struct tree *t, const char *from, const char *to, const char *outbox)
+{
+    int r = db_run(t->db, "INSERT OR REPLACE INTO moved(seq,old,new,outbox) VALUES(?,?,?,?)",
+                   "ipps", t->seq, from, to, outbox);
+
+    if (r >= 0)
+        r = db_run(t->db,
+                   "DELETE FROM moved WHERE seq<=(SELECT seq FROM moved ORDER BY seq DESC"
+                   " LIMIT 1 OFFSET ?)",
+                   "i", (int64_t)MOVED_MAX);
+    return r < 0 ? r : 0;
+}
+
+void moved_release(struct moved *was)
+{
+    free(was->path);
+    free(was->to);
+    memset(was, 0, sizeof(*was));
+}
+
+static void put_back(char **now, char **was)
+{
+    if (!*was)
+        return;
+    free(*now);
+    *now = *was;
+    *was = NULL;
+}
+
+void moved_undo(struct op *op, struct moved *was)
+{
+    put_back(&op->path, &was->path);
+    put_back(&op->to, &was->to);
+}
+
+/* Where `path` is now: malloc'd in *ret, NULL: there. What its own outbox renamed it knew. */
+static int now_at(struct db *db, const char *path, int64_t known, const char *outbox, char **ret)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT old,new FROM moved WHERE seq>? AND outbox IS NOT ? ORDER BY seq", "is",
+                 known, outbox);
+    char *at = xstrdup(path);
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        const char *old = db_col_text(st, 0);
+        size_t len = strlen(old);
+
+        if (path_is_under(at, old) && at[len] == '/') {
+            char *next = xasprintf("%s%s", db_col_text(st, 1), at + len);
+
+            free(at);
+            at = next;
+        }
+    }
+    if (r == 0 && strcmp(at, path) != 0)
+        *ret = at;
+    else
+        free(at);
+    return r;
+}
+
+/* Exchanges *path for its present one. */
+static int follow(const struct master *m, const struct mirror *who, const char *outbox,
+                  int64_t known, char **path, char **was)
+{
+    char *at = NULL;
+    int r = now_at(m->tree->db, *path, known, outbox, &at);
+
+    if (r < 0 || !at)
+        return r;
+    if (path_check(at) == 0 && !master_hides(m, at) && scope_reads(&who->scope, at) &&
+        scope_writes(&who->scope, at)) {
+        *was = *path;
+        *path = at;
+    } else {
+        free(at);
+    }
+    return 0;
+}
+
+int moved_follow(const struct master *m, const struct mirror *who, const char *outbox,
+                 struct op *op, struct moved *was)
+{
+    int r = 0;
+
+    if (op->known > 0)
+        r = follow(m, who, outbox, op->known, &op->path, &was->path);
+    if (r == 0 && op->known > 0 && op->to)
+        r = follow(m, who, outbox, op->known, &op->to, &was->to);
+    return r;
+}
+
+/* `was` is gone, or what else has that name by now; what is at `now` was there. */
+static int tell_one(const struct master *m, const char *was, const char *now, struct op_answer *a)
+{
+    struct row row = {0};
+    int r;
+
+    if (!was)
+        return 0;
+    for (size_t i = 0; i < a->n_entries; i++) {
+        struct entry *e = &a->entries[i];
+
+        if (e->type != ENTRY_GONE && !e->moved_from && strcmp(e->path, now) == 0)
+            e->moved_from = xstrdup(was);
+    }
+    r = tree_get(m->tree->db, was, &row);
+    if (r == 0) {
+        row.e.path = xstrdup(was);
+        row.e.type = ENTRY_GONE;
+        row.e.seq = m->tree->seq;
+    }
+    if (r >= 0)
+        op_answer_add(a, &row.e);
+    row_release(&row);
+    return r < 0 ? r : 0;
+}
+
+int moved_tell(const struct master *m, const struct moved *was, const struct op *op,
+               struct op_answer *a)
+{
+    int r;
+
+    if (a->result == RESULT_LATER)
+        return 0;
+    r = tell_one(m, was->path, op->path, a);
+    return r < 0 ? r : tell_one(m, was->to, op->to, a);
+}

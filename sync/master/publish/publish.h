@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* publish: rows from files, in the committer's thread and transaction. All return 0 or -errno. */
+#ifndef EEFS_MASTER_PUBLISH_PUBLISH_H
+#define EEFS_MASTER_PUBLISH_PUBLISH_H
+
+#include "sync/master/master.h"
+
+/* Gives folders on the way to `path` that have no row one. */
+int publish_parents(struct master *m, const char *path);
+/*
+ * Writes the row of what is at `path`: a new seq when anything differs that mirrors see, else only
+ * the stat. `hash` for files, `target` for links, else NULL.
+ */
+int publish(struct master *m, const char *path, const struct stat *st, const struct hash *hash,
+            const char *target, int64_t seen, const char *moved_from);
+/* At the end of a batch, before mirrors are told: gives the folders that it touched (tree.h) the
+ * mtime that they have by now. */
+int publish_folders(struct master *m);
+
+#endif

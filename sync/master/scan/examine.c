@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/scan/examine.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/master/scan/name_collisions.h"
+#include "sync/master/commit/committer.h"
+#include "sync/master/folder/scan_queue.h"
+#include "sync/master/ops/rename.h"
+#include "sync/master/db/readers.h"
+#include "sync/master/folder/notices.h"
+#include "sync/master/folder/volume.h"
+#include "sync/master/scan/watch.h"
+#include "sync/master/folder/lease.h"
+
+#define RACY_NS       2000000000LL /* a later write may leave the same times */
+#define RACY_AGAIN_MS 2200
+#define OPEN_AGAIN_MS 2000 /* closing gives an event; this is for writers that give none */
+#define LARGE         (4 << 20)
+#define BLOCK         (1 << 20)
+#define STILL_BYTES   (64 << 20) /* a file that changes while it is read is not read to its end */
+
+static void observed(struct master *m, const char *path, const struct stat *st, bool gone,
+                     const struct hash *hash, char *target, int64_t seen)
+{
+    struct observation *o = xcalloc(1, sizeof(*o));
+
+    o->path = xstrdup(path);
+    o->gone = gone;
+    if (st)
+        o->st = *st;
+    if (hash)
+        o->hash = *hash;
+    o->target = target;
+    o->seen = seen;
+    committer_observe(m->committer, o);
+}
+
+/* True when the file may be published; else status lists it, unless it was just written. */
+static bool nobody_writes(struct master *m, const char *path, int fd, const struct stat *st)
+{
+    enum writers who = writers_of(fd);
+
+    if (who == WRITERS_NONE ||
+        (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) >= m->quiet_ms * 1000000)) {
+        notices_clear(m->notices, NOTICE_OPEN, path);
+        return true;
+    }
+    notices_set(m->notices, NOTICE_OPEN, path,
+                who == WRITERS_SOME ? "a writer has it open" : "written a moment ago");
+    return false;
+}
+
+static bool same_stat(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           file_mtime_ns(a) == file_mtime_ns(b) && file_ctime_ns(a) == file_ctime_ns(b);
+}
+
+/* 0; -EAGAIN: it changed meanwhile; -ESHUTDOWN; -errno. */
+static int hash_still(struct master *m, int fd, const struct stat *st, struct hash *ret)
+{
+    size_t cap = st->st_size < BLOCK ? (size_t)st->st_size + 1 : BLOCK;
+    struct hash_stream *s = hash_stream_new();
+    char *block = xmalloc(cap);
+    struct stat now;
+    off_t at = 0;
+    int r = 0;
+
+    for (;;) {
+        ssize_t n = file_pread(fd, block, cap, at);
+        if (n <= 0) {
+            r = (int)n;
+            break;
+        }
+        hash_stream_add(s, block, (size_t)n);
+        at += n;
+        if (m->stopping)
+            r = -ESHUTDOWN;
+        else if (at > st->st_size ||
+                 (at % STILL_BYTES == 0 && fstat(fd, &now) == 0 && !same_stat(st, &now)))
+            r = -EAGAIN;
+        if (r < 0)
+            break;
+    }
+    if (r == 0)
+        hash_stream_end(s, ret);
+    free(block);
+    hash_stream_free(s);
+    return r;
+}
+
+static void unreadable(struct master *m, const char *path, int code)
+{
+    if (notices_set(m->notices, NOTICE_UNREADABLE, path, strerror(code))) {
+        char *text = path_encoded(path);
+        log_error("cannot read '%s': %s; it is not published", text, strerror(code));
+        free(text);
+    }
+}
+
+/* Times this near to the moment of reading may not tell a later write. */
+static bool is_near(int64_t seen, int64_t time)
+{
+    return file_time_near(seen, time, RACY_NS);
+}
+
+/* The kernel tells of a close a moment before the file counts as closed: soon at first. */
+static int64_t open_again_ms(struct master *m, const char *path)
+{
+    int64_t age = notices_age(m->notices, NOTICE_OPEN, path);
+
+    return age < 200 ? 20 : age < OPEN_AGAIN_MS ? 200 : OPEN_AGAIN_MS;
+}
+
+static void examine_file(struct master *m, const char *path, int flags)
+{
+    struct stat before, after;
+    struct hash hash;
+    int64_t seen = clock_wall_ns();
+    int keep = flags & (INDEX_FORCE | INDEX_FOUND | INDEX_LARGE);
+    int fd = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+    int r = fd;
+
+    if (fd < 0 || fstat(fd, &before) < 0 || !S_ISREG(before.st_mode)) {
+        if (fd == -EACCES || fd == -EIO || fd == -EPERM)
+            unreadable(m, path, -fd);
+        else
+            index_push(m->index, path, keep, 100);
+        goto out;
+    }
+    if (!nobody_writes(m, path, fd, &before)) {
+        index_push(m->index, path, keep | INDEX_FORCE, open_again_ms(m, path));
+        goto out;
+    }
+    if (before.st_size > LARGE && !(flags & INDEX_LARGE)) {
+        index_push(m->index, path, flags | INDEX_LARGE, 0);
+        goto out;
+    }
+    r = hash_still(m, fd, &before, &hash);
+    if (r == 0 && fstat(fd, &after) < 0)
+        r = -errno;
+    if (r == -ESHUTDOWN) {
+        goto out;
+    } else if (r < 0 && r != -EAGAIN) {
+        unreadable(m, path, -r);
+        index_push(m->index, path, keep, 5000);
+    } else if (r < 0 || !same_stat(&before, &after) || !nobody_writes(m, path, fd, &after)) {
+        index_push(m->index, path, keep | INDEX_FORCE, 100);
+    } else {
+        notices_clear(m->notices, NOTICE_UNREADABLE, path);
+        observed(m, path, &after, false, &hash, NULL, seen);
+        if (is_near(seen, file_mtime_ns(&after)) || is_near(seen, file_ctime_ns(&after)))
+            index_push(m->index, path, INDEX_FORCE | INDEX_FOUND, RACY_AGAIN_MS);
+    }
+out:
+    if (fd >= 0)
+        close(fd);
+}
+
+static void examine_link(struct master *m, const char *path, const struct stat *st)
+{
+    char target[PATH_MAX];
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (n < 0) {
+        index_push(m->index, path, 0, 100);
+        return;
+    }
+    target[n] = '\0';
+    observed(m, path, st, false, NULL, xstrdup(target), clock_wall_ns());
+}
+
+/* The content was read when a write could still have left the same times. */
+static bool racy(const struct row *row)
+{
+    return row->e.type == ENTRY_FILE &&
+           (is_near(row->seen, row->e.mtime) || is_near(row->seen, row->ctime));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int list_dir(int dirfd, struct strlist *ret)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *de;
+
+    if (!d) {
+        int r = -errno;
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    while ((errno = 0, de = readdir(d)))
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+            strlist_add(ret, de->d_name);
+    if (errno) {
+        int r = -errno;
+        closedir(d);
+        return r;
+    }
+    closedir(d);
+    if (ret->n > 1)
+        qsort(ret->v, ret->n, sizeof(*ret->v), by_name);
+    return 0;
+}
+
+static void skipped(struct master *m, const char *path, const char *text)
+{
+    if (notices_set(m->notices, NOTICE_SKIPPED, path, text)) {
+        char *enc = path_encoded(path);
+        log_warn("'%.300s' is not served: it is %s", enc, text);
+        free(enc);
+    }
+}
+
+static const char *type_name(mode_t mode)
+{
+    return S_ISFIFO(mode)                   ? "a named pipe"
+           : S_ISSOCK(mode)                 ? "a socket"
+           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
+                                            : "neither a file, a folder nor a symbolic link";
+}
+
+static bool is_served(mode_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
+}
+
+struct names_alike {
+    struct master *m;
+    const char *dir;
+};
+
+static void found_alike(void *arg, const char *a, const char *b)
+{
+    const struct names_alike *n = arg;
+    char *path = path_join(n->dir, b), *first = path_encoded(a);
+    char *text = xasprintf("differs from '%s' only by case or normalisation", first);
+
+    notices_set(n->m->notices, NOTICE_ALIKE, path, text);
+    free(text);
+    free(first);
+    free(path);
+}
+
+static void look_alike(struct master *m, const char *dir, const struct strlist *names)
+{
+    struct names_alike alike = {m, dir};
+
+    notices_clear_alike(m->notices, dir);
+    alike_find(names->v, names->n, found_alike, &alike);
+}
+
+/* Names came or went. */
+static void examine_names(struct master *m, const char *dir)
+{
+    int fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    struct strlist names = {0};
+
+    if (fd >= 0 && list_dir(fd, &names) == 0)
+        look_alike(m, dir, &names);
+    strlist_release(&names);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A folder's names on disk beside its rows, both in byte order. */
+struct listing {
+    struct master *m;
+    const char *dir;
+    int fd, flags;
+    char path[EEFS_PATH_MAX + EEFS_NAME_MAX + 3];
+    size_t prefix; /* bytes of path that are the folder's */
+};
+
+static const char *child_path(struct listing *l, const char *name)
+{
+    snprintf(l->path + l->prefix, sizeof(l->path) - l->prefix, "%s", name);
+    return l->path;
+}
+
+/* One name found on disk: pushed unless it is as its row (NULL: none) says. */
+static void examine_child(struct listing *l, const char *name, const struct row *row)
+{
+    const char *path = child_path(l, name);
+    struct master *m = l->m;
+    struct stat st;
+    bool clean = false;
+
+    if (master_hides(m, path)) {
+        if (row)
+            index_push(m->index, path, INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+        return;
+    }
+    if (strlen(path) > EEFS_PATH_MAX) {
+        skipped(m, path, "a path that is too long");
+        return;
+    }
+    if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode)) {
+        if (!is_served(st.st_mode))
+            skipped(m, path, type_name(st.st_mode));
+        clean = is_served(st.st_mode) ? row && row_matches(row, &st) && !racy(row) : !row;
+    }
+    if (!clean)
+        index_push(m->index, path, INDEX_DEEP | INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+}
+
+/* Returns 0 or a database error. */
+static int merge(struct listing *l, struct db *db, const struct strlist *disk)
+{
+    sqlite3_stmt *st = tree_children(db, l->dir);
+    struct row row = {0};
+    const char *name = NULL;
+    size_t i = 0;
+    int r = db_step(db, st);
+
+    while (r >= 0 && (r == 1 || i < disk->n)) {
+        int c;
+
+        if (r == 1)
+            tree_child(st, &row, &name);
+        c = r == 0 ? -1 : i >= disk->n ? 1 : strcmp(disk->v[i], name);
+        if (c > 0)
+            index_push(l->m->index, child_path(l, name), INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+        else
+            examine_child(l, disk->v[i], c == 0 ? &row : NULL);
+        i += c <= 0;
+        if (c >= 0)
+            r = db_step(db, st);
+    }
+    return r;
+}
+
+static void examine_children(struct master *m, struct db *db, const char *dir, int flags)
+{
+    struct listing *l = xcalloc(1, sizeof(*l));
+    struct strlist disk = {0};
+    int r;
+
+    l->m = m;
+    l->dir = dir;
+    l->flags = flags;
+    l->prefix = (size_t)snprintf(l->path, sizeof(l->path), *dir ? "%s/" : "%s", dir);
+    l->fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    r = l->fd < 0 ? l->fd : list_dir(l->fd, &disk);
+    if (r == 0) {
+        notices_clear(m->notices, NOTICE_UNREADABLE, dir);
+        look_alike(m, dir, &disk);
+        r = merge(l, db, &disk);
+    } else if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP) {
+        unreadable(m, dir, -r);
+    }
+    if (r < 0)
+        index_push(m->index, dir, INDEX_DEEP | INDEX_FOUND, r == -EACCES ? 60000 : 5000);
+    strlist_release(&disk);
+    if (l->fd >= 0)
+        close(l->fd);
+    free(l);
+}
+
+static void examine_dir(struct master *m, struct db *db, const char *path, const struct stat *st,
+                        const struct row *row, int flags)
+{
+    bool live = row->e.type == ENTRY_DIR, told = !(flags & (INDEX_SCAN | INDEX_FOUND));
+
+    notices_clear_path(m->notices, path, false);
+    /* After an event also as the row has it: the committer may just be writing another mode. */
+    if (*path && (!live || told || row->e.mode != (st->st_mode & 07777) ||
+                  row->e.mtime != file_mtime_ns(st)))
+        observed(m, path, st, false, NULL, NULL, clock_wall_ns());
+    if (!live || (flags & INDEX_DEEP)) {
+        volume_see(m, path);
+        watch_add(m->watch, path);
+        examine_children(m, db, path, flags);
+    } else if (flags & INDEX_ALIKE) {
+        examine_names(m, path);
+    }
+}
+
+static bool push_link(void *arg, const struct row *row)
+{
+    index_push(((struct master *)arg)->index, row->e.path, INDEX_FOUND, 0);
+    return false;
+}
+
+/* A file with several names has changed: only the folder of the name that was used had an event. */
+static void push_links(struct master *m, struct db *db, int64_t ino)
+{
+    struct row row = {0};
+
+    tree_find_inode(db, ino, push_link, m, &row);
+}
+
+/* The committer may just be writing its row: it is told also of what has none. */
+static void examine_gone(struct master *m, const char *path, mode_t other)
+{
+    if (other && !is_served(other) && !master_hides(m, path))
+        skipped(m, path, type_name(other));
+    else
+        notices_clear_path(m->notices, path, true);
+    if (*path)
+        observed(m, path, NULL, true, NULL, NULL, 0);
+}
+
+void examine(struct master *m, const char *path, int flags)
+{
+    struct db *db = db_pool_get(m->pool);
+    struct row row = {0};
+    struct stat st = {0};
+    bool live, fresh;
+    int r;
+
+    if (!db || tree_get(db, path, &row) < 0) {
+        index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
+        goto out;
+    }
+    live = row.e.type != ENTRY_GONE;
+    r = master_lstat(m, path, &st);
+    if (r == -ENOENT) {
+        examine_gone(m, path, st.st_mode);
+    } else if (r < 0) { /* what is on a volume that comes back is looked at then */
+        if (!volume_away(m, path))
+            index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
+    } else if (S_ISDIR(st.st_mode)) {
+        if (!live && *path)
+            move_folder(m, db, path, &st);
+        examine_dir(m, db, path, &st, &row, flags);
+    } else {
+        notices_clear(m->notices, NOTICE_SKIPPED, path);
+        fresh = row_matches(&row, &st);
+        if (!fresh && st.st_nlink > 1)
+            push_links(m, db, (int64_t)st.st_ino);
+        if (S_ISLNK(st.st_mode) && !fresh)
+            examine_link(m, path, &st);
+        else if (S_ISREG(st.st_mode) && !fresh && move_file(m, db, path, &st, flags & INDEX_MOVED))
+            ;
+        else if (S_ISREG(st.st_mode) && (!fresh || (flags & INDEX_FORCE) || racy(&row)))
+            examine_file(m, path, flags);
+    }
+out:
+    row_release(&row);
+    db_pool_put(m->pool, db);
+}

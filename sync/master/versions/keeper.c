@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keeper: the thread that fills and empties the store of kept contents (keep.h). It follows the
+ * tree by seq, as a mirror does, from a cursor in the database ("kept_seq"), so it needs no queue
+ * and misses nothing after a restart. What was in the folder at the first scan is no change for
+ * it: that is gone through in passes of growing file size while there is nothing else to do.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/commit/committer.h"
+#include "sync/master/db/history.h"
+#include "sync/master/folder/kept.h"
+#include "sync/master/folder/staging.h"
+#include "sync/master/db/readers.h"
+
+#define PAGE      200   /* rows at a time */
+#define TIDY_MS   60000 /* between prunings */
+#define AWAY_MS   1000
+#define ORPHAN_NS 60000000000LL
+#define VICTIMS   500
+#define FULL(x)   ((x) / 10 * 9) /* emptied down to this, so that it is not done for each file */
+#define LATER_IO                                                                                   \
+    (2 << 13 | 7) /* ioprio_set(2): best effort, last; idle could hold up the journal */
+
+static const int64_t fill_sizes[] = {64 << 10, 1 << 20, INT64_MAX};
+
+struct keeper {
+    struct keep *k;
+    int64_t seq;      /* kept up to here; -1: not read yet */
+    int64_t fill_seq; /* of the present pass */
+    size_t pass;
+    int64_t next_tidy, next_count, counted_seq, counted_files;
+    bool rewrite_seq;
+};
+
+/* --- in the committer's thread --- */
+
+struct flush {
+    struct keep_note *notes;
+    int64_t seq; /* -1: as it was */
+};
+
+static int commit_flush(struct master *m, void *arg)
+{
+    const struct flush *f = arg;
+    struct db *db = m->tree->db;
+    int r = 0;
+
+    for (const struct keep_note *n = f->notes; n && r >= 0; n = n->next)
+        r = db_run(db, "INSERT OR IGNORE INTO kept(hash,size,at) VALUES(?,?,?)", "hii", &n->hash,
+                   n->size, clock_wall_ns());
+    if (r >= 0 && f->seq >= 0)
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('kept_seq',?)", "i", f->seq);
+    return r < 0 ? r : 0;
+}
+
+struct drop {
+    struct hash *v;
+    size_t n;
+};
+
+static int commit_drop(struct master *m, void *arg)
+{
+    const struct drop *d = arg;
+    int r = 0;
+
+    for (size_t i = 0; i < d->n && r >= 0; i++)
+        r = db_run(m->tree->db, "DELETE FROM kept WHERE hash=?", "h", &d->v[i]);
+    return r < 0 ? r : 0;
+}
+
+#define PRUNE_MAX 1000 /* versions in one transaction */
+
+struct outdated {
+    char *paths[PRUNE_MAX];
+    int64_t seqs[PRUNE_MAX];
+    size_t n;
+};
+
+static int commit_prune(struct master *m, void *arg)
+{
+    const struct outdated *o = arg;
+    int r = 0;
+
+    for (size_t i = 0; i < o->n && r == 0; i++)
+        r = history_forget(m->tree->db, o->paths[i], o->seqs[i]);
+    return r;
+}
+
+/* --- rows and files --- */
+
+static bool stopping(struct keeper *t)
+{
+    bool yes;
+
+    mutex_lock(&t->k->lock);
+    yes = t->k->stopping;
+    mutex_unlock(&t->k->lock);
+    return yes || t->k->m->stopping;
+}
+
+/* Writes what is noted, and the cursor. */
+static void flush(struct keeper *t)
+{
+    struct keep *k = t->k;
+    struct flush f = {NULL, t->rewrite_seq ? t->seq : -1};
+    int r;
+
+    mutex_lock(&k->lock);
+    f.notes = k->notes;
+    k->notes = NULL;
+    mutex_unlock(&k->lock);
+    r = f.notes || f.seq >= 0 ? committer_call(k->m->committer, commit_flush, &f) : 0;
+    if (r == 0)
+        t->rewrite_seq = false;
+    for (struct keep_note *next, *n = f.notes; n; n = next) {
+        next = n->next;
+        if (r < 0) { /* again later */
+            mutex_lock(&k->lock);
+            n->next = k->notes;
+            k->notes = n;
+            mutex_unlock(&k->lock);
+        } else {
+            free(n);
+        }
+    }
+}
+
+/* Removes files, then their rows. */
+static void drop(struct keeper *t, struct hash *v, const int64_t *sizes, size_t n)
+{
+    struct drop d = {v, n};
+    char path[KEEP_PATH_CAP];
+
+    for (size_t i = 0; i < n; i++) {
+        keep_path(&v[i], path);
+        if (unlinkat(root_private_fd(t->k->m->root), path, 0) == 0) {
+            t->k->bytes -= sizes[i];
+            t->k->files--;
+        }
+    }
+    crash_point("master.keep.dropped");
+    if (n > 0)
+        committer_call(t->k->m->committer, commit_drop, &d);
+}
+
+/* Files of one folder of the store that have no row are noted; sizes are summed up. */
+static void reconcile_folder(struct keeper *t, struct db *db, int fd)
+{
+    int listfd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = listfd < 0 ? NULL : fdopendir(listfd);
+    struct keep *k = t->k;
+    struct dirent *de;
+    struct hash h;
+    struct stat st;
+
+    if (!d && listfd >= 0)
+        close(listfd);
+    while (d && (de = readdir(d))) {
+        int64_t size = -1;
+
+        if (hash_parse(de->d_name, &h) < 0 || fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (db_get_int(db, -1, &size, "SELECT size FROM kept WHERE hash=?", "h", &h) < 0)
+            continue;
+        if (size < 0) {
+            struct keep_note *n = xcalloc(1, sizeof(*n));
+
+            n->hash = h;
+            n->size = st.st_size;
+            mutex_lock(&k->lock);
+            n->next = k->notes;
+            k->notes = n;
+            mutex_unlock(&k->lock);
+        }
+        k->files++;
+        k->bytes += st.st_size;
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Rows without a file go. */
+static void reconcile_rows(struct keeper *t, struct db *db)
+{
+    sqlite3_stmt *st = db_query(db, "SELECT hash FROM kept", "");
+    struct drop d = {0};
+    size_t cap = 0;
+
+    while (db_step(db, st) == 1) {
+        struct hash h;
+
+        db_col_hash(st, 0, &h);
+        if (keep_has(t->k->m, &h))
+            continue;
+        if (d.n == cap) {
+            cap = cap * 2 + 64;
+            d.v = xrealloc(d.v, cap * sizeof(*d.v));
+        }
+        d.v[d.n++] = h;
+    }
+    if (d.n > 0)
+        committer_call(t->k->m->committer, commit_drop, &d);
+    free(d.v);
+}
+
+static void reconcile(struct keeper *t, struct db *db)
+{
+    struct keep *k = t->k;
+
+    for (unsigned i = 0; i < sizeof(k->counted); i++) {
+        char path[sizeof(KEEP_DIR) + 3];
+        int fd;
+
+        snprintf(path, sizeof(path), KEEP_DIR "/%02x", i);
+        mutex_lock(&k->files_lock);
+        fd = path_open_beneath(root_private_fd(k->m->root), path,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        if (fd >= 0) {
+            reconcile_folder(t, db, fd);
+            close(fd);
+        }
+        k->counted[i] = true;
+        mutex_unlock(&k->files_lock);
+    }
+    reconcile_rows(t, db);
+}
+
+/* --- keeping --- */
+
+static void keep_row(struct keeper *t, const struct row *row)
+{
+    struct keep *k = t->k;
+    char tmp[PLACE_NAME_CAP];
+
+    if (row->e.type != ENTRY_FILE || !keep_wants(k, row->e.path, row->e.size) ||
+        keep_has(k->m, &row->e.hash) || !keep_room(k->m, row->e.size))
+        return;
+    place_name(tmp);
+    /* Changed again already: what it became has a later seq. */
+    if (place_copy(k->m, tmp, root_fd(k->m->root), row->e.path, &row->e.hash) == 0)
+        keep_adopt(k, tmp, &row->e.hash, row->e.size);
+}
+
+static int load_page(struct db *db, sqlite3_stmt *st, struct row *rows, size_t *n)
+{
+    int r = 0;
+
+    *n = 0;
+    while (*n < PAGE && (r = db_step(db, st)) == 1)
+        tree_row(st, &rows[(*n)++]);
+    if (r == 1)
+        db_done(st);
+    return r < 0 ? r : 0;
+}
+
+/* Keeps what does not make the store larger than `max`. */
+static void keep_page(struct keeper *t, struct row *rows, size_t n, int64_t max, int64_t *seq)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!stopping(t)) {
+            if (rows[i].e.size <= max - t->k->bytes)
+                keep_row(t, &rows[i]);
+            *seq = rows[i].e.seq;
+        }
+        row_release(&rows[i]);
+    }
+}
+
+/* Rows that were handled; less than PAGE: all are. */
+static size_t follow(struct keeper *t, struct db *db)
+{
+    struct row rows[PAGE];
+    size_t n;
+
+    if (load_page(db,
+                  db_query(db, "SELECT " TREE_COLUMNS " FROM entry WHERE seq>? ORDER BY seq", "i",
+                           t->seq),
+                  rows, &n) < 0)
+        n = 0;
+    if (n > 0)
+        t->rewrite_seq = true;
+    keep_page(t, rows, n, INT64_MAX, &t->seq);
+    return n;
+}
+
+/* One page of what is kept for the first time; false when there is nothing left to do. */
+static bool fill(struct keeper *t, struct db *db)
+{
+    struct row rows[PAGE];
+    struct keep *k = t->k;
+    size_t n = 0;
+
+    if (t->pass >= sizeof(fill_sizes) / sizeof(fill_sizes[0]) || k->bytes >= k->rules.space / 2)
+        return false;
+    if (load_page(db,
+                  db_query(db,
+                           "SELECT " TREE_COLUMNS " FROM entry WHERE seq>? AND type=1 AND size<=? "
+                           "AND NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=entry.hash) "
+                           "ORDER BY seq",
+                           "ii", t->fill_seq, fill_sizes[t->pass]),
+                  rows, &n) < 0)
+        return false;
+    keep_page(t, rows, n, k->rules.space / 2, &t->fill_seq);
+    if (n < PAGE) {
+        t->pass++;
+        t->fill_seq = 0;
+    }
+    return true;
+}
+
+/* --- letting go --- */
+
+static bool add_outdated(void *arg, const char *path, int64_t seq)
+{
+    struct outdated *o = arg;
+
+    o->paths[o->n] = xstrdup(path);
+    o->seqs[o->n++] = seq;
+    return o->n < PRUNE_MAX;
+}
+
+static void prune(struct keeper *t, struct db *db)
+{
+    const struct keep_rules *rules = &t->k->rules;
+    struct outdated *o = xcalloc(1, sizeof(*o));
+    bool more = true;
+
+    while (more && !stopping(t)) {
+        o->n = 0;
+        history_outdated(db, clock_wall_ns() - rules->age_ms * 1000000, rules->versions,
+                         add_outdated, o);
+        more = o->n > 0 && committer_call(t->k->m->committer, commit_prune, o) == 0 &&
+               o->n == PRUNE_MAX;
+        for (size_t i = 0; i < o->n; i++)
+            free(o->paths[i]);
+    }
+    free(o);
+}
+
+/* One round; the number of contents dropped. `orphans`: only those of no path. */
+static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_to)
+{
+    sqlite3_stmt *st;
+    struct hash v[VICTIMS];
+    int64_t sizes[VICTIMS], left;
+    size_t n = 0;
+
+    flush(t); /* what has just come in is the oldest, perhaps */
+    left = t->k->bytes;
+    st = db_query(
+        db,
+        "SELECT hash,size,EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) AS live,"
+        "(SELECT max(ended) FROM version v WHERE v.hash=k.hash) AS old,at FROM kept k "
+        "ORDER BY live, old IS NOT NULL, coalesce(old,at) LIMIT ?",
+        "i", (int64_t)VICTIMS);
+    while (db_step(db, st) == 1) {
+        bool orphan = sqlite3_column_int(st, 2) == 0 && sqlite3_column_type(st, 3) == SQLITE_NULL;
+
+        if (!orphan && (orphans || (left <= down_to && keep_room(t->k->m, t->k->bytes - left)))) {
+            db_done(st);
+            break;
+        }
+        db_col_hash(st, 0, &v[n]);
+        sizes[n] = sqlite3_column_int64(st, 1);
+        left -= sizes[n++];
+    }
+    drop(t, v, sizes, n);
+    return n;
+}
+
+#define UNKEPT                                                                                     \
+    "FROM entry e WHERE type=1 AND NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=e.hash) AND "     \
+    "NOT (dir=CAST('sql' AS BLOB) OR (dir>CAST('sql/' AS BLOB) AND dir<CAST('sql0' AS BLOB)))"
+
+/* What status tells. Of a large tree this takes a while, so it is done as often as it is cheap. */
+static void count(struct keeper *t, struct db *db)
+{
+    struct keep *k = t->k;
+    int64_t files = 0, bytes = 0, versions = 0, lost = 0, begin = clock_mono_ms();
+
+    if (begin < t->next_count || (t->counted_seq == k->m->head && t->counted_files == k->files))
+        return;
+    t->counted_seq = k->m->head;
+    t->counted_files = k->files;
+    db_get_int(db, 0, &files, "SELECT count(*) " UNKEPT, "");
+    db_get_int(db, 0, &bytes, "SELECT coalesce(sum(size),0) " UNKEPT, "");
+    db_get_int(db, 0, &versions, "SELECT count(*) FROM version", "");
+    db_get_int(db, 0, &lost,
+               "SELECT count(*) FROM version v WHERE "
+               "NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=v.hash) AND "
+               "NOT EXISTS(SELECT 1 FROM entry e WHERE e.hash=v.hash AND e.type=1)",
+               "");
+    k->unkept_files = files;
+    k->unkept_bytes = bytes;
+    k->versions = versions;
+    k->lost = lost;
+    t->next_count = clock_mono_ms() + (clock_mono_ms() - begin) * 50 + 200;
+}
+
+static void tidy(struct keeper *t, struct db *db)
+{
+    struct keep *k = t->k;
+
+    if (clock_mono_ms() >= t->next_tidy) {
+        prune(t, db);
+        while (!stopping(t) && evict(t, db, true, 0) == VICTIMS)
+            ;
+        t->next_tidy = clock_mono_ms() + TIDY_MS;
+    }
+    if (k->bytes > k->rules.space || (k->files > 0 && !keep_room(k->m, 0)))
+        while (!stopping(t) && evict(t, db, false, FULL(k->rules.space)) > 0 &&
+               (k->bytes > FULL(k->rules.space) || !keep_room(k->m, 0)))
+            ;
+    count(t, db);
+}
+
+/* --- the thread --- */
+
+static void start_seq(struct keeper *t, struct db *db)
+{
+    if (db_get_int(db, -1, &t->seq, "SELECT CAST(value AS INTEGER) FROM meta WHERE key='kept_seq'",
+                   "") < 0)
+        return;
+    if (t->seq < 0 || t->seq > t->k->m->head) { /* the first scan of all was no change */
+        t->seq = t->k->m->head;
+        t->rewrite_seq = true;
+    }
+    reconcile(t, db);
+}
+
+/* Returns true when there is more to do at once. */
+static bool work(struct keeper *t)
+{
+    struct master *m = t->k->m;
+    struct db *db = db_pool_get(m->pool);
+    bool more = false;
+
+    if (!db)
+        return false;
+    if (t->seq < 0)
+        start_seq(t, db);
+    if (t->seq >= 0) {
+        more = follow(t, db) == PAGE;
+        if (!more)
+            more = fill(t, db);
+        flush(t);
+        tidy(t, db);
+    }
+    db_pool_put(m->pool, db);
+    return more;
+}
+
+void *keeper_run(void *arg)
+{
+    struct keep *k = arg;
+    struct keeper t = {.k = k, .seq = -1, .counted_seq = -1};
+    bool more = false;
+
+    syscall(SYS_ioprio_set, 1, 0, LATER_IO); /* 1, 0: this thread */
+    mutex_lock(&k->lock);
+    while (!k->stopping) {
+        bool fit;
+
+        if (!k->woken && !more)
+            cond_wait_until(&k->change, &k->lock, clock_mono_ms() + AWAY_MS);
+        k->woken = false;
+        if (k->stopping)
+            break;
+        mutex_unlock(&k->lock);
+        fit = k->rules.space > 0 && k->m->scanned && root_ok(k->m->root, (char[1]){0}, 1);
+        more = fit && work(&t);
+        mutex_lock(&k->lock);
+    }
+    mutex_unlock(&k->lock);
+    return NULL;
+}

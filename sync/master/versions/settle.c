@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/versions/settle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/master/commit/committer.h"
+#include "sync/master/folder/conflict.h"
+#include "sync/master/folder/kept.h"
+#include "sync/master/folder/staging.h"
+#include "sync/master/db/readers.h"
+#include "sync/master/publish/publish.h"
+#include "sync/master/folder/volume.h"
+#include "sync/master/folder/lease.h"
+
+/* Between looking a name up and opening it a process that runs needs microseconds. */
+#define GRACE_MS 1000
+
+/* One file in staging. Its name says what a restart must know: "over-<16 hex: digest of the path>-
+ * <64 hex: its content then>-<64 hex: content now at the path>-<8 hex>". */
+struct one {
+    struct one *next;
+    char name[PLACE_NAME_CAP];
+    char *path; /* NULL after a restart: found by the digest */
+    char *top;  /* of its volume */
+    struct hash was, now;
+    int64_t due;
+};
+
+struct settling {
+    struct master *m;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t change;
+    struct one *first, **last; /* by due time */
+    size_t n;
+    bool stopping;
+};
+
+/* --- names --- */
+
+static void digest_text(const char *path, char *out)
+{
+    struct hash h;
+    struct buf b = BUF_INIT;
+
+    hash_bytes(path, strlen(path), &h);
+    hex_encode(&b, h.b, 8);
+    snprintf(out, 17, "%s", b.data);
+    buf_release(&b);
+}
+
+void settle_name(const char *path, const struct hash *was, const struct hash *now, char *out)
+{
+    char digest[17], before[HASH_TEXT_CAP], after[HASH_TEXT_CAP];
+    uint32_t n;
+
+    digest_text(path, digest);
+    file_random(&n, sizeof(n));
+    snprintf(out, PLACE_NAME_CAP, "over-%s-%s-%s-%08x", digest, hash_text(was, before) + 3,
+             hash_text(now, after) + 3, n);
+}
+
+static bool over_parse(const char *name, struct one *o)
+{
+    char text[HASH_TEXT_CAP];
+
+    if (strncmp(name, "over-", 5) != 0 || strlen(name) != 5 + 16 + 1 + 64 + 1 + 64 + 1 + 8)
+        return false;
+    snprintf(text, sizeof(text), "s2-%.64s", name + 22);
+    if (hash_parse(text, &o->was) < 0)
+        return false;
+    snprintf(text, sizeof(text), "s2-%.64s", name + 87);
+    if (hash_parse(text, &o->now) < 0)
+        return false;
+    memcpy(o->name, name, strlen(name) + 1);
+    return true;
+}
+
+static void append_locked(struct settling *s, struct one *o)
+{
+    o->due = clock_mono_ms() + GRACE_MS;
+    o->next = NULL;
+    *s->last = o;
+    s->last = &o->next;
+    cond_signal(&s->change);
+}
+
+void settle_later(struct settling *s, const char *name, const char *path, const struct row *was,
+                  const struct hash *now)
+{
+    struct one *o = xcalloc(1, sizeof(*o));
+
+    snprintf(o->name, sizeof(o->name), "%s", name);
+    o->path = xstrdup(path);
+    o->top = volume_top(s->m, path);
+    o->was = was->e.hash;
+    o->now = *now;
+    mutex_lock(&s->lock);
+    append_locked(s, o);
+    s->n++;
+    mutex_unlock(&s->lock);
+}
+
+/* --- settling --- */
+
+static void one_free(struct one *o)
+{
+    free(o->path);
+    free(o->top);
+    free(o);
+}
+
+/* Path whose digest the name bears, after a restart. */
+static int find_path(struct db *db, struct one *o)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT dir,name FROM entry WHERE type<2 ORDER BY seq DESC", "");
+    char digest[17];
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        char *dir = xstrdup(db_col_text(st, 0)), *path = path_join(dir, db_col_text(st, 1));
+
+        free(dir);
+        digest_text(path, digest);
+        if (strncmp(digest, o->name + 5, 16) == 0) {
+            o->path = path;
+            db_done(st);
+            return 1;
+        }
+        free(path);
+    }
+    return r;
+}
+
+struct put_back {
+    struct one *o;
+    struct hash hash; /* of the local edit */
+    char *copy;       /* what became the conflict copy */
+    bool swapped;     /* the path is the local edit's, the staging file is the mirror's version */
+    int error;        /* of the filesystem */
+};
+
+/* 0 or an error of the database; b->error of the filesystem. */
+static int publish_at(struct master *m, struct put_back *b, int dir, const char *path,
+                      const struct hash *hash)
+{
+    struct stat st;
+
+    if (fstatat(dir, path_base(path), &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        b->error = -errno;
+        return 0;
+    }
+    return publish(m, path, &st, hash, NULL, clock_wall_ns(), NULL);
+}
+
+/* The local edit gets its path back when the mirror's version is still there, or nothing is. */
+static int take_path(struct master *m, struct put_back *b, int dir)
+{
+    const char *path = b->o->path, *base = path_base(path);
+    int staging = root_staging_fd(m->root);
+    struct row row = {0};
+    struct stat st;
+    int r = tree_get(m->tree->db, path, &row);
+
+    if (r < 0)
+        return r;
+    if (row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &b->o->now) &&
+        master_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
+        b->error = place_exchange(staging, b->o->name, dir, base);
+        b->swapped = b->error == 0;
+        if (b->swapped && (fstatat(staging, b->o->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                           (int64_t)st.st_ino != row.ino)) { /* a newer local file */
+            b->error = place_exchange(staging, b->o->name, dir, base);
+            b->swapped = false;
+            if (b->error == 0)
+                b->error = -EEXIST;
+        }
+    } else {
+        b->error = file_rename_new(staging, b->o->name, dir, base);
+    }
+    row_release(&row);
+    return b->error < 0 ? 0 : publish_at(m, b, dir, path, &b->hash);
+}
+
+static int make_copy(struct master *m, struct put_back *b, int dir)
+{
+    bool there;
+
+    b->copy =
+        conflict_path(m, b->o->path, "master", -1, (struct conflict_like){NULL, NULL}, &there);
+    b->error = file_rename_new(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy));
+    return b->error < 0 ? 0 : publish_at(m, b, dir, b->copy, b->swapped ? &b->o->now : &b->hash);
+}
+
+/* Committer's thread. */
+static int put_back(struct master *m, void *arg)
+{
+    struct put_back *b = arg;
+    int dir, r = 0;
+
+    b->error = volume_enter_top(m, b->o->top ? b->o->top : "");
+    if (b->error == 0)
+        b->error = place_parents(m, b->o->path);
+    dir = b->error < 0 ? b->error : place_open_parent(m, b->o->path);
+    if (dir < 0) {
+        b->error = dir;
+        volume_leave(m);
+        return 0;
+    }
+    r = take_path(m, b, dir);
+    if (r == 0 && (b->error == -EEXIST || (b->error == 0 && b->swapped)))
+        r = make_copy(m, b, dir);
+    if ((r < 0 || b->error < 0) && b->swapped)
+        place_exchange(root_staging_fd(m->root), b->o->name, dir, path_base(b->o->path));
+    close(dir);
+    volume_leave(m);
+    return r;
+}
+
+/* 0: done with it; else to be looked at again. */
+static int local_edit(struct settling *s, struct one *o, const struct hash *hash)
+{
+    struct put_back b = {.o = o, .hash = *hash};
+    char *path, *copy;
+    int r = committer_call(s->m->committer, put_back, &b);
+
+    if (r == 0)
+        r = b.error;
+    path = path_encoded(o->path);
+    copy = path_encoded(b.copy ? b.copy : "");
+    if (r < 0)
+        log_error(
+            "a local edit of '%s' that a mirror's version displaced waits in 'staging/%s': %s",
+            path, o->name, strerror(-r));
+    else if (b.copy)
+        log_info("'%s' was edited here while a mirror replaced it: both versions are kept, the %s "
+                 "as '%s'",
+                 path, b.swapped ? "mirror's" : "local one", copy);
+    else
+        log_info("'%s' was edited here while a mirror removed it: it stays", path);
+    free(path);
+    free(copy);
+    free(b.copy);
+    return r;
+}
+
+/* The hash of a file that nobody writes; -EBUSY. */
+static int settled_hash(const struct master *m, int fd, const struct stat *st, struct hash *ret)
+{
+    enum writers who = writers_of(fd);
+    struct stat after;
+    int r;
+
+    if (who == WRITERS_SOME ||
+        (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) < m->quiet_ms * 1000000))
+        return -EBUSY;
+    r = hash_fd(fd, ret, NULL);
+    if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||
+                   file_mtime_ns(&after) != file_mtime_ns(st) || writers_of(fd) == WRITERS_SOME))
+        r = -EBUSY;
+    return r;
+}
+
+/* Unchanged: a version to be kept, or nothing. Another name of it somewhere could change it. */
+static void let_go(struct master *m, const struct one *o, const struct hash *hash,
+                   const struct stat *st)
+{
+    if (st->st_nlink == 1 && !hash_eq(hash, &o->now) &&
+        keep_wants(m->keep, o->path ? o->path : "", st->st_size))
+        keep_adopt(m->keep, o->name, hash, st->st_size);
+    else
+        place_discard(m, o->name);
+}
+
+/* 0: nothing is left to do. */
+static int settle(struct settling *s, struct one *o)
+{
+    int fd = openat(root_staging_fd(s->m->root), o->name,
+                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct hash hash;
+    struct db *db;
+    struct stat st;
+    bool same;
+    int r;
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    r = fstat(fd, &st) < 0 ? -errno : 0;
+    if (r == 0)
+        r = settled_hash(s->m, fd, &st, &hash);
+    close(fd);
+    if (r < 0)
+        return r;
+    same = hash_eq(&hash, &o->now) || hash_eq(&hash, &o->was);
+    if (!same && !o->path) { /* left by an earlier run */
+        db = db_pool_get(s->m->pool);
+        r = db ? find_path(db, o) : -EIO;
+        db_pool_put(s->m->pool, db);
+        if (r < 0)
+            return r;
+    }
+    if (!same && o->path)
+        return local_edit(s, o, &hash);
+    if (!same)
+        log_error("'staging/%s' is of a path that is not known; it is left there", o->name);
+    else
+        let_go(s->m, o, &hash, &st);
+    return 0;
+}
+
+static struct one *take_due(struct settling *s)
+{
+    struct one *o = NULL;
+
+    mutex_lock(&s->lock);
+    while (!s->stopping && !o) {
+        if (!s->first)
+            cond_wait(&s->change, &s->lock);
+        else if (s->first->due > clock_mono_ms())
+            cond_wait_until(&s->change, &s->lock, s->first->due);
+        else
+            o = s->first;
+    }
+    if (o) {
+        s->first = o->next;
+        if (!s->first)
+            s->last = &s->first;
+    }
+    mutex_unlock(&s->lock);
+    return o;
+}
+
+static void *run(void *arg)
+{
+    struct settling *s = arg;
+    struct one *o;
+
+    while ((o = take_due(s))) {
+        int r = volume_enter_top(s->m, o->top ? o->top : "");
+
+        if (r == 0)
+            r = settle(s, o);
+        volume_leave(s->m);
+
+        mutex_lock(&s->lock);
+        if (r < 0) {
+            append_locked(s, o);
+            o = NULL;
+        } else {
+            s->n--;
+        }
+        mutex_unlock(&s->lock);
+        if (o)
+            one_free(o);
+    }
+    return NULL;
+}
+
+/* True when staging has a file whose name differs from `name` in the last digit only. */
+static bool has_sibling(struct settling *s, const char *name)
+{
+    size_t last = strlen(name) - 1;
+    char other[PLACE_NAME_CAP];
+    struct stat st;
+    bool found = false;
+
+    memcpy(other, name, last + 2);
+    for (const char *digit = "0123456789abcdef"; *digit && !found; digit++) {
+        other[last] = *digit;
+        found = *digit != name[last] &&
+                fstatat(root_staging_fd(s->m->root), other, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    }
+    return found;
+}
+
+/*
+ * An earlier run was killed when it had taken the old file from its path and not put the new one
+ * there (place_exchange() where there are no second names): both are in staging, with names that
+ * differ in the last digit only. The old one goes back before a scan finds it gone.
+ */
+static void mend_exchange(struct settling *s, struct one *o)
+{
+    struct master *m = s->m;
+    struct db *db = db_pool_get(m->pool);
+    struct hash hash;
+    int fd = -1, dir;
+
+    if (hash_eq(&o->was, &o->now) || !has_sibling(s, o->name))
+        goto out;
+    fd = openat(root_staging_fd(m->root), o->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || hash_fd(fd, &hash, NULL) < 0 || !hash_eq(&hash, &o->was) || !db ||
+        find_path(db, o) != 1)
+        goto out;
+    dir = place_open_parent(m, o->path);
+    if (dir >= 0 &&
+        file_rename_new(root_staging_fd(m->root), o->name, dir, path_base(o->path)) == 0)
+        file_sync_dir(dir);
+    if (dir >= 0)
+        close(dir);
+out:
+    if (fd >= 0)
+        close(fd);
+    db_pool_put(m->pool, db);
+}
+
+/* What an earlier run left. */
+static int recover_here(struct master *m, const char *top, void *arg)
+{
+    struct settling *s = arg;
+    int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *de;
+
+    while (d && (de = readdir(d))) {
+        struct one *o = xcalloc(1, sizeof(*o));
+
+        if (over_parse(de->d_name, o)) {
+            o->top = xstrdup(top);
+            mend_exchange(s, o);
+            append_locked(s, o);
+            s->n++;
+        } else {
+            free(o);
+        }
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+int settling_start(struct master *m, struct settling **ret, struct err *e)
+{
+    struct settling *s = xcalloc(1, sizeof(*s));
+    int r;
+
+    s->m = m;
+    mutex_init(&s->lock);
+    cond_init(&s->change);
+    s->last = &s->first;
+    volumes_each(m, recover_here, s);
+    r = thread_start(&s->thread, "settle", run, s);
+    if (r < 0) {
+        free(s);
+        return err_sys(e, -r, "cannot start the thread that settles replaced files");
+    }
+    *ret = s;
+    return 0;
+}
+
+void settling_stop(struct settling *s)
+{
+    if (!s)
+        return;
+    mutex_lock(&s->lock);
+    s->stopping = true;
+    cond_signal(&s->change);
+    mutex_unlock(&s->lock);
+    thread_join(s->thread);
+}
+
+void settling_free(struct settling *s)
+{
+    if (!s)
+        return;
+    for (struct one *next, *o = s->first; o; o = next) {
+        next = o->next;
+        one_free(o);
+    }
+    cond_destroy(&s->change);
+    mutex_destroy(&s->lock);
+    free(s);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status: how this mirror stands (the table in the README's "Status"), for the control socket and,
+ * every 10 s and on a change, for the master (POST /v1/state, with the imports of this machine).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
+#include "sync/common/printable.h"
+#include "sync/common/path.h"
+#include "sync/common/rundir.h"
+#include "sync/common/thread.h"
+#include "sync/common/trouble.h"
+#include "sync/mirror/transfer/context.h"
+#include "sync/proto/wire.h"
+
+#define REPORT_MS  10000
+#define LOOK_MS    1000
+#define TROUBLE_MS (15 * 60 * 1000) /* a fault of this machine counts as one for so long */
+#define IMPORT_MAX (64 * 1024)
+
+struct state {
+    struct mirror *m;
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+};
+
+struct facts {
+    int64_t pending, quarantined, deferred, skipped, conflicts, entries, bytes, used, limit,
+        fs_free;
+    int64_t contact, since, step, lag_ms, lag_limit;
+    char deferred_reason[700];
+    json_t *skipped_list;
+    int64_t open_bytes, pinned_bytes; /* of the cache, when it is over its limit */
+    bool up, denied, in_step, failed;
+    char link_reason[512], push_reason[512], fault[512], action[256], name[128];
+};
+
+struct state *state_new(struct mirror *m)
+{
+    struct state *s = xcalloc(1, sizeof(*s));
+
+    s->m = m;
+    mutex_init(&s->lock);
+    cond_init(&s->more);
+    return s;
+}
+
+void state_free(struct state *s)
+{
+    if (!s)
+        return;
+    cond_destroy(&s->more);
+    mutex_destroy(&s->lock);
+    free(s);
+}
+
+static void gather_deferred(struct mirror *m, struct facts *f)
+{
+    char *path, *why, *text;
+
+    f->deferred = replica_deferred(m->replica, &path, &why);
+    if (f->deferred > 0) {
+        text = path_encoded(path);
+        snprintf(f->deferred_reason, sizeof(f->deferred_reason),
+                 "%lld changes wait, the first of '%.200s': %.300s", (long long)f->deferred, text,
+                 why);
+        free(text);
+    }
+    free(path);
+    free(why);
+}
+
+/* A fault of this machine: a damaged database is the worst of all. */
+static void find_trouble(struct mirror *m, struct facts *f)
+{
+    bool given_up;
+    char text[sizeof(f->fault)];
+    int code = 0;
+
+    if (!trouble_recent(TROUBLE_MS, &code, text, sizeof(text)) || (*f->fault && code != EUCLEAN))
+        return;
+    snprintf(f->fault, sizeof(f->fault), "%s", text);
+    f->failed = code == EUCLEAN;
+    (void)mirror_wants_renewal(m, &given_up);
+    snprintf(f->action, sizeof(f->action), "%s",
+             code == EUCLEAN && given_up
+                 ? "see to the disk, then unmount and mount again: the database was made anew from "
+                   "the master more than once and is damaged again; changes that wait stay"
+             : code == EUCLEAN
+                 ? "nothing to do here: it is kept aside and made anew as soon as the master "
+                   "answers, changes that wait stay; then see to the disk"
+             : code == EMFILE || code == ENFILE ? "raise the limit of open files"
+             : code == ENOMEM                   ? "give this machine more memory"
+                                                : "see to the disk of the cache folder");
+}
+
+static void gather(struct mirror *m, struct facts *f)
+{
+    int64_t now = clock_mono_ms();
+
+    memset(f, 0, sizeof(*f));
+    replica_outbox_count(m->replica, &f->pending, &f->quarantined);
+    gather_deferred(m, f);
+    f->skipped = replica_skipped(m->replica, &f->skipped_list);
+    f->conflicts = replica_conflict_count(m->replica);
+    replica_totals(m->replica, &f->entries, &f->bytes);
+    store_usage(m->store, &f->used, &f->limit, &f->fs_free);
+    if (f->used > f->limit)
+        store_explain(m->store, &f->open_bytes, &f->pinned_bytes);
+    mutex_lock(&m->link.lock);
+    f->up = link_is_up(&m->link);
+    f->denied = m->link.denied;
+    f->contact = m->link.contact;
+    f->since = m->link.since;
+    snprintf(f->link_reason, sizeof(f->link_reason), "%s", m->link.reason);
+    mutex_unlock(&m->link.lock);
+    mutex_lock(&m->lock);
+    for (int i = 0; i < N_FAULTS && !*f->fault; i++) {
+        snprintf(f->fault, sizeof(f->fault), "%s", m->fault[i].text);
+        snprintf(f->action, sizeof(f->action), "%s", m->fault[i].action);
+        f->failed = i == FAULT_MASTER || i == FAULT_DATABASE;
+    }
+    snprintf(f->name, sizeof(f->name), "%s", m->name);
+    mutex_unlock(&m->lock);
+    find_trouble(m, f);
+    f->failed |= replica_is_renewing(m->replica);
+    push_reason(m->push, f->push_reason);
+    f->in_step = pull_in_step(m->pull, &f->step);
+    f->lag_limit = m->cfg.lag_limit;
+    f->lag_ms = f->up && f->in_step ? 0 : now - (f->step ? f->step : f->since);
+}
+
+static const char *judge(const struct facts *f, char *reason, size_t cap, const char **action)
+{
+    *action = "";
+    reason[0] = '\0';
+    if (*f->fault && (f->failed || f->up)) {
+        snprintf(reason, cap, "%s", f->fault);
+        *action = f->action;
+        return f->failed ? "FAILED" : "DEGRADED";
+    }
+    if (!f->up) {
+        snprintf(reason, cap, "%s", f->link_reason);
+        *action = f->denied ? "put a valid token into token_file and mount again"
+                            : "nothing to do here: it serves from its cache and goes on by itself "
+                              "when the master is back";
+        return "ISOLATED";
+    }
+    if (f->quarantined > 0) {
+        snprintf(reason, cap, "%lld changes were refused by the master", (long long)f->quarantined);
+        *action =
+            "eefs-status --quarantine lists them: mend the cause and --retry them, or copy what "
+            "you need out of the mount and --discard them";
+        return "DEGRADED";
+    }
+    if (f->deferred > 0) {
+        snprintf(reason, cap, "%s", f->deferred_reason);
+        *action = "see to the cause: they are tried again by themselves; eefs-status --quarantine "
+                  "lists them";
+        return "DEGRADED";
+    }
+    if (f->skipped > 0) {
+        json_t *first = json_array_get(f->skipped_list, 0);
+
+        snprintf(reason, cap, "%lld entries of the master cannot be taken, the first '%.200s': %s",
+                 (long long)f->skipped, json_string_value(json_object_get(first, "path")),
+                 json_string_value(json_object_get(first, "why")));
+        *action =
+            "rename or remove them on the master, or update eefs here; all others are served, "
+            "and these from when they can be taken";
+        return "DEGRADED";
+    }
+    if (f->conflicts > 0) {
+        snprintf(reason, cap, "%lld conflicts", (long long)f->conflicts);
+        *action = "list them with eefs-status --conflicts and keep the better version of each";
+        return "DEGRADED";
+    }
+    if (*f->push_reason) {
+        snprintf(reason, cap, "changes wait: %s", f->push_reason);
+        *action = "free space on the master or on this machine if that is what it says";
+        return "DEGRADED";
+    }
+    if (f->fs_free < 16 * 1024 * 1024) {
+        snprintf(reason, cap, "the cache's disk has only %lld bytes left", (long long)f->fs_free);
+        *action = "free space on the filesystem of the cache folder";
+        return "DEGRADED";
+    }
+    if (f->lag_ms > f->lag_limit) {
+        snprintf(reason, cap, "%lld s behind the master", (long long)(f->lag_ms / 1000));
+        *action = "see what holds it up, the network or this machine's disk; it goes on by itself";
+        return "DEGRADED";
+    }
+    if (!f->in_step || f->pending > 0) {
+        if (!f->in_step)
+            snprintf(reason, cap, "catching up with the master");
+        else
+            snprintf(reason, cap, "%lld changes on their way to the master", (long long)f->pending);
+        return "SYNCING";
+    }
+    return "OK";
+}
+
+static json_t *text(const char *s)
+{
+    char *valid = printable_utf8(s);
+    json_t *v = json_string(valid);
+
+    free(valid);
+    return v;
+}
+
+json_t *state_json(struct mirror *m)
+{
+    char reason[700], *cursor = replica_cursor(m->replica);
+    int64_t now = clock_mono_ms();
+    const char *action, *state;
+    struct facts f;
+    json_t *o = json_object();
+
+    gather(m, &f);
+    state = judge(&f, reason, sizeof(reason), &action);
+    json_object_set_new(o, "ok", json_true());
+    json_object_set_new(o, "kind", json_string("mount"));
+    json_object_set_new(o, "instance", text(m->cfg.instance));
+    json_object_set_new(o, "mountpoint", text(m->cfg.mountpoint));
+    json_object_set_new(o, "url", text(m->cfg.url));
+    json_object_set_new(o, "name", text(f.name));
+    json_object_set_new(o, "state", json_string(state));
+    json_object_set_new(o, "reason", text(reason));
+    json_object_set_new(o, "action", text(action));
+    json_object_set_new(o, "link", json_string(f.up ? "up" : "down"));
+    json_object_set_new(o, "down_ms", json_integer(f.up ? 0 : now - f.since));
+    json_object_set_new(o, "last_contact_ms_ago",
+                        f.contact ? json_integer(now - f.contact) : json_null());
+    json_object_set_new(o, "lag_ms", json_integer(f.lag_ms));
+    json_object_set_new(o, "pending", json_integer(f.pending));
+    json_object_set_new(o, "quarantined", json_integer(f.quarantined));
+    json_object_set_new(o, "deferred", json_integer(f.deferred));
+    json_object_set_new(o, "skipped", json_integer(f.skipped));
+    json_object_set_new(o, "skipped_list", f.skipped_list);
+    json_object_set_new(o, "conflicts", json_integer(f.conflicts));
+    json_object_set_new(o, "entries", json_integer(f.entries));
+    json_object_set_new(o, "cache_used", json_integer(f.used));
+    json_object_set_new(o, "cache_limit", json_integer(f.limit));
+    json_object_set_new(o, "cache_open", json_integer(f.open_bytes));
+    json_object_set_new(o, "cache_pinned", json_integer(f.pinned_bytes));
+    json_object_set_new(o, "prefetch_queued", json_integer((json_int_t)fetch_queued(m->fetch)));
+    json_object_set_new(o, "cursor", text(cursor));
+    json_object_set_new(o, "version", json_string(EEFS_VERSION));
+    json_object_set_new(o, "errors", trouble_json());
+    free(cursor);
+    return o;
+}
+
+static void read_import(void *list, const char *path)
+{
+    struct buf b = BUF_INIT;
+    json_t *v;
+
+    if (file_slurp(AT_FDCWD, path, IMPORT_MAX, &b) == 0 && b.len > 0 &&
+        (v = json_loadb(b.data, b.len, 0, NULL)))
+        json_array_append_new(list, v);
+    buf_release(&b);
+}
+
+static void report(struct mirror *m, json_t *now)
+{
+    static const char *const names[] = {"state",     "reason",      "lag_ms", "pending",
+                                        "conflicts", "quarantined", "cursor", "version"};
+    struct http_request q = {.method = "POST", .path = WIRE_STATE, .type = "application/json"};
+    json_t *o = json_object(), *imports = json_array();
+    struct http_reply reply;
+    struct err e = {0};
+    char *body;
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+        json_object_set(o, names[i], json_object_get(now, names[i]));
+    rundir_each(m->cfg.rundir, "import", "json", read_import, imports);
+    json_object_set_new(o, "imports", imports);
+    body = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    q.body = body;
+    q.body_len = body ? strlen(body) : 0;
+    q.cancel = &m->link.down;
+    mirror_judge(m, http_run(m->http, &q, &reply, &e), &reply, &e);
+    http_reply_release(&reply);
+    free(body);
+}
+
+/* The long poll, and all that is under way, ends; then pull makes the database anew. */
+static void look_for_damage(struct mirror *m)
+{
+    struct err e;
+
+    if (!mirror_wants_renewal(m, NULL) || !link_is_up(&m->link))
+        return;
+    err_set(&e, EUCLEAN, "the database of the cache is damaged and is made anew");
+    link_fail(&m->link, &e);
+}
+
+static void *state_main(void *arg)
+{
+    struct state *s = arg;
+    int64_t reported = 0;
+    char last[16] = "";
+
+    mutex_lock(&s->lock);
+    while (!mirror_stopping(s->m)) {
+        json_t *o;
+        const char *state;
+
+        mutex_unlock(&s->lock);
+        look_for_damage(s->m);
+        o = state_json(s->m);
+        state = json_string_value(json_object_get(o, "state"));
+        if (link_is_up(&s->m->link) &&
+            (strcmp(state, last) != 0 || clock_mono_ms() >= reported + REPORT_MS)) {
+            report(s->m, o);
+            reported = clock_mono_ms();
+            snprintf(last, sizeof(last), "%s", state);
+        }
+        json_decref(o);
+        mutex_lock(&s->lock);
+        if (!mirror_stopping(s->m))
+            cond_wait_until(&s->more, &s->lock, clock_mono_ms() + LOOK_MS);
+    }
+    mutex_unlock(&s->lock);
+    return NULL;
+}
+
+int state_start(struct state *s)
+{
+    int r = thread_start(&s->thread, "state", state_main, s);
+
+    s->running = r == 0;
+    return r;
+}
+
+void state_stop(struct state *s)
+{
+    mutex_lock(&s->lock);
+    cond_signal(&s->more);
+    mutex_unlock(&s->lock);
+    if (s->running)
+        thread_join(s->thread);
+    s->running = false;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * answer: the master's answer to one operation: its entries go into the base, the operation and its
+ * rows in the overlay go out, or it is quarantined. Conflicts are remembered until their copy is
+ * gone: whoever removes or renames it has seen to it.
+ */
+#include "sync/mirror/replica/view_change.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/proto/cursor.h"
+#include "sync/proto/wire.h"
+
+static int note_answered(struct db *db, const struct entry *e)
+{
+    int rc = db_run(db, "INSERT OR REPLACE INTO temp.answered(path,seq) VALUES(?,?)", "pi", e->path,
+                    e->seq);
+
+    return rc < 0 ? rc : 0;
+}
+
+int64_t feed_seq(struct db *db)
+{
+    char *text = meta_get(db, "cursor");
+    struct cursor c = {.seq = -1};
+
+    if (cursor_parse(text, &c) < 0)
+        c.seq = -1;
+    free(text);
+    return c.seq;
+}
+
+/*
+ * An answer may be old: lost at first, and given again after others changed the same paths. What
+ * the feed has passed already it knew better, also where nothing is left of it in the base.
+ */
+static int apply_answered(struct change *a, const struct op_answer *ans, const struct before *b)
+{
+    int64_t told = feed_seq(a->r->db);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < ans->n_entries; i++) {
+        const struct entry *e = &ans->entries[i];
+        struct row like = {0};
+
+        if (ans->result == RESULT_DONE)
+            rc = overlay_get(a->r->db, e->path, ans->n, &like);
+        if (rc == 0 && !like.exists && e->moved_from && ans->result == RESULT_DONE)
+            rc = overlay_get(a->r->db, e->moved_from, ans->n, &like);
+        if (rc == 0 && e->seq > told)
+            rc = change_entry(a, e, false, before_find(b, e->path), &like);
+        if (rc == 0 && change_is_version(&like, e)) /* the feed was faster */
+            rc = db_run(a->r->db,
+                        "UPDATE base SET ino=?1,atime=?7 WHERE dir=?2 AND name=?3 AND type=?4"
+                        " AND hash IS ?5 AND target IS ?6",
+                        "ibpihpi", (int64_t)like.ino, e->path, path_parent_len(e->path),
+                        path_base(e->path), (int64_t)like.type, &e->hash, e->target, like.atime);
+        if (rc >= 0)
+            rc = note_answered(a->r->db, e);
+        row_release(&like);
+    }
+    return rc;
+}
+
+/* Later operations on a path whose content became a conflict copy go on with the copy: what was
+ * renamed over it takes the copy's place; up to the one that takes the name away. */
+static int follow_copy(struct replica *r, const char *path, const char *copy, int64_t after)
+{
+    for (;;) {
+        struct outbox_row o = {0};
+        sqlite3_stmt *st =
+            db_query(r->db,
+                     "SELECT " OUTBOX_COLS " FROM outbox WHERE (path=?1 OR to_path=?1)"
+                     " AND opid>?2 AND state='q' ORDER BY opid LIMIT 1",
+                     "pi", path, after);
+        int rc = db_step(r->db, st);
+        bool last, onto;
+
+        if (rc == 1) {
+            rc = outbox_read(st, &o);
+            db_done(st);
+            if (rc == 0)
+                rc = 1;
+        }
+        onto = rc == 1 && o.op.kind == OP_RENAME && strcmp(o.op.to, path) == 0;
+        /* A creation is a file of its own, and so is all that follows. */
+        if (rc <= 0 || o.op.kind == OP_MKDIR || o.op.kind == OP_SYMLINK ||
+            (o.op.kind == OP_PUT && o.op.pre.kind == PRE_ABSENT) ||
+            (onto && o.op.to_pre.kind != PRE_HASH)) {
+            outbox_row_release(&o);
+            return rc < 0 ? rc : 0;
+        }
+        after = o.op.n;
+        last = !onto && (o.op.kind == OP_UNLINK || o.op.kind == OP_RENAME);
+        rc = onto ? db_run(r->db, "UPDATE outbox SET to_path=? WHERE opid=?", "pi", copy, o.op.n)
+                  : db_run(r->db, "UPDATE outbox SET path=? WHERE opid=?", "pi", copy, o.op.n);
+        if (rc >= 0)
+            rc = overlay_move(r->db, path, o.op.n, copy, o.op.n);
+        outbox_row_release(&o);
+        if (rc < 0 || last)
+            return rc < 0 ? rc : 0;
+    }
+}
+
+/* The answer's entry for `path`, or NULL. */
+static const struct entry *entry_of(const struct op_answer *ans, const char *path)
+{
+    for (size_t i = 0; path && i < ans->n_entries; i++)
+        if (strcmp(ans->entries[i].path, path) == 0)
+            return &ans->entries[i];
+    return NULL;
+}
+
+static int remember_conflict(struct replica *r, const struct op_answer *ans, const struct op *op)
+{
+    const struct entry *copy = entry_of(ans, ans->copy);
+    const char *path = op->kind == OP_RENAME && op->to ? op->to : op->path;
+    const struct hash *ours = copy                                                ? &copy->hash
+                              : op->kind == OP_RENAME && op->pre.kind == PRE_HASH ? &op->pre.hash
+                                                                                  : &op->hash;
+    struct row theirs;
+    int rc = base_get(r->db, path, &theirs);
+
+    if (rc == 0)
+        rc = db_run(r->db,
+                    "INSERT INTO conflict(path,copy,place,ours,ours_mtime,theirs,theirs_mtime,time)"
+                    " VALUES(?,?,?,?,?,?,?,?)",
+                    "ppphihii", path, ans->copy ? ans->copy : "", ans->place, ours,
+                    copy ? copy->mtime : op->mtime, &theirs.hash, theirs.mtime, clock_wall_ns());
+    row_release(&theirs);
+    if (rc >= 0 && ans->copy)
+        rc = follow_copy(r, path, ans->copy, op->n);
+    return rc < 0 ? rc : 0;
+}
+
+int conflicts_settle(struct replica *r)
+{
+    struct strlist gone = {0};
+    sqlite3_stmt *st = db_query(r->db, "SELECT copy FROM conflict WHERE length(copy)>0", "");
+    int rc;
+
+    while ((rc = db_step(r->db, st)) == 1) {
+        char *copy = xstrdup(db_col_text(st, 0));
+        struct row v;
+        rc = view_get(r->db, copy, &v);
+        if (rc == 0 && !v.exists)
+            strlist_add(&gone, copy);
+        row_release(&v);
+        free(copy);
+        if (rc < 0)
+            break;
+    }
+    db_done(st);
+    for (size_t i = 0; rc >= 0 && i < gone.n; i++)
+        rc = db_run(r->db, "DELETE FROM conflict WHERE copy=?", "p", gone.v[i]);
+    strlist_release(&gone);
+    return rc < 0 ? rc : 0;
+}
+
+static int quarantine(struct replica *r, const struct op_answer *ans)
+{
+    int rc = db_run(r->db, "UPDATE outbox SET state='x',code=?,error=? WHERE opid=? AND state<>'o'",
+                    "ssi", ans->code, ans->error, ans->n);
+
+    return rc < 0 ? rc : 0;
+}
+
+static int answer_locked(struct change *a, const struct op_answer *ans, struct before *b)
+{
+    struct replica *r = a->r;
+    struct outbox_row o;
+    /* A folder that is not empty over there simply stays: nothing is lost by it. */
+    bool refused = ans->result == RESULT_REFUSED;
+    int known = outbox_get(r->db, ans->n, &o);
+    int rc = known < 0 ? known : before_add_op(b, r, ans->n);
+
+    for (size_t i = 0; i < ans->n_entries; i++)
+        strlist_add(&b->paths, ans->entries[i].path);
+    if (ans->copy)
+        strlist_add(&b->paths, ans->copy);
+    if (rc == 0)
+        rc = before_look(b, r);
+    if (refused && known == 1 && o.op.kind == OP_RMDIR && ans->code &&
+        strcmp(ans->code, WIRE_R_NOT_EMPTY) == 0)
+        refused = false;
+    if (rc == 0)
+        rc = apply_answered(a, ans, b);
+    if (rc == 0 && refused)
+        rc = quarantine(r, ans);
+    a->put = known == 1 && o.op.kind == OP_PUT;
+    if (rc == 0 && !refused && known == 1) {
+        if (ans->result == RESULT_CONFLICT)
+            rc = remember_conflict(r, ans, &o.op);
+        if (rc == 0)
+            rc = outbox_drop(r->db, ans->n);
+    }
+    if (rc == 0)
+        rc = before_note(b, a);
+    if (rc == 0)
+        rc = conflicts_settle(r);
+    outbox_row_release(&o);
+    return rc;
+}
+
+int replica_outbox_answer(struct replica *r, const struct op_answer *ans, struct strlist *changed)
+{
+    struct change a = {.r = r, .changed = changed, .own = true};
+    struct before b = {0};
+    struct renamings moves = {0};
+    const char *from = NULL, *to = NULL;
+    bool moved;
+    int rc, rc2;
+
+    if (ans->result == RESULT_LATER)
+        return 0;
+    moved = renamings_answered(ans, &from, &to);
+    if (moved)
+        renamings_begin(r);
+    rc = tx_begin(r);
+    if (rc == 0) {
+        rc = answer_locked(&a, ans, &b);
+        rc2 = change_finish(&a);
+        rc = tx_end(r, rc < 0 ? rc : rc2, "replica.answer.committed");
+    }
+    before_release(&b);
+    if (moved && rc >= 0 && a.put)
+        renamings_add(&moves, from, to, false);
+    if (moved)
+        renamings_end(r, &moves);
+    renamings_release(&moves);
+    return rc;
+}

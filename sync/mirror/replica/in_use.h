@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * in_use: CACHE/in_use, one word that says how the last run left replica.db: "open" (it was killed:
+ * its log is beside it), "closing", "closed" (there is no log). So a log that is missing, or that
+ * is another database's, is noticed before SQLite reads it.
+ */
+#ifndef EEFS_MIRROR_REPLICA_IN_USE_H
+#define EEFS_MIRROR_REPLICA_IN_USE_H
+
+#include "sync/common/err.h"
+
+#define MARK_OPEN    "open"
+#define MARK_CLOSING "closing"
+#define MARK_CLOSED  "closed"
+
+/* 0; -EUCLEAN with a sentence when the log does not fit the mark. `db` is the database's path. */
+int mark_check(const char *db, struct err *e);
+/* MARK_CLOSED is not written while there is a log. */
+void mark_set(const char *db, const char *word);
+/* The database was moved away. */
+void mark_forget(const char *db);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * master_renames: renames on the master. The feed has them as an entry that is gone and one that came,
+ * with a hint (moved_from). Found here before the set goes into the base, so that what was renamed
+ * keeps its number, changes that were never sent go along, as those of an open file do on a local
+ * disk, and fs can move its nodes. A hint that does not fit is none: then it is a removal and a new
+ * file.
+ */
+#ifndef EEFS_MIRROR_REPLICA_MASTER_RENAMES_H
+#define EEFS_MIRROR_REPLICA_MASTER_RENAMES_H
+
+#include "sync/mirror/replica/db.h"
+
+struct change;
+
+struct renaming {
+    char *from, *to;
+    bool folder;
+    bool other; /* here something else has the old name, as after a rename of this mirror's own */
+    struct row was; /* what keeps its number; none when that is under change here */
+};
+
+struct renamings {
+    struct renaming *v; /* sorted by `to` */
+    size_t n, cap;
+};
+
+/* Notes an entry's hint, or that it has none, while a page is staged. 0 or -errno. */
+int renamings_stage(struct db *db, const struct entry *e);
+/* 1 when some were staged. */
+int renamings_staged(struct db *db);
+int renamings_drop(struct db *db);
+
+/* Finds those of the staged set, which is a whole listing or not, and lets the outbox follow. */
+int renamings_apply(struct change *a, bool full, struct renamings *ret);
+/* The row of what is `path` now; NULL. */
+const struct row *renamings_row(const struct renamings *m, const char *path);
+void renamings_add(struct renamings *m, const char *from, const char *to, bool folder);
+void renamings_release(struct renamings *m);
+
+/* The answer to a put may say that the edit followed a rename of which the feed has not told yet.
+ */
+bool renamings_answered(const struct op_answer *ans, const char **from, const char **to);
+
+/* Reports them to fs between replica_moved_fn's two calls. */
+void renamings_begin(struct replica *r);
+void renamings_end(struct replica *r, const struct renamings *m);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unsent_log: a second record of what only this mirror has, CACHE/unsent.log: the operations that the
+ * master has not confirmed, and the local-only entries. When replica.db is damaged, lost or an
+ * older one, they are put back from here (their contents are objects of the store).
+ *
+ * Lines of "<first 16 hex digits of the JSON's SHA-256> JSON":
+ *   {"outbox":ID,"master":ID,"next":N}      whose they are; the next number
+ *   {"op":{…},"state":"q",…}                an operation as it is now (op.h)
+ *   {"gone":N}                              it is in the log no more
+ *   {"local":PATH,…} {"local_gone":PATH}    an entry that the exclude list keeps here
+ *
+ * Appended after each commit, under the replica's lock; written anew when most of it is void. What
+ * is not there when it is read was not committed, or the disk has lost it.
+ */
+#ifndef EEFS_MIRROR_REPLICA_UNSENT_LOG_H
+#define EEFS_MIRROR_REPLICA_UNSENT_LOG_H
+
+#include "sync/mirror/replica/db.h"
+
+struct unsent;
+
+/* Reads the record of a cache; never fails: what is damaged is left out and counted. */
+struct unsent *unsent_open(const char *cache);
+void unsent_close(struct unsent *u); /* NULL is fine */
+
+/* What it says: whose it is ("": nothing) and the lowest number that was never given out. */
+const char *unsent_outbox(const struct unsent *u);
+int64_t unsent_next(const struct unsent *u);
+/* Lines that are not as they were written. */
+int64_t unsent_damaged(const struct unsent *u);
+
+/* --- while the replica is in use, under its lock --- */
+
+/* From here on changes of `r` are noted. `anew`: the record is written from the replica first. */
+int unsent_follow(struct unsent *u, struct replica *r, bool anew);
+/* A local-only entry is changed by this transaction. NULL is fine (a connection that only reads).
+ */
+void unsent_touch_local(struct unsent *u, const char *path);
+/* The transaction was committed, or rolled back. */
+void unsent_committed(struct unsent *u, bool yes);
+/* A descriptor of the record for fdatasync(2), the caller closes it; -1: none. */
+int unsent_file(const struct unsent *u);
+
+/*
+ * Puts back what was read and is not in the replica, in one transaction, and writes the record
+ * anew. has(arg, hash, size) says whether a content is there; what has none goes into `lost`
+ * (paths). The number of what was put back or -errno.
+ */
+int unsent_put_back(struct unsent *u, bool (*has)(void *arg, const struct hash *h, int64_t size),
+                    void *arg, struct strlist *lost);
+
+#endif

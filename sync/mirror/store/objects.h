@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * objects: struct store as store.c and evict.c see it.
+ */
+#ifndef EEFS_MIRROR_STORE_OBJECTS_H
+#define EEFS_MIRROR_STORE_OBJECTS_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "sync/mirror/store/store_admin.h"
+
+#define STORE_BUCKETS 4096
+
+/* What is known of one object. */
+struct known {
+    struct known *next;
+    struct hash hash;
+    bool verified; /* while the four below are the file's */
+    ino_t ino;
+    off_t size;
+    int64_t mtime, ctime;
+    int64_t touched_ms; /* 0: not in this process */
+    unsigned holds;     /* store_hold() less store_let_go() */
+    uint64_t held;      /* number of the last hold; 0: never in this process */
+};
+
+struct store {
+    int dir; /* the cache */
+    int staging;
+    int64_t limit;
+    store_pinned_fn *pinned;
+    void *arg;
+
+    pthread_mutex_t lock; /* the three below; rename, unlink and utimes of objects */
+    int64_t used;         /* bytes of all objects */
+    uint64_t last_hold;
+    struct known *table[STORE_BUCKETS];
+
+    int64_t vain_used, vain_until; /* store_evict()'s: used and mono ms */
+
+    pthread_mutex_t evict_lock; /* one eviction at a time; taken before lock */
+};
+
+/* Where the object is or would be in the table. With the lock. */
+struct known **store_slot(struct store *s, const struct hash *h);
+/* Removes an object if it is still the file with that inode (0: any). With the lock. */
+bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino);
+
+/* Calls fn for every object on the disk, in no order. */
+typedef void store_each_fn(void *arg, const struct hash *h, const struct stat *st);
+void store_each(struct store *s, store_each_fn *fn, void *arg);
+
+/* Free bytes of the filesystem, and how many of them the cache leaves to others and to staging. */
+int64_t store_free_bytes(struct store *s, int64_t *reserve);
+
+#endif

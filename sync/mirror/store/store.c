@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store: objects by hash and staging files, with a table in memory of what was verified and what is
+ * held. What may go is evict.c's.
+ */
+#include "sync/mirror/store/objects.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/encode.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/common/trouble.h"
+
+#define TOUCH_MS   (3600 * 1000) /* atime at most once per hour */
+#define STAGE_ROOM (1024 * 1024) /* what one staging file asks for after ENOSPC */
+#define PATH_XATTR "user.eefs.path"
+#define OBJECT_CAP 80 /* "objects/ab/" and 62 digits */
+
+static const char *object_path(const struct hash *h, char *out)
+{
+    struct buf hex = BUF_INIT;
+
+    hex_encode(&hex, h->b, HASH_BYTES);
+    snprintf(out, OBJECT_CAP, "objects/%.2s/%s", hex.data, hex.data + 2);
+    buf_release(&hex);
+    return out;
+}
+
+struct known **store_slot(struct store *s, const struct hash *h)
+{
+    struct known **k = &s->table[(h->b[0] << 8 | h->b[1]) % STORE_BUCKETS];
+
+    while (*k && !hash_eq(&(*k)->hash, h))
+        k = &(*k)->next;
+    return k;
+}
+
+static struct known *know_locked(struct store *s, const struct hash *h)
+{
+    struct known **k = store_slot(s, h);
+
+    if (!*k) {
+        *k = xcalloc(1, sizeof(**k));
+        (*k)->hash = *h;
+    }
+    return *k;
+}
+
+static void forget_locked(struct store *s, const struct hash *h)
+{
+    struct known **k = store_slot(s, h), *dead = *k;
+
+    if (dead && dead->holds > 0) {
+        dead->verified = false;
+    } else if (dead) {
+        *k = dead->next;
+        free(dead);
+    }
+}
+
+static void set_verified(struct known *k, const struct stat *st)
+{
+    k->verified = true;
+    k->ino = st->st_ino;
+    k->size = st->st_size;
+    k->mtime = file_mtime_ns(st);
+    k->ctime = file_ctime_ns(st);
+}
+
+static bool is_verified(const struct known *k, const struct stat *st)
+{
+    return k->verified && k->ino == st->st_ino && k->size == st->st_size &&
+           k->mtime == file_mtime_ns(st) && k->ctime == file_ctime_ns(st);
+}
+
+bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino)
+{
+    char path[OBJECT_CAP];
+    struct stat st;
+
+    object_path(h, path);
+    if (fstatat(s->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || (ino && st.st_ino != ino) ||
+        unlinkat(s->dir, path, 0) < 0)
+        return false;
+    s->used -= st.st_size;
+    forget_locked(s, h);
+    return true;
+}
+
+/* A damaged object is removed, unless it may be the only copy of what was written here. */
+static void throw_away(struct store *s, const struct hash *h, ino_t ino)
+{
+    if (s->pinned && s->pinned(s->arg, h))
+        return;
+    mutex_lock(&s->lock);
+    store_unlink_locked(s, h, ino);
+    mutex_unlock(&s->lock);
+}
+
+/* --- reading --- */
+
+bool store_has(struct store *s, const struct hash *h, int64_t size)
+{
+    char path[OBJECT_CAP];
+    struct stat st;
+
+    return fstatat(s->dir, object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode) && st.st_size == size;
+}
+
+int64_t store_blocks(struct store *s, const struct hash *h)
+{
+    char path[OBJECT_CAP];
+    struct stat st;
+
+    return fstatat(s->dir, object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_blocks : -1;
+}
+
+/* Notes the use; the ctime that this changes is noted with it. */
+static void touch_locked(struct known *k, int fd)
+{
+    struct timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
+    int64_t now = clock_mono_ms();
+    struct stat st;
+
+    if (k->touched_ms && now - k->touched_ms < TOUCH_MS)
+        return;
+    k->touched_ms = now | 1;
+    if (futimens(fd, times) == 0 && fstat(fd, &st) == 0)
+        set_verified(k, &st);
+}
+
+/* 1: verified before and unchanged. */
+static bool known_good(struct store *s, const struct hash *h, int fd)
+{
+    struct known *k;
+    struct stat st;
+    bool good;
+
+    mutex_lock(&s->lock);
+    k = *store_slot(s, h);
+    good = k && fstat(fd, &st) == 0 && is_verified(k, &st);
+    if (good)
+        touch_locked(k, fd);
+    mutex_unlock(&s->lock);
+    return good;
+}
+
+static int verify_fd(struct store *s, const struct hash *h, int fd)
+{
+    struct stat before, after;
+    struct hash real;
+    struct known *k;
+    int r;
+
+    if (fstat(fd, &before) < 0)
+        return -errno;
+    r = hash_fd(fd, &real, NULL);
+    if (r == -EIO || (r == 0 && !hash_eq(&real, h))) {
+        throw_away(s, h, before.st_ino);
+        return -ENOENT;
+    }
+    if (r < 0)
+        return r;
+    mutex_lock(&s->lock);
+    /* Another thread's touch may have changed the ctime meanwhile; only the content's marks count.
+     */
+    if (fstat(fd, &after) == 0 && after.st_nlink > 0 && after.st_size == before.st_size &&
+        file_mtime_ns(&after) == file_mtime_ns(&before)) {
+        k = know_locked(s, h);
+        set_verified(k, &after);
+        touch_locked(k, fd);
+    }
+    mutex_unlock(&s->lock);
+    return 0;
+}
+
+int store_open(struct store *s, const struct hash *h, int64_t size, int64_t verify_max)
+{
+    char path[OBJECT_CAP];
+    struct stat st;
+    int r = 0, fd = openat(s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return trouble_at(-errno, s->dir, path);
+    if (fstat(fd, &st) < 0) {
+        r = -errno;
+    } else if (!S_ISREG(st.st_mode) || st.st_size != size) {
+        throw_away(s, h, st.st_ino);
+        r = -ENOENT;
+    } else if (!known_good(s, h, fd)) {
+        r = size > verify_max ? -EAGAIN : verify_fd(s, h, fd);
+    }
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+int store_verify(struct store *s, const struct hash *h, int64_t size)
+{
+    int fd = store_open(s, h, size, INT64_MAX);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+/* --- staging and publishing --- */
+
+static int stage_once(struct store *s, char **name)
+{
+    uint8_t raw[16];
+    struct buf hex = BUF_INIT;
+    int fd;
+
+    file_random(raw, sizeof(raw));
+    hex_encode(&hex, raw, sizeof(raw));
+    fd = openat(s->staging, hex.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        int r = trouble_at(-errno, s->staging, hex.data);
+        buf_release(&hex);
+        return r;
+    }
+    *name = buf_detach(&hex);
+    return fd;
+}
+
+int store_stage(struct store *s, char **name)
+{
+    int fd = stage_once(s, name);
+
+    if (fd == -ENOSPC) {
+        store_make_room(s, STAGE_ROOM);
+        fd = stage_once(s, name);
+    }
+    return fd;
+}
+
+static int sync_path(int dir, const char *path)
+{
+    int r, fd = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return trouble_at(-errno, dir, path);
+    r = fsync(fd) < 0 ? trouble_at(-errno, fd, NULL) : 0;
+    close(fd);
+    return r;
+}
+
+/* fsync of the folder that holds an object, and of "objects", where that folder may be new. */
+static int sync_folders(struct store *s, const char *path)
+{
+    char folder[OBJECT_CAP];
+    int r;
+
+    snprintf(folder, sizeof(folder), "%.10s", path);
+    r = sync_path(s->dir, folder);
+    return r < 0 ? r : sync_path(s->dir, "objects");
+}
+
+/* The rename, its accounts and the mark that the object is good. */
+static int install(struct store *s, const char *name, const struct hash *h, const char *path)
+{
+    struct stat old, st;
+    struct known *k;
+    int r = 0;
+
+    mutex_lock(&s->lock);
+    if (fstatat(s->dir, path, &old, AT_SYMLINK_NOFOLLOW) < 0)
+        old.st_size = 0;
+    if (renameat(s->staging, name, s->dir, path) < 0) {
+        r = trouble_at(-errno, s->dir, path);
+    } else if (fstatat(s->dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        s->used += st.st_size - old.st_size;
+        k = know_locked(s, h);
+        set_verified(k, &st);
+        k->touched_ms = clock_mono_ms() | 1;
+    }
+    mutex_unlock(&s->lock);
+    return r;
+}
+
+int store_publish(struct store *s, const char *name, const struct hash *h, bool durable)
+{
+    char path[OBJECT_CAP], folder[OBJECT_CAP];
+    int r;
+
+    object_path(h, path);
+    if (fchmodat(s->staging, name, 0400, 0) < 0)
+        return -errno;
+    if (durable && (r = sync_path(s->staging, name)) < 0)
+        return r;
+    crash_point("store.publish");
+    r = install(s, name, h, path);
+    if (r == -ENOENT) {
+        snprintf(folder, sizeof(folder), "%.10s", path);
+        if (mkdirat(s->dir, folder, 0700) < 0 && errno != EEXIST)
+            return -errno;
+        r = install(s, name, h, path);
+    }
+    if (r == 0 && durable)
+        r = sync_folders(s, path);
+    return r;
+}
+
+void store_discard(struct store *s, const char *name)
+{
+    unlinkat(s->staging, name, 0);
+}
+
+void store_hold(struct store *s, const struct hash *h)
+{
+    struct known *k;
+
+    mutex_lock(&s->lock);
+    k = know_locked(s, h);
+    k->holds++;
+    k->held = ++s->last_hold;
+    mutex_unlock(&s->lock);
+}
+
+void store_let_go(struct store *s, const struct hash *h)
+{
+    mutex_lock(&s->lock);
+    know_locked(s, h)->holds--;
+    mutex_unlock(&s->lock);
+}
+
+void store_note_path(int fd, const char *path)
+{
+    (void)fsetxattr(fd, PATH_XATTR, path, strlen(path), 0);
+}
+
+void store_forget_path(struct store *s, const struct hash *h)
+{
+    char path[OBJECT_CAP];
+    struct known *k;
+    struct stat before, st;
+    int fd = openat(s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    mutex_lock(&s->lock); /* the ctime that this changes is noted with it, as in touch_locked() */
+    k = *store_slot(s, h);
+    if (fstat(fd, &before) == 0 && fremovexattr(fd, PATH_XATTR) == 0 && k &&
+        is_verified(k, &before) && fstat(fd, &st) == 0)
+        set_verified(k, &st);
+    mutex_unlock(&s->lock);
+    close(fd);
+}
+
+/* --- walking --- */
+
+static int nibble(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool parse_hex(const char *hex, struct hash *ret)
+{
+    for (size_t i = 0; i < HASH_BYTES; i++) {
+        int hi = nibble(hex[2 * i]), lo = hi < 0 ? -1 : nibble(hex[2 * i + 1]);
+        if (lo < 0)
+            return false;
+        ret->b[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return hex[2 * HASH_BYTES] == '\0';
+}
+
+static DIR *open_dir(int dir, const char *path)
+{
+    int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!d && fd >= 0)
+        close(fd);
+    return d;
+}
+
+void store_each(struct store *s, store_each_fn *fn, void *arg)
+{
+    for (int i = 0; i < 256; i++) {
+        char folder[OBJECT_CAP], hex[512];
+        struct dirent *e;
+        DIR *d;
+
+        snprintf(folder, sizeof(folder), "objects/%02x", i);
+        d = open_dir(s->dir, folder);
+        while (d && (e = readdir(d))) {
+            struct hash h;
+            struct stat st;
+            snprintf(hex, sizeof(hex), "%02x%s", i, e->d_name);
+            if (parse_hex(hex, &h) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                S_ISREG(st.st_mode))
+                fn(arg, &h, &st);
+        }
+        if (d)
+            closedir(d);
+    }
+}
+
+struct own {
+    struct store *s;
+    store_own_fn *fn;
+    void *arg;
+};
+
+static void tell_own(void *arg, const struct hash *h, const struct stat *st)
+{
+    struct own *o = arg;
+    char path[OBJECT_CAP], noted[EEFS_PATH_MAX + 1];
+    int fd = openat(o->s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : fgetxattr(fd, PATH_XATTR, noted, sizeof(noted) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return;
+    noted[n] = '\0';
+    if (path_check(noted) == 0)
+        o->fn(o->arg, h, st->st_size, file_mtime_ns(st), noted);
+}
+
+void store_each_own(struct store *s, store_own_fn *fn, void *arg)
+{
+    struct own o = {s, fn, arg};
+
+    store_each(s, tell_own, &o);
+}
+
+/* Bytes in staging; with `clear` its files are removed. */
+static int64_t walk_staging(struct store *s, bool clear)
+{
+    DIR *d = open_dir(s->dir, "staging");
+    int64_t sum = 0;
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        struct stat st;
+        if (e->d_name[0] == '.')
+            continue;
+        if (clear)
+            unlinkat(dirfd(d), e->d_name, 0);
+        else if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            sum += st.st_size;
+    }
+    if (d)
+        closedir(d);
+    return sum;
+}
+
+void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free)
+{
+    int64_t reserve, staged = walk_staging(s, false);
+
+    mutex_lock(&s->lock);
+    *used = s->used + staged;
+    mutex_unlock(&s->lock);
+    *limit = s->limit;
+    *fs_free = store_free_bytes(s, &reserve);
+}
+
+/* --- open and close --- */
+
+int store_sync(struct store *s)
+{
+    return syncfs(s->dir) < 0 ? trouble_at(-errno, s->dir, NULL) : 0;
+}
+
+static void add_size(void *arg, const struct hash *h, const struct stat *st)
+{
+    struct store *s = arg;
+
+    (void)h;
+    s->used += st->st_size;
+}
+
+int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *arg,
+              struct store **ret, struct err *e)
+{
+    struct store *s = xcalloc(1, sizeof(*s));
+    int r;
+
+    mutex_init(&s->lock);
+    mutex_init(&s->evict_lock);
+    s->limit = limit;
+    s->pinned = pinned;
+    s->arg = arg;
+    s->staging = -1;
+    s->dir = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir < 0) {
+        r = err_sys(e, errno, "cannot open the cache folder '%s'", cache);
+        goto fail;
+    }
+    if ((mkdirat(s->dir, "objects", 0700) < 0 && errno != EEXIST) ||
+        (mkdirat(s->dir, "staging", 0700) < 0 && errno != EEXIST) ||
+        (s->staging = openat(s->dir, "staging", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        r = err_sys(e, errno, "cannot make the folders of the cache '%s'", cache);
+        goto fail;
+    }
+    walk_staging(s, true);
+    store_each(s, add_size, s);
+    *ret = s;
+    return 0;
+fail:
+    store_free(s);
+    return r;
+}
+
+void store_free(struct store *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < STORE_BUCKETS; i++) {
+        while (s->table[i]) {
+            struct known *k = s->table[i];
+            s->table[i] = k->next;
+            free(k);
+        }
+    }
+    if (s->staging >= 0)
+        close(s->staging);
+    if (s->dir >= 0)
+        close(s->dir);
+    mutex_destroy(&s->evict_lock);
+    mutex_destroy(&s->lock);
+    free(s);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store: content files on this mirror's disk, and staging.
+ *
+ *   CACHE/objects/ab/<62 hex>   verified content, mode 0400, named by SHA-256; never changed
+ *   CACHE/staging/<random>      content being written here or fetched; never evicted
+ *
+ * Clean content is evicted least recently used (file atime, set on use); what the outbox or a local
+ * path names is pinned. An object is verified by hash on first use in this process, and again when
+ * its inode, size, mtime or ctime is not what it was: a corrupt one counts as missing, and is
+ * thrown away unless it is pinned. Thread safe.
+ */
+#ifndef EEFS_MIRROR_STORE_STORE_H
+#define EEFS_MIRROR_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sync/common/err.h"
+#include "sync/common/hash.h"
+
+struct store;
+
+/* True when the object's file exists with that size (not verified). */
+bool store_has(struct store *s, const struct hash *h, int64_t size);
+
+/* How many blocks of 512 bytes it takes; -1: not here. */
+int64_t store_blocks(struct store *s, const struct hash *h);
+
+/*
+ * Opens an object for reading: fd, or -ENOENT (missing or thrown away), -EAGAIN when it still has
+ * to be verified and is larger than `verify_max` bytes (0: any size needs someone else to do it;
+ * INT64_MAX: verify here, however long). The caller closes the fd.
+ */
+int store_open(struct store *s, const struct hash *h, int64_t size, int64_t verify_max);
+
+/* A new empty staging file: fd (O_RDWR) and its name (malloc'd, caller frees). -ENOSPC after
+ * eviction could not help. */
+int store_stage(struct store *s, char **name);
+
+/*
+ * Publishes a staging file as object `h` (rename, mode 0400); the name is gone afterwards. The
+ * caller has verified that h is the hash of its bytes and lets nobody write to it any more. With
+ * `durable`: fsync of file and folder before.
+ */
+int store_publish(struct store *s, const char *name, const struct hash *h, bool durable);
+
+/*
+ * Keeps the object of that name, whether it is there already or not, from being evicted until as
+ * many store_let_go() have come. A writer holds from before store_publish until the operation that
+ * names the content is logged; from then on the outbox pins it.
+ */
+void store_hold(struct store *s, const struct hash *h);
+void store_let_go(struct store *s, const struct hash *h);
+
+/* Removes a staging file. */
+void store_discard(struct store *s, const char *name);
+
+/* Bytes used by objects and staging, cache_size, free bytes of the filesystem. */
+void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free);
+
+/* Asks for room: evicts clean content until `need` more bytes are free on the filesystem; nothing,
+ * when that cannot be had. Called after ENOSPC, before the one retry. */
+void store_make_room(struct store *s, int64_t need);
+
+/* Notes on a staging file that is open as fd under which path it was written, so that it can be
+ * told when nothing else knows it (xattr user.eefs.path; done without where there are none). */
+void store_note_path(int fd, const char *path);
+
+#endif

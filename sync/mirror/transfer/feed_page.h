@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * feed_page: the lines of the feed's pages on their way into the replica. A set is all pages up to a
+ * commit line; its entries are staged, and nothing is seen of them before the commit.
+ *
+ * A line that cannot be taken (a path that is too long, a type that is not known, …) is noted by
+ * its path and left out; nothing else is lost for it. What breaks a page is refused as a whole: a
+ * page without its last line, a cursor that is none or does not go on, more lines or longer ones
+ * than were asked for. So a set comes to an end: each page is bounded, each goes on in the master's
+ * numbers, and so many entries are in no tree.
+ *
+ * Pull thread only (the first listing: the thread that mounts).
+ */
+#ifndef EEFS_MIRROR_TRANSFER_FEED_PAGE_H
+#define EEFS_MIRROR_TRANSFER_FEED_PAGE_H
+
+#include "sync/mirror/transfer/context.h"
+#include "sync/proto/cursor.h"
+
+struct page;
+
+struct page *page_new(struct mirror *m);
+void page_free(struct page *p);
+
+/* A new set from `since` on ("": a full listing). `fetch`: note what is to be fetched ahead. */
+void page_begin_set(struct page *p, const char *since, bool fetch);
+/* A page is asked for, with inline contents of up to so many bytes. */
+void page_begin(struct page *p, size_t inline_max);
+/* http_sink_fn */
+int page_take(void *arg, const void *data, size_t len);
+/* The page has come. 0, or why it is not taken: the sentence of the first fault. */
+int page_end(struct page *p, struct err *e);
+
+/* The fault of the line or the disk that ended page_take(); code 0: none. */
+const struct err *page_fault(const struct page *p);
+/* That was this mirror's own disk. */
+bool page_failed_here(const struct page *p);
+/* The cursor of the last page; it was a commit line; entries of the set so far. */
+const char *page_cursor(const struct page *p);
+bool page_is_commit(const struct page *p);
+size_t page_entries(const struct page *p);
+/* The set is applied: what is to be fetched ahead is asked for. */
+void page_fetch_ahead(struct page *p);
+
+#endif

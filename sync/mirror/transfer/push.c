@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * push: the outbox goes to the master, in order, a batch per request. Each round takes the
+ * operations from the head of the outbox: what was answered is gone from there, what was not is
+ * sent again under the same counter, and the master tells a repetition from a change. What cannot
+ * be sent or is not taken goes out of the way (aside.h).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/crash.h"
+#include "sync/common/file.h"
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/thread.h"
+#include "sync/mirror/transfer/set_aside.h"
+#include "sync/proto/wire.h"
+
+#define BATCH_BYTES (4 * 1024 * 1024)
+#define BACKOFF_MAX 5000 /* ms: a full master, say, is asked again so soon */
+#define BATCH_OPS   WIRE_OPS_MAX
+#define ROOM        (1024 * 1024)
+#define IDLE_MS     10000
+
+struct push {
+    struct mirror *m;
+    pthread_t thread;
+    bool running;
+    /* push thread only */
+    struct op *ops; /* BATCH_OPS */
+    size_t *ends;   /* where each ends in the request's body */
+    int64_t head;   /* the first operation of the last request, … */
+    int64_t sent;   /* … how much of that was sent at most, by any try … */
+    size_t n;       /* … and how many operations are in it */
+    struct aside aside;
+    bool local;           /* what failed is this mirror's own disk */
+    bool ours;            /* the answer is eefs-master's */
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t more;
+    bool kicked, now; /* now: a person has seen to it, so a rest after a failure ends too */
+    char reason[512];
+};
+
+struct push *push_new(struct mirror *m)
+{
+    struct push *p = xcalloc(1, sizeof(*p));
+
+    p->m = m;
+    p->ops = xcalloc(BATCH_OPS, sizeof(*p->ops));
+    p->ends = xcalloc(BATCH_OPS, sizeof(*p->ends));
+    aside_init(&p->aside, m);
+    mutex_init(&p->lock);
+    cond_init(&p->more);
+    return p;
+}
+
+void push_free(struct push *p)
+{
+    if (!p)
+        return;
+    cond_destroy(&p->more);
+    mutex_destroy(&p->lock);
+    free(p->ops);
+    free(p->ends);
+    free(p);
+}
+
+void push_kick(struct push *p)
+{
+    mutex_lock(&p->lock);
+    p->kicked = true;
+    cond_signal(&p->more);
+    mutex_unlock(&p->lock);
+}
+
+void push_now(struct push *p)
+{
+    mutex_lock(&p->lock);
+    p->kicked = p->now = true;
+    cond_signal(&p->more);
+    mutex_unlock(&p->lock);
+}
+
+void push_reason(struct push *p, char *out)
+{
+    mutex_lock(&p->lock);
+    snprintf(out, sizeof(p->reason), "%s", p->reason);
+    mutex_unlock(&p->lock);
+}
+
+static void set_reason(struct push *p, const char *why)
+{
+    bool fresh;
+
+    mutex_lock(&p->lock);
+    fresh = *why && strcmp(why, p->reason) != 0;
+    snprintf(p->reason, sizeof(p->reason), "%s", why);
+    mutex_unlock(&p->lock);
+    if (fresh)
+        log_warn("changes of this mirror wait: %s", why);
+}
+
+/* Reads a small content into op->data. */
+static int read_inline(struct push *p, struct op *op)
+{
+    int fd = store_open(p->m->store, &op->hash, op->size, INT64_MAX);
+    ssize_t n;
+
+    if (fd < 0)
+        return fd;
+    buf_reserve(&op->data, (size_t)op->size + 1);
+    n = file_pread(fd, op->data.data, (size_t)op->size, 0);
+    close(fd);
+    if (n != op->size)
+        return n < 0 ? (int)n : -EIO;
+    op->data.len = (size_t)n;
+    op->data.data[n] = '\0';
+    op->has_data = true;
+    return 0;
+}
+
+/* The content of the first operation is gone or damaged here: nothing that is sent could be right,
+ * and the rest must not wait for it. */
+static int give_up_content(struct push *p, const struct op *op)
+{
+    struct op_answer a = {.n = op->n, .result = RESULT_REFUSED};
+    struct strlist changed = {NULL, 0};
+    char *path = path_encoded(op->path);
+    int r;
+
+    a.code = xstrdup(WIRE_R_CONTENT);
+    a.error = xstrdup("its content is missing or damaged in this mirror's cache");
+    log_error("the change of '%s' cannot be sent: %s; see eefs-status --quarantine", path, a.error);
+    r = replica_outbox_answer(p->m->replica, &a, &changed);
+    tell_changed(p->m->tell, &changed);
+    op_answer_release(&a);
+    free(path);
+    return r;
+}
+
+/*
+ * Makes the first operations ready to be sent: small contents read, large ones on the master. All
+ * large ones of the batch are started; the batch ends before the first that is not there yet.
+ */
+static size_t prepare(struct push *p, size_t n, char *code, struct err *e)
+{
+    size_t i, ready = n, bytes = 0;
+
+    for (i = 0; i < n; i++) {
+        struct op *op = &p->ops[i];
+        char said[UPLOAD_CODE_CAP] = "";
+        struct err why = {0};
+        int r = 0;
+
+        if (op->kind != OP_PUT)
+            continue;
+        if (op->size > WIRE_INLINE_MAX) {
+            enum upload_state s = upload_want(p->m->upload, &op->hash, op->size, op->n, said, &why);
+
+            r = s == UPLOAD_DONE   ? 0
+                : s == UPLOAD_BUSY ? -EINPROGRESS
+                                   : -(why.code == ENOENT ? ENOENT : EIO);
+        } else if (i < ready) {
+            bytes += (size_t)op->size * 4 / 3 + 512;
+            r = i > 0 && bytes > BATCH_BYTES ? -EINPROGRESS : read_inline(p, op);
+            if (r < 0 && r != -EINPROGRESS)
+                err_sys(&why, -r, "cannot read a queued content from the cache");
+        }
+        if (r < 0 && i < ready) {
+            ready = i;
+            if (r != -EINPROGRESS && i == 0) {
+                *e = why;
+                snprintf(code, UPLOAD_CODE_CAP, "%s", *said ? said : "content");
+            }
+        }
+    }
+    return ready;
+}
+
+static void make_request(struct push *p, size_t n, struct buf *out)
+{
+    char *outbox = replica_outbox_id(p->m->replica);
+
+    buf_printf(out, "{\"outbox\":\"%s\",\"ops\":[", outbox);
+    for (size_t i = 0; i < n; i++) {
+        json_t *v = op_to_json(&p->ops[i]);
+        char *text = json_dumps(v, JSON_COMPACT);
+
+        json_decref(v);
+        buf_printf(out, "%s%s", i ? "," : "", text ? text : "{}");
+        free(text);
+        p->ends[i] = out->len;
+    }
+    buf_puts(out, "]}");
+    free(outbox);
+}
+
+/* What was never sent before is progress for the operation that it belongs to, and for later ones.
+ */
+static void on_sent(void *arg, int64_t bytes)
+{
+    struct push *p = arg;
+    size_t i = 0;
+
+    if (bytes <= p->sent)
+        return;
+    p->sent = bytes;
+    while (i + 1 < p->n && (int64_t)p->ends[i] < bytes)
+        i++;
+    wait_moved(p->m->wait, p->ops[i].n);
+}
+
+/* Applies one answer. Returns 1 when the operation is settled, 0 when it is to be tried later. */
+static int take_answer(struct push *p, const struct op_answer *a, const struct op *op,
+                       struct strlist *changed, char *code, struct err *e)
+{
+    int r;
+
+    if (a->n != op->n)
+        return err_set(e, EPROTO, "the master answered operation %lld instead of %lld",
+                       (long long)a->n, (long long)op->n);
+    if (a->result == RESULT_LATER) {
+        snprintf(code, UPLOAD_CODE_CAP, "%s", a->code ? a->code : "later");
+        if (strcmp(code, WIRE_R_NEED_CONTENT) == 0)
+            upload_forget(p->m->upload, &op->hash, op->n);
+        err_set(e, EAGAIN, "%s", a->error ? a->error : "the master asks to try later");
+        return 0;
+    }
+    r = replica_outbox_answer(p->m->replica, a, changed);
+    if (r == -ENOSPC)
+        store_make_room(p->m->store, ROOM); /* it will be asked again, and answer the same */
+    p->local = r < 0;
+    if (r < 0)
+        return err_sys(e, -r, "cannot note the master's answer in the cache");
+    if (op->kind == OP_PUT && a->result != RESULT_REFUSED)
+        store_forget_path(p->m->store, &op->hash);
+    return 1;
+}
+
+/*
+ * Returns the number of operations settled, or -errno when that is none: -EPROTO, the answer is not
+ * to be understood; -EAGAIN, the first one is to be tried later, for the reason `code`.
+ */
+static int take_answers(struct push *p, const struct http_reply *reply, size_t n, char *code,
+                        struct err *e)
+{
+    struct strlist changed = {NULL, 0};
+    json_t *body = http_reply_json(reply, e), *list, *v;
+    size_t i, settled = 0;
+    int r = body ? 1 : -EPROTO;
+    int64_t head = json_integer_value(json_object_get(body, "head"));
+
+    list = json_object_get(body, "answers");
+    if (body && !json_is_array(list))
+        r = err_set(e, EPROTO, "the master's answer has no 'answers'");
+    for (i = 0; r == 1 && i < n && (v = json_array_get(list, i)); i++) {
+        struct op_answer a = {0};
+
+        r = op_answer_from_json(v, &a, e);
+        for (size_t k = 0; r == 0 && head > 0 && k < a.n_entries; k++)
+            if (a.entries[k].seq > head) /* it would never be replaced */
+                a.entries[k].seq = head;
+        if (r == 0) {
+            crash_point("push.answered");
+            r = take_answer(p, &a, &p->ops[i], &changed, code, e);
+            op_answer_release(&a);
+        }
+        if (r == 1)
+            wait_moved(p->m->wait, p->ops[settled++].n);
+    }
+    json_decref(body);
+    tell_changed(p->m->tell, &changed);
+    aside_settled(&p->aside, p->ops, settled);
+    if (settled > 0)
+        return (int)settled;
+    if (r == 0)
+        return -EAGAIN;
+    return r < 0 ? r : err_set(e, EPROTO, "the master answered none of %zu operations", n);
+}
+
+static void refuse(struct push *p, const struct http_reply *reply, struct err *e)
+{
+    char action[sizeof(p->m->fault[0].action)];
+
+    snprintf(action, sizeof(action),
+             "on the copy run 'eefs-status --renew %.150s': it keeps its changes and sends them as "
+             "its own",
+             p->m->cfg.mountpoint);
+    if (strcmp(reply->code, WIRE_E_CLONED) == 0)
+        mirror_fault(p->m, FAULT_CLONED,
+                     "another machine uses a copy of this cache: the master refuses the changes of "
+                     "this one",
+                     action);
+    err_set(e, EREMOTEIO, "the master refuses the changes: %s", reply->text);
+}
+
+/* The request failed as a whole, with r. What concerns all of them, or is no failure, is waited
+ * for; else it may be one of them. */
+static int blame(struct push *p, const struct http_reply *reply, size_t n, int r, struct err *e)
+{
+    bool all = r == -ECANCELED || r == -EACCES || r == -ECONNREFUSED || r == -EHOSTUNREACH ||
+               (reply->status == 507 && p->ours) || strcmp(reply->code, WIRE_E_CLONED) == 0;
+    const char *code = *reply->code ? reply->code : "foreign";
+    bool lost = reply->status < 200 || reply->status >= 500 || !p->ours;
+    int blamed;
+
+    if (all)
+        return r;
+    blamed = aside_request_failed(&p->aside, &p->ops[0], n, lost, code, e->text);
+    if (blamed < 0)
+        return err_sys(e, -blamed, "cannot write to the queue of changes");
+    return blamed ? 1 : r;
+}
+
+/*
+ * As mirror_judge(). But something on the way that does not take it is no absence, nor is it one
+ * when the same operation fails once more and hello has been answered between: the feed sees a real
+ * one.
+ */
+static int judge(struct push *p, int r, const struct http_reply *reply, struct err *e)
+{
+    bool own = r == -EPROTO || aside_suspects(&p->aside, p->ops[0].n);
+
+    if (r != -ECANCELED && own && (r < 0 || reply->status >= 500)) {
+        if (r == 0)
+            err_set(e, EREMOTEIO, "the master cannot answer now: %s", reply->text);
+        return r < 0 ? r : -EREMOTEIO;
+    }
+    return mirror_judge(p->m, r, reply, e);
+}
+
+static int send_ops(struct push *p, size_t n, struct err *e)
+{
+    struct buf body = BUF_INIT;
+    struct http_request q = {.method = "POST",
+                             .path = WIRE_OPS,
+                             .type = "application/json",
+                             .max_body = 64 * 1024 * 1024,
+                             .cancel = &p->m->link.down,
+                             .sent = on_sent,
+                             .sent_arg = p};
+    char code[UPLOAD_CODE_CAP] = "";
+    struct http_reply reply;
+    int r;
+
+    make_request(p, n, &body);
+    q.body = body.data;
+    q.body_len = body.len;
+    p->n = n;
+    if (p->head != p->ops[0].n)
+        p->sent = 0;
+    p->head = p->ops[0].n;
+    crash_point("push.send");
+    r = http_run(p->m->http, &q, &reply, e);
+    p->ours = r == 0;
+    r = judge(p, r, &reply, e);
+    buf_release(&body);
+    if (r == 0 && reply.status != 200) {
+        refuse(p, &reply, e);
+        r = -EREMOTEIO;
+    } else if (r == 0) {
+        mirror_fault(p->m, FAULT_CLONED, "", "");
+        r = take_answers(p, &reply, n, code, e);
+    }
+    if (r == -EAGAIN) {
+        r = aside_failed(&p->aside, &p->ops[0], code, e->text);
+        if (r < 0)
+            err_sys(e, -r, "cannot write to the queue of changes");
+        else if (r == 0)
+            r = -EAGAIN;
+    } else if (r < 0 && !p->local) {
+        r = blame(p, &reply, n, r, e);
+    }
+    http_reply_release(&reply);
+    wait_wake(p->m->wait);
+    return r;
+}
+
+/* The first operation cannot even be sent. */
+static int head_unready(struct push *p, const char *code, struct err *e)
+{
+    int r;
+
+    if (e->code == ENOENT)
+        r = give_up_content(p, &p->ops[0]) < 0 ? -EIO : 1;
+    else
+        r = aside_failed(&p->aside, &p->ops[0], code, e->text);
+    if (r == 0)
+        return -e->code;
+    if (r < 0)
+        return err_sys(e, -r, "cannot write to the queue of changes");
+    wait_wake(p->m->wait);
+    return 1;
+}
+
+/* One round. Returns > 0: go on at once; 0: nothing to do now; < 0: back off, e says why. */
+static int push_round(struct push *p, struct err *e)
+{
+    int taken = replica_outbox_take(p->m->replica, 0, p->aside.limit, p->ops), r = 0;
+    char code[UPLOAD_CODE_CAP] = "";
+    size_t i, n;
+
+    if (taken < 0)
+        return err_sys(e, -taken, "cannot read the queue of changes");
+    if (taken == 0)
+        return 0;
+    p->local = false;
+    n = prepare(p, (size_t)taken, code, e);
+    if (n == 0 && e->code) {
+        r = head_unready(p, code, e);
+    } else if (n > 0) {
+        r = replica_outbox_sent(p->m->replica, p->ops, n);
+        if (r == -ENOSPC)
+            store_make_room(p->m->store, ROOM);
+        if (r < 0)
+            err_sys(e, -r, "cannot write to the queue of changes");
+        else if (r == 0)
+            r = 1; /* the first was rewritten meanwhile: take it anew */
+        else
+            r = send_ops(p, (size_t)r, e);
+    }
+    for (i = 0; i < (size_t)taken; i++)
+        op_release(&p->ops[i]);
+    return r;
+}
+
+/* True when a person has seen to it. */
+static bool rest(struct push *p, int64_t ms, bool kick_ends)
+{
+    int64_t until = clock_mono_ms() + ms;
+    bool now;
+
+    mutex_lock(&p->lock);
+    while (!mirror_stopping(p->m) && !p->now && !(kick_ends && p->kicked) &&
+           cond_wait_until(&p->more, &p->lock, until))
+        ;
+    now = p->now;
+    p->kicked = p->now = false;
+    mutex_unlock(&p->lock);
+    return now;
+}
+
+static int64_t idle_ms(const struct push *p)
+{
+    int64_t left = p->aside.due ? p->aside.due - clock_mono_ms() : IDLE_MS;
+
+    return left < 0 ? 0 : left < IDLE_MS ? left : IDLE_MS;
+}
+
+static void *push_main(void *arg)
+{
+    struct push *p = arg;
+    int64_t backoff = 0;
+    bool now = false; /* try at once what is aside */
+
+    while (!mirror_stopping(p->m)) {
+        struct err e = {0};
+        int r;
+
+        if (!link_is_up(&p->m->link)) {
+            wait_wake(p->m->wait);
+            link_wait_up(&p->m->link, clock_mono_ms() + 1000);
+            continue;
+        }
+        r = aside_retry(&p->aside, now);
+        now = false;
+        r = r < 0 ? err_sys(&e, -r, "cannot write to the queue of changes") : push_round(p, &e);
+        if (r >= 0) {
+            backoff = 0;
+            set_reason(p, "");
+            if (r == 0)
+                now = rest(p, idle_ms(p), true);
+            continue;
+        }
+        if (r == -ECANCELED || !link_is_up(&p->m->link))
+            continue;
+        if (!aside_again(&p->aside)) /* that is known */
+            set_reason(p, e.text);
+        backoff = backoff ? backoff * 2 : 250;
+        if (backoff > BACKOFF_MAX)
+            backoff = BACKOFF_MAX;
+        now = rest(p, backoff, false);
+    }
+    return NULL;
+}
+
+int push_start(struct push *p)
+{
+    int r = thread_start(&p->thread, "push", push_main, p);
+
+    p->running = r == 0;
+    return r;
+}
+
+void push_stop(struct push *p)
+{
+    push_kick(p);
+    if (p->running)
+        thread_join(p->thread);
+    p->running = false;
+}

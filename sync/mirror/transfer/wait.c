@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wait: who waits for the master's answer (close, fsync). A wait ends when the operation is
+ * answered; when the link is down, when 5 s passed without progress, when it is cut, or when the
+ * operation is deferred or waits for one that was or is refused, it ends by making the queue
+ * durable instead: one sync for all who are at that point.
+ *
+ * Progress is what never happened before and brings this operation nearer to the master: bytes of
+ * it, of its content, or of what goes before it, that are sent for the first time, and answers that
+ * settle something (the outbox is sent in order). What is sent once more does not count, nor what
+ * others upload for later operations, nor what the master says. All of that is finite, so no wait
+ * is without end.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/clock.h"
+#include "sync/common/log.h"
+#include "sync/common/thread.h"
+#include "sync/mirror/transfer/context.h"
+
+#define PATIENCE_MS 5000
+#define QUIET_MS    60000 /* between two log lines that say the same */
+#define ASK_MS      1000  /* between two questions whether it waits for a refused one */
+
+/* Why a wait ended without an answer. */
+enum early { NOT_EARLY, AWAY, SLOW, CUT, HELD, CLONED, ENDING, N_EARLY };
+
+struct waiter {
+    struct waiter *next;
+    uint64_t ticket;
+    int64_t opid;
+    int64_t began; /* mono ms */
+    mirror_done_fn *done;
+    void *arg;
+    bool cut;
+    int64_t asked;    /* when it was last asked whether it waits for a refused one; 0: never */
+    bool held;        /* it does */
+    int64_t moved_at; /* mono ms of the last progress; guarded by the lock */
+    bool over;        /* outcome is in result */
+    enum early early;
+    int result;
+};
+
+struct wait {
+    struct mirror *m;
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* guards what follows; the waiter thread alone removes waiters */
+    pthread_cond_t more;
+    struct waiter *list;
+    uint64_t last_ticket;
+    bool woken;
+    /* waiter thread only */
+    int64_t said[N_EARLY]; /* mono ms of the last log line; 0: never */
+    int unsaid[N_EARLY];   /* since then */
+};
+
+struct wait *wait_new(struct mirror *m)
+{
+    struct wait *w = xcalloc(1, sizeof(*w));
+
+    w->m = m;
+    mutex_init(&w->lock);
+    cond_init(&w->more);
+    return w;
+}
+
+void wait_free(struct wait *w)
+{
+    if (!w)
+        return;
+    cond_destroy(&w->more);
+    mutex_destroy(&w->lock);
+    free(w);
+}
+
+void wait_wake(struct wait *w)
+{
+    mutex_lock(&w->lock);
+    w->woken = true;
+    cond_signal(&w->more);
+    mutex_unlock(&w->lock);
+}
+
+uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg)
+{
+    struct waiter *n = xcalloc(1, sizeof(*n));
+    uint64_t ticket;
+
+    n->opid = opid;
+    n->began = clock_mono_ms();
+    n->done = done;
+    n->arg = arg;
+    mutex_lock(&w->lock);
+    ticket = n->ticket = ++w->last_ticket;
+    n->next = w->list;
+    w->list = n;
+    w->woken = true;
+    cond_signal(&w->more);
+    mutex_unlock(&w->lock);
+    return ticket;
+}
+
+void wait_moved(struct wait *w, int64_t opid)
+{
+    int64_t now = clock_mono_ms();
+
+    mutex_lock(&w->lock);
+    for (struct waiter *n = w->list; n; n = n->next)
+        if (n->opid >= opid)
+            n->moved_at = now;
+    mutex_unlock(&w->lock);
+}
+
+void wait_cut(struct wait *w, uint64_t ticket)
+{
+    struct waiter *n;
+
+    mutex_lock(&w->lock);
+    for (n = w->list; n; n = n->next)
+        if (n->ticket == ticket)
+            n->cut = true;
+    w->woken = true;
+    cond_signal(&w->more);
+    mutex_unlock(&w->lock);
+}
+
+/* Takes out what is over. */
+static void take_over(struct wait *w, struct waiter **over)
+{
+    struct waiter **at = &w->list, *n;
+
+    *over = NULL;
+    while ((n = *at)) {
+        if (!n->over) {
+            at = &n->next;
+            continue;
+        }
+        *at = n->next;
+        n->next = *over;
+        *over = n;
+    }
+}
+
+/* What is known of one waiter now. Without the lock. */
+static void inquire(struct wait *w, struct waiter *n, int64_t now)
+{
+    n->over = replica_outbox_done(w->m->replica, n->opid, &n->result);
+    if (n->over)
+        return;
+    if (!n->asked || now - n->asked >= ASK_MS) {
+        n->held = replica_outbox_held(w->m->replica, n->opid);
+        n->asked = now;
+    }
+}
+
+/* Makes everything queued survive power loss: contents first, then the log that names them. */
+static int make_durable(struct wait *w)
+{
+    int r = store_sync(w->m->store);
+
+    return r < 0 ? r : replica_sync(w->m->replica);
+}
+
+/* Logs why writers were not told of the master's answer; the same reason once a minute. */
+static void say(struct wait *w, enum early why, int n, int failed)
+{
+    char text[700], reason[512] = "";
+    int64_t now = clock_mono_ms();
+
+    w->unsaid[why] += n;
+    if (w->said[why] && now - w->said[why] < QUIET_MS && failed == 0)
+        return;
+    push_reason(w->m->push, reason);
+    switch (why) {
+    case AWAY:
+        mutex_lock(&w->m->link.lock);
+        snprintf(reason, sizeof(reason), "%s", w->m->link.reason);
+        mutex_unlock(&w->m->link.lock);
+        snprintf(text, sizeof(text), "the master is away: %s", reason);
+        break;
+    case CUT:
+        snprintf(text, sizeof(text), "the wait was interrupted");
+        break;
+    case HELD:
+        snprintf(text, sizeof(text),
+                 "they depend on changes that the master refused or cannot take now (eefs-status "
+                 "--quarantine)");
+        break;
+    case CLONED:
+        snprintf(text, sizeof(text), "the master refuses what this mirror sends (eefs-status)");
+        break;
+    case ENDING:
+        snprintf(text, sizeof(text), "the mount ends");
+        break;
+    default:
+        snprintf(text, sizeof(text), "nothing went on for %d s%s%s", PATIENCE_MS / 1000,
+                 *reason ? ": " : "", reason);
+    }
+    if (failed < 0)
+        log_error("%d changes wait (%s) and cannot be made safe on this disk: %s", w->unsaid[why],
+                  text, strerror(-failed));
+    else
+        log_warn("%d changes were closed before the master had them, for %s; %s", w->unsaid[why],
+                 text,
+                 w->m->cfg.offline_fail
+                     ? "they are kept and will be sent, and their writers got an error"
+                     : "they are safe on this disk and will be sent");
+    w->said[why] = now | 1;
+    w->unsaid[why] = 0;
+}
+
+/* Why a waiter need not wait any longer. With the lock. */
+static enum early early(const struct wait *w, const struct waiter *n, bool cloned, int64_t now)
+{
+    int64_t from = n->began > n->moved_at ? n->began : n->moved_at;
+
+    if (!link_is_up(&w->m->link))
+        return AWAY;
+    if (mirror_stopping(w->m))
+        return ENDING;
+    if (n->cut)
+        return CUT;
+    if (n->held)
+        return HELD;
+    if (cloned)
+        return CLONED;
+    return now >= from + PATIENCE_MS ? SLOW : NOT_EARLY;
+}
+
+/* Called with the lock held; drops it around replica and disk. */
+static void look_locked(struct wait *w)
+{
+    int64_t now = clock_mono_ms();
+    struct waiter *n, *first = w->list, *over;
+    int count[N_EARLY] = {0}, late = 0, r = 0;
+    bool cloned;
+
+    mutex_unlock(&w->lock);
+    /* New waiters are put in front of `first` meanwhile; only this thread removes any. */
+    for (n = first; n; n = n->next)
+        inquire(w, n, now);
+    mutex_lock(&w->m->lock);
+    cloned = *w->m->fault[FAULT_CLONED].text != '\0';
+    mutex_unlock(&w->m->lock);
+    mutex_lock(&w->lock);
+    for (n = first; n; n = n->next) {
+        if (n->over || (n->early = early(w, n, cloned, now)) == NOT_EARLY)
+            continue;
+        n->over = true;
+        count[n->early]++;
+        late++;
+    }
+    take_over(w, &over);
+    mutex_unlock(&w->lock);
+    if (late)
+        r = make_durable(w);
+    for (int i = 0; i < N_EARLY; i++)
+        if (count[i] > 0)
+            say(w, (enum early)i, count[i], r);
+    while ((n = over)) {
+        over = n->next;
+        if (n->early != NOT_EARLY)
+            n->result = w->m->cfg.offline_fail ? -EIO : r;
+        n->done(n->arg, n->result);
+        free(n);
+    }
+    mutex_lock(&w->lock);
+}
+
+static void *wait_main(void *arg)
+{
+    struct wait *w = arg;
+
+    mutex_lock(&w->lock);
+    while (!mirror_stopping(w->m) || w->list) {
+        if (!w->woken && !w->list && !mirror_stopping(w->m))
+            cond_wait(&w->more, &w->lock);
+        else if (!w->woken && !mirror_stopping(w->m))
+            cond_wait_until(&w->more, &w->lock, clock_mono_ms() + 250);
+        w->woken = false;
+        if (w->list)
+            look_locked(w);
+    }
+    mutex_unlock(&w->lock);
+    return NULL;
+}
+
+int wait_start(struct wait *w)
+{
+    int r = thread_start(&w->thread, "wait", wait_main, w);
+
+    w->running = r == 0;
+    return r;
+}
+
+void wait_stop(struct wait *w)
+{
+    wait_wake(w);
+    if (w->running)
+        thread_join(w->thread);
+    w->running = false;
+}

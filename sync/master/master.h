@@ -81,18 +81,4 @@ struct master {
     atomic_bool stopping;
 };
 
-/* True for what is never served: `.eefs` (at the root, and on each filesystem below) and what the
- * exclude patterns name. */
-bool master_hides(const struct master *m, const char *path);
-
-/*
- * lstat beneath the root. -ENOENT: authoritatively absent, hidden, or of a type that is not served
- * (a symlink or a file in the way of the path counts as absent); then ret->st_mode is that other
- * type, else 0. Other errors: unknown.
- */
-int master_lstat(const struct master *m, const char *path, struct stat *ret);
-
-/* NULL when fit to serve, else a sentence for an answer 503. `out` holds at least 512 bytes. */
-const char *master_unfit(struct master *m, char *out, size_t cap);
-
 #endif

@@ -23,11 +23,11 @@
 #include "sync/common/rundir.h"
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
-#include "sync/common/trouble.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/db/checkpoint.h"
 #include "sync/master/commit/committer.h"
+#include "sync/master/commit/fit.h"
 #include "sync/master/folder/conflict.h"
 #include "sync/master/versions/settle.h"
 #include "sync/master/http/feed.h"
@@ -63,78 +63,6 @@ struct server {
     sigset_t signals;    /* that loop() waits for */
     atomic_bool stopped; /* no thread is left */
 };
-
-bool master_hides(const struct master *m, const char *path)
-{
-    const struct strlist *exclude = &m->exclude->list;
-
-    for (const char *at = path; at; at = strchr(at, '/')) {
-        at += *at == '/';
-        if (strncmp(at, ROOT_HIDDEN, sizeof(ROOT_HIDDEN) - 1) == 0 &&
-            (at[sizeof(ROOT_HIDDEN) - 1] == '/' || !at[sizeof(ROOT_HIDDEN) - 1]))
-            return true;
-    }
-    for (size_t i = 0; i < exclude->n; i++)
-        if (path_matches(exclude->v[i], path))
-            return true;
-    return false;
-}
-
-static int look(const struct master *m, const char *path, struct stat *ret)
-{
-    struct stat st;
-    int r = 0, fd;
-
-    ret->st_mode = 0;
-    if (*path && master_hides(m, path))
-        return -ENOENT;
-    fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
-    if (fd == -ELOOP || fd == -ENOTDIR)
-        fd = -ENOENT;
-    if (fd < 0)
-        return fd == -ENOENT && !root_is_there(m->root) ? -EIO : fd;
-    if (fstat(fd, &st) < 0)
-        r = -errno;
-    close(fd);
-    if (r == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) {
-        ret->st_mode = st.st_mode;
-        r = -ENOENT;
-    }
-    if (r == 0)
-        *ret = st;
-    return r;
-}
-
-int master_lstat(const struct master *m, const char *path, struct stat *ret)
-{
-    int r = look(m, path, ret);
-
-    return *path && volume_away(m, path) ? -ESTALE : r;
-}
-
-/* Some part of it was met that is not as it was written. */
-static bool database_is_damaged(void)
-{
-    char why[512];
-    int code = 0;
-
-    return trouble_recent(0, &code, why, sizeof(why)) && code == EUCLEAN;
-}
-
-const char *master_unfit(struct master *m, char *out, size_t cap)
-{
-    if (!root_ok(m->root, out, cap) || brake_emptied(m->brake, out, cap))
-        return out;
-    if (m->stopping)
-        snprintf(out, cap, "the master is stopping");
-    else if (database_is_damaged())
-        snprintf(out, cap, "the master's database is damaged");
-    else if (!m->scanned)
-        snprintf(out, cap, "the master is scanning its folder for the first time since its start");
-    else
-        return NULL;
-    return out;
-}
 
 /* The settings that change while serving. */
 static int configure(struct server *s, const struct serve_options *o, struct err *e)
@@ -478,7 +406,7 @@ static void tell_systemd(struct server *s, int64_t watchdog_ms, int64_t *next)
     if (clock_mono_ms() < *next)
         return;
     *next = clock_mono_ms() + (watchdog_ms && watchdog_ms < 4000 ? watchdog_ms / 4 : 1000);
-    systemd_notify("STATUS=%s", master_unfit(&s->m, why, sizeof(why)) ? why : "serving");
+    systemd_notify("STATUS=%s", fit_why_not(&s->m, why, sizeof(why)) ? why : "serving");
     if (watchdog_ms && committer_alive(s->m.committer, watchdog_ms))
         systemd_notify("WATCHDOG=1");
 }
@@ -504,7 +432,7 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
                            "the database '%s' was replaced or removed while it was in use; start "
                            "again",
                            m->db_path);
-        if (database_is_damaged())
+        if (fit_database_damaged())
             return err_set(e, EUCLEAN,
                            "the database '%s' is damaged; start again: it is kept aside and made "
                            "anew from the folder",

@@ -19,6 +19,7 @@
 #include "sync/master/ops/batch.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/publish/publish.h"
+#include "sync/master/folder/visible.h"
 
 #define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
 #define BATCH_MAX 1000
@@ -171,7 +172,7 @@ static int observe(struct master *m, struct observation *o)
     struct stat now;
     struct row was = {0};
     bool same;
-    int r = master_lstat(m, o->path, &now);
+    int r = visible_lstat(m, o->path, &now);
 
     if (r < 0 && r != -ENOENT) {
         if (!volume_away(m, o->path))

@@ -15,6 +15,7 @@
 #include "sync/common/path.h"
 #include "sync/master/folder/inherit.h"
 #include "sync/master/folder/staging.h"
+#include "sync/master/folder/visible.h"
 
 #define STEM_MAX  140 /* bytes of the first name that the copy's keeps */
 #define EXT_MAX   32
@@ -92,7 +93,7 @@ static char *folder_beside(const struct master *m, const char *path, const char 
 
         ret = path_join(dir, name);
         free(name);
-        if (master_lstat(m, ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        if (visible_lstat(m, ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
             free(ret);
             ret = NULL;
         }
@@ -112,7 +113,7 @@ static char *way_round(const struct master *m, const char *path, size_t len, con
     while (end < len) {
         end += strcspn(now + end + (end > 0), "/") + (end > 0);
         top = xasprintf("%.*s", (int)end, now);
-        if (master_lstat(m, top, &st) == 0 && !S_ISDIR(st.st_mode) &&
+        if (visible_lstat(m, top, &st) == 0 && !S_ISDIR(st.st_mode) &&
             (beside = folder_beside(m, top, who, file_mtime_ns(&st)))) {
             next = xasprintf("%s%s", beside, now + end);
             len += strlen(next) - strlen(now);
@@ -143,7 +144,7 @@ char *conflict_path(const struct master *m, const char *path, const char *who, i
 
     *there = false;
     if (way) {
-        if (master_lstat(m, way, &st) != 0)
+        if (visible_lstat(m, way, &st) != 0)
             return way;
         *there = is_there(m, way, like);
         if (*there)
@@ -156,7 +157,7 @@ char *conflict_path(const struct master *m, const char *path, const char *who, i
 
         ret = path_join(dir, name);
         free(name);
-        if (i >= TRIES_MAX || master_lstat(m, ret, &st) != 0)
+        if (i >= TRIES_MAX || visible_lstat(m, ret, &st) != 0)
             break;
         *there = is_there(m, ret, like);
         if (*there)

@@ -9,7 +9,7 @@
  * Whoever works in one enters it: from then on root_staging_fd() is its staging for this thread.
  *
  * The tops are kept in the file `volumes` beside staging. One that is not mounted any more is away:
- * what is below its top is unknown (master_lstat(): -ESTALE), so nothing is published as deleted or
+ * what is below its top is unknown (visible_lstat(): -ESTALE), so nothing is published as deleted or
  * changed, until it is back or a person confirms that it is gone.
  */
 #ifndef EEFS_MASTER_FOLDER_VOLUME_H

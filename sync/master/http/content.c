@@ -12,6 +12,7 @@
 #include "sync/master/db/readers.h"
 #include "sync/master/http/request.h"
 #include "sync/master/folder/upload.h"
+#include "sync/master/folder/visible.h"
 #include "sync/proto/wire.h"
 
 #define BLOCK 65536
@@ -20,7 +21,7 @@ static bool may_read(void *arg, const char *path)
 {
     const struct request *q = arg;
 
-    return scope_reads(&q->who.scope, path) && !master_hides(q->m, path);
+    return scope_reads(&q->who.scope, path) && !visible_hides(q->m, path);
 }
 
 /*

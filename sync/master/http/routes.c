@@ -21,6 +21,7 @@
 #include "sync/master/db/readers.h"
 #include "sync/master/http/request.h"
 #include "sync/master/folder/upload.h"
+#include "sync/master/commit/fit.h"
 #include "sync/proto/wire.h"
 
 #define THREADS         4
@@ -292,7 +293,7 @@ static enum MHD_Result run_healthz(struct request *q)
 {
     char why[512];
 
-    if (master_unfit(q->m, why, sizeof(why)))
+    if (fit_why_not(q->m, why, sizeof(why)))
         return reply_json(q, 503,
                           json_pack("{s:s}", "state", q->m->scanned ? "FAILED" : "SYNCING"));
     return reply_json(q, 200, json_pack("{s:s}", "state", "OK"));
@@ -408,7 +409,7 @@ static enum MHD_Result route(struct request *q, const char *method)
     if (!mirrors_begin(q->m->mirrors, q->who.name))
         return too_many(q);
     memcpy(q->counted, q->who.name, sizeof(q->counted));
-    if (master_unfit(q->m, why, sizeof(why)))
+    if (fit_why_not(q->m, why, sizeof(why)))
         return reply_error(q, 503, WIRE_E_UNAVAILABLE, why);
     if (strncmp(q->url, WIRE_OBJECT, strlen(WIRE_OBJECT)) == 0)
         return route_object(q, method);

@@ -25,6 +25,7 @@
 #include "sync/master/folder/staging.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/volume.h"
+#include "sync/master/folder/visible.h"
 #include "sync/proto/wire.h"
 
 int apply_db(struct apply *j, int r)
@@ -77,7 +78,7 @@ bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
     *r = strlen(copy) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0; /* no mirror could hold it */
     if (*r < 0)
         return false;
-    if (scope_writes(&j->who->scope, copy) && !master_hides(j->m, copy))
+    if (scope_writes(&j->who->scope, copy) && !visible_hides(j->m, copy))
         return true;
     *r = apply_tell(j, path);
     if (*r == 0)
@@ -121,7 +122,7 @@ int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode
     if ((mode >= 0 && (uint32_t)mode != row->e.mode) || (mtime && *mtime != row->e.mtime)) {
         r = place_attrs(j->m, path, mode, mtime);
         if (r == 0)
-            r = master_lstat(j->m, path, &st);
+            r = visible_lstat(j->m, path, &st);
         if (r < 0)
             return r;
         r = apply_publish(j, path, &st, &row->e.hash, row->e.target, row->seen, NULL);
@@ -166,7 +167,7 @@ static int new_folder(struct apply *j, const char *path)
     r = make_folder(j, dir, path);
     close(dir);
     if (r == 0)
-        r = master_lstat(j->m, path, &st);
+        r = visible_lstat(j->m, path, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, NULL, NULL, 0, NULL);
     return r;
@@ -280,7 +281,7 @@ static bool allowed(struct apply *j)
     const struct scope *s = &j->who->scope;
     bool rename = op->kind == OP_RENAME;
 
-    if (master_hides(j->m, op->path) || (rename && master_hides(j->m, op->to))) {
+    if (visible_hides(j->m, op->path) || (rename && visible_hides(j->m, op->to))) {
         apply_refuse(j, WIRE_R_SCOPE, "that path is not shared");
         return false;
     }

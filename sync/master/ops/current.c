@@ -13,6 +13,7 @@
 #include "sync/master/ops/context.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/lease.h"
+#include "sync/master/folder/visible.h"
 
 static int read_file(struct apply *j, const char *path, struct row *row)
 {
@@ -70,7 +71,7 @@ int truth(struct apply *j, const char *path, struct row *row)
     memset(row, 0, sizeof(*row));
     if (tree_get(j->m->tree->db, path, row) < 0)
         return apply_db(j, db_errno(j->m->tree->db));
-    r = master_lstat(j->m, path, &st);
+    r = visible_lstat(j->m, path, &st);
     if (r == -ENOENT) {
         if (row->e.type != ENTRY_GONE)
             r = apply_db(j, tree_remove(j->m->tree, path));

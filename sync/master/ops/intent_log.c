@@ -15,6 +15,7 @@
 #include "sync/master/folder/fstype.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/volume.h"
+#include "sync/master/folder/visible.h"
 
 #define LIFE_CAP 96
 
@@ -58,13 +59,13 @@ int intent_note(struct apply *j, const char *staged, const char *lands, enum op_
     if (staged)
         r = fstatat(root_staging_fd(j->m->root), staged, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     else
-        r = master_lstat(j->m, op->path, &st);
+        r = visible_lstat(j->m, op->path, &st);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     life(j->m, now);
     if (!*now)
         return 0; /* it could not be judged */
-    if (!staged && lands && master_lstat(j->m, lands, &over) < 0)
+    if (!staged && lands && visible_lstat(j->m, lands, &over) < 0)
         over.st_ino = 0;
     r = db_run(j->m->tree->db,
                "INSERT OR REPLACE INTO intent"
@@ -181,7 +182,7 @@ static int is_staged_here(struct master *m, const char *top, void *arg)
 static int is_at(const struct master *m, const char *path, int64_t ino)
 {
     struct stat st;
-    int r = master_lstat(m, path, &st);
+    int r = visible_lstat(m, path, &st);
 
     return r == -ENOENT ? 0 : r < 0 ? r : (int64_t)st.st_ino == ino;
 }

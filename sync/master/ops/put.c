@@ -24,6 +24,7 @@
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
+#include "sync/master/folder/visible.h"
 
 static const struct row nothing; /* ENTRY_GONE */
 
@@ -31,7 +32,7 @@ static bool readable(void *arg, const char *path)
 {
     const struct apply *j = arg;
 
-    return scope_reads(&j->who->scope, path) && !master_hides(j->m, path);
+    return scope_reads(&j->who->scope, path) && !visible_hides(j->m, path);
 }
 
 /* Enters the volume where `path` will lie; beside it, when it is a volume's top. */
@@ -258,7 +259,7 @@ static int land_link(struct apply *j, const char *path, bool over, enum op_resul
 static int publish_link(struct apply *j, const char *path)
 {
     struct stat st;
-    int r = master_lstat(j->m, path, &st);
+    int r = visible_lstat(j->m, path, &st);
 
     return r < 0 ? r : apply_publish(j, path, &st, NULL, j->op->target, 0, NULL);
 }

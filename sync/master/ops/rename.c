@@ -24,6 +24,7 @@
 #include "sync/master/folder/staging.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/volume.h"
+#include "sync/master/folder/visible.h"
 #include "sync/proto/wire.h"
 
 #define RACY_NS 2000000000LL
@@ -95,7 +96,7 @@ static bool is_there(struct master *m, const struct row *row, const char *to)
     bool yes = tree_get(m->tree->db, to, &old) == 0 || old.e.type == ENTRY_GONE;
 
     row_release(&old);
-    if (!yes || master_lstat(m, to, &st) < 0)
+    if (!yes || visible_lstat(m, to, &st) < 0)
         return false;
     return row->e.type == ENTRY_DIR ? S_ISDIR(st.st_mode) && (int64_t)st.st_ino == row->ino
                                     : row_matches(row, &st);
@@ -301,7 +302,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
     if (r == 0)
         r = across ? move_across(j, from, to, over) : rename_file(j, from, to, over);
     if (r == 0)
-        r = master_lstat(j->m, to, &st);
+        r = visible_lstat(j->m, to, &st);
     if (r < 0)
         return r;
     if (from->e.type == ENTRY_DIR) {
@@ -541,7 +542,7 @@ static bool is_origin(void *arg, const struct row *row)
                                          row->e.mtime == file_mtime_ns(o->st);
     /* A second name of a file that is still there is no rename. */
     return same &&
-           (master_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
+           (visible_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
            !born_after(o->m, o->path, row);
 }
 
@@ -568,9 +569,9 @@ static int commit_folder(struct master *m, void *arg)
     if (r >= 0)
         r = tree_get(m->tree->db, f->path, &to);
     if (r >= 0 && from.e.type == ENTRY_DIR && to.e.type == ENTRY_GONE &&
-        master_lstat(m, f->path, &st) == 0 && S_ISDIR(st.st_mode) &&
+        visible_lstat(m, f->path, &st) == 0 && S_ISDIR(st.st_mode) &&
         (int64_t)st.st_ino == from.ino && !born_after(m, f->path, &from) &&
-        master_lstat(m, f->from, &old) == -ENOENT) {
+        visible_lstat(m, f->from, &old) == -ENOENT) {
         r = move_rows(m, f->from, f->path, NULL, true);
         if (r == 0)
             r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
@@ -630,7 +631,7 @@ int move_publish(struct master *m, const struct observation *o)
         memset(&st.st_ctim, 0, sizeof(st.st_ctim));
     if (r >= 0)
         r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);
-    if (r == 0 && moved && master_lstat(m, from.e.path, &old) == -ENOENT)
+    if (r == 0 && moved && visible_lstat(m, from.e.path, &old) == -ENOENT)
         r = tree_remove(m->tree, from.e.path);
     row_release(&from);
     return r < 0 ? r : 0;

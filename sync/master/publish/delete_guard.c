@@ -26,6 +26,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/folder/scan_queue.h"
+#include "sync/master/folder/visible.h"
 
 #define WINDOW_MS  60000
 #define PERCENT    20
@@ -185,7 +186,7 @@ static bool root_is_bare(struct master *m)
 
     while (bare && (de = readdir(d)))
         bare = strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0 ||
-               master_hides(m, de->d_name);
+               visible_hides(m, de->d_name);
     if (d)
         closedir(d);
     else if (fd >= 0)
@@ -206,7 +207,7 @@ static int still_gone(struct brake *b, const char *path)
     row_release(&row);
     if (found < 0 || !live)
         return found < 0 ? found : 0;
-    r = master_lstat(b->m, path, &st);
+    r = visible_lstat(b->m, path, &st);
     if (r == -ENOENT)
         return 1;
     if (r < 0)

@@ -6,6 +6,7 @@
 
 #include "sync/common/path.h"
 #include "sync/master/master.h"
+#include "sync/master/folder/visible.h"
 
 int moved_note(struct tree *t, const char *from, const char *to, const char *outbox)
 {
@@ -78,7 +79,7 @@ static int follow(const struct master *m, const struct mirror *who, const char *
 
     if (r < 0 || !at)
         return r;
-    if (path_check(at) == 0 && !master_hides(m, at) && scope_reads(&who->scope, at) &&
+    if (path_check(at) == 0 && !visible_hides(m, at) && scope_reads(&who->scope, at) &&
         scope_writes(&who->scope, at)) {
         *was = *path;
         *path = at;

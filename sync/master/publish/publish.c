@@ -6,6 +6,7 @@
 
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/folder/visible.h"
 
 int publish_parents(struct master *m, const char *path)
 {
@@ -23,7 +24,7 @@ int publish_parents(struct master *m, const char *path)
             row_release(&row);
             r = publish_parents(m, dir);
             if (r == 0)
-                r = master_lstat(m, dir, &st);
+                r = visible_lstat(m, dir, &st);
             if (r == 0 && live)
                 r = tree_remove(m->tree, dir);
             if (r >= 0) {
@@ -91,7 +92,7 @@ static int publish_folder(struct master *m, const char *dir)
     struct row row = {0};
     struct stat st;
     int r = tree_get(m->tree->db, dir, &row);
-    bool changed = r == 1 && row.e.type == ENTRY_DIR && master_lstat(m, dir, &st) == 0 &&
+    bool changed = r == 1 && row.e.type == ENTRY_DIR && visible_lstat(m, dir, &st) == 0 &&
                    S_ISDIR(st.st_mode) && row.e.mtime != file_mtime_ns(&st);
 
     row_release(&row);

@@ -23,6 +23,7 @@
 #include "sync/master/folder/volume.h"
 #include "sync/master/scan/watch.h"
 #include "sync/master/folder/lease.h"
+#include "sync/master/folder/visible.h"
 
 #define RACY_NS       2000000000LL /* a later write may leave the same times */
 #define RACY_AGAIN_MS 2200
@@ -306,7 +307,7 @@ static void examine_child(struct listing *l, const char *name, const struct row 
     struct stat st;
     bool clean = false;
 
-    if (master_hides(m, path)) {
+    if (visible_hides(m, path)) {
         if (row)
             index_push(m->index, path, INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
         return;
@@ -413,7 +414,7 @@ static void push_links(struct master *m, struct db *db, int64_t ino)
 /* The committer may just be writing its row: it is told also of what has none. */
 static void examine_gone(struct master *m, const char *path, mode_t other)
 {
-    if (other && !is_served(other) && !master_hides(m, path))
+    if (other && !is_served(other) && !visible_hides(m, path))
         skipped(m, path, type_name(other));
     else
         notices_clear_path(m->notices, path, true);
@@ -434,7 +435,7 @@ void examine(struct master *m, const char *path, int flags)
         goto out;
     }
     live = row.e.type != ENTRY_GONE;
-    r = master_lstat(m, path, &st);
+    r = visible_lstat(m, path, &st);
     if (r == -ENOENT) {
         examine_gone(m, path, st.st_mode);
     } else if (r < 0) { /* what is on a volume that comes back is looked at then */

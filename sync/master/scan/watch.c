@@ -16,6 +16,7 @@
 #include "sync/common/thread.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/notices.h"
+#include "sync/master/folder/visible.h"
 
 #define EVENTS                                                                                     \
     (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
@@ -233,7 +234,7 @@ static void event(struct watch *w, const struct inotify_event *ev)
         return;
     }
     path = path_join(dir, ev->name);
-    if (strlen(path) <= EEFS_PATH_MAX && !master_hides(w->m, path)) {
+    if (strlen(path) <= EEFS_PATH_MAX && !visible_hides(w->m, path)) {
         if ((ev->mask & IN_ISDIR) && (ev->mask & IN_MOVED_FROM))
             forget_below(w, path);
         if (ev->mask & (IN_CREATE | IN_MOVED_TO))

@@ -18,6 +18,7 @@
 #include "sync/master/folder/volume.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/publish/publish.h"
+#include "sync/master/folder/visible.h"
 
 struct restoring {
     const char *path;
@@ -67,7 +68,7 @@ static int commit_restore(struct master *m, void *arg)
 
     if (r < 0)
         return r;
-    there = master_lstat(m, x->path, &st);
+    there = visible_lstat(m, x->path, &st);
     if (there == 0 && S_ISDIR(st.st_mode))
         x->error = -EISDIR;
     else if (there == 0 ? !row_matches(&row, &st) : there != -ENOENT)
@@ -151,7 +152,7 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
     struct restoring x = {.path = path};
     int r;
 
-    if (path_check(path) < 0 || !*path || master_hides(m, path))
+    if (path_check(path) < 0 || !*path || visible_hides(m, path))
         return err_set(e, EINVAL, "'%s' is not the path of a shared file, relative to the folder",
                        path);
     db = db_pool_get(m->pool);

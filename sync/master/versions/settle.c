@@ -24,6 +24,7 @@
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/folder/lease.h"
+#include "sync/master/folder/visible.h"
 
 /* Between looking a name up and opening it a process that runs needs microseconds. */
 #define GRACE_MS 1000
@@ -179,7 +180,7 @@ static int take_path(struct master *m, struct put_back *b, int dir)
     if (r < 0)
         return r;
     if (row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &b->o->now) &&
-        master_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
+        visible_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
         b->error = place_exchange(staging, b->o->name, dir, base);
         b->swapped = b->error == 0;
         if (b->swapped && (fstatat(staging, b->o->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "fs/file/content.h"
+#include "fs/file/handle.h"
 #include "fs/file/notify.h"
-#include "fs/ops/ops.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"

@@ -7,29 +7,14 @@
 #define EEFS_FS_OPS_OPS_H
 
 #include "fs/file/fs.h"
+#include "fs/file/handle.h"
 #include "fs/file/node.h"
-#include "fs/file/close_owner.h"
 
 void ops_entry(struct fuse_lowlevel_ops *ops); /* lookup, forget, make, remove, rename, readlink */
 void ops_attr(struct fuse_lowlevel_ops *ops);  /* getattr, setattr, xattr, statfs */
 void ops_dir(struct fuse_lowlevel_ops *ops);   /* opendir, readdir, readdirplus, fsyncdir */
 void ops_file(struct fuse_lowlevel_ops *ops);  /* create, open, release */
 void ops_io(struct fuse_lowlevel_ops *ops);    /* read, write, flush, fsync */
-
-/* An open file; fuse_file_info.fh points to it. */
-struct handle {
-    struct node *node; /* holds a reference */
-    bool writable;
-    struct opener opener;
-    /* guarded by the node table's lock */
-    bool wrote; /* since its last FLUSH */
-    bool ever;  /* wrote anything */
-};
-
-static inline struct handle *handle_of(const struct fuse_file_info *fi)
-{
-    return (struct handle *)(uintptr_t)fi->fh;
-}
 
 /* Locks the tree for reading and builds the path of `name` in folder `ino` (name NULL: of ino
  * itself). 0 with a node reference and a malloc'd path; -ESTALE or -ENOENT with nothing held. */

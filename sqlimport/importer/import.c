@@ -12,7 +12,7 @@
 #include "sqlimport/apply/stored_objects.h"
 #include "sqlimport/plan/kept_columns.h"
 #include "sqlimport/server/lock_retry.h"
-#include "sqlimport/plan/plan.h"
+#include "sqlimport/plan/planner.h"
 #include "sqlimport/server/privileges.h"
 #include "sqlimport/apply/recover.h"
 #include "sqlimport/server/disk_space.h"

@@ -9,6 +9,7 @@
 #ifndef EEFS_SQLIMPORT_PLAN_KEPT_COLUMNS_H
 #define EEFS_SQLIMPORT_PLAN_KEPT_COLUMNS_H
 
+#include "sqlimport/plan/keep_rules.h"
 #include "sqlimport/plan/plan.h"
 #include "sqlimport/sql/rows.h"
 #include "sync/common/buf.h"

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plan: what one import does with each table, from the dump, the live database and the history.
+ * plan: the list of what one import does with each table, as planner.h makes it. One thread.
  *
  * One import is one commit: either every changed table gets the rows that differ, all in one
- * transaction, or every changed table is staged and put in place by one RENAME. The first way is
- * taken when all of them allow it and little changed; tables that foreign keys connect are swapped
- * together. One thread.
+ * transaction, or every changed table is staged and put in place by one RENAME.
  */
 #ifndef EEFS_SQLIMPORT_PLAN_PLAN_H
 #define EEFS_SQLIMPORT_PLAN_PLAN_H
 
+#include "sqlimport/compare/live_rows.h"
 #include "sqlimport/compare/row_diff.h"
 #include "sqlimport/dump/dump.h"
 #include "sqlimport/record/history.h"
-#include "sqlimport/plan/keep_rules.h"
-#include "sqlimport/compare/live_rows.h"
 #include "sync/common/buf.h"
 
 enum action {
@@ -57,36 +54,14 @@ struct plan {
     struct buf notes;                     /* columns that were to be kept and cannot be; "": none */
 };
 
-/* How far the marks and the row hashes of the last import are believed. */
-enum trust {
-    TRUST_HISTORY,
-    TRUST_LIVE, /* live rows are compared */
-    TRUST_NONE, /* no deltas: what is not surely unchanged is swapped */
-};
-
-struct plan_args {
-    const struct dump *dump;
-    int fd; /* of the dump */
-    struct server *server;
-    const char *defaults_file; /* for a second connection, which reads live tables */
-    struct history *history;
-    const char *database;
-    const char *rowset_dir;
-    struct keep *keep; /* sees the tables of the dump and of the server */
-    bool drop_missing;
-    int64_t drop_limit; /* per cent of the tables imported earlier */
-    enum trust trust;
-    const volatile int *stop;
-};
-
-/* -EPERM: the plan is impossible or forbidden, with a sentence; -EINTR: stopped; -ESTALE: the dump
- * changes; else as of server.h. */
-int plan_make(const struct plan_args *a, struct plan **ret, struct err *e);
+/* NULL is fine. */
 void plan_free(struct plan *p);
 /* Prints a table for people to stdout. */
 void plan_print(const struct plan *p);
 
+/* SWAP or NEW. */
 bool step_is_swap(const struct step *st);
+/* The table's step, owned by the plan; NULL: none. */
 struct step *plan_find(const struct plan *p, const char *name);
 
 #endif

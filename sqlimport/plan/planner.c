@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How plan_make() finds what to do. Each step starts as SWAP, the one way that is always right, and
+ * becomes less where that can be shown:
+ *
+ *   see tables ─> own columns ─> probes ─> first look: mark and probe as after the last import?
+ *       │                                    yes: UNCHANGED      kept: KEEP      not live: NEW
+ *       │                                  second look: the same structure, and fit for a delta?
+ *       │                                  compare rows, as long as a delta may come of it
+ *       │                                    none differ: UNCHANGED      few: DELTA
+ *       └─> gone from the dump: DROP ─> one way for all (one SWAP makes every DELTA a SWAP)
+ *                                     ─> foreign keys pull tables along
+ */
+#include "sqlimport/plan/planner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sqlimport/compare/table_rows.h"
+#include "sqlimport/plan/foreign_keys.h"
+#include "sqlimport/plan/kept_columns.h"
+#include "sync/common/buf.h"
+
+/* A delta is worth it up to a part of the table's rows; beyond these numbers its transaction would
+ * hold locks and undo space for too long. */
+#define DELTA_PART     8
+#define DELTA_ROWS_MIN 1000
+#define DELTA_ROWS_MAX 50000
+
+struct planning {
+    const struct plan_args *a;
+    struct plan *p;
+    struct live live;
+    struct server *scan; /* second connection, opened when needed */
+    bool must_swap;      /* something can only be swapped: no deltas */
+};
+
+static void set(struct step *st, enum action action, const char *why)
+{
+    st->action = action;
+    st->why = why;
+}
+
+/* --- one table --- */
+
+static bool same_section(const struct step *st)
+{
+    return st->known && hash_eq(&st->past.hash, &st->o->hash);
+}
+
+/* Nobody changed the live table since the last import. */
+static bool untouched(const struct planning *g, const struct step *st)
+{
+    return g->a->trust == TRUST_HISTORY && st->known && *st->past.mark &&
+           strcmp(st->past.mark, st->mark) == 0 && !hash_is_none(&st->probe) &&
+           hash_eq(&st->past.probe, &st->probe);
+}
+
+static void first_look(struct planning *g, struct step *st)
+{
+    const struct live_table *t = live_find(&g->live, st->name);
+
+    st->known = history_object(g->a->history, object_kind_name(st->o->kind), st->name, &st->past);
+    if (t) {
+        st->live = true;
+        st->aside = t->triggers || t->view;
+        st->view = t->view;
+        memcpy(st->mark, t->mark, sizeof(st->mark));
+    }
+    if (!t || t->view)
+        set(st, t ? ACTION_SWAP : ACTION_NEW, t ? "a view so far" : "missing");
+    else if (keep_table(g->a->keep, st->name))
+        set(st, ACTION_KEEP, "keep-list");
+    else if (same_section(st) && untouched(g, st))
+        set(st, ACTION_UNCHANGED, "as imported");
+    else
+        set(st, ACTION_SWAP, same_section(st) ? "changed here" : "changed");
+    st->same_structure = st->action == ACTION_UNCHANGED;
+}
+
+/*
+ * The structure is the same when the server shows the dump's own words, or, where it has other
+ * words for them, when neither changed since the import.
+ */
+static bool same_structure(const struct step *st)
+{
+    return hash_eq(&st->live_shape, &st->shape.hash) ||
+           (st->known && hash_eq(&st->past.created, &st->shape.hash) &&
+            hash_eq(&st->past.shape, &st->live_shape));
+}
+
+/* Rows whose own columns are left out may be the same in another section. */
+static bool may_be_same(const struct step *st)
+{
+    return same_section(st) || st->o->own.n > 0;
+}
+
+/* Can rows of the live table be compared with those of the dump? */
+static bool comparable(const struct step *st)
+{
+    return st->o->kind == OBJECT_TABLE && st->has_live_shape && same_structure(st);
+}
+
+/* Literal reason why the table cannot get a delta, or NULL. */
+static const char *no_delta(const struct step *st)
+{
+    if (st->o->kind == OBJECT_SEQUENCE)
+        return "a sequence";
+    if (!comparable(st))
+        return "other structure";
+    if (st->aside)
+        return "triggers";
+    if (!st->innodb)
+        return "not InnoDB";
+    if (st->shape.key.n == 0 || st->shape.key.n > ROW_KEY_MAX)
+        return "no primary key";
+    return NULL;
+}
+
+static int second_look(struct planning *g, struct step *st, struct err *e)
+{
+    struct shape live;
+    const char *reason;
+    int r;
+
+    if (st->o->kind == OBJECT_TABLE && !live_find(&g->live, st->name)->view) {
+        r = live_shape(g->a->server, g->a->database, st->name, &live, e);
+        if (r == -ENOTCONN)
+            return r;
+        if (r == 0) {
+            st->has_live_shape = true;
+            st->live_shape = live.hash;
+            st->live_auto = live.auto_increment;
+            st->innodb = strcasecmp(live.engine, "InnoDB") == 0;
+            shape_release(&live);
+        }
+    }
+    st->same_structure = comparable(st);
+    reason = no_delta(st);
+    /* The same section may turn out to be unchanged; another one will have to be swapped. */
+    if (reason && !(may_be_same(st) && comparable(st))) {
+        st->why = reason;
+        g->must_swap = true;
+    }
+    return 0;
+}
+
+static size_t delta_limit(const struct planning *g, const struct step *st)
+{
+    size_t n = (size_t)st->o->rows / DELTA_PART;
+
+    if (g->must_swap || g->a->trust == TRUST_NONE || no_delta(st))
+        return 0;
+    if (st->o->own.n > 0) /* a statement for each of them */
+        return DELTA_ROWS_MIN;
+    return n < DELTA_ROWS_MIN ? DELTA_ROWS_MIN : n > DELTA_ROWS_MAX ? DELTA_ROWS_MAX : n;
+}
+
+static int open_scan(struct planning *g, const struct step *st, struct err *e)
+{
+    int env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
+    int r = 0;
+
+    if (g->scan && g->scan->cut) {
+        server_close(g->scan);
+        g->scan = NULL;
+    }
+    if (!g->scan)
+        r = server_open(g->a->defaults_file, &g->scan, e);
+    return r < 0 ? r : server_env(g->scan, g->a->dump->env, env, e);
+}
+
+static bool strlist_same(const struct strlist *a, const struct strlist *b)
+{
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (strcasecmp(a->v[i], b->v[i]) != 0)
+            return false;
+    return a->n == b->n;
+}
+
+/* The old rows are those of the last dump when nobody touched them since, else the live ones. */
+static int diff_sections(struct planning *g, struct step *st, struct section *sec, size_t max,
+                         struct err *e)
+{
+    const struct strlist *columns;
+    struct rowset_reader *old = NULL;
+    struct live_rows *rows = NULL;
+    int r = 0;
+
+    if (!section_columns(sec, &columns, e))
+        return -EPROTO;
+    if (untouched(g, st))
+        old = rowset_open(g->a->rowset_dir, &st->past.hash);
+    if (old && !(strlist_same(rowset_columns(old), columns) &&
+                 strlist_same(rowset_left_out(old), &st->o->own))) {
+        rowset_close(old);
+        old = NULL;
+    }
+    st->rows_read = !old;
+    if (!old) {
+        r = open_scan(g, st, e);
+        if (r == 0)
+            r = live_rows_open(g->scan, g->a->database, st->name, columns, &st->o->own,
+                               &st->shape.key, NULL, &rows, e);
+    }
+    if (r == 0)
+        r = old ? diff_make(&st->diff, rowset_next, old, section_next, sec, max, e)
+                : diff_make(&st->diff, live_rows_next, rows, section_next, sec, max, e);
+    rowset_close(old);
+    live_rows_close(rows);
+    return r;
+}
+
+/* What is not the dump's or the connection's fault only means that the table is swapped. */
+static bool fatal(int r)
+{
+    return r == -ENOTCONN || r == -ESTALE || r == -EIO || r == -EINTR;
+}
+
+static int compare(struct planning *g, struct step *st, struct err *e)
+{
+    bool writes = !no_delta(st);
+    struct section *sec =
+        section_open(g->a->fd, g->a->dump, st->o, &st->shape, writes ? g->a->rowset_dir : NULL);
+    struct err e2 = {0};
+    int r = diff_sections(g, st, sec, delta_limit(g, st), &e2);
+
+    section_close(sec);
+    if (r == 0 && st->diff.n_old + st->diff.n_new == 0)
+        set(st, ACTION_UNCHANGED, "same rows");
+    else if (r == 0)
+        set(st, ACTION_DELTA, same_section(st) ? "changed here" : "few rows");
+    if (r == 0)
+        return 0;
+    diff_release(&st->diff);
+    if (fatal(r)) {
+        if (e)
+            *e = e2;
+        return r;
+    }
+    if (r == -E2BIG && !same_section(st) && !g->must_swap)
+        st->why = "many rows";
+    g->must_swap = true;
+    return 0;
+}
+
+/* --- tables that are gone: dropped when configured, or when a view takes their place --- */
+
+static int note_gone(void *arg, const char *name, const struct past *past)
+{
+    struct planning *g = arg;
+    struct plan *p = g->p;
+    const struct live_table *t = live_find(&g->live, name);
+    struct step *st;
+
+    (void)past;
+    if (!t || t->view || plan_find(p, name) || keep_table(g->a->keep, name))
+        return 0;
+    if (!g->a->drop_missing && !dump_find(g->a->dump, OBJECT_VIEW, name))
+        return 0;
+    p->steps = xrealloc(p->steps, (p->n + 1) * sizeof(*p->steps));
+    st = &p->steps[p->n++];
+    memset(st, 0, sizeof(*st));
+    st->name = xstrdup(name);
+    st->live = true;
+    st->aside = t->triggers;
+    set(st, ACTION_DROP, "gone from the dump");
+    return 0;
+}
+
+static int find_gone(struct planning *g, struct err *e)
+{
+    size_t tables = g->p->n, lost = 0;
+    const char *one = NULL;
+    int r = history_each(g->a->history, "TABLE", note_gone, g, e);
+
+    if (r == 0)
+        r = history_each(g->a->history, "SEQUENCE", note_gone, g, e);
+    for (size_t i = tables; i < g->p->n; i++) {
+        if (dump_find(g->a->dump, OBJECT_VIEW, g->p->steps[i].name))
+            continue;
+        one = g->p->steps[i].name;
+        lost++;
+    }
+    if (r == 0 && lost * 100 > (size_t)g->a->drop_limit * g->p->n)
+        r = err_set(e, EPERM,
+                    "%zu of %zu tables, '%.64s' among them, are gone from the dump, and more "
+                    "than %lld %% are not dropped at once: make a complete dump, drop the tables "
+                    "by hand, or raise --drop-limit",
+                    lost, g->p->n, one, (long long)g->a->drop_limit);
+    return r;
+}
+
+/* --- all of it --- */
+
+static void see_tables(struct planning *g)
+{
+    keep_begin(g->a->keep);
+    for (size_t i = 0; i < g->p->n; i++)
+        keep_see(g->a->keep, g->p->steps[i].name);
+    for (size_t i = 0; i < g->live.n; i++)
+        keep_see(g->a->keep, g->live.v[i].name);
+    keep_end(g->a->keep);
+}
+
+/* A plan that is made again finds them done. */
+static int find_own(struct planning *g, struct err *e)
+{
+    const char *lost = keep_lost(g->a->keep);
+    int r = 0;
+
+    if (lost)
+        buf_printf(&g->p->notes, "there is no table for --keep-column %.200s", lost);
+    for (size_t i = 0; i < g->p->n && r == 0; i++) {
+        struct object *o = dump_find(g->a->dump, g->p->steps[i].o->kind, g->p->steps[i].name);
+        struct strlist own = {NULL, 0};
+        r = own_find(o, &g->p->steps[i].shape, g->a->keep, &own, &g->p->notes, e);
+        if (r == 0 && own.n > 0 && o->own.n == 0)
+            object_set_own(o, &own);
+        strlist_release(&own);
+    }
+    return r;
+}
+
+/* Before any row is read: what happens to a table later will give another mark or probe. */
+static int probe_all(struct planning *g, struct err *e)
+{
+    int r = live_probe_begin(g->a->server, e);
+
+    for (size_t i = 0; i < g->p->n && r == 0; i++) {
+        struct step *st = &g->p->steps[i];
+        const struct live_table *t = live_find(&g->live, st->name);
+        if (t && !t->view && !t->sequence && !keep_table(g->a->keep, st->name))
+            r = live_probe(g->a->server, g->a->database, t, &st->shape.key, &st->probe, e);
+        else if (t && t->sequence) /* its mark is all of it */
+            memset(&st->probe, 1, sizeof(st->probe));
+    }
+    return r < 0 ? r : live_probe_end(g->a->server, e);
+}
+
+static int look_at_all(struct planning *g, struct err *e)
+{
+    struct plan *p = g->p;
+    int r = probe_all(g, e);
+
+    for (size_t i = 0; i < p->n; i++) {
+        first_look(g, &p->steps[i]);
+        g->must_swap = g->must_swap || p->steps[i].action == ACTION_NEW;
+    }
+    for (size_t i = 0; i < p->n && r == 0; i++)
+        if (p->steps[i].action == ACTION_SWAP)
+            r = second_look(g, &p->steps[i], e);
+    for (size_t i = 0; i < p->n && r == 0; i++) {
+        struct step *st = &p->steps[i];
+        if (*g->a->stop)
+            r = err_set(e, EINTR, "stopped");
+        /* A section that differs and will be swapped anyway need not be compared. */
+        else if (st->action == ACTION_SWAP && comparable(st) &&
+                 (delta_limit(g, st) > 0 || may_be_same(st) || !st->known))
+            r = compare(g, st, e);
+        else if (st->action == ACTION_SWAP)
+            g->must_swap = true;
+    }
+    return r;
+}
+
+/* One commit: either deltas or swaps. */
+static void choose_way(struct planning *g)
+{
+    size_t rows = 0;
+
+    for (size_t i = 0; i < g->p->n; i++)
+        rows += g->p->steps[i].diff.n_old + g->p->steps[i].diff.n_new;
+    if (!g->must_swap && rows <= (size_t)2 * DELTA_ROWS_MAX)
+        return;
+    for (size_t i = 0; i < g->p->n; i++) {
+        struct step *st = &g->p->steps[i];
+        if (st->action == ACTION_DELTA)
+            st->action = ACTION_SWAP;
+        diff_release(&st->diff);
+    }
+}
+
+static void sum_up(struct plan *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct step *st = &p->steps[i];
+        if (step_is_swap(st)) {
+            p->swaps++;
+            p->rows += st->o->rows;
+            p->bytes += st->o->bytes;
+        } else if (st->action == ACTION_DELTA) {
+            p->deltas++;
+            p->rows += st->diff.inserted + st->diff.updated + st->diff.deleted;
+            p->bytes += st->diff.bytes;
+        } else if (st->action == ACTION_DROP) {
+            p->drops++;
+        }
+    }
+    p->changed = p->swaps + p->deltas + p->drops;
+}
+
+int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
+{
+    struct plan *p = xcalloc(1, sizeof(*p));
+    struct planning g = {.a = a, .p = p};
+    int r;
+
+    p->dump = a->dump;
+    p->steps = xcalloc(a->dump->n + 1, sizeof(*p->steps));
+    for (size_t i = 0; i < a->dump->n; i++) {
+        const struct object *o = a->dump->objects[i];
+        struct step *st = &p->steps[p->n];
+        if (!object_is_table(o))
+            continue;
+        st->o = o;
+        st->name = o->name;
+        shape_read(&st->shape, o->ddl, o->ddl_len, env_mode_of(a->dump->env, o->env));
+        p->n++;
+    }
+    r = live_read(a->server, a->database, &g.live, e);
+    if (r == 0) {
+        see_tables(&g);
+        r = find_own(&g, e);
+    }
+    if (r == 0)
+        r = look_at_all(&g, e);
+    if (r == 0)
+        r = find_gone(&g, e);
+    if (r == 0) {
+        choose_way(&g);
+        r = kin_pull(p, a->server, a->database, e);
+        sum_up(p);
+    }
+    server_close(g.scan);
+    live_release(&g.live);
+    if (r < 0)
+        plan_free(p);
+    else
+        *ret = p;
+    return r;
+}

@@ -589,6 +589,8 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     rc = begin(r, e); /* the server decides what the dump means */
     if (rc < 0)
         return rc;
+    if (r->a->witness)
+        witness_take(r->a->witness, r->fd);
     rc = dump_read(r->fd, &secret, &r->s->dialect, &r->dump, &f->where, e);
     f->hash = r->dump->hash;
     if (rc == -EPROTO && r->dump->unmarked && r->a->accept_unmarked)

@@ -7,6 +7,7 @@
 
 #include "sqlimport/record/history.h"
 #include "sqlimport/plan/keep_rules.h"
+#include "sqlimport/importer/witness.h"
 
 struct import_args {
     const char *database, *defaults_file;
@@ -22,6 +23,7 @@ struct import_args {
     struct history *history;
     const volatile int *stop;     /* nonzero: give up with -EINTR */
     const struct hash *known_bad; /* a dump that failed before and is not to be tried, or NULL */
+    struct witness *witness;      /* or NULL; taken before the dump is read */
 };
 
 /*

@@ -309,8 +309,8 @@ static void later(struct program *p, int r, const struct err *e)
         p->backoff_ms = BACKOFF_MAX_MS;
 }
 
-/* hash: of the file in the slot, which goes if it still has it. */
-static void succeeded(struct program *p, int fd, const struct stat *st, const struct hash *hash)
+/* taken: what goes from the slot, if it still has these bytes. */
+static void succeeded(struct program *p, const struct slot_taken *taken, const struct stat *st)
 {
     struct err e = {0};
     int r;
@@ -331,7 +331,7 @@ static void succeeded(struct program *p, int fd, const struct stat *st, const st
     p->has_seen = p->keep_dump;
     if (p->keep_dump)
         return;
-    r = slot_remove(p->slot, fd, hash, &e);
+    r = slot_remove(p->slot, taken, &e);
     if (r < 0 && r != -ESTALE) {
         log_warn("imported, but %s", e.text);
         p->backoff_ms = BACKOFF_MAX_MS; /* then it is found unchanged, and removed */
@@ -408,6 +408,7 @@ static int refuse_file(const struct import_args *a, int fd, int r, struct failur
  * that is meant for sure; else as from import_run. */
 static int look(struct program *p)
 {
+    struct witness witness = {0};
     struct import_args a = {
         .database = p->database,
         .defaults_file = p->defaults_file,
@@ -423,8 +424,10 @@ static int look(struct program *p)
         .history = p->history,
         .stop = &stop,
         .known_bad = p->once || hash_is_none(&p->failure.hash) ? NULL : &p->failure.hash,
+        .witness = &witness,
     };
     struct failure f;
+    struct slot_taken taken;
     struct plain plain;
     struct err e = {0};
     struct stat st;
@@ -455,7 +458,10 @@ static int look(struct program *p)
     if (plain.fd != fd)
         close(plain.fd);
     if (r == 0 && !p->dry_run) {
-        succeeded(p, fd, &st, plain.packed ? &plain.hash : &p->last.hash);
+        taken = (struct slot_taken){.fd = fd,
+                                    .hash = plain.packed ? &plain.hash : &p->last.hash,
+                                    .witness = plain.packed ? NULL : &witness};
+        succeeded(p, &taken, &st);
     } else if (r == -EALREADY) {
         show_failed(p);
     } else if (r == -EINTR) {
@@ -493,6 +499,7 @@ static int set_up(struct program *p, struct err *e)
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGIO, SIG_IGN); /* somebody writes to a dump while a witness is taken */
     p->rowset_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
     r = history_open(p->state_dir, p->name, &p->history, e);
     if (r == 0)

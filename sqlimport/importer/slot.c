@@ -446,27 +446,32 @@ static int remove_on_mount(const struct slot *s, const char *sock, const char *d
     return r;
 }
 
-/* The file that was caught is the one that was imported, with the same bytes still. */
-static bool is_imported(int dir, const char *caught, int fd, const struct hash *hash)
+/* The file that was caught is the one that was imported, with the same bytes still. `held`: the
+ * witness held before it was caught. */
+static bool is_imported(int dir, const char *caught, const struct slot_taken *t, bool held)
 {
     struct stat mine, there;
     struct hash now;
 
-    return fstat(fd, &mine) == 0 && fstatat(dir, caught, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-           there.st_ino == mine.st_ino && there.st_dev == mine.st_dev &&
-           hash_fd(fd, &now, NULL) == 0 && hash_eq(&now, hash);
+    if (fstat(t->fd, &mine) < 0 || fstatat(dir, caught, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+        there.st_ino != mine.st_ino || there.st_dev != mine.st_dev)
+        return false;
+    if (held && witness_holds_renamed(t->witness, &there))
+        return true;
+    return hash_fd(t->fd, &now, NULL) == 0 && hash_eq(&now, t->hash);
 }
 
 /* Rename aside, look at what was caught, unlink or put it back without replacing a newer one. */
-static int remove_plain(const struct slot *s, int fd, const struct hash *hash, struct err *e)
+static int remove_plain(const struct slot *s, const struct slot_taken *t, struct err *e)
 {
     int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    bool held = t->witness && witness_holds(t->witness, t->fd); /* renaming gives another time */
     char *aside = aside_of(s->file);
 
     if (dir < 0 || renameat(dir, s->file, dir, aside) < 0)
         r = -errno;
     crash_point("slot.aside");
-    if (r == 0 && is_imported(dir, aside, fd, hash))
+    if (r == 0 && is_imported(dir, aside, t, held))
         r = unlinkat(dir, aside, 0) < 0 ? -errno : 0;
     else if (r == 0)
         r = put_back(dir, aside, s->file) < 0 ? -errno : -ESTALE;
@@ -486,15 +491,15 @@ void slot_took(struct slot *s)
     s->last = xstrdup(s->file);
 }
 
-int slot_remove(struct slot *s, int fd, const struct hash *hash, struct err *e)
+int slot_remove(struct slot *s, const struct slot_taken *t, struct err *e)
 {
     char *sock = NULL, *dir = NULL;
     int r = locate(s, &sock, &dir, e);
 
     if (r == 1)
-        r = remove_on_mount(s, sock, dir, hash, e);
+        r = remove_on_mount(s, sock, dir, t->hash, e);
     else if (r == 0)
-        r = remove_plain(s, fd, hash, e);
+        r = remove_plain(s, t, e);
     free(sock);
     free(dir);
     return r;

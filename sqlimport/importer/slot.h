@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "sqlimport/importer/witness.h"
 #include "sync/common/err.h"
 #include "sync/common/hash.h"
 
@@ -41,9 +42,16 @@ const char *slot_file(const struct slot *s);
 /* It was imported: its name is the one to expect from now on. */
 void slot_took(struct slot *s);
 
-/* Removes the dump if it still has these bytes (hash) and, in a plain folder, is the file of fd.
- * 0: gone; -ESTALE: another one lies there now, which stays. */
-int slot_remove(struct slot *s, int fd, const struct hash *hash, struct err *e);
+struct slot_taken {
+    int fd;                        /* of the dump, as slot_find() gave it */
+    const struct hash *hash;       /* of the bytes that were read from it */
+    const struct witness *witness; /* of those bytes, or NULL */
+};
+
+/* Removes the dump if it still has these bytes and, in a plain folder, is the file of fd. It is read
+ * again there for that, unless the witness holds. 0: gone; -ESTALE: another one lies there now,
+ * which stays. */
+int slot_remove(struct slot *s, const struct slot_taken *t, struct err *e);
 
 /* Waits for a change in the slot, at most timeout_ms; ends early when wake_fd becomes readable. */
 void slot_wait(struct slot *s, int64_t timeout_ms, int wake_fd);

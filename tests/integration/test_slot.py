@@ -2,6 +2,7 @@
 """How eefs-sqlimport wakes, acknowledges and tells: on plain folders and on a real mount."""
 import gzip
 import json
+import mmap
 import os
 import re
 import shutil
@@ -230,17 +231,23 @@ def test_a_dump_of_the_given_name_is_imported(db, plain):
     assert plain.rows() == 5
 
 
+def hold_table(db):
+    """A session that has t locked; communicate("UNLOCK TABLES;") lets it go."""
+    lock = subprocess.Popen(["mariadb", f"--defaults-file={db.defaults}", "--unbuffered", "live"],
+                            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    lock.stdin.write("LOCK TABLES t WRITE; SELECT 1;\n")
+    lock.stdin.flush()
+    lock.stdout.readline()
+    return lock
+
+
 def test_a_newer_dump_stays(db, plain):
     """A dump that comes while the former one is imported is not taken for it."""
     plain.start("--poll", "1h")
     put(plain.slot, dump(db, 1))
     wait_for(plain.gone)
     first, second = dump(db, 2), dump(db, 3)
-    lock = subprocess.Popen(["mariadb", f"--defaults-file={db.defaults}", "--unbuffered", "live"],
-                            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    lock.stdin.write("LOCK TABLES t WRITE; SELECT 1;\n")
-    lock.stdin.flush()
-    lock.stdout.readline()
+    lock = hold_table(db)
     put(plain.slot, first)
     wait_for(lambda: plain.state()["state"] == "importing")
     wait_for(lambda: db.sql("SELECT COUNT(*) FROM information_schema.processlist WHERE state "
@@ -249,6 +256,61 @@ def test_a_newer_dump_stays(db, plain):
     lock.communicate("UNLOCK TABLES;\n")
     wait_for(plain.gone)
     assert plain.rows() == 3 and begun(plain, 3)
+
+
+@pytest.mark.parametrize("how", ["in place", "mapped", "linked"])
+def test_a_dump_changed_in_place_stays(db, plain, how):
+    """With the size and the time that it had; one that only got another name goes."""
+    plain.start("--poll", "1h")
+    put(plain.slot, dump(db, 1))
+    wait_for(plain.gone)
+    first, path = dump(db, 2), plain.slot / "live.sql"
+    assert b"(2,'x')" in first
+    lock = hold_table(db)
+    put(plain.slot, first)
+    wait_for(lambda: db.sql("SELECT COUNT(*) FROM information_schema.processlist WHERE state "
+                            "LIKE 'Waiting for%'")[0][0] != "0")
+    before = path.stat()
+    with open(path, "r+b") as f:
+        at = first.index(b"(2,'x')")
+        if how == "in place":
+            f.seek(at)
+            f.write(b"(3")
+        elif how == "mapped":
+            with mmap.mmap(f.fileno(), 0) as m:
+                m[at:at + 2] = b"(3"
+        else:
+            os.link(path, plain.slot / ".other")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    lock.communicate("UNLOCK TABLES;\n")
+    wait_for(lambda: begun(plain, 2) and plain.gone())
+    wait_for(lambda: plain.state()["state"] == "idle")
+    assert db.sql("SELECT MAX(id) FROM t", "live")[0][0] == ("2" if how == "linked" else "3")
+    assert plain.gone()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+def test_a_dump_is_read_again_only_where_it_must(db, plain):
+    """All of it once more where a write may be hidden, for somebody has it open for writing."""
+    db.sql("CREATE TABLE big (id INT PRIMARY KEY, x TEXT); INSERT INTO big SELECT seq, REPEAT('x', "
+           "1000) FROM seq_1_to_4000", "site")
+    text = dump(db, 1)
+    db.sql("DROP TABLE big", "site")
+    put(plain.slot, text)
+    assert subprocess.run(plain.argv("--once")).returncode == 0
+    wait_for(lambda: db.sql("SELECT MAX(UPDATE_TIME) < NOW() FROM information_schema.tables WHERE "
+                            "TABLE_SCHEMA='live'")[0][0] == "1")
+    read = []
+    for mode in ("rb", "rb", "r+b"):  # at first the tables get their marks
+        put(plain.slot, text)
+        with open(plain.slot / "live.sql", mode):
+            wait_for(lambda: time.time() - (plain.slot / "live.sql").stat().st_ctime > 0.05)
+            done = subprocess.run(["strace", "-f", "-qq", "-y", "-e", "trace=pread64,read", "-o",
+                                   plain.tmp / "trace", *plain.argv("--once")])
+        assert done.returncode == 0 and plain.gone()
+        sizes = re.findall(r"live\.sql.*>, .* = (\d+)$", (plain.tmp / "trace").read_text(), re.M)
+        read.append(sum(map(int, sizes)) / len(text))
+    assert read[1] < 1.1 and 1.9 < read[2] < 2.1, read
 
 
 @pytest.mark.parametrize("newer", [False, True])

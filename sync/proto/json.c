@@ -81,6 +81,25 @@ int json_get_hash(json_t *o, const char *name, struct hash *ret, struct err *e)
     return 0;
 }
 
+int json_get_paths(json_t *o, const char *name, struct strlist *ret)
+{
+    json_t *a = json_object_get(o, name), *item;
+    size_t i;
+
+    if (!json_is_array(a))
+        return -EPROTO;
+    json_array_foreach(a, i, item)
+    {
+        char *path;
+
+        if (!json_is_string(item) || path_decode(json_string_value(item), &path) < 0)
+            return -EPROTO;
+        strlist_add(ret, path);
+        free(path);
+    }
+    return 0;
+}
+
 int json_get_data(json_t *o, const char *name, size_t max, struct buf *out, struct err *e)
 {
     const char *text = NULL;
@@ -103,6 +122,18 @@ void json_set_path(json_t *o, const char *name, const char *path)
 
     json_object_set_new(o, name, json_string(text));
     free(text);
+}
+
+void json_set_paths(json_t *o, const char *name, const struct strlist *paths)
+{
+    json_t *a = json_array();
+
+    for (size_t i = 0; i < paths->n; i++) {
+        char *text = path_encoded(paths->v[i]);
+        json_array_append_new(a, json_string(text));
+        free(text);
+    }
+    json_object_set_new(o, name, a);
 }
 
 void json_set_hash(json_t *o, const char *name, const struct hash *h)

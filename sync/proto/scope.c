@@ -2,7 +2,6 @@
 #include "sync/proto/scope.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "sync/common/path.h"
 #include "sync/proto/json.h"
@@ -53,52 +52,20 @@ bool scope_is_write_root(const struct scope *s, const char *path)
     return false;
 }
 
-static void list_to_json(const struct strlist *l, const char *name, json_t *object)
-{
-    json_t *a = json_array();
-
-    for (size_t i = 0; i < l->n; i++) {
-        char *text = path_encoded(l->v[i]);
-        json_array_append_new(a, json_string(text));
-        free(text);
-    }
-    json_object_set_new(object, name, a);
-}
-
 void scope_to_json(const struct scope *s, json_t *object)
 {
-    list_to_json(&s->read, "read", object);
-    list_to_json(&s->write, "write", object);
-    list_to_json(&s->deny, "deny", object);
-}
-
-static int list_from_json(json_t *object, const char *name, struct strlist *ret)
-{
-    json_t *a = json_object_get(object, name);
-    json_t *item;
-    size_t i;
-
-    if (!json_is_array(a))
-        return -EPROTO;
-    json_array_foreach(a, i, item)
-    {
-        char *path;
-
-        if (!json_is_string(item) || path_decode(json_string_value(item), &path) < 0)
-            return -EPROTO;
-        strlist_add(ret, path);
-        free(path);
-    }
-    return 0;
+    json_set_paths(object, "read", &s->read);
+    json_set_paths(object, "write", &s->write);
+    json_set_paths(object, "deny", &s->deny);
 }
 
 int scope_from_json(json_t *object, struct scope *ret)
 {
     struct scope s = {0};
 
-    if (list_from_json(object, "read", &s.read) < 0 ||
-        list_from_json(object, "write", &s.write) < 0 ||
-        list_from_json(object, "deny", &s.deny) < 0) {
+    if (json_get_paths(object, "read", &s.read) < 0 ||
+        json_get_paths(object, "write", &s.write) < 0 ||
+        json_get_paths(object, "deny", &s.deny) < 0) {
         scope_release(&s);
         return -EPROTO;
     }

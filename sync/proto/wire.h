@@ -10,10 +10,13 @@
  *
  *   GET /v1/hello → {"protocol":1,"version":"0.1.0","master_id":"<hex>","timeline":"<hex>",
  *       "head":N,"name":"slave1","scopegen":N,"read":[paths],"write":[paths],"deny":[paths],
- *       "exclude":[patterns],"max_inline":N,"max_ops":N,"max_body":N,"folder_times":true,
- *       "time":ns}
+ *       "exclude":[patterns],"volumes":[paths],"max_inline":N,"max_ops":N,"max_body":N,
+ *       "folder_times":true,"time":ns}
  *     folder_times: a folder's entry comes again whenever its mtime is another (an older master has
  *     the first one for ever);
+ *     volumes: where other filesystems are mounted on the master, as far as the mirror sees that, also
+ *     while they are not: there a folder's rename ends (not told by an older master, which refuses
+ *     such a rename with WIRE_R_VOLUME). A change raises scopegen;
  *     read [] means everything; deny holds other mirrors' slots; see scope.h.
  *
  *   GET /v1/changes?since=CURSOR&limit=N&wait=S&inline=BYTES → application/x-ndjson:

@@ -2,6 +2,7 @@
 """Filesystems of their own below the master's folder, as web servers have them: uploads/ on another
 disk (a tmpfs here), gallery/ as a bind mount."""
 
+import errno
 import http.client
 import json
 import os
@@ -11,7 +12,7 @@ import urllib.parse
 import pytest
 
 from disk import fill, small_disk
-from eefs import content_name, mounts, read, tree, unmount, wait_for, write
+from eefs import away, back, content_name, mounts, read, tree, unmount, wait_for, write
 from test_mirror_writes import BOX, answers, put, rename, results
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount")
@@ -19,8 +20,7 @@ BIG = os.urandom(300_000)
 
 
 def mount_disk(site, master, megabytes=100):
-    small_disk(master.path("uploads"), megabytes)
-    site.cleanups.append(lambda: master.path("uploads") in mounts() and unmount(master.path("uploads"), lazy=True))
+    site.cleanups.append(small_disk(master.path("uploads"), megabytes))
 
 
 def bind(site, master):
@@ -124,6 +124,54 @@ def test_a_mirror_that_writes_everywhere(site, master):
     wait_for(lambda: {p: v for p, v in tree(mount.point).items()} ==
              {p: v for p, v in tree(master.root).items() if b".eefs" not in p.split(b"/")}, 20)
     assert mount.status()["state"] == "OK"
+
+
+def refused(code, call, *args):
+    with pytest.raises(OSError) as caught:
+        call(*args)
+    assert caught.value.errno == code, caught.value
+
+
+def test_folders_stay_on_their_filesystem(site, master):
+    """A folder's rename to another one is refused at once, as between two local filesystems, with and without the
+    master, so programs copy; where one is mounted nothing is renamed or removed."""
+    site.cleanups.append(small_disk(master.path("deep/disk"), 10))
+    write(master.path("deep/disk/four.txt"), "four")
+    os.kill(master.process.pid, 1)  # a scan
+    wait_for(lambda: "deep/disk/four.txt" in master.listing(), 20)
+    mount = site.mount(master, "everything", token=master.add_mirror("everything", "--write", "/"))
+    for top in ("free", "uploads", "gallery"):
+        write(mount.path(top, "d/e/f.txt"), top)
+
+    def check():
+        for source, target in (("free", "uploads"), ("uploads", "gallery"), ("gallery", "deep")):
+            refused(errno.EXDEV, os.rename, mount.path(source, "d"), mount.path(target, "moved"))
+            refused(errno.EXDEV, os.rename, mount.path(source, "d/e"), mount.path(target, "d"))
+        refused(errno.EBUSY, os.rename, mount.path("uploads"), mount.path("renamed"))
+        refused(errno.EBUSY, os.rename, mount.path("deep"), mount.path("renamed"))
+        refused(errno.EBUSY, os.rename, mount.path("free/d"), mount.path("gallery"))
+        refused(errno.EBUSY, os.rmdir, mount.path("gallery"))
+        os.rename(mount.path("uploads/d"), mount.path("uploads/g"))
+        os.rename(mount.path("uploads/g"), mount.path("uploads/d"))
+
+    check()
+    mount.synced()
+    master.stop()
+    away(mount)
+    check()
+    mount.stop()
+    mount.start()
+    check()
+    master.start()
+    back(mount)
+    subprocess.run(["mv", mount.path("free/d"), mount.path("uploads/moved")], check=True)
+    mount.synced()
+    assert read(master.path("uploads/moved/e/f.txt")) == b"free" and not os.path.exists(master.path("free/d"))
+    wait_for(lambda: served(master), 20)
+    assert mount.status()["state"] == "OK" and mount.status()["quarantined"] == 0, mount.status()
+    master.add_mirror("narrow", "--read", "free", "--read", "gallery")
+    assert sorted(master.get("/v1/hello").json()["volumes"]) == ["deep/disk", "gallery", "uploads"]
+    assert master.get("/v1/hello", token=master.tokens["narrow"]).json()["volumes"] == ["gallery"]
 
 
 def moved_by_committer(master):
@@ -241,15 +289,29 @@ def test_not_mounted_is_not_deleted(site, master):
 
 
 def test_mounted_while_it_is_served(site, master):
+    """Its files are found, and mirrors know of it from then on, until it is gone for good."""
     os.makedirs(master.path("late"))
     write(master.path("late/below.txt"), "below")
     wait_for(lambda: "late/below.txt" in master.listing(), 20)
-    small_disk(master.path("late"), 10)
-    site.cleanups.append(lambda: unmount(master.path("late"), lazy=True))
+    mount = site.mount(master, "everything", token=master.add_mirror("everything", "--write", "/"))
+
+    def error():  # of what is never done, for the folder is not empty
+        with pytest.raises(OSError) as caught:
+            os.rmdir(mount.path("late"))
+        return caught.value.errno
+
+    assert error() == errno.ENOTEMPTY
+    site.cleanups.append(small_disk(master.path("late"), 10))
     write(master.path("late/above.txt"), "above")
     os.kill(master.process.pid, 1)  # a scan
     wait_for(lambda: "late/above.txt" in master.listing(), 30)
     wait_for(lambda: served(master), 20)
+    wait_for(lambda: error() == errno.EBUSY, 20)
+    wait_for(lambda: unmount(master.path("late")), 20, "nothing holds it")
+    wait_for(lambda: "not mounted" in master.control()["reason"], 20)
+    assert error() == errno.EBUSY
+    site.run("eefs-master", "confirm", "--state", master.state)
+    wait_for(lambda: error() == errno.ENOTEMPTY, 20)
 
 
 def test_one_of_them_is_full(site, master):

@@ -972,6 +972,58 @@ static void test_cross_below(void **state)
     assert_int_equal(replica_rename(f->r, "up/e", "up/cache", false, NULL, &o), -EXDEV);
 }
 
+static void set_remote_with_volumes(struct fix *f, const char *one, const char *two)
+{
+    struct remote m = {.master_id = "m1", .url = "http://m1/", .name = "slave1", .scopegen = 1};
+
+    strlist_add(&m.scope.write, "up");
+    strlist_add(&m.exclude, "*.tmp");
+    if (one)
+        strlist_add(&m.volumes, one);
+    if (two)
+        strlist_add(&m.volumes, two);
+    assert_true(replica_set_remote(f->r, &m) >= 0);
+    scope_release(&m.scope);
+    strlist_release(&m.exclude);
+    strlist_release(&m.volumes);
+}
+
+/* The master has filesystems below its root: a folder does not get from one to another, and where
+ * one is mounted nothing is renamed or removed. The last hello counts, also after a restart. */
+static void test_volumes(void **state)
+{
+    struct fix *f = *state;
+    int64_t o;
+
+    assert_int_equal(replica_mkdir(f->r, "up/v", 0755, NULL, &o), 0);
+    assert_int_equal(replica_mkdir(f->r, "up/v/w", 0755, NULL, &o), 0);
+    assert_int_equal(replica_mkdir(f->r, "up/v/s", 0755, NULL, &o), 0);
+    assert_int_equal(replica_mkdir(f->r, "up/h", 0755, NULL, &o), 0);
+    assert_int_equal(replica_mkdir(f->r, "up/h/deep", 0755, NULL, &o), 0);
+    set_remote_with_volumes(f, "up/v", "up/h/deep");
+    replica_close(f->r);
+    assert_int_equal(replica_open(f->dir, false, &f->r, NULL), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/v/d", false, NULL, &o), -EXDEV);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/v/s", false, NULL, &o), -EXDEV);
+    assert_int_equal(replica_rename(f->r, "up/v/s", "up/s", false, NULL, &o), -EXDEV);
+    assert_int_equal(replica_rename(f->r, "up/v/s", "up/h/deep/s", false, NULL, &o), -EXDEV);
+    assert_int_equal(replica_rename(f->r, "up/v", "up/u", false, NULL, &o), -EBUSY);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/h/deep", false, NULL, &o), -EBUSY);
+    assert_int_equal(replica_rename(f->r, "up/h", "up/i", false, NULL, &o), -EBUSY);
+    assert_int_equal(replica_rmdir(f->r, "up/h/deep", &o), -EBUSY);
+    assert_int_equal(replica_rmdir(f->r, "up/h", &o), -ENOTEMPTY);
+    assert_int_equal(replica_rename(f->r, "up/v/s", "up/v/w/s", false, NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/v/w", "up/v/vw", false, NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/vd", false, NULL, &o), 0); /* beside "up/v" */
+    assert_int_equal(replica_rename(f->r, "up/a", "up/v/a", false, NULL, &o), 0); /* a file */
+    set_remote_with_volumes(f, "up/v/vw", NULL);
+    assert_int_equal(replica_rename(f->r, "up/vd", "up/v/d", false, NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/v/d", "up/v/vw/d", false, NULL, &o), -EXDEV);
+    assert_int_equal(replica_rmdir(f->r, "up/h/deep", &o), 0);
+    set_remote(f, "up"); /* a master that does not tell */
+    assert_int_equal(replica_rename(f->r, "up/v/d", "up/v/vw/d", false, NULL, &o), 0);
+}
+
 /* A pattern was taken off the exclude list: what is written from then on is sent, and seen. */
 static void test_no_longer_local(void **state)
 {
@@ -1575,6 +1627,7 @@ int main(void)
         T(test_local),
         T(test_cross),
         T(test_cross_below),
+        T(test_volumes),
         T(test_no_longer_local),
         T(test_reopen),
         T(test_any_mtime),

@@ -252,28 +252,40 @@ int mirrors_remove(struct db *db, const char *name, struct err *e)
     return 0;
 }
 
-int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e)
+/* Remembers the list in `meta`; another than before is one that every mirror must ask for. No list
+ * is as good as an empty one. `what`: for the error. */
+static int remember_list(struct db *db, const char *key, const struct strlist *l, const char *what,
+                         struct err *e)
 {
-    char *text = list_text(patterns);
-    int64_t same = 0;
+    char *text = list_text(l);
+    int64_t same = l->n == 0;
     int r = db_begin(db);
 
     if (r == 0)
-        r = db_get_int(db, 0, &same, "SELECT value=? FROM meta WHERE key='exclude'", "s", text);
+        r = db_get_int(db, same, &same, "SELECT value=?1 FROM meta WHERE key=?2", "ss", text, key);
     if (r == 0 && !same)
-        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('exclude',?)", "s", text);
+        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES(?,?)", "ss", key, text);
     if (r >= 0 && !same)
-        r = db_run(db, "UPDATE mirror SET scopegen=scopegen+1", "");
-    if (r >= 0 && !same)
-        r = db_run(db, "UPDATE meta SET value=value+1 WHERE key='scopegen'", "");
+        r = bump_scopegen(db, NULL);
     if (r >= 0)
         r = db_commit(db);
     if (r < 0) {
-        db_error(db, e, "cannot remember the exclude patterns");
+        db_error(db, e, what);
         db_rollback(db);
     }
     free(text);
     return r < 0 ? r : 0;
+}
+
+int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e)
+{
+    return remember_list(db, "exclude", patterns, "cannot remember the exclude patterns", e);
+}
+
+int mirrors_volumes(struct db *db, const struct strlist *tops, struct err *e)
+{
+    return remember_list(db, "volumes", tops, "cannot remember the filesystems below the folder",
+                         e);
 }
 
 static void fill(sqlite3_stmt *st, struct mirror *ret)

@@ -42,6 +42,8 @@ int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret);
 /* Remembers the exclude patterns. When they are others than before every scopegen is raised: so
  * each mirror asks for them and lists again. */
 int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e);
+/* The same for the tops of the volumes below the root (volume.h). */
+int mirrors_volumes(struct db *db, const struct strlist *tops, struct err *e);
 /* By token: 1, 0 (unknown) or -errno. */
 int mirrors_find(struct db *db, const char *token, struct mirror *ret);
 /* Calls fn for each. */

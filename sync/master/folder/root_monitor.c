@@ -43,8 +43,10 @@ static void *lookout_run(void *arg)
                          "one: a mirror that makes two such names gets a conflict",
                          root_path(m->root));
         }
-        if (ok)
+        if (ok) {
             volumes_look(m->volumes);
+            volumes_tell(m->volumes);
+        }
         if (ok && clock_mono_ms() >= clean) {
             uploads_clean(m->uploads, false);
             clean = clock_mono_ms() + CLEAN_MS;

@@ -18,6 +18,8 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/db/registry.h"
+#include "sync/master/db/tree.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/private_dir.h"
@@ -31,6 +33,8 @@ struct volumes {
     struct strlist tops;
     int generation;      /* of the root that the list is of */
     struct strlist away; /* at the last look */
+    bool changed;        /* the list may be another than the one that mirrors were told */
+    bool failed;         /* to tell them, and that was logged */
 };
 
 struct place {
@@ -74,6 +78,7 @@ static void load_locked(struct volumes *v)
     char *at, *line, *path;
 
     strlist_release(&v->tops);
+    v->changed = true;
     if (file_slurp(root_private_fd(v->m->root), LIST, LIST_MAX, &b) == 0 && b.len > 0)
         for (at = b.data; (line = strsep(&at, "\n"));)
             if (*line && path_decode(line, &path) == 0) {
@@ -88,6 +93,7 @@ static void save_locked(struct volumes *v)
     struct buf b = BUF_INIT;
     int r;
 
+    v->changed = true;
     buf_puts(&b, "");
     for (size_t i = 0; i < v->tops.n; i++) {
         path_encode(&b, v->tops.v[i]);
@@ -120,7 +126,65 @@ void volumes_free(struct volumes *v)
     free(v);
 }
 
+static void copy_locked(struct volumes *v, struct strlist *ret)
+{
+    for (size_t i = 0; i < v->tops.n; i++)
+        strlist_add(ret, v->tops.v[i]);
+}
+
+void volumes_list(struct volumes *v, struct strlist *ret)
+{
+    mutex_lock(&v->lock);
+    copy_locked(v, ret);
+    mutex_unlock(&v->lock);
+}
+
+void volumes_tell(struct volumes *v)
+{
+    struct strlist tops = {0};
+    struct db *db = NULL;
+    struct err e;
+    bool changed;
+    int r = 0;
+
+    mutex_lock(&v->lock);
+    changed = v->changed;
+    v->changed = false;
+    if (changed)
+        copy_locked(v, &tops);
+    mutex_unlock(&v->lock);
+    if (!changed)
+        return;
+    r = tree_db_open(v->m->db_path, 0, &db, &e);
+    if (r == 0)
+        r = mirrors_volumes(db, &tops, &e);
+    db_close(db);
+    strlist_release(&tops);
+    if (r < 0 && !v->failed)
+        log_error("cannot tell the mirrors which filesystems are below the folder: %s", e.text);
+    v->failed = r < 0;
+    if (r == 0)
+        return;
+    mutex_lock(&v->lock);
+    v->changed = true; /* tried again at the next look */
+    mutex_unlock(&v->lock);
+}
+
 /* --- which --- */
+
+bool volume_is_below(const struct master *m, const char *path)
+{
+    struct volumes *v = m->volumes;
+    bool below = false;
+
+    if (!v)
+        return false;
+    mutex_lock(&v->lock);
+    for (size_t i = 0; i < v->tops.n && !below; i++)
+        below = strcmp(v->tops.v[i], path) != 0 && path_is_under(v->tops.v[i], path);
+    mutex_unlock(&v->lock);
+    return below;
+}
 
 bool volume_is_top(const struct master *m, const char *path)
 {
@@ -307,10 +371,7 @@ int volumes_each(struct master *m, int (*fn)(struct master *m, const char *top, 
     struct strlist tops = {0};
     int r = fn(m, "", arg);
 
-    mutex_lock(&v->lock);
-    for (size_t i = 0; i < v->tops.n; i++)
-        strlist_add(&tops, v->tops.v[i]);
-    mutex_unlock(&v->lock);
+    volumes_list(v, &tops);
     for (size_t i = 0; i < tops.n && r == 0; i++) {
         if (volume_enter_top(m, tops.v[i]) == 0)
             r = fn(m, tops.v[i], arg);

@@ -25,6 +25,12 @@ void volumes_free(struct volumes *v);
  * come back is scanned. The lookout's thread; once before others start. */
 void volumes_look(struct volumes *v);
 
+/* The mirrors ask for the list again when it is another than the one that they were told. The
+ * lookout's thread, after each look. */
+void volumes_tell(struct volumes *v);
+/* Adds all tops to *ret, those that are away too. Any thread. */
+void volumes_list(struct volumes *v, struct strlist *ret);
+
 /* The top of the volume that `path`, or what of the way to it exists, lies on; malloc'd, "" is the
  * root's own filesystem. NULL: it cannot be looked at. */
 char *volume_top(const struct master *m, const char *path);
@@ -44,6 +50,8 @@ void volume_see(struct master *m, const char *dir);
 bool volume_away(const struct master *m, const char *path);
 /* True when another filesystem begins at `path`. */
 bool volume_is_top(const struct master *m, const char *path);
+/* True when one that is known, there or away, begins somewhere below `path`. */
+bool volume_is_below(const struct master *m, const char *path);
 
 /* Calls fn in each volume that is there, the root's own first, until it returns non-zero. */
 int volumes_each(struct master *m, int (*fn)(struct master *m, const char *top, void *arg),

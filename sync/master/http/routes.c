@@ -22,6 +22,9 @@
 #include "sync/master/http/request.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/commit/fit.h"
+#include "sync/master/folder/visible.h"
+#include "sync/master/folder/volume.h"
+#include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
 #define THREADS         4
@@ -100,6 +103,20 @@ static bool number(struct request *q, const char *name, int64_t min, int64_t max
     return true;
 }
 
+/* Tops of volumes that the mirror knows. */
+static void tell_volumes(struct request *q, json_t *o)
+{
+    struct strlist all = {0}, known = {0};
+
+    volumes_list(q->m->volumes, &all);
+    for (size_t i = 0; i < all.n; i++)
+        if (scope_shows(&q->who.scope, all.v[i]) && !visible_hides(q->m, all.v[i]))
+            strlist_add(&known, all.v[i]);
+    json_set_paths(o, "volumes", &known);
+    strlist_release(&known);
+    strlist_release(&all);
+}
+
 static enum MHD_Result run_hello(struct request *q)
 {
     struct master *m = q->m;
@@ -117,6 +134,7 @@ static enum MHD_Result run_hello(struct request *q)
     for (size_t i = 0; i < patterns->n; i++)
         json_array_append_new(exclude, json_string(patterns->v[i]));
     json_object_set_new(o, "exclude", exclude);
+    tell_volumes(q, o);
     json_object_set_new(o, "max_inline", json_integer(WIRE_INLINE_MAX));
     json_object_set_new(o, "max_ops", json_integer(WIRE_OPS_MAX));
     json_object_set_new(o, "max_body", json_integer(WIRE_BODY_MAX));

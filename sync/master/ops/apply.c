@@ -295,8 +295,15 @@ static bool allowed(struct apply *j)
                      "the folder that a mirror may write to cannot itself be removed or renamed");
         return false;
     }
-    if ((rename || op->kind == OP_RMDIR) && volume_is_top(j->m, op->path)) {
+    if ((rename || op->kind == OP_RMDIR) &&
+        (volume_is_top(j->m, op->path) || (rename && volume_is_top(j->m, op->to)))) {
         apply_refuse(j, WIRE_R_VOLUME, "on the master that folder is a filesystem of its own");
+        return false;
+    }
+    if (rename && volume_is_below(j->m, op->path)) {
+        apply_refuse(j, WIRE_R_VOLUME,
+                     "on the master that folder holds a filesystem of its own, which would not be "
+                     "mounted there again");
         return false;
     }
     if (rename && path_is_under(op->to, op->path)) {

@@ -17,6 +17,7 @@
 #include "sync/mirror/replica/in_use.h"
 #include "sync/mirror/replica/unsent_log.h"
 #include "sync/mirror/replica/cookie.h"
+#include "sync/proto/json.h"
 
 #define APP_ID           0x65656672 /* "eefr" */
 #define PAGE             4096
@@ -338,6 +339,19 @@ int replica_recount(struct replica *r)
     return rc < 0 ? rc : 0;
 }
 
+/* Those that cannot be read are told again by the next hello. */
+static void load_volumes(struct replica *r)
+{
+    char *text = meta_get(r->db, "volumes");
+    json_t *v = *text ? json_loads(text, 0, NULL) : NULL;
+
+    strlist_release(&r->volumes);
+    if (v)
+        (void)json_get_paths(v, "volumes", &r->volumes);
+    json_decref(v);
+    free(text);
+}
+
 static int load_remote(struct replica *r, struct err *e)
 {
     char *text = meta_get(r->db, "scope");
@@ -357,6 +371,7 @@ static int load_remote(struct replica *r, struct err *e)
         r->remote_known = true;
     }
     free(text);
+    load_volumes(r);
     st = db_query(r->db, "SELECT pattern FROM exclude ORDER BY n", "");
     while ((rc = db_step(r->db, st)) == 1)
         strlist_add(&r->exclude, db_col_text(st, 0));
@@ -565,6 +580,7 @@ void replica_close(struct replica *r)
     unsent_close(r->unsent);
     scope_release(&r->scope);
     strlist_release(&r->exclude);
+    strlist_release(&r->volumes);
     free(r->master_id);
     cond_destroy(&r->pool_free);
     mutex_destroy(&r->scope_lock);

@@ -67,11 +67,12 @@ struct replica {
     replica_has_fn *has; /* constant after start; NULL: all contents are here */
     void *has_arg;
 
-    pthread_mutex_t scope_lock; /* the four below */
+    pthread_mutex_t scope_lock; /* the five below */
     bool remote_known;
     char *master_id;
     struct scope scope;
     struct strlist exclude;
+    struct strlist volumes; /* tops of the master's filesystems below its root */
 };
 
 /* --- transactions and connections (replica_db.c) --- */
@@ -306,6 +307,11 @@ int skip_commit(struct replica *r, bool full);
 
 /* Local by the master's exclude list. */
 bool replica_is_local(struct replica *r, const char *path);
+/* One of the master's filesystems is mounted at `path`; at `path` or below it. */
+bool replica_is_volume(struct replica *r, const char *path);
+bool replica_holds_volume(struct replica *r, const char *path);
+/* Both lie on one of the master's filesystems, as far as that is known. */
+bool replica_same_volume(struct replica *r, const char *a, const char *b);
 /* The content is in the store, as far as one can say. */
 bool replica_has_content(struct replica *r, const struct hash *h, int64_t size);
 

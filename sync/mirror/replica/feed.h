@@ -64,7 +64,7 @@ char *replica_url(struct replica *r);
 char *replica_outbox_id(struct replica *r);
 char *replica_cursor(struct replica *r);
 
-/* What hello said; persisted, so that scope and excludes hold while the master is away.
+/* What hello said; persisted, so that scope, excludes and volumes hold while the master is away.
  * -EXDEV when master_id is not the one that this cache belongs to. */
 struct remote {
     const char *master_id;
@@ -74,6 +74,7 @@ struct remote {
     bool folder_times; /* not persisted: without contact nothing comes that it is about */
     struct scope scope;
     struct strlist exclude;
+    struct strlist volumes; /* tree paths; a master that does not tell them has none */
 };
 void replica_set_read_only(struct replica *r, bool read_only);
 

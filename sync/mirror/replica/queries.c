@@ -10,6 +10,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
+#include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
 /* One integer by a reader; `none` on failure. */
@@ -76,14 +77,29 @@ static bool list_same(const struct strlist *a, const struct strlist *b)
     return a->n == b->n;
 }
 
-/* Writes only what is new: hello comes with each contact, and also on a full disk. */
-static int save_remote(struct replica *r, const struct remote *remote, json_t *scope)
+static int save_json(struct replica *r, const char *key, json_t *v)
 {
-    char *text = json_dumps(scope, JSON_COMPACT);
-    int rc = text ? meta_keep(r->db, "scope", text) : -ENOMEM;
-    char gen[24];
+    char *text = json_dumps(v, JSON_COMPACT);
+    int rc = text ? meta_keep(r->db, key, text) : -ENOMEM;
 
     free(text);
+    return rc;
+}
+
+/* Writes only what is new: hello comes with each contact, and also on a full disk. */
+static int save_remote(struct replica *r, const struct remote *remote)
+{
+    json_t *scope = json_object(), *volumes = json_object();
+    char gen[24];
+    int rc;
+
+    scope_to_json(&remote->scope, scope);
+    json_set_paths(volumes, "volumes", &remote->volumes);
+    rc = save_json(r, "scope", scope);
+    if (rc == 0)
+        rc = save_json(r, "volumes", volumes);
+    json_decref(scope);
+    json_decref(volumes);
     snprintf(gen, sizeof(gen), "%lld", (long long)remote->scopegen);
     if (rc == 0)
         rc = meta_keep(r->db, "master_id", remote->master_id);
@@ -111,22 +127,17 @@ static void copy_list(struct strlist *to, const struct strlist *from)
 
 int replica_set_remote(struct replica *r, const struct remote *remote)
 {
-    json_t *scope = json_object();
     bool other;
     int rc = tx_begin(r);
 
-    if (rc < 0) {
-        json_decref(scope);
+    if (rc < 0)
         return rc;
-    }
-    scope_to_json(&remote->scope, scope);
     /* master_id changes under `lock` only, so it may be read here */
     if (*r->master_id && strcmp(r->master_id, remote->master_id) != 0)
         rc = -EXDEV;
     else
-        rc = save_remote(r, remote, scope);
+        rc = save_remote(r, remote);
     rc = tx_end(r, rc, "replica.remote.committed");
-    json_decref(scope);
     if (rc < 0)
         return rc;
     atomic_store(&r->folder_times, remote->folder_times);
@@ -139,6 +150,7 @@ int replica_set_remote(struct replica *r, const struct remote *remote)
     copy_list(&r->scope.write, &remote->scope.write);
     copy_list(&r->scope.deny, &remote->scope.deny);
     copy_list(&r->exclude, &remote->exclude);
+    copy_list(&r->volumes, &remote->volumes);
     r->remote_known = true;
     mutex_unlock(&r->scope_lock);
     return other;
@@ -193,9 +205,10 @@ static int refusal_errno(const char *code)
     static const struct {
         const char *code;
         int errnum;
-    } known[] = {{WIRE_R_SCOPE, EROFS},       {WIRE_R_NOT_EMPTY, ENOTEMPTY}, {WIRE_R_NAME, EINVAL},
-                 {WIRE_E_NO_SPACE, ENOSPC},   {WIRE_E_TOO_LARGE, EFBIG},     {WIRE_R_TYPE, EEXIST},
-                 {WIRE_R_PERMISSION, EACCES}, {WIRE_R_CONFLICT, EEXIST}};
+    } known[] = {
+        {WIRE_R_SCOPE, EROFS},       {WIRE_R_NOT_EMPTY, ENOTEMPTY}, {WIRE_R_NAME, EINVAL},
+        {WIRE_E_NO_SPACE, ENOSPC},   {WIRE_E_TOO_LARGE, EFBIG},     {WIRE_R_TYPE, EEXIST},
+        {WIRE_R_PERMISSION, EACCES}, {WIRE_R_CONFLICT, EEXIST},     {WIRE_R_VOLUME, EBUSY}};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(code, known[i].code) == 0)

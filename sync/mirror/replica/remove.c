@@ -157,6 +157,8 @@ static int rmdir_locked(struct replica *r, const char *path, int64_t *opid)
         rc = -EBUSY;
     if (rc == 0 && (!replica_writable(r, path) || is_write_root(r, path)))
         rc = -EROFS;
+    if (rc == 0 && replica_is_volume(r, path))
+        rc = -EBUSY;
     if (rc == 0)
         rc = view_has_children(r->db, path);
     if (rc == 1)

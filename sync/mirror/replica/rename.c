@@ -396,6 +396,15 @@ static int check_hidden(struct replica *r, const char *from, const char *to)
     return reaches ? -EXDEV : 0;
 }
 
+/* A folder stays on its filesystem of the master's: who gets EXDEV copies. Where one is mounted, and
+ * above, nothing is renamed. */
+static int check_volumes(struct replica *r, const char *from, const char *to)
+{
+    if (replica_holds_volume(r, from) || replica_is_volume(r, to))
+        return -EBUSY;
+    return replica_same_volume(r, from, to) ? 0 : -EXDEV;
+}
+
 static int check(struct replica *r, const char *from, const char *to)
 {
     int rc = path_check(to);
@@ -466,6 +475,8 @@ static int rename_locked(struct replica *r, const char *from, const char *to, bo
         rc = noreplace ? -EEXIST : 0;
         goto out;
     }
+    if (rc == 0 && v.type == ENTRY_DIR && !replica_is_local(r, from) && !replica_is_local(r, to))
+        rc = check_volumes(r, from, to);
     if (rc == 0)
         rc = check_replaced(r, &v, to, &w, noreplace);
     if (rc == 0 && v.type == ENTRY_DIR && !replica_is_local(r, from))

@@ -139,6 +139,50 @@ bool replica_is_local(struct replica *r, const char *path)
     return yes;
 }
 
+bool replica_is_volume(struct replica *r, const char *path)
+{
+    bool yes = false;
+
+    mutex_lock(&r->scope_lock);
+    for (size_t i = 0; i < r->volumes.n && !yes; i++)
+        yes = strcmp(r->volumes.v[i], path) == 0;
+    mutex_unlock(&r->scope_lock);
+    return yes;
+}
+
+bool replica_holds_volume(struct replica *r, const char *path)
+{
+    bool yes = false;
+
+    mutex_lock(&r->scope_lock);
+    for (size_t i = 0; i < r->volumes.n && !yes; i++)
+        yes = path_is_under(r->volumes.v[i], path);
+    mutex_unlock(&r->scope_lock);
+    return yes;
+}
+
+/* With scope_lock: the length of the top of the one that `path` lies on; 0: the root's own. */
+static size_t volume_locked(const struct replica *r, const char *path)
+{
+    size_t best = 0;
+
+    for (size_t i = 0; i < r->volumes.n; i++)
+        if (path_is_under(path, r->volumes.v[i]) && strlen(r->volumes.v[i]) > best)
+            best = strlen(r->volumes.v[i]);
+    return best;
+}
+
+bool replica_same_volume(struct replica *r, const char *a, const char *b)
+{
+    size_t n, m;
+
+    mutex_lock(&r->scope_lock);
+    n = volume_locked(r, a);
+    m = volume_locked(r, b);
+    mutex_unlock(&r->scope_lock);
+    return n == m && strncmp(a, b, n) == 0;
+}
+
 bool replica_writable(struct replica *r, const char *path)
 {
     bool yes;

@@ -128,11 +128,14 @@ int replica_symlink(struct replica *r, const char *path, const char *target, str
 int replica_unlink(struct replica *r, const char *path, const struct hash *seen, int64_t *opid);
 /* The same when it is a file with this content at that moment, else -EBUSY; `only` NULL: any. */
 int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid);
+/* -EBUSY: one of the master's filesystems is mounted there. */
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
 /* True when the master has an exclude list: its folders may hold what is not seen here. */
 bool replica_excludes(struct replica *r);
 /* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. `seen`: of `to`,
- * as for replica_unlink(). -EXDEV: see cross.c. */
+ * as for replica_unlink(). -EXDEV: see cross.c; or a folder would get from one of the
+ * master's filesystems to another. -EBUSY: one of them is mounted at or below a folder `from`, or
+ * at `to`. */
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,
                    const struct hash *seen, int64_t *opid);
 struct node_change {

@@ -100,6 +100,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
         if (json_is_string(x))
             strlist_add(&remote.exclude, json_string_value(x));
     }
+    (void)json_get_paths(v, "volumes", &remote.volumes); /* optional */
     remote.master_id = id;
     remote.url = p->m->cfg.url;
     remote.name = name;
@@ -115,6 +116,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
     }
     scope_release(&remote.scope);
     strlist_release(&remote.exclude);
+    strlist_release(&remote.volumes);
     if (r == -EXDEV)
         return err_set(
             e, EXDEV,

@@ -67,10 +67,10 @@ void fs_changed(struct fs *fs, int64_t opid);
  * for each `tried`, which begins false. */
 bool fs_room(struct fs *fs, int r, bool *tried);
 
-/* attr_stat() of what is at `path` (NULL: nowhere any more). */
 /* Whether a local user sees `path` named in the mount: its folder may be listed, and those above it
  * entered. For mirror_config; arg is the fs. */
 bool fs_shows(void *arg, const struct ctl_peer *who, const char *path);
+/* attr_stat() of what is at `path` (NULL: nowhere any more). */
 void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct stat *ret);
 
 static inline struct fs *fs_of(fuse_req_t req)

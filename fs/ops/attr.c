@@ -15,33 +15,6 @@
 
 #define BLOCK 4096
 
-bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret)
-{
-    struct node_attr now;
-    bool sure = false;
-    char *path;
-
-    fs_tree_read(fs);
-    path = node_path(fs->nodes, n);
-    if (path && replica_lookup(fs->replica, path, &now) == 0) {
-        nodes_lock(fs->nodes);
-        if (n->attached || n->id == 1) {
-            sure = n->draft || node_same_version(&n->attr, &now);
-            if (!n->draft && sure)
-                n->attr = now;
-        }
-        nodes_unlock(fs->nodes);
-    }
-    nodes_lock(fs->nodes);
-    now = n->attr;
-    draft_attr_locked(n, &now);
-    nodes_unlock(fs->nodes);
-    fs_stat(fs, path, &now, ret);
-    fs_tree_unlock(fs);
-    free(path);
-    return sure;
-}
-
 static void reply_attr(fuse_req_t req, struct node *n)
 {
     struct stat st;

@@ -14,117 +14,10 @@
 
 #define RMDIR_MS 1000 /* that the kernel's lock of a folder may be held for the master's answer */
 
-static int begin(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
-{
-    struct node *n;
-    char *p = NULL, *joined = NULL;
-    int r = 0;
-
-    nodes_lock(fs->nodes);
-    n = node_get_locked(fs->nodes, ino);
-    if (n) {
-        p = node_path_locked(n);
-        if (p)
-            node_ref_locked(n);
-    }
-    nodes_unlock(fs->nodes);
-    if (!p)
-        r = n ? -ENOENT : -ESTALE;
-    else if (name && strlen(name) > EEFS_NAME_MAX)
-        r = -ENAMETOOLONG;
-    if (r == 0 && name) {
-        joined = path_join(p, name);
-        free(p);
-        p = joined;
-        if (strlen(p) > EEFS_PATH_MAX)
-            r = -ENAMETOOLONG;
-    }
-    if (r < 0) {
-        if (p)
-            node_unref(fs->nodes, n);
-        free(p);
-        fs_tree_unlock(fs);
-        return r;
-    }
-    *ret = n;
-    *path = p;
-    return 0;
-}
-
-int ops_begin(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
-{
-    fs_tree_read(fs);
-    return begin(fs, ino, name, ret, path);
-}
-
-int ops_begin_write(struct fs *fs, fuse_ino_t ino, const char *name, struct node **ret, char **path)
-{
-    fs_tree_write(fs);
-    return begin(fs, ino, name, ret, path);
-}
-
-void ops_end(struct fs *fs, struct node *n, char *path)
-{
-    fs_tree_unlock(fs);
-    free(path);
-    node_unref(fs->nodes, n);
-}
-
-static void fill_entry(struct fs *fs, const struct node *n, const char *path,
-                       struct fuse_entry_param *ret)
-{
-    struct node_attr a = n->attr;
-
-    memset(ret, 0, sizeof(*ret));
-    draft_attr_locked(n, &a);
-    ret->ino = n->id;
-    ret->attr_timeout = FS_TIMEOUT;
-    ret->entry_timeout = FS_TIMEOUT;
-    fs_stat(fs, path, &a, &ret->attr);
-}
-
-void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
-               const struct node_attr *a, bool listed, struct fuse_entry_param *ret)
-{
-    struct node *n;
-    char *target = NULL;
-
-    if (a->type == NODE_LINK && replica_readlink(fs->replica, path, &target) < 0)
-        target = NULL; /* replaced just now */
-    nodes_lock(fs->nodes);
-    n = node_enter_locked(fs->nodes, parent, name, a);
-    n->listed |= listed;
-    if (!n->target) {
-        n->target = target;
-        target = NULL;
-    }
-    fill_entry(fs, n, path, ret);
-    nodes_unlock(fs->nodes);
-    free(target);
-}
-
 static void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
 {
     if (fuse_reply_entry(req, e) == -ENOENT) /* interrupted: the kernel did not take it */
         node_forget(fs_of(req)->nodes, e->ino, 1);
-}
-
-/* A file that is written here but that the master removed: still there while the draft lives. */
-static bool enter_draft(struct fs *fs, struct node *parent, const char *name, const char *path,
-                        struct fuse_entry_param *e)
-{
-    struct node *n;
-
-    nodes_lock(fs->nodes);
-    n = node_child_locked(fs->nodes, parent, name);
-    if (n && n->draft) {
-        n->nlookup++;
-        fill_entry(fs, n, path, e);
-    } else {
-        n = NULL;
-    }
-    nodes_unlock(fs->nodes);
-    return n != NULL;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -146,7 +39,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
     r = replica_lookup(fs->replica, path, &a);
     if (r == 0)
         ops_enter(fs, parent, name, path, &a, false, &e);
-    else if (r == -ENOENT && enter_draft(fs, parent, name, path, &e))
+    else if (r == -ENOENT && ops_enter_draft(fs, parent, name, path, &e))
         r = 0;
     ops_end(fs, parent, path);
     if (r == 0)

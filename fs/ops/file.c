@@ -32,29 +32,6 @@ struct open {
     struct fuse_entry_param entry;
 };
 
-void ops_let_go(struct fs *fs, struct node *n, bool writable)
-{
-    bool dirty;
-    char *path = NULL;
-
-    nodes_lock(fs->nodes);
-    n->opens--;
-    n->writers -= writable;
-    dirty = writable && n->writers == 0 && n->draft && n->draft->dirty && n->parent;
-    if (!dirty && draft_settle_locked(fs, n))
-        path = node_path_locked(n);
-    if (n->opens == 0) {
-        file_unref_locked(n->content);
-        n->content = NULL;
-    }
-    nodes_unlock(fs->nodes);
-    if (dirty) /* what an mmap wrote after close(), or a handle that was never flushed */
-        publish_start(fs, n, NULL, NULL, NULL);
-    if (path)
-        notify_path(fs->notify, path);
-    free(path);
-}
-
 /* On Linux O_TRUNC truncates whatever else was asked for. */
 static bool writes(int flags)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ops: the kernel's requests, by noun. Each function puts its handlers into the table for libfuse.
- * Handlers run in libfuse's threads and never wait for the network.
+ * ops: the kernel's requests, by noun (entry.c, attr.c, dir.c, file.c, io.c), and the steps that
+ * several of them take (ops.c). Handlers run in libfuse's threads and never wait for the network.
  */
 #ifndef EEFS_FS_OPS_OPS_H
 #define EEFS_FS_OPS_OPS_H
@@ -10,6 +10,7 @@
 #include "fs/file/handle.h"
 #include "fs/file/node.h"
 
+/* Each puts its handlers into the table for libfuse. */
 void ops_entry(struct fuse_lowlevel_ops *ops); /* lookup, forget, make, remove, rename, readlink */
 void ops_attr(struct fuse_lowlevel_ops *ops);  /* getattr, setattr, xattr, statfs */
 void ops_dir(struct fuse_lowlevel_ops *ops);   /* opendir, readdir, readdirplus, fsyncdir */
@@ -29,6 +30,10 @@ void ops_end(struct fs *fs, struct node *n, char *path);
  * request, so the kernel drops its listing of the folder by itself. */
 void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
                const struct node_attr *a, bool listed, struct fuse_entry_param *ret);
+
+/* The same of a child that the replica does not have. False: there is no draft of that name. */
+bool ops_enter_draft(struct fs *fs, struct node *parent, const char *name, const char *path,
+                     struct fuse_entry_param *ret);
 
 /* What a node looks like now; always fills *ret. False: answer without caching. */
 bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret);

@@ -15,7 +15,6 @@
 #include "sync/master/http/feed.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/kept.h"
-#include "sync/master/ops/rename.h"
 #include "sync/master/ops/batch.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/publish/publish.h"
@@ -50,15 +49,6 @@ struct committer {
     size_t n;
     bool stopping, stopped; /* stopped: the thread has ended */
 };
-
-static void observation_free(struct observation *o)
-{
-    if (!o)
-        return;
-    free(o->path);
-    free(o->target);
-    free(o);
-}
 
 static void finish_call(struct committer *c, struct call *call, int r)
 {
@@ -164,51 +154,6 @@ bool committer_alive(struct committer *c, int64_t ms)
     int64_t since = c->busy_since;
 
     return since == 0 || clock_mono_ms() - since < ms;
-}
-
-/* 0 or a database error. */
-static int observe(struct master *m, struct observation *o)
-{
-    struct stat now;
-    struct row was = {0};
-    bool same;
-    int r = visible_lstat(m, o->path, &now);
-
-    if (r < 0 && r != -ENOENT) {
-        if (!volume_away(m, o->path))
-            index_push(m->index, o->path, 0, 5000);
-        return 0;
-    }
-    if (o->gone && r == -ENOENT) {
-        r = tree_get(m->tree->db, o->path, &was);
-        if (r == 1 && was.e.type != ENTRY_GONE)
-            brake_add(m->brake, o->path);
-        row_release(&was);
-        return r < 0 ? r : 0;
-    }
-    if (o->gone || r == -ENOENT) {
-        index_push(m->index, o->path, INDEX_DEEP, 0);
-        return 0;
-    }
-    row_from_stat(&was, &o->st);
-    if (S_ISDIR(o->st.st_mode)) {
-        same = S_ISDIR(now.st_mode) && now.st_ino == o->st.st_ino;
-        o->st = now; /* what it is now may be published at any time: it has no content */
-    } else {
-        same = row_matches(&was, &now);
-    }
-    if (!same) {
-        index_push(m->index, o->path, S_ISDIR(now.st_mode) ? INDEX_DEEP : 0, 0);
-        return 0;
-    }
-    if (!S_ISDIR(now.st_mode)) {
-        r = tree_has_children(m->tree->db, o->path);
-        if (r == 1) /* a folder has become something else: what was in it is gone */
-            brake_add(m->brake, o->path);
-        if (r != 0)
-            return r < 0 ? r : 0;
-    }
-    return move_publish(m, o);
 }
 
 /* False: the end. *ret may be NULL: the brake is due. */

@@ -10,21 +10,7 @@
 #ifndef EEFS_MASTER_COMMIT_COMMITTER_H
 #define EEFS_MASTER_COMMIT_COMMITTER_H
 
-#include <sys/stat.h>
-
-#include "sync/common/hash.h"
-#include "sync/master/master.h"
-
-/* What was seen at a path. */
-struct observation {
-    char *path; /* owned */
-    bool gone;
-    struct stat st;
-    struct hash hash; /* files */
-    char *target;     /* owned; links */
-    int64_t seen;     /* wall ns before the content was read */
-    bool unverified;  /* the hash is taken from another row (move.h); the content is read later */
-};
+#include "sync/master/publish/observe.h"
 
 /* A batch of operations, filled in by the committer; defined in ops.h. */
 struct ops_batch;

@@ -11,6 +11,7 @@
 #include "sync/common/path.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/http/request.h"
+#include "sync/master/http/reply.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/visible.h"
 #include "sync/proto/wire.h"

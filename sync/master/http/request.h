@@ -46,13 +46,6 @@ struct request {
     bool waiting_ops;
 };
 
-/* Queue an answer. The text is copied. */
-enum MHD_Result reply_text(struct request *q, unsigned status, const char *type, const char *text,
-                           size_t len);
-/* Takes over v. */
-enum MHD_Result reply_json(struct request *q, unsigned status, json_t *v);
-enum MHD_Result reply_error(struct request *q, unsigned status, const char *code, const char *text);
-
 /* Content, in content.c: GET and HEAD of one, and the pieces of an upload. */
 enum MHD_Result content_get(struct request *q);
 enum MHD_Result content_have(struct request *q); /* HEAD with X-Eefs-Upload */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * context: what the files behind apply.h share: apply.c (which operation, and the simple
- * ones), truth.c (what is at a path), put.c (contents, links, conflict copies), move.c (renames).
+ * context: one operation on its way, and what the files that apply it share: answers, and rows of what
+ * they have put in the folder.
  *
  * Functions return 0 (the answer is in `a`), or a negative errno of the filesystem, which
  * apply_op() turns into an answer, or of the database (kept in db_error), which ends the
@@ -44,24 +44,8 @@ int apply_tell(struct apply *j, const char *path);
 int apply_publish(struct apply *j, const char *path, const struct stat *st, const struct hash *hash,
                   const char *target, int64_t seen, const char *moved_from);
 
-/*
- * The present truth of a path, published on the way when the tree did not know it yet;
- * row->e.type is ENTRY_GONE when nothing is there. -EBUSY: a local writer is at it; -EAGAIN: it
- * must be read first and is too large to do so now (the index was told). The caller releases *row.
- */
-int truth(struct apply *j, const char *path, struct row *row);
-/* The precondition holds for that truth. */
-bool truth_meets(const struct pre *pre, const struct row *row);
-
 /* Applies the mode (-1: leave) and the operation's mtime, if it has one, to what is there,
  * publishes and tells it. */
 int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode);
-
-int put_file(struct apply *j); /* OP_PUT */
-int put_link(struct apply *j); /* OP_SYMLINK */
-int move_op(struct apply *j);  /* OP_RENAME */
-/* Ends a rename that an earlier run made: it may have left what it replaced (inode `over`) at the
- * old name. */
-int move_finish(struct apply *j, int64_t over);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* current: what is at a path now: its row when the file's stat is that of the row, else the file is
- * read and published first. */
+#include "sync/master/ops/current.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,7 +10,6 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/master/ops/context.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/lease.h"
 #include "sync/master/folder/visible.h"

@@ -5,6 +5,8 @@
  * copy beside it, or in the folder of --conflicts. An edit of a file that was renamed on the master
  * meanwhile follows it to its new name.
  */
+#include "sync/master/ops/put.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/master/ops/context.h"
+#include "sync/master/ops/current.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/conflict.h"
 #include "sync/master/db/history.h"

@@ -12,142 +12,26 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/master/ops/context.h"
+#include "sync/master/ops/current.h"
 #include "sync/master/folder/carry.h"
-#include "sync/master/commit/committer.h"
 #include "sync/master/folder/conflict.h"
 #include "sync/master/folder/replace.h"
-#include "sync/master/folder/fstype.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/ops/intent_log.h"
 #include "sync/master/publish/folder_renames.h"
+#include "sync/master/publish/rename_rows.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/folder/visible.h"
 #include "sync/proto/wire.h"
 
-#define RACY_NS 2000000000LL
-
-/* --- rows --- */
-
-/* The row of `from` for its new path; looked at again when the file is not as the row says. */
-static int put_row(struct master *m, const struct row *from, const char *to, const struct stat *st)
-{
-    struct row row = *from, old = {0};
-    int r;
-
-    memset(&row.e.data, 0, sizeof(row.e.data));
-    entry_copy(&row.e, &from->e);
-    free(row.e.path);
-    free(row.e.moved_from);
-    row.e.path = xstrdup(to);
-    row.e.moved_from = xstrdup(from->e.path);
-    if ((int64_t)st->st_ino == from->ino && file_mtime_ns(st) == from->e.mtime &&
-        (from->e.type != ENTRY_FILE || st->st_size == from->e.size)) {
-        row_from_stat(&row, st);
-    } else {
-        row.ctime = 0;
-        index_push(m->index, to, INDEX_FORCE, 0);
-    }
-    r = tree_get(m->tree->db, to, &old);
-    if (r == 1 && old.e.type == ENTRY_DIR)
-        r = tree_remove(m->tree, to);
-    if (r >= 0)
-        r = publish_parents(m, to);
-    if (r >= 0)
-        r = tree_put(m->tree, &row);
-    row_release(&old);
-    row_release(&row);
-    return r < 0 ? r : 0;
-}
-
-static int rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n)
-{
-    char *low = xasprintf("%s/", dir), *high = xasprintf("%s0", dir); /* '/' + 1 */
-    size_t cap = 0;
-    sqlite3_stmt *st =
-        db_query(t->db,
-                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
-                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
-                 "ppp", dir, low, high);
-    int r;
-
-    *ret = NULL;
-    *n = 0;
-    while ((r = db_step(t->db, st)) == 1) {
-        if (*n == cap) {
-            cap = cap * 2 + 64;
-            *ret = xrealloc(*ret, cap * sizeof(**ret));
-        }
-        tree_row(st, &(*ret)[(*n)++]);
-    }
-    free(low);
-    free(high);
-    return r;
-}
-
-/* The row may be moved to `to`: what is there is what it was made from, and nothing else is known
- * of that path. */
-static bool is_there(struct master *m, const struct row *row, const char *to)
-{
-    struct row old = {0};
-    struct stat st;
-    bool yes = tree_get(m->tree->db, to, &old) == 0 || old.e.type == ENTRY_GONE;
-
-    row_release(&old);
-    if (!yes || visible_lstat(m, to, &st) < 0)
-        return false;
-    return row->e.type == ENTRY_DIR ? S_ISDIR(st.st_mode) && (int64_t)st.st_ino == row->ino
-                                    : row_matches(row, &st);
-}
-
-/*
- * Tombstones `from` with all below and moves the rows below to `to`. `a` (may be NULL) is told all.
- * With `check` only what is_there() moves, the rest is looked at.
- */
-static int move_rows(struct master *m, const char *from, const char *to, struct op_answer *a,
-                     bool check)
-{
-    struct row *rows;
-    size_t n, skip = strlen(from) + 1;
-    int r = rows_below(m->tree, from, &rows, &n);
-
-    if (r == 0)
-        r = tree_remove(m->tree, from);
-    for (size_t i = 0; i < n; i++) {
-        char *old = rows[i].e.path, *path = path_join(to, old + skip);
-
-        rows[i].e.path = path;
-        free(rows[i].e.moved_from);
-        rows[i].e.moved_from = old;
-        if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
-            ; /* no mirror could hold it; the next scan says so */
-        } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
-            index_push(m->index, path, INDEX_DEEP, 0);
-        } else if (r >= 0) {
-            r = tree_put(m->tree, &rows[i]);
-            if (r == 0 && a) {
-                struct entry gone = {.path = old, .seq = rows[i].e.seq};
-
-                op_answer_add(a, &gone);
-                op_answer_add(a, &rows[i].e);
-            }
-        }
-        row_release(&rows[i]);
-    }
-    free(rows);
-    return r < 0 ? r : 0;
-}
-
-/* --- renames by mirrors --- */
-
 /* 0; -ENAMETOOLONG: something in the folder would get a path that no side can hold. */
 static int check_depth(struct apply *j, const char *from, const char *to)
 {
     struct row *rows;
     size_t n;
-    int r = apply_db(j, rows_below(j->m->tree, from, &rows, &n));
+    int r = apply_db(j, rename_rows_below(j->m->tree, from, &rows, &n));
 
     for (size_t i = 0; i < n; i++) {
         if (r == 0 && strlen(rows[i].e.path) - strlen(from) + strlen(to) > EEFS_PATH_MAX)
@@ -306,7 +190,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
     if (r < 0)
         return r;
     if (from->e.type == ENTRY_DIR) {
-        r = apply_db(j, move_rows(j->m, from->e.path, to, j->a, false));
+        r = apply_db(j, rename_rows_move(j->m, from->e.path, to, j->a, false));
         if (r == 0)
             r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
         if (r == 0)
@@ -314,7 +198,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
     } else {
         r = apply_db(j, tree_remove(j->m->tree, from->e.path));
         if (r == 0)
-            r = apply_db(j, put_row(j->m, from, to, &st));
+            r = apply_db(j, rename_rows_put(j->m, from, to, &st));
     }
     if (r == 0)
         r = apply_tell(j, from->e.path);
@@ -491,148 +375,4 @@ out:
     row_release(&from);
     row_release(&to);
     return r;
-}
-
-/* --- renames in the folder --- */
-
-static bool keeps_its_inode(struct master *m, const char *path)
-{
-    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
-    bool keeps = fd >= 0 && fstype_keeps_inodes(fd);
-
-    if (fd >= 0)
-        close(fd);
-    return keeps;
-}
-
-/*
- * Whether what is at `path` was made after `row` was written: then it is another file or folder that
- * got the row's inode number anew (ext4 gives the number of a removed folder to the next one). False
- * where the filesystem knows no time of birth or the row no ctime.
- */
-static bool born_after(const struct master *m, const char *path, const struct row *row)
-{
-    struct statx sx = {0};
-    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
-    bool known = fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &sx) == 0 &&
-                 (sx.stx_mask & STATX_BTIME);
-
-    if (fd >= 0)
-        close(fd);
-    return known && row->ctime != 0 &&
-           sx.stx_btime.tv_sec * 1000000000LL + sx.stx_btime.tv_nsec > row->ctime;
-}
-
-struct origin {
-    struct master *m;
-    const char *path;
-    const struct stat *st;
-};
-
-static bool is_origin(void *arg, const struct row *row)
-{
-    const struct origin *o = arg;
-    struct stat now;
-    bool same;
-
-    if (strcmp(row->e.path, o->path) == 0)
-        return false;
-    same = S_ISDIR(o->st->st_mode) ? row->e.type == ENTRY_DIR
-                                   : row->e.type == ENTRY_FILE && row->e.size == o->st->st_size &&
-                                         row->e.mtime == file_mtime_ns(o->st);
-    /* A second name of a file that is still there is no rename. */
-    return same &&
-           (visible_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
-           !born_after(o->m, o->path, row);
-}
-
-int move_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
-                struct row *ret)
-{
-    struct origin o = {m, path, st};
-
-    return tree_find_inode(db, (int64_t)st->st_ino, is_origin, &o, ret);
-}
-
-struct folder_move {
-    const char *path, *from;
-};
-
-/* Committer's thread: looks again, then moves. */
-static int commit_folder(struct master *m, void *arg)
-{
-    const struct folder_move *f = arg;
-    struct row from = {0}, to = {0};
-    struct stat st, old;
-    int r = tree_get(m->tree->db, f->from, &from);
-
-    if (r >= 0)
-        r = tree_get(m->tree->db, f->path, &to);
-    if (r >= 0 && from.e.type == ENTRY_DIR && to.e.type == ENTRY_GONE &&
-        visible_lstat(m, f->path, &st) == 0 && S_ISDIR(st.st_mode) &&
-        (int64_t)st.st_ino == from.ino && !born_after(m, f->path, &from) &&
-        visible_lstat(m, f->from, &old) == -ENOENT) {
-        r = move_rows(m, f->from, f->path, NULL, true);
-        if (r == 0)
-            r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
-        if (r == 0)
-            r = moved_note(m->tree, f->from, f->path, NULL);
-    }
-    row_release(&from);
-    row_release(&to);
-    return r < 0 ? r : 0;
-}
-
-void move_folder(struct master *m, struct db *db, const char *path, const struct stat *st)
-{
-    struct row from = {0};
-    struct folder_move f = {path, NULL};
-
-    if (move_origin(m, db, path, st, &from) == 1 && keeps_its_inode(m, path)) {
-        f.from = from.e.path;
-        committer_call(m->committer, commit_folder, &f);
-    }
-    row_release(&from);
-}
-
-bool move_file(struct master *m, struct db *db, const char *path, const struct stat *st, bool told)
-{
-    struct row from = {0};
-    struct observation *o;
-    bool same, known = move_origin(m, db, path, st, &from) == 1;
-
-    same = known && from.ctime == file_ctime_ns(st) && from.e.mode == (st->st_mode & 07777);
-    /* A write near the time of reading may have left all times as they were. */
-    known = known && (same || told) && !file_time_near(from.seen, from.e.mtime, RACY_NS) &&
-            from.seen - from.ctime > RACY_NS && keeps_its_inode(m, path);
-    if (known) {
-        o = xcalloc(1, sizeof(*o));
-        o->path = xstrdup(path);
-        o->st = *st;
-        o->hash = from.e.hash;
-        o->seen = from.seen;
-        o->unverified = !same;
-        committer_observe(m->committer, o);
-        if (!same)
-            index_push(m->index, path, INDEX_FORCE, 0);
-    }
-    row_release(&from);
-    return known;
-}
-
-int move_publish(struct master *m, const struct observation *o)
-{
-    struct row from = {0};
-    struct stat st = o->st, old;
-    int r = S_ISREG(st.st_mode) ? move_origin(m, m->tree->db, o->path, &st, &from) : 0;
-    bool moved = r == 1 && hash_eq(&from.e.hash, &o->hash);
-
-    if (o->unverified) /* no look at the file finds that it is as its row says */
-        memset(&st.st_ctim, 0, sizeof(st.st_ctim));
-    if (r >= 0)
-        r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);
-    if (r == 0 && moved && visible_lstat(m, from.e.path, &old) == -ENOENT)
-        r = tree_remove(m->tree, from.e.path);
-    row_release(&from);
-    return r < 0 ? r : 0;
 }

@@ -17,7 +17,7 @@
 #include "sync/master/scan/name_collisions.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/scan_queue.h"
-#include "sync/master/ops/rename.h"
+#include "sync/master/scan/find_renamed.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/folder/volume.h"
@@ -443,7 +443,7 @@ void examine(struct master *m, const char *path, int flags)
             index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
     } else if (S_ISDIR(st.st_mode)) {
         if (!live && *path)
-            move_folder(m, db, path, &st);
+            find_renamed_folder(m, db, path, &st);
         examine_dir(m, db, path, &st, &row, flags);
     } else {
         notices_clear(m->notices, NOTICE_SKIPPED, path);
@@ -452,7 +452,8 @@ void examine(struct master *m, const char *path, int flags)
             push_links(m, db, (int64_t)st.st_ino);
         if (S_ISLNK(st.st_mode) && !fresh)
             examine_link(m, path, &st);
-        else if (S_ISREG(st.st_mode) && !fresh && move_file(m, db, path, &st, flags & INDEX_MOVED))
+        else if (S_ISREG(st.st_mode) && !fresh &&
+                 find_renamed_file(m, db, path, &st, flags & INDEX_MOVED))
             ;
         else if (S_ISREG(st.st_mode) && (!fresh || (flags & INDEX_FORCE) || racy(&row)))
             examine_file(m, path, flags);

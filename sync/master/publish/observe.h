@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * observe: what the index workers saw at a path, on its way into the tree.
+ */
+#ifndef EEFS_MASTER_PUBLISH_OBSERVE_H
+#define EEFS_MASTER_PUBLISH_OBSERVE_H
+
+#include <sys/stat.h>
+
+#include "sync/common/hash.h"
+#include "sync/master/master.h"
+
+/* What was seen at a path. */
+struct observation {
+    char *path; /* owned */
+    bool gone;
+    struct stat st;
+    struct hash hash; /* files */
+    char *target;     /* owned; links */
+    int64_t seen;     /* wall ns before the content was read */
+    bool unverified;  /* the hash is taken from another row (move.h); the content is read later */
+};
+
+/* NULL is fine. */
+void observation_free(struct observation *o);
+/*
+ * Publishes it if the file still is what was seen; else the path is looked at again, and what is
+ * gone waits in the delete guard. Committer's thread. 0 or -errno of the database.
+ */
+int observe(struct master *m, struct observation *o);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/publish/rename_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/common/buf.h"
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/folder/scan_queue.h"
+#include "sync/master/folder/visible.h"
+#include "sync/master/publish/publish.h"
+
+int rename_rows_put(struct master *m, const struct row *from, const char *to, const struct stat *st)
+{
+    struct row row = *from, old = {0};
+    int r;
+
+    memset(&row.e.data, 0, sizeof(row.e.data));
+    entry_copy(&row.e, &from->e);
+    free(row.e.path);
+    free(row.e.moved_from);
+    row.e.path = xstrdup(to);
+    row.e.moved_from = xstrdup(from->e.path);
+    if ((int64_t)st->st_ino == from->ino && file_mtime_ns(st) == from->e.mtime &&
+        (from->e.type != ENTRY_FILE || st->st_size == from->e.size)) {
+        row_from_stat(&row, st);
+    } else {
+        row.ctime = 0;
+        index_push(m->index, to, INDEX_FORCE, 0);
+    }
+    r = tree_get(m->tree->db, to, &old);
+    if (r == 1 && old.e.type == ENTRY_DIR)
+        r = tree_remove(m->tree, to);
+    if (r >= 0)
+        r = publish_parents(m, to);
+    if (r >= 0)
+        r = tree_put(m->tree, &row);
+    row_release(&old);
+    row_release(&row);
+    return r < 0 ? r : 0;
+}
+
+int rename_rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n)
+{
+    char *low = xasprintf("%s/", dir), *high = xasprintf("%s0", dir); /* '/' + 1 */
+    size_t cap = 0;
+    sqlite3_stmt *st =
+        db_query(t->db,
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
+                 "ppp", dir, low, high);
+    int r;
+
+    *ret = NULL;
+    *n = 0;
+    while ((r = db_step(t->db, st)) == 1) {
+        if (*n == cap) {
+            cap = cap * 2 + 64;
+            *ret = xrealloc(*ret, cap * sizeof(**ret));
+        }
+        tree_row(st, &(*ret)[(*n)++]);
+    }
+    free(low);
+    free(high);
+    return r;
+}
+
+/* The row may be moved to `to`: what is there is what it was made from, and nothing else is known
+ * of that path. */
+static bool is_there(struct master *m, const struct row *row, const char *to)
+{
+    struct row old = {0};
+    struct stat st;
+    bool yes = tree_get(m->tree->db, to, &old) == 0 || old.e.type == ENTRY_GONE;
+
+    row_release(&old);
+    if (!yes || visible_lstat(m, to, &st) < 0)
+        return false;
+    return row->e.type == ENTRY_DIR ? S_ISDIR(st.st_mode) && (int64_t)st.st_ino == row->ino
+                                    : row_matches(row, &st);
+}
+
+int rename_rows_move(struct master *m, const char *from, const char *to, struct op_answer *a,
+                     bool check)
+{
+    struct row *rows;
+    size_t n, skip = strlen(from) + 1;
+    int r = rename_rows_below(m->tree, from, &rows, &n);
+
+    if (r == 0)
+        r = tree_remove(m->tree, from);
+    for (size_t i = 0; i < n; i++) {
+        char *old = rows[i].e.path, *path = path_join(to, old + skip);
+
+        rows[i].e.path = path;
+        free(rows[i].e.moved_from);
+        rows[i].e.moved_from = old;
+        if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
+            ; /* no mirror could hold it; the next scan says so */
+        } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
+            index_push(m->index, path, INDEX_DEEP, 0);
+        } else if (r >= 0) {
+            r = tree_put(m->tree, &rows[i]);
+            if (r == 0 && a) {
+                struct entry gone = {.path = old, .seq = rows[i].e.seq};
+
+                op_answer_add(a, &gone);
+                op_answer_add(a, &rows[i].e);
+            }
+        }
+        row_release(&rows[i]);
+    }
+    free(rows);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rename_rows: the rows of what has another name now. Committer's thread, within its transaction;
+ * all return 0 or -errno of the database.
+ */
+#ifndef EEFS_MASTER_PUBLISH_RENAME_ROWS_H
+#define EEFS_MASTER_PUBLISH_RENAME_ROWS_H
+
+#include <sys/stat.h>
+
+#include "sync/master/master.h"
+#include "sync/proto/op.h"
+
+/* Writes the row of the file or link `from` for its new path `to`, whose stat is `st`; the path is
+ * looked at again when the file is not as the row says. The old row stays. */
+int rename_rows_put(struct master *m, const struct row *from, const char *to,
+                    const struct stat *st);
+/* The rows below the folder `dir`, as an array of *n; the caller releases each and frees it. */
+int rename_rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n);
+/*
+ * Tombstones `from` with all below and moves the rows below to `to`. `a` (may be NULL) gets all of
+ * them. With `check` a row is moved only when the file is at its new path as the row says; the rest
+ * is looked at.
+ */
+int rename_rows_move(struct master *m, const char *from, const char *to, struct op_answer *a,
+                     bool check);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/master/publish/renamed.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sync/common/file.h"
+#include "sync/common/path.h"
+#include "sync/master/folder/visible.h"
+#include "sync/master/publish/publish.h"
+
+bool renamed_born_after(const struct master *m, const char *path, const struct row *row)
+{
+    struct statx sx = {0};
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    bool known = fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &sx) == 0 &&
+                 (sx.stx_mask & STATX_BTIME);
+
+    if (fd >= 0)
+        close(fd);
+    return known && row->ctime != 0 &&
+           sx.stx_btime.tv_sec * 1000000000LL + sx.stx_btime.tv_nsec > row->ctime;
+}
+
+struct origin {
+    struct master *m;
+    const char *path;
+    const struct stat *st;
+};
+
+static bool is_origin(void *arg, const struct row *row)
+{
+    const struct origin *o = arg;
+    struct stat now;
+    bool same;
+
+    if (strcmp(row->e.path, o->path) == 0)
+        return false;
+    same = S_ISDIR(o->st->st_mode) ? row->e.type == ENTRY_DIR
+                                   : row->e.type == ENTRY_FILE && row->e.size == o->st->st_size &&
+                                         row->e.mtime == file_mtime_ns(o->st);
+    /* A second name of a file that is still there is no rename. */
+    return same &&
+           (visible_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
+           !renamed_born_after(o->m, o->path, row);
+}
+
+int renamed_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
+                   struct row *ret)
+{
+    struct origin o = {m, path, st};
+
+    return tree_find_inode(db, (int64_t)st->st_ino, is_origin, &o, ret);
+}
+
+int renamed_publish(struct master *m, const struct observation *o)
+{
+    struct row from = {0};
+    struct stat st = o->st, old;
+    int r = S_ISREG(st.st_mode) ? renamed_origin(m, m->tree->db, o->path, &st, &from) : 0;
+    bool moved = r == 1 && hash_eq(&from.e.hash, &o->hash);
+
+    if (o->unverified) /* no look at the file finds that it is as its row says */
+        memset(&st.st_ctim, 0, sizeof(st.st_ctim));
+    if (r >= 0)
+        r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);
+    if (r == 0 && moved && visible_lstat(m, from.e.path, &old) == -ENOENT)
+        r = tree_remove(m->tree, from.e.path);
+    row_release(&from);
+    return r < 0 ? r : 0;
+}

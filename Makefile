@@ -73,8 +73,8 @@ SEES_$(M)          := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http $(M)/control 
 R := sync/mirror
 SEES_$(R)/store    := $(BASE)
 SEES_$(R)/replica  := $(BASE)
-SEES_$(R)/transfer := $(BASE) $(R)/store $(R)/replica
-SEES_$(R)/control  := $(BASE) $(R)/store $(R)/replica $(R)/transfer
+SEES_$(R)/transfer := $(BASE) $(R)/config.h $(R)/store $(R)/replica
+SEES_$(R)/control  := $(BASE) $(R)/config.h $(R)/store $(R)/replica $(R)/transfer
 SEES_$(R)          := $(BASE) $(R)/store $(R)/replica $(R)/transfer $(R)/control
 
 # file <- ops <- mount <- main.c

@@ -123,7 +123,7 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
         free(path);
         return;
     }
-    mirror_kick(m);
+    push_kick(m->push);
     for (;;) {
         replica_outbox_count_under(m->replica, path ? path : "", &pending, &refused);
         replica_outbox_count(m->replica, &everything, &all_refused);
@@ -156,7 +156,7 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
     if (r == 0) {
         strlist_add(&changed, path);
         tell_changed(m->tell, &changed);
-        mirror_kick(m);
+        push_kick(m->push);
         ctl_reply(conn, json_pack("{s:b}", "ok", 1));
     } else if (r == -ENOENT || r == -EBUSY) {
         ctl_reply_error(conn, "changed", "the file is gone or has other content now");

@@ -21,10 +21,10 @@
 #include <stdatomic.h>
 
 #include "sync/common/ctl.h"
+#include "sync/mirror/config.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/transfer/hooks.h"
 #include "sync/mirror/transfer/link.h"
-#include "sync/mirror/mirror.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/proto/http_client.h"
 

@@ -181,9 +181,9 @@ static int put_back(struct mirror *m, struct err *e)
                  "%zu changes that were not on the master are lost with the cache's database, the "
                  "first of '%.300s'",
                  lost.n, first);
-        mirror_fault(m, FAULT_LOST, text,
-                     "eefs-status --salvage lists contents that are still in the cache; the log "
-                     "names the changes; a new mount ends this message");
+        fault_set(&m->faults, FAULT_LOST, text,
+                  "eefs-status --salvage lists contents that are still in the cache; the log "
+                  "names the changes; a new mount ends this message");
         free(first);
     }
     strlist_release(&lost);
@@ -200,9 +200,9 @@ static void offer_contents(struct mirror *m)
              "%zu contents that were written here are in the cache only: its database is lost",
              json_array_size(list));
     if (json_array_size(list) > 0)
-        mirror_fault(m, FAULT_LOST, text,
-                     "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
-                     "mount ends this message");
+        fault_set(&m->faults, FAULT_LOST, text,
+                  "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
+                  "mount ends this message");
     json_decref(list);
 }
 
@@ -221,6 +221,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
 
     m->lock_fd = -1;
     mutex_init(&m->lock);
+    faults_init(&m->faults);
     link_init(&m->link);
     m->link.broken = on_broken;
     m->link.arg = m;
@@ -356,6 +357,7 @@ void mirror_close(struct mirror *m)
     if (m->lock_fd >= 0)
         close(m->lock_fd);
     link_release(&m->link);
+    faults_release(&m->faults);
     mutex_destroy(&m->lock);
     free_text(m->cfg.url);
     free_text(m->cfg.cache);
@@ -396,19 +398,6 @@ void mirror_wait_cut(struct mirror *m, uint64_t ticket)
 void mirror_kick(struct mirror *m)
 {
     push_kick(m->push);
-}
-
-void mirror_fault(struct mirror *m, enum fault which, const char *text, const char *action)
-{
-    bool fresh;
-
-    mutex_lock(&m->lock);
-    fresh = *text && strcmp(text, m->fault[which].text) != 0;
-    snprintf(m->fault[which].text, sizeof(m->fault[which].text), "%s", text);
-    snprintf(m->fault[which].action, sizeof(m->fault[which].action), "%s", action);
-    mutex_unlock(&m->lock);
-    if (fresh)
-        log_error("%s; %s", text, action);
 }
 
 int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e)

@@ -41,7 +41,8 @@ struct facts {
     json_t *skipped_list;
     int64_t open_bytes, pinned_bytes; /* of the cache, when it is over its limit */
     bool up, denied, in_step, failed;
-    char link_reason[512], push_reason[512], fault[512], action[256], name[128];
+    char link_reason[512], push_reason[512], name[128];
+    char fault[FAULT_TEXT_CAP], action[FAULT_ACTION_CAP];
 };
 
 struct state *state_new(struct mirror *m)
@@ -124,13 +125,9 @@ static void gather(struct mirror *m, struct facts *f)
     snprintf(f->link_reason, sizeof(f->link_reason), "%s", m->link.reason);
     mutex_unlock(&m->link.lock);
     mutex_lock(&m->lock);
-    for (int i = 0; i < N_FAULTS && !*f->fault; i++) {
-        snprintf(f->fault, sizeof(f->fault), "%s", m->fault[i].text);
-        snprintf(f->action, sizeof(f->action), "%s", m->fault[i].action);
-        f->failed = i == FAULT_MASTER || i == FAULT_DATABASE;
-    }
     snprintf(f->name, sizeof(f->name), "%s", m->name);
     mutex_unlock(&m->lock);
+    fault_first(&m->faults, f->fault, f->action, &f->failed);
     find_trouble(m, f);
     f->failed |= replica_is_renewing(m->replica);
     push_reason(m->push, f->push_reason);

@@ -23,6 +23,7 @@
 #include "sync/common/ctl.h"
 #include "sync/mirror/config.h"
 #include "sync/mirror/replica/feed.h"
+#include "sync/mirror/transfer/faults.h"
 #include "sync/mirror/transfer/hooks.h"
 #include "sync/mirror/transfer/link.h"
 #include "sync/mirror/store/store_admin.h"
@@ -37,20 +38,6 @@ struct tell;
 struct prefetch;
 struct state;
 
-/* What keeps a mirror from doing its work: another master's cache, a database that is being made
- * anew (FAILED); its changes being refused for a copied cache, a disk that cannot be written, a
- * command of on_change that fails, changes lost, contents that arrive damaged (DEGRADED). */
-enum fault {
-    FAULT_MASTER,
-    FAULT_CLONED,
-    FAULT_DISK,
-    FAULT_HOOK,
-    FAULT_DATABASE,
-    FAULT_LOST,
-    FAULT_CONTENT,
-    N_FAULTS
-};
-
 struct mirror {
     struct mirror_config cfg; /* own copies of the strings */
     int lock_fd;              /* CACHE/lock */
@@ -58,14 +45,11 @@ struct mirror {
     struct store *store;
     struct http *http;
     struct link link;
+    struct faults faults;
     atomic_bool stop;
     atomic_int renewals;  /* how often the database was made anew in this run */
-    pthread_mutex_t lock; /* guards name and fault */
+    pthread_mutex_t lock; /* guards name */
     char name[128];       /* the mirror's name on the master */
-    struct {
-        char text[512]; /* "": none */
-        char action[256];
-    } fault[N_FAULTS];
     struct pull *pull;
     struct push *push;
     struct upload *upload;
@@ -85,8 +69,6 @@ static inline bool mirror_stopping(struct mirror *m)
     return atomic_load(&m->stop);
 }
 
-/* Sets (or with "" clears) a lasting fault; logs a new one. */
-void mirror_fault(struct mirror *m, enum fault which, const char *text, const char *action);
 /* After the first listing of a new database: what was not sent is put back into it, or contents
  * that nothing knows are offered (FAULT_LOST). 0 or -errno with e. Before threads start, or from
  * pull. */

@@ -281,10 +281,9 @@ static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
     f->damaged.size = w->size;
     f->damaged.next = clock_mono_ms() + f->damaged.pause;
     mutex_unlock(&f->lock);
-    mirror_fault(
-        f->m, FAULT_CONTENT, why,
-        "look for what changes bytes between here and the master (a proxy, a cache), and "
-        "at the master's disk; it is asked for again when it is read, and once in a while");
+    fault_set(&f->m->faults, FAULT_CONTENT, why,
+              "look for what changes bytes between here and the master (a proxy, a cache), and "
+              "at the master's disk; it is asked for again when it is read, and once in a while");
     free(shown);
     free(path);
 }
@@ -300,7 +299,7 @@ static void clear_damaged(struct fetch *f, const struct hash *h)
         memset(&f->damaged, 0, sizeof(f->damaged));
     mutex_unlock(&f->lock);
     if (was)
-        mirror_fault(f->m, FAULT_CONTENT, "", "");
+        fault_set(&f->m->faults, FAULT_CONTENT, "", "");
 }
 
 void fetch_damaged_again(struct fetch *f)

@@ -190,8 +190,8 @@ static void report(struct hooks *h, struct hook *k, const char *why)
                      h->v[i].config->glob);
     if (*why)
         snprintf(text, sizeof(text), "the command of on_change for '%s' %s", k->config->glob, why);
-    mirror_fault(h->m, FAULT_HOOK, text,
-                 *text ? "repair the command; it runs again with the next change" : "");
+    fault_set(&h->m->faults, FAULT_HOOK, text,
+              *text ? "repair the command; it runs again with the next change" : "");
 }
 
 /* Called and returns with the lock held. */

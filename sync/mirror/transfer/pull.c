@@ -159,12 +159,12 @@ static int say_hello(struct pull *p, struct err *e)
         v = http_reply_json(&reply, e);
         r = v ? take_hello(p, v, e) : -EPROTO;
         if (r == -EXDEV)
-            mirror_fault(p->m, FAULT_MASTER, e->text,
-                         "mount the old address, or choose an empty 'cache' folder");
+            fault_set(&p->m->faults, FAULT_MASTER, e->text,
+                      "mount the old address, or choose an empty 'cache' folder");
         if (r < 0 && !p->local)
             link_fail(&p->m->link, e);
         else if (r == 0)
-            mirror_fault(p->m, FAULT_MASTER, "", "");
+            fault_set(&p->m->faults, FAULT_MASTER, "", "");
     }
     json_decref(v);
     http_reply_release(&reply);
@@ -237,7 +237,7 @@ static int commit(struct pull *p, const char *was, bool full, struct err *e)
         r = replica_feed_commit(p->m->replica, cursor, full, &changed);
     if (r < 0)
         return fail_here(p, r, e, "cannot apply the feed to the cache");
-    mirror_fault(p->m, FAULT_DISK, "", "");
+    fault_set(&p->m->faults, FAULT_DISK, "", "");
     tell_changed(p->m->tell, &changed);
     atomic_store(&p->step_at, clock_mono_ms());
     atomic_store(&p->in_step, true);
@@ -338,10 +338,10 @@ static bool any_skipped(struct pull *p)
 /* It stays as it is: errors, and nothing that is missing. */
 static int give_up(struct pull *p, struct err *e)
 {
-    mirror_fault(p->m, FAULT_DATABASE,
-                 "the database of the cache was made anew from the master more than once and is "
-                 "damaged again",
-                 "see to the disk, then unmount and mount again; changes that wait stay");
+    fault_set(&p->m->faults, FAULT_DATABASE,
+              "the database of the cache was made anew from the master more than once and is "
+              "damaged again",
+              "see to the disk, then unmount and mount again; changes that wait stay");
     p->local = true;
     return err_set(e, EUCLEAN, "the database of the cache is damaged again");
 }
@@ -354,10 +354,10 @@ static int renew(struct pull *p, struct err *e)
     bool began = replica_is_renewing(replica);
     int r = 0;
 
-    mirror_fault(p->m, FAULT_DATABASE,
-                 "the database of the cache was damaged and is made anew from the master",
-                 "nothing to do here: it goes on by itself as long as the master answers; then see "
-                 "to the disk");
+    fault_set(&p->m->faults, FAULT_DATABASE,
+              "the database of the cache was damaged and is made anew from the master",
+              "nothing to do here: it goes on by itself as long as the master answers; then see "
+              "to the disk");
     if (!began || e->code == EUCLEAN) {
         if (!mirror_wants_renewal(p->m, NULL)) /* the new one is damaged, once too often */
             return give_up(p, e);
@@ -380,7 +380,7 @@ static int renew(struct pull *p, struct err *e)
     if (r < 0)
         return r;
     replica_renewed(replica);
-    mirror_fault(p->m, FAULT_DATABASE, "", "");
+    fault_set(&p->m->faults, FAULT_DATABASE, "", "");
     tell_all(p->m->tell);
     push_now(p->m->push);
     log_info("the database of the cache is made anew from the master");
@@ -439,10 +439,10 @@ static int session(struct pull *p, struct err *e)
 /* A full disk: what is clean goes, and as the master is there, changes get out and free more. */
 static void mend_here(struct pull *p, const struct err *e)
 {
-    mirror_fault(p->m, FAULT_DISK, e->text,
-                 e->code == ENOSPC || e->code == EDQUOT
-                     ? "free space on the filesystem of the cache folder"
-                     : "see to the disk of the cache folder; it is tried again by itself");
+    fault_set(&p->m->faults, FAULT_DISK, e->text,
+              e->code == ENOSPC || e->code == EDQUOT
+                  ? "free space on the filesystem of the cache folder"
+                  : "see to the disk of the cache folder; it is tried again by itself");
     if (e->code == ENOSPC) {
         store_make_room(p->m->store, ROOM);
         reserve_release(p->m->cfg.cache);

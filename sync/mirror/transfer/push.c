@@ -284,17 +284,17 @@ static int take_answers(struct push *p, const struct http_reply *reply, size_t n
 
 static void refuse(struct push *p, const struct http_reply *reply, struct err *e)
 {
-    char action[sizeof(p->m->fault[0].action)];
+    char action[FAULT_ACTION_CAP];
 
     snprintf(action, sizeof(action),
              "on the copy run 'eefs-status --renew %.150s': it keeps its changes and sends them as "
              "its own",
              p->m->cfg.mountpoint);
     if (strcmp(reply->code, WIRE_E_CLONED) == 0)
-        mirror_fault(p->m, FAULT_CLONED,
-                     "another machine uses a copy of this cache: the master refuses the changes of "
-                     "this one",
-                     action);
+        fault_set(&p->m->faults, FAULT_CLONED,
+                  "another machine uses a copy of this cache: the master refuses the changes of "
+                  "this one",
+                  action);
     err_set(e, EREMOTEIO, "the master refuses the changes: %s", reply->text);
 }
 
@@ -363,7 +363,7 @@ static int send_ops(struct push *p, size_t n, struct err *e)
         refuse(p, &reply, e);
         r = -EREMOTEIO;
     } else if (r == 0) {
-        mirror_fault(p->m, FAULT_CLONED, "", "");
+        fault_set(&p->m->faults, FAULT_CLONED, "", "");
         r = take_answers(p, &reply, n, code, e);
     }
     if (r == -EAGAIN) {

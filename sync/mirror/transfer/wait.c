@@ -243,9 +243,7 @@ static void look_locked(struct wait *w)
     /* New waiters are put in front of `first` meanwhile; only this thread removes any. */
     for (n = first; n; n = n->next)
         inquire(w, n, now);
-    mutex_lock(&w->m->lock);
-    cloned = *w->m->fault[FAULT_CLONED].text != '\0';
-    mutex_unlock(&w->m->lock);
+    cloned = fault_is_set(&w->m->faults, FAULT_CLONED);
     mutex_lock(&w->lock);
     for (n = first; n; n = n->next) {
         if (n->over || (n->early = early(w, n, cloned, now)) == NOT_EARLY)

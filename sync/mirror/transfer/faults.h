@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * faults: lasting faults that keep a mirror from doing its work, one sentence for each kind. A part
+ * sets a fault when it meets it and clears it when it is over; status shows the worst. Thread safe.
+ */
+#ifndef EEFS_MIRROR_TRANSFER_FAULTS_H
+#define EEFS_MIRROR_TRANSFER_FAULTS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* Worst first within each of the two states that a mirror can be in by them. */
+enum fault {
+    FAULT_MASTER,   /* another master's cache: FAILED */
+    FAULT_CLONED,   /* changes are refused for a copied cache: DEGRADED, as all others but … */
+    FAULT_DISK,     /* the cache's disk cannot be written */
+    FAULT_HOOK,     /* a command of on_change fails */
+    FAULT_DATABASE, /* … the database, which is being made anew: FAILED */
+    FAULT_LOST,     /* changes are lost */
+    FAULT_CONTENT,  /* contents arrive damaged */
+    N_FAULTS
+};
+
+#define FAULT_TEXT_CAP   512
+#define FAULT_ACTION_CAP 256
+
+struct faults {
+    pthread_mutex_t lock; /* guards what follows; a leaf */
+    struct {
+        char text[FAULT_TEXT_CAP]; /* "": none */
+        char action[FAULT_ACTION_CAP];
+    } v[N_FAULTS];
+};
+
+void faults_init(struct faults *f);
+void faults_release(struct faults *f);
+
+/* Sets a fault, with what an admin can do about it, or clears it (text ""); logs a new one. */
+void fault_set(struct faults *f, enum fault which, const char *text, const char *action);
+bool fault_is_set(struct faults *f, enum fault which);
+
+/* The first that is set: its sentences (buffers of FAULT_TEXT_CAP and FAULT_ACTION_CAP bytes, both
+ * "" when there is none), and whether the mirror fails by it. */
+void fault_first(struct faults *f, char *text, char *action, bool *failed);
+
+#endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sqlimport/apply/server_clock.h"
 #include "sqlimport/compare/live_rows.h"
 #include "sqlimport/compare/row_cache.h"
 #include "sync/common/buf.h"
@@ -18,6 +19,12 @@ struct candidate {
     struct past past;
     int64_t before_ms; /* only when compared before that */
 };
+
+/* When it was compared. A time to come is of a clock that was set right since. */
+static int64_t compared_ms(const struct past *past)
+{
+    return past->compared_ms > clock_wall_ns() / 1000000 ? 0 : past->compared_ms;
+}
 
 static void take(struct candidate *c, const char *name, const struct past *past)
 {
@@ -39,8 +46,8 @@ static int longest_ago(void *arg, const char *name, const struct past *past)
 {
     struct candidate *c = arg;
 
-    if (*past->mark && strcmp(past->mark, TRIED) != 0 && past->compared_ms < c->before_ms &&
-        (!c->name || past->compared_ms < c->past.compared_ms))
+    if (*past->mark && strcmp(past->mark, TRIED) != 0 && compared_ms(past) < c->before_ms &&
+        (!c->name || compared_ms(past) < compared_ms(&c->past)))
         take(c, name, past);
     return 0;
 }
@@ -143,7 +150,7 @@ static int compare(struct server *s, const struct confirm *a, struct candidate *
     return 0;
 }
 
-int confirm_one(const struct confirm *a, char **ret_found, struct err *e)
+int confirm_one(const struct confirm *a, char **ret_found, char **ret_notice, struct err *e)
 {
     struct candidate c = {.before_ms = clock_wall_ns() / 1000000 - a->every_ms};
     struct server *s = NULL;
@@ -155,6 +162,12 @@ int confirm_one(const struct confirm *a, char **ret_found, struct err *e)
     if (r < 0 || !c.name)
         goto out;
     r = server_open(a->defaults_file, &s, e);
+    if (r == 0)
+        r = server_clock_check(a->history, s, a->database, ret_notice, e);
+    if (r == 0 && *ret_notice) { /* its mark is void now, and others' are */
+        r = 1;
+        goto out;
+    }
     if (r == 0)
         r = compare(s, a, &c, &found, e);
     if (r == 0 && history_set_object(a->history, "TABLE", c.name, &c.past) < 0)
@@ -176,7 +189,7 @@ int64_t confirm_due_ms(const struct confirm *a)
     if (a->every_ms > 0 && history_each(a->history, "TABLE", longest_ago, &c, NULL) == 0 &&
         c.name) {
         free(c.name);
-        return c.past.compared_ms + a->every_ms;
+        return compared_ms(&c.past) + a->every_ms;
     }
     free(c.name);
     return INT64_MAX;

@@ -30,9 +30,9 @@ struct confirm {
  * Looks at one table: one without a mark first (each once after an import), else the one that was
  * compared longest ago, when its time has come. 1: it did; 0: none is left; -errno. *ret_found is
  * set to the name (malloc'd) of a table that was not as imported though its mark said so, and
- * untouched otherwise.
+ * untouched otherwise. *ret_notice: as of server_clock_check(); 1 then, too.
  */
-int confirm_one(const struct confirm *c, char **ret_found, struct err *e);
+int confirm_one(const struct confirm *c, char **ret_found, char **ret_notice, struct err *e);
 /* clock_wall_ns() / 1000000 at which the next table's time will have come; INT64_MAX: never. */
 int64_t confirm_due_ms(const struct confirm *c);
 

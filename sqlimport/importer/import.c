@@ -15,6 +15,7 @@
 #include "sqlimport/plan/planner.h"
 #include "sqlimport/server/privileges.h"
 #include "sqlimport/apply/recover.h"
+#include "sqlimport/apply/server_clock.h"
 #include "sqlimport/server/disk_space.h"
 #include "sqlimport/compare/row_cache.h"
 #include "sqlimport/apply/stage.h"
@@ -700,6 +701,18 @@ static int report_kept_of_server(struct run *r, struct err *e)
     return rc;
 }
 
+/* Before marks are believed, or new ones taken. */
+static int check_clock(struct run *r, struct err *e)
+{
+    char *notice = NULL;
+    int rc = server_clock_check(r->a->history, r->s, r->a->database, &notice, e);
+
+    if (notice)
+        log_info("%s", notice);
+    free(notice);
+    return rc;
+}
+
 static int make_plan(struct run *r, enum trust trust, struct err *e)
 {
     const struct plan_args pa = {
@@ -716,11 +729,12 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
         .trust = trust,
         .stop = r->a->stop,
     };
-    int rc;
+    int rc = trust == TRUST_HISTORY ? check_clock(r, e) : 0;
 
     plan_free(r->plan);
     r->plan = NULL;
-    rc = plan_make(&pa, &r->plan, e);
+    if (rc == 0)
+        rc = plan_make(&pa, &r->plan, e);
     if (rc == 0)
         report_kept_of_plan(r);
     if (rc == 0 && r->plan->notes.len > 0)

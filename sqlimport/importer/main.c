@@ -559,17 +559,20 @@ static void confirm(struct program *p)
                               .due_only = p->once};
     int64_t begin = clock_mono_ms(), pause;
     struct err e = {0};
-    char *found = NULL;
+    char *found = NULL, *notice = NULL;
     int r;
 
     if (!p->once && clock_mono_ms() < p->confirm_ms)
         return;
-    r = confirm_one(&c, &found, &e);
+    r = confirm_one(&c, &found, &notice, &e);
     pause = (clock_mono_ms() - begin) * CONFIRM_PAUSE;
     if (r < 0)
         log_debug("%s", e.text);
+    if (notice)
+        log_info("%s", notice);
     if (found)
         report_found(p, found);
+    free(notice);
     free(found);
     if (r != 1) { /* when the next table's time has come */
         pause = confirm_due_ms(&c);

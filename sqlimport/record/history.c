@@ -36,6 +36,8 @@ static const char *const steps[] = {
     ("ALTER TABLE import ADD COLUMN dump TEXT;"
      "UPDATE failure SET excerpt = '', error = 'it failed before this version of eefs';"),
     "ALTER TABLE object ADD COLUMN probe BLOB; ALTER TABLE object ADD COLUMN compared INTEGER;",
+    "CREATE TABLE clock(id INTEGER PRIMARY KEY CHECK(id = 1), boot TEXT, after_us INTEGER,"
+    " server_us INTEGER);",
 };
 
 static int take_lock(struct history *h, const char *dir, const char *name, struct err *e)
@@ -249,6 +251,32 @@ int history_each(struct history *h, const char *kind, history_fn *fn, void *arg,
         r = 0;
     }
     return r < 0 ? db_error(h->db, e, "cannot read the import history") : 0;
+}
+
+int history_void_marks(struct history *h)
+{
+    return db_run(h->db, "UPDATE object SET mark = '' WHERE kind = 'TABLE' AND mark <> ''", "");
+}
+
+bool history_clock(struct history *h, struct clock_reading *ret)
+{
+    sqlite3_stmt *q = db_query(h->db, "SELECT boot, after_us, server_us FROM clock", "");
+    bool found = q && db_step(h->db, q) == 1;
+
+    memset(ret, 0, sizeof(*ret));
+    if (found) {
+        snprintf(ret->boot, sizeof(ret->boot), "%s", db_col_text(q, 0));
+        ret->after_us = sqlite3_column_int64(q, 1);
+        ret->server_us = sqlite3_column_int64(q, 2);
+    }
+    db_done(q);
+    return found;
+}
+
+int history_set_clock(struct history *h, const struct clock_reading *r)
+{
+    return db_run(h->db, "INSERT OR REPLACE INTO clock VALUES(1,?,?,?)", "sii", r->boot,
+                  r->after_us, r->server_us);
 }
 
 int history_begin(struct history *h)

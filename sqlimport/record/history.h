@@ -46,6 +46,22 @@ int history_forget(struct history *h, const char *kind, const char *name);
 /* Calls fn for every object of a kind; a negative result ends it and is returned. */
 typedef int history_fn(void *arg, const char *name, const struct past *past);
 int history_each(struct history *h, const char *kind, history_fn *fn, void *arg, struct err *e);
+/* Makes the marks of all tables void: how many there were, or -errno. */
+int history_void_marks(struct history *h);
+
+#define CLOCK_BOOT_CAP 40 /* 36 digits and a newline */
+
+/* The server's clock beside this machine's; see server_clock.h. */
+struct clock_reading {
+    char boot[CLOCK_BOOT_CAP]; /* boot_id of this machine's kernel; "": not known */
+    int64_t after_us;          /* CLOCK_BOOTTIME when the answer was there, microseconds */
+    int64_t server_us;         /* the server's time, microseconds since 1970 */
+};
+
+/* false: none was noted. */
+bool history_clock(struct history *h, struct clock_reading *ret);
+int history_set_clock(struct history *h, const struct clock_reading *r);
+
 int history_begin(struct history *h);
 /* Commits when `r`, the result so far, is no error, else rolls back: 0 or -errno. */
 int history_end(struct history *h, int r);

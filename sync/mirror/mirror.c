@@ -400,27 +400,6 @@ void mirror_kick(struct mirror *m)
     push_kick(m->push);
 }
 
-int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e)
-{
-    if (result < 0) {
-        e->code = -result;
-        link_fail(&m->link, e);
-    } else if (reply->status == 401) {
-        result = err_set(e, EACCES,
-                         "the master does not know this token; make one with: "
-                         "eefs-master mirror add");
-        link_deny(&m->link, e->text);
-    } else if (reply->status >= 500 && reply->status != 507) {
-        result = err_set(e, EREMOTEIO, "the master cannot answer now: %s", reply->text);
-        link_fail(&m->link, e);
-    } else {
-        mutex_lock(&m->link.lock);
-        m->link.contact = clock_mono_ms();
-        mutex_unlock(&m->link.lock);
-    }
-    return result;
-}
-
 bool mirror_in_contact(struct mirror *m)
 {
     return link_is_up(&m->link);

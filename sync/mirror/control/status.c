@@ -289,7 +289,7 @@ static void report(struct mirror *m, json_t *now)
     q.body = body;
     q.body_len = body ? strlen(body) : 0;
     q.cancel = &m->link.down;
-    mirror_judge(m, http_run(m->http, &q, &reply, &e), &reply, &e);
+    link_judge(&m->link, http_run(m->http, &q, &reply, &e), &reply, &e);
     http_reply_release(&reply);
     free(body);
 }

@@ -76,10 +76,6 @@ int mirror_take_back(struct mirror *m, struct err *e);
 /* A damaged database was met and not made anew yet; false also when it was made anew so often that
  * a person has to see to the disk first (*given_up, may be NULL). */
 bool mirror_wants_renewal(struct mirror *m, bool *given_up);
-/* Takes the outcome of http_run into the link: -errno, 401 and 5xx bring it down. Returns 0 when
- * the answer is to be looked at, else -errno with e filled. */
-int mirror_judge(struct mirror *m, int result, const struct http_reply *reply, struct err *e);
-
 /* Every x_new makes the part, x_start its threads, x_stop joins them (m->stop is set, http
  * stopped), x_free. */
 

@@ -250,7 +250,7 @@ static int get_once(struct fetch *f, const struct want *w, struct arrival *a, st
         r = err_set(e, EAGAIN, "%s", p.text);
     } else if (r == -ENOSPC || r == -EDQUOT || r == -EROFS) {
         r = -ENOSPC;
-    } else if ((r = mirror_judge(f->m, r, &p, e)) == 0) {
+    } else if ((r = link_judge(&f->m->link, r, &p, e)) == 0) {
         if (p.status == 404 && strcmp(p.code, WIRE_E_GONE) == 0)
             r = -ESTALE;
         else if (p.status / 100 != 2)

@@ -83,3 +83,24 @@ void link_wake(struct link *l)
     cond_broadcast(&l->changed);
     mutex_unlock(&l->lock);
 }
+
+int link_judge(struct link *l, int result, const struct http_reply *reply, struct err *e)
+{
+    if (result < 0) {
+        e->code = -result;
+        link_fail(l, e);
+    } else if (reply->status == 401) {
+        result = err_set(e, EACCES,
+                         "the master does not know this token; make one with: "
+                         "eefs-master mirror add");
+        link_deny(l, e->text);
+    } else if (reply->status >= 500 && reply->status != 507) {
+        result = err_set(e, EREMOTEIO, "the master cannot answer now: %s", reply->text);
+        link_fail(l, e);
+    } else {
+        mutex_lock(&l->lock);
+        l->contact = clock_mono_ms();
+        mutex_unlock(&l->lock);
+    }
+    return result;
+}

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "sync/common/err.h"
+#include "sync/proto/http_client.h"
 
 struct link {
     pthread_mutex_t
@@ -40,5 +41,9 @@ static inline bool link_is_up(struct link *l)
 /* Waits until it is up or mono ms `deadline`; woken also by link_wake. True when up. */
 bool link_wait_up(struct link *l, int64_t deadline);
 void link_wake(struct link *l);
+
+/* Takes the outcome of http_run into the link: -errno, 401 and 5xx bring it down. Returns 0 when
+ * the answer is to be looked at, else -errno with e filled. */
+int link_judge(struct link *l, int result, const struct http_reply *reply, struct err *e);
 
 #endif

@@ -139,23 +139,16 @@ static int say_hello(struct pull *p, struct err *e)
     json_t *v = NULL;
     int r = http_run(p->m->http, &q, &reply, e);
 
-    if (r == 0 && reply.status == 401) {
-        r = err_set(e, EACCES,
-                    "the master does not know this token; make one with: "
-                    "eefs-master mirror add");
-        link_deny(&p->m->link, e->text);
-    } else if (r < 0) {
-        if (reply.status >= 500) { /* a proxy before a master that is not there yet */
-            e->code = EAGAIN;
-            r = -EAGAIN;
-        }
-        link_fail(&p->m->link, e);
-    } else if (reply.status != 200) {
-        /* 429: wrong tokens came from this address, perhaps another's; 5xx: not now */
-        r = err_set(e, reply.status >= 500 || reply.status == 429 ? EAGAIN : EREMOTEIO,
+    r = link_judge(&p->m->link, r, &reply, e);
+    if (r < 0 && r != -EACCES && reply.status >= 500) {
+        e->code = EAGAIN; /* also from a proxy before a master that is not there yet */
+        r = -EAGAIN;
+    } else if (r == 0 && reply.status != 200) {
+        /* 429: wrong tokens came from this address, perhaps another's */
+        r = err_set(e, reply.status == 429 || reply.status == 507 ? EAGAIN : EREMOTEIO,
                     "the master at '%s' says: %s", p->m->cfg.url, reply.text);
         link_fail(&p->m->link, e);
-    } else {
+    } else if (r == 0) {
         v = http_reply_json(&reply, e);
         r = v ? take_hello(p, v, e) : -EPROTO;
         if (r == -EXDEV)
@@ -215,7 +208,7 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
         p->local = page_failed_here(p->page);
     }
     if (!p->local)
-        r = mirror_judge(p->m, r, &reply, e);
+        r = link_judge(&p->m->link, r, &reply, e);
     if (r == 0 && reply.status == 409 && strcmp(reply.code, WIRE_E_RESET) == 0)
         r = err_set(e, ESTALE, "the master asks for a new listing");
     else if (r == 0 && reply.status != 200)

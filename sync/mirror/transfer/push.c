@@ -317,7 +317,7 @@ static int blame(struct push *p, const struct http_reply *reply, size_t n, int r
 }
 
 /*
- * As mirror_judge(). But something on the way that does not take it is no absence, nor is it one
+ * As link_judge(). But something on the way that does not take it is no absence, nor is it one
  * when the same operation fails once more and hello has been answered between: the feed sees a real
  * one.
  */
@@ -330,7 +330,7 @@ static int judge(struct push *p, int r, const struct http_reply *reply, struct e
             err_set(e, EREMOTEIO, "the master cannot answer now: %s", reply->text);
         return r < 0 ? r : -EREMOTEIO;
     }
-    return mirror_judge(p->m, r, reply, e);
+    return link_judge(&p->m->link, r, reply, e);
 }
 
 static int send_ops(struct push *p, size_t n, struct err *e)

@@ -207,7 +207,7 @@ static int put_once(struct upload *u, const char *path, int fd, struct item *i, 
     } else if (r == -EPROTO) {
         /* Something on the way does not take it (a proxy's limit, say): that is no absence. */
         snprintf(i->code, sizeof(i->code), "foreign");
-    } else if ((r = mirror_judge(u->m, r, &p, e)) == 0 && p.status / 100 != 2) {
+    } else if ((r = link_judge(&u->m->link, r, &p, e)) == 0 && p.status / 100 != 2) {
         r = err_set(e, EIO, "the master refused an upload: %s", p.text);
         if (strcmp(p.code, WIRE_E_OFFSET) == 0 && (v = http_reply_json(&p, NULL))) {
             *at = json_integer_value(json_object_get(v, "have"));

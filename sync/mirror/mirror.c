@@ -17,13 +17,13 @@
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/renewal.h"
 #include "sync/mirror/store/reserve.h"
 
 #define FIRST_MS      30000
 #define RETRY_MIN_MS  250 /* between tries of an empty cache, doubled up to … */
 #define RETRY_MAX_MS  5000
 #define PENDING_SHOWN 5
-#define RENEWALS_MAX  3 /* of the database in one run: a disk that damages it again and again */
 
 static void copy_config(struct mirror *m, const struct mirror_config *cfg)
 {
@@ -154,65 +154,6 @@ static int open_replica(struct mirror *m, struct err *e)
     return r;
 }
 
-static bool has_content(void *arg, const struct hash *h, int64_t size)
-{
-    struct mirror *m = arg;
-
-    return store_has(m->store, h, size);
-}
-
-/* Changes that a damaged or lost replica.db had. */
-static int put_back(struct mirror *m, struct err *e)
-{
-    struct strlist lost = {NULL, 0};
-    int n = replica_put_back(m->replica, has_content, m, &lost);
-
-    if (n > 0)
-        log_warn("%d changes and local files that were not on the master are put back", n);
-    if (lost.n > 0) {
-        char *first = path_encoded(lost.v[0]), text[512];
-
-        for (size_t i = 0; i < lost.n; i++) {
-            char *path = path_encoded(lost.v[i]);
-            log_error("the change of '%s' is lost: its content is not in the cache any more", path);
-            free(path);
-        }
-        snprintf(text, sizeof(text),
-                 "%zu changes that were not on the master are lost with the cache's database, the "
-                 "first of '%.300s'",
-                 lost.n, first);
-        fault_set(&m->faults, FAULT_LOST, text,
-                  "eefs-status --salvage lists contents that are still in the cache; the log "
-                  "names the changes; a new mount ends this message");
-        free(first);
-    }
-    strlist_release(&lost);
-    return n < 0 ? err_sys(e, -n, "cannot put back what was not sent into '%s'", m->cfg.cache) : 0;
-}
-
-/* A new database without the record of the old one, but with contents that were written here. */
-static void offer_contents(struct mirror *m)
-{
-    json_t *list = salvage_list(m);
-    char text[160];
-
-    snprintf(text, sizeof(text),
-             "%zu contents that were written here are in the cache only: its database is lost",
-             json_array_size(list));
-    if (json_array_size(list) > 0)
-        fault_set(&m->faults, FAULT_LOST, text,
-                  "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
-                  "mount ends this message");
-    json_decref(list);
-}
-
-int mirror_take_back(struct mirror *m, struct err *e)
-{
-    if (!replica_wants_back(m->replica))
-        offer_contents(m);
-    return put_back(m, e);
-}
-
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e)
 {
     struct mirror *m = xcalloc(1, sizeof(*m));
@@ -223,6 +164,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     mutex_init(&m->lock);
     faults_init(&m->faults);
     link_init(&m->link);
+    wake_init(&m->outbox_wake);
+    wake_init(&m->answers_wake);
     m->link.broken = on_broken;
     m->link.arg = m;
     copy_config(m, cfg);
@@ -232,7 +175,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     if (r == 0)
         r = store_new(m->cfg.cache, cfg->cache_size, is_pinned, m, &m->store, e);
     if (r == 0)
-        replica_set_contents(m->replica, has_content, m);
+        replica_set_contents(m->replica, renewal_has_content, m);
     if (r == 0)
         r = http_new(&(struct http_config){cfg->url, cfg->token, cfg->cafile, cfg->insecure_http},
                      &m->http, e);
@@ -250,7 +193,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         r = first ? first_contact(m, e) : pull_check_address(m->pull, e);
     }
     if (r == 0)
-        r = first ? mirror_take_back(m, e) : put_back(m, e);
+        r = first ? renewal_complete(m, e) : renewal_put_back(m, e);
     if (r < 0)
         mirror_close(m);
     else
@@ -304,7 +247,7 @@ static void flush(struct mirror *m, int64_t flush_ms)
 {
     int64_t until = clock_mono_ms() + flush_ms, pending = 0, quarantined = 0;
 
-    push_kick(m->push);
+    wake_kick(&m->outbox_wake);
     for (;;) {
         replica_outbox_count(m->replica, &pending, &quarantined);
         if (pending == 0 || !link_is_up(&m->link) || clock_mono_ms() >= until ||
@@ -356,6 +299,8 @@ void mirror_close(struct mirror *m)
         replica_close(m->replica);
     if (m->lock_fd >= 0)
         close(m->lock_fd);
+    wake_release(&m->answers_wake);
+    wake_release(&m->outbox_wake);
     link_release(&m->link);
     faults_release(&m->faults);
     mutex_destroy(&m->lock);
@@ -386,7 +331,7 @@ void mirror_fetch(struct mirror *m, const struct hash *h, int64_t size, mirror_d
 
 uint64_t mirror_wait(struct mirror *m, int64_t opid, mirror_done_fn *done, void *arg)
 {
-    push_kick(m->push);
+    wake_kick(&m->outbox_wake);
     return wait_add(m->wait, opid, done, arg);
 }
 
@@ -397,7 +342,7 @@ void mirror_wait_cut(struct mirror *m, uint64_t ticket)
 
 void mirror_kick(struct mirror *m)
 {
-    push_kick(m->push);
+    wake_kick(&m->outbox_wake);
 }
 
 bool mirror_in_contact(struct mirror *m)
@@ -415,16 +360,4 @@ void mirror_set_read_only(struct mirror *m, bool read_only)
 {
     replica_set_read_only(m->replica, read_only);
     tell_all(m->tell);
-}
-
-bool mirror_wants_renewal(struct mirror *m, bool *given_up)
-{
-    bool enough = atomic_load(&m->renewals) >= RENEWALS_MAX;
-    int code = 0;
-    char text[8];
-    bool damaged = trouble_recent(0, &code, text, sizeof(text)) && code == EUCLEAN;
-
-    if (given_up)
-        *given_up = damaged && enough;
-    return damaged && !enough;
 }

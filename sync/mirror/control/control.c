@@ -18,7 +18,7 @@
  *   remount options apply         changes them, or (apply false) says whether that can be done
  *
  * status, wait, conflicts, quarantine and watch are for everybody, the others for root and the user
- * of the mount. Other users are named only what they see in the mount (control_shows): counts are of
+ * of the mount. Other users are named only what they see in the mount (peer_sees): counts are of
  * everything, lists and events leave out the rest, a request about it is refused with code "denied".
  */
 #include <errno.h>
@@ -32,6 +32,7 @@
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/peer.h"
 #include "sync/proto/json.h"
 
 #define WAIT_DEFAULT_MS 30000
@@ -39,13 +40,6 @@
 #define LOOK_OTHERS_US  100000 /* … of peers that are not trusted */
 
 /* --- who may see what --- */
-
-bool control_shows(struct mirror *m, struct ctl_conn *conn, const char *path)
-{
-    const struct ctl_peer *who = ctl_conn_peer(conn);
-
-    return who->trusted || (m->cfg.shows && m->cfg.shows(m->cfg.shows_arg, who, path));
-}
 
 /* The same of a member that is a percent-encoded path; an absent or empty one names nothing. */
 static bool shows_member(struct mirror *m, struct ctl_conn *conn, json_t *o, const char *name)
@@ -55,7 +49,7 @@ static bool shows_member(struct mirror *m, struct ctl_conn *conn, json_t *o, con
     bool yes = !text || !*text;
 
     if (!yes && path_decode(text, &path) == 0)
-        yes = control_shows(m, conn, path);
+        yes = peer_sees(m, conn, path);
     free(path);
     return yes;
 }
@@ -118,12 +112,12 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
         ctl_reply_error(conn, "bad_request", e.text);
         return;
     }
-    if (path && *path && !control_shows(m, conn, path)) {
+    if (path && *path && !peer_sees(m, conn, path)) {
         ctl_reply_error(conn, "denied", "you do not see that path in the mount");
         free(path);
         return;
     }
-    push_kick(m->push);
+    wake_kick(&m->outbox_wake);
     for (;;) {
         replica_outbox_count_under(m->replica, path ? path : "", &pending, &refused);
         replica_outbox_count(m->replica, &everything, &all_refused);
@@ -156,7 +150,7 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
     if (r == 0) {
         strlist_add(&changed, path);
         tell_changed(m->tell, &changed);
-        push_kick(m->push);
+        wake_kick(&m->outbox_wake);
         ctl_reply(conn, json_pack("{s:b}", "ok", 1));
     } else if (r == -ENOENT || r == -EBUSY) {
         ctl_reply_error(conn, "changed", "the file is gone or has other content now");
@@ -206,7 +200,7 @@ static void on_settle(struct mirror *m, struct ctl_conn *conn, json_t *request)
         r = replica_outbox_renew(m->replica);
     else
         list = discard(m, path, &r);
-    push_now(m->push);
+    wake_now(&m->outbox_wake);
     if (r < 0) {
         err_sys(&e, -r, "cannot write to the replica in '%s'", m->cfg.cache);
         ctl_reply_error(conn, "failed", e.text);
@@ -240,7 +234,7 @@ static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
 
     if (json_get_path(request, "path", true, &path, &e) < 0)
         ctl_reply_error(conn, "bad_request", e.text);
-    else if (*path && !control_shows(m, conn, path))
+    else if (*path && !peer_sees(m, conn, path))
         ctl_reply_error(conn, "denied", "you do not see that path in the mount");
     else
         tell_watch(m->tell, conn, path);

@@ -18,6 +18,7 @@
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/renewal.h"
 #include "sync/proto/wire.h"
 
 #define REPORT_MS  10000
@@ -91,7 +92,7 @@ static void find_trouble(struct mirror *m, struct facts *f)
         return;
     snprintf(f->fault, sizeof(f->fault), "%s", text);
     f->failed = code == EUCLEAN;
-    (void)mirror_wants_renewal(m, &given_up);
+    (void)renewal_is_due(m, &given_up);
     snprintf(f->action, sizeof(f->action), "%s",
              code == EUCLEAN && given_up
                  ? "see to the disk, then unmount and mount again: the database was made anew from "
@@ -130,7 +131,7 @@ static void gather(struct mirror *m, struct facts *f)
     fault_first(&m->faults, f->fault, f->action, &f->failed);
     find_trouble(m, f);
     f->failed |= replica_is_renewing(m->replica);
-    push_reason(m->push, f->push_reason);
+    wake_reason(&m->outbox_wake, f->push_reason);
     f->in_step = pull_in_step(m->pull, &f->step);
     f->lag_limit = m->cfg.lag_limit;
     f->lag_ms = f->up && f->in_step ? 0 : now - (f->step ? f->step : f->since);
@@ -299,7 +300,7 @@ static void look_for_damage(struct mirror *m)
 {
     struct err e;
 
-    if (!mirror_wants_renewal(m, NULL) || !link_is_up(&m->link))
+    if (!renewal_is_due(m, NULL) || !link_is_up(&m->link))
         return;
     err_set(&e, EUCLEAN, "the database of the cache is damaged and is made anew");
     link_fail(&m->link, &e);

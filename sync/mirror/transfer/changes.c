@@ -10,6 +10,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/peer.h"
 
 #define WATCH_QUEUE_MAX 10000 /* paths; a reader that falls further behind is cut off */
 
@@ -156,7 +157,7 @@ static int send_batch(struct mirror *m, struct ctl_conn *conn, const struct strl
     for (i = 0; i < batch->n && r == 0; i++) {
         char *text;
 
-        if (!control_shows(m, conn, batch->v[i]))
+        if (!peer_sees(m, conn, batch->v[i]))
             continue;
         text = path_encoded(batch->v[i]);
         r = ctl_reply(conn, json_pack("{s:s,s:s}", "event", "changed", "path", text));

@@ -26,6 +26,7 @@
 #include "sync/mirror/transfer/faults.h"
 #include "sync/mirror/transfer/hooks.h"
 #include "sync/mirror/transfer/link.h"
+#include "sync/mirror/transfer/wake.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/proto/http_client.h"
 
@@ -45,6 +46,8 @@ struct mirror {
     struct store *store;
     struct http *http;
     struct link link;
+    struct wake outbox_wake;  /* push: there is something to send */
+    struct wake answers_wake; /* wait: answers came in, or the link went down */
     struct faults faults;
     atomic_bool stop;
     atomic_int renewals;  /* how often the database was made anew in this run */
@@ -69,13 +72,6 @@ static inline bool mirror_stopping(struct mirror *m)
     return atomic_load(&m->stop);
 }
 
-/* After the first listing of a new database: what was not sent is put back into it, or contents
- * that nothing knows are offered (FAULT_LOST). 0 or -errno with e. Before threads start, or from
- * pull. */
-int mirror_take_back(struct mirror *m, struct err *e);
-/* A damaged database was met and not made anew yet; false also when it was made anew so often that
- * a person has to see to the disk first (*given_up, may be NULL). */
-bool mirror_wants_renewal(struct mirror *m, bool *given_up);
 /* Every x_new makes the part, x_start its threads, x_stop joins them (m->stop is set, http
  * stopped), x_free. */
 
@@ -97,12 +93,6 @@ struct push *push_new(struct mirror *m);
 void push_free(struct push *p);
 int push_start(struct push *p);
 void push_stop(struct push *p);
-void push_kick(struct push *p);
-/* The same, and a rest after a failure ends. */
-void push_now(struct push *p);
-/* Why the first operation does not go through ("" when it does); out holds 512 bytes. */
-void push_reason(struct push *p, char *out);
-
 /* --- upload.c --- */
 enum upload_state { UPLOAD_BUSY, UPLOAD_DONE, UPLOAD_FAILED };
 struct upload *upload_new(struct mirror *m);
@@ -110,7 +100,7 @@ void upload_free(struct upload *u);
 int upload_start(struct upload *u);
 void upload_stop(struct upload *u);
 /* Wants the content of operation `opid` on the master; tells how that stands. A failed one is
- * tried again by the next call. push_kick is called whenever one ends. e: why it failed; `code`
+ * tried again by the next call. outbox_wake is kicked whenever one ends. e: why it failed; `code`
  * (UPLOAD_CODE_CAP bytes): the master's word for it, or "". */
 #define UPLOAD_CODE_CAP 32
 enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, int64_t opid,
@@ -123,7 +113,6 @@ struct wait *wait_new(struct mirror *m);
 void wait_free(struct wait *w);
 int wait_start(struct wait *w);
 void wait_stop(struct wait *w); /* ends what waits, as if cut */
-void wait_wake(struct wait *w); /* answers came in, or the link went down */
 uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg);
 /* Operation opid, or its content, went on as it never did before: who waits for it or for what is
  * sent after it has 5 s more. Any thread. */
@@ -178,9 +167,6 @@ json_t *state_json(struct mirror *m);
 json_t *salvage_list(struct mirror *m);
 
 /* --- control.c --- */
-/* Whether `path` may be named to who asks on this connection: what he does not see in the mount is
- * not. */
-bool control_shows(struct mirror *m, struct ctl_conn *conn, const char *path);
 int control_start(struct mirror *m, struct err *e);
 void control_stop(struct mirror *m);
 

@@ -16,6 +16,7 @@
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/renewal.h"
 #include "sync/mirror/transfer/feed_page.h"
 #include "sync/mirror/store/reserve.h"
 #include "sync/proto/cursor.h"
@@ -127,7 +128,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
         r = replica_outbox_retry_allowed(p->m->replica);
     if (r > 0) {
         log_info("%d changes are within the scope now: they are sent again", r);
-        push_kick(p->m->push);
+        wake_kick(&p->m->outbox_wake);
     }
     return r < 0 ? fail_here(p, r, e, "cannot write the cache") : 0;
 }
@@ -352,7 +353,7 @@ static int renew(struct pull *p, struct err *e)
               "nothing to do here: it goes on by itself as long as the master answers; then see "
               "to the disk");
     if (!began || e->code == EUCLEAN) {
-        if (!mirror_wants_renewal(p->m, NULL)) /* the new one is damaged, once too often */
+        if (!renewal_is_due(p->m, NULL)) /* the new one is damaged, once too often */
             return give_up(p, e);
         *e = (struct err){0};
         r = replica_renew(replica, e);
@@ -368,14 +369,14 @@ static int renew(struct pull *p, struct err *e)
     link_ok(&p->m->link);
     replica_feed_drop(replica);
     r = follow(p, "", true, 0, e);
-    if (r == 0 && (r = mirror_take_back(p->m, e)) < 0)
+    if (r == 0 && (r = renewal_complete(p->m, e)) < 0)
         p->local = true;
     if (r < 0)
         return r;
     replica_renewed(replica);
     fault_set(&p->m->faults, FAULT_DATABASE, "", "");
     tell_all(p->m->tell);
-    push_now(p->m->push);
+    wake_now(&p->m->outbox_wake);
     log_info("the database of the cache is made anew from the master");
     return 0;
 }
@@ -383,7 +384,7 @@ static int renew(struct pull *p, struct err *e)
 /* hello, and what has to be mended before anything else. */
 static int contact(struct pull *p, struct err *e)
 {
-    bool damaged = mirror_wants_renewal(p->m, NULL) || replica_is_renewing(p->m->replica);
+    bool damaged = renewal_is_due(p->m, NULL) || replica_is_renewing(p->m->replica);
     int r = say_hello(p, e);
 
     if ((r == 0 && damaged) || (r == -EUCLEAN && p->local && damaged)) {
@@ -403,7 +404,7 @@ static int session(struct pull *p, struct err *e)
         return r;
     full = !replica_is_complete(p->m->replica) || (!p->looked && any_skipped(p));
     link_ok(&p->m->link);
-    push_kick(p->m->push);
+    wake_kick(&p->m->outbox_wake);
     prefetch_walk(p->m->prefetch);
     replica_feed_drop(p->m->replica);
     atomic_store(&p->in_step, false);
@@ -461,7 +462,7 @@ static void *pull_main(void *arg)
             mend_here(p, &e);
         else if (r < 0 && r != -ECANCELED && r != -EACCES) /* that was said */
             link_fail(&p->m->link, &e);
-        wait_wake(p->m->wait);
+        wake_kick(&p->m->answers_wake);
         if (clock_mono_ms() - began > 4 * backoff) /* it had worked for a while */
             backoff = BACKOFF_MIN;
         rest(p, r == -EACCES || r == -EXDEV ? BACKOFF_DENY : backoff);

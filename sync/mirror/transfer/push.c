@@ -37,12 +37,8 @@ struct push {
     int64_t sent;   /* … how much of that was sent at most, by any try … */
     size_t n;       /* … and how many operations are in it */
     struct aside aside;
-    bool local;           /* what failed is this mirror's own disk */
-    bool ours;            /* the answer is eefs-master's */
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t more;
-    bool kicked, now; /* now: a person has seen to it, so a rest after a failure ends too */
-    char reason[512];
+    bool local; /* what failed is this mirror's own disk */
+    bool ours;  /* the answer is eefs-master's */
 };
 
 struct push *push_new(struct mirror *m)
@@ -53,8 +49,6 @@ struct push *push_new(struct mirror *m)
     p->ops = xcalloc(BATCH_OPS, sizeof(*p->ops));
     p->ends = xcalloc(BATCH_OPS, sizeof(*p->ends));
     aside_init(&p->aside, m);
-    mutex_init(&p->lock);
-    cond_init(&p->more);
     return p;
 }
 
@@ -62,46 +56,9 @@ void push_free(struct push *p)
 {
     if (!p)
         return;
-    cond_destroy(&p->more);
-    mutex_destroy(&p->lock);
     free(p->ops);
     free(p->ends);
     free(p);
-}
-
-void push_kick(struct push *p)
-{
-    mutex_lock(&p->lock);
-    p->kicked = true;
-    cond_signal(&p->more);
-    mutex_unlock(&p->lock);
-}
-
-void push_now(struct push *p)
-{
-    mutex_lock(&p->lock);
-    p->kicked = p->now = true;
-    cond_signal(&p->more);
-    mutex_unlock(&p->lock);
-}
-
-void push_reason(struct push *p, char *out)
-{
-    mutex_lock(&p->lock);
-    snprintf(out, sizeof(p->reason), "%s", p->reason);
-    mutex_unlock(&p->lock);
-}
-
-static void set_reason(struct push *p, const char *why)
-{
-    bool fresh;
-
-    mutex_lock(&p->lock);
-    fresh = *why && strcmp(why, p->reason) != 0;
-    snprintf(p->reason, sizeof(p->reason), "%s", why);
-    mutex_unlock(&p->lock);
-    if (fresh)
-        log_warn("changes of this mirror wait: %s", why);
 }
 
 /* Reads a small content into op->data. */
@@ -376,7 +333,7 @@ static int send_ops(struct push *p, size_t n, struct err *e)
         r = blame(p, &reply, n, r, e);
     }
     http_reply_release(&reply);
-    wait_wake(p->m->wait);
+    wake_kick(&p->m->answers_wake);
     return r;
 }
 
@@ -393,7 +350,7 @@ static int head_unready(struct push *p, const char *code, struct err *e)
         return -e->code;
     if (r < 0)
         return err_sys(e, -r, "cannot write to the queue of changes");
-    wait_wake(p->m->wait);
+    wake_kick(&p->m->answers_wake);
     return 1;
 }
 
@@ -428,20 +385,10 @@ static int push_round(struct push *p, struct err *e)
     return r;
 }
 
-/* True when a person has seen to it. */
-static bool rest(struct push *p, int64_t ms, bool kick_ends)
+static void set_reason(struct push *p, const char *why)
 {
-    int64_t until = clock_mono_ms() + ms;
-    bool now;
-
-    mutex_lock(&p->lock);
-    while (!mirror_stopping(p->m) && !p->now && !(kick_ends && p->kicked) &&
-           cond_wait_until(&p->more, &p->lock, until))
-        ;
-    now = p->now;
-    p->kicked = p->now = false;
-    mutex_unlock(&p->lock);
-    return now;
+    if (wake_set_reason(&p->m->outbox_wake, why))
+        log_warn("changes of this mirror wait: %s", why);
 }
 
 static int64_t idle_ms(const struct push *p)
@@ -462,7 +409,7 @@ static void *push_main(void *arg)
         int r;
 
         if (!link_is_up(&p->m->link)) {
-            wait_wake(p->m->wait);
+            wake_kick(&p->m->answers_wake);
             link_wait_up(&p->m->link, clock_mono_ms() + 1000);
             continue;
         }
@@ -473,7 +420,7 @@ static void *push_main(void *arg)
             backoff = 0;
             set_reason(p, "");
             if (r == 0)
-                now = rest(p, idle_ms(p), true);
+                now = wake_wait(&p->m->outbox_wake, clock_mono_ms() + idle_ms(p), true);
             continue;
         }
         if (r == -ECANCELED || !link_is_up(&p->m->link))
@@ -483,7 +430,7 @@ static void *push_main(void *arg)
         backoff = backoff ? backoff * 2 : 250;
         if (backoff > BACKOFF_MAX)
             backoff = BACKOFF_MAX;
-        now = rest(p, backoff, false);
+        now = wake_wait(&p->m->outbox_wake, clock_mono_ms() + backoff, false);
     }
     return NULL;
 }
@@ -498,7 +445,7 @@ int push_start(struct push *p)
 
 void push_stop(struct push *p)
 {
-    push_kick(p);
+    wake_end(&p->m->outbox_wake);
     if (p->running)
         thread_join(p->thread);
     p->running = false;

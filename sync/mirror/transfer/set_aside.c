@@ -85,7 +85,7 @@ static int set_aside(struct aside *a, const struct op *op, const char *code, con
     if (!a->due)
         a->due = now + a->pause;
     a->tries = 0;
-    wait_wake(a->m->wait);
+    wake_kick(&a->m->answers_wake);
     return 1;
 }
 

@@ -279,7 +279,7 @@ static void *upload_main(void *arg)
         next->failed = r < 0;
         next->err = e;
         mutex_unlock(&u->lock);
-        push_kick(u->m->push);
+        wake_kick(&u->m->outbox_wake);
         mutex_lock(&u->lock);
     }
     mutex_unlock(&u->lock);

@@ -23,6 +23,7 @@
 
 #define PATIENCE_MS 5000
 #define QUIET_MS    60000 /* between two log lines that say the same */
+#define LOOK_MS     250   /* between two looks at all of them */
 #define ASK_MS      1000  /* between two questions whether it waits for a refused one */
 
 /* Why a wait ended without an answer. */
@@ -49,10 +50,8 @@ struct wait {
     pthread_t thread;
     bool running;
     pthread_mutex_t lock; /* guards what follows; the waiter thread alone removes waiters */
-    pthread_cond_t more;
     struct waiter *list;
     uint64_t last_ticket;
-    bool woken;
     /* waiter thread only */
     int64_t said[N_EARLY]; /* mono ms of the last log line; 0: never */
     int unsaid[N_EARLY];   /* since then */
@@ -64,7 +63,6 @@ struct wait *wait_new(struct mirror *m)
 
     w->m = m;
     mutex_init(&w->lock);
-    cond_init(&w->more);
     return w;
 }
 
@@ -72,17 +70,8 @@ void wait_free(struct wait *w)
 {
     if (!w)
         return;
-    cond_destroy(&w->more);
     mutex_destroy(&w->lock);
     free(w);
-}
-
-void wait_wake(struct wait *w)
-{
-    mutex_lock(&w->lock);
-    w->woken = true;
-    cond_signal(&w->more);
-    mutex_unlock(&w->lock);
 }
 
 uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg)
@@ -98,9 +87,8 @@ uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg)
     ticket = n->ticket = ++w->last_ticket;
     n->next = w->list;
     w->list = n;
-    w->woken = true;
-    cond_signal(&w->more);
     mutex_unlock(&w->lock);
+    wake_kick(&w->m->answers_wake);
     return ticket;
 }
 
@@ -123,9 +111,8 @@ void wait_cut(struct wait *w, uint64_t ticket)
     for (n = w->list; n; n = n->next)
         if (n->ticket == ticket)
             n->cut = true;
-    w->woken = true;
-    cond_signal(&w->more);
     mutex_unlock(&w->lock);
+    wake_kick(&w->m->answers_wake);
 }
 
 /* Takes out what is over. */
@@ -174,7 +161,7 @@ static void say(struct wait *w, enum early why, int n, int failed)
     w->unsaid[why] += n;
     if (w->said[why] && now - w->said[why] < QUIET_MS && failed == 0)
         return;
-    push_reason(w->m->push, reason);
+    wake_reason(&w->m->outbox_wake, reason);
     switch (why) {
     case AWAY:
         mutex_lock(&w->m->link.lock);
@@ -275,11 +262,12 @@ static void *wait_main(void *arg)
 
     mutex_lock(&w->lock);
     while (!mirror_stopping(w->m) || w->list) {
-        if (!w->woken && !w->list && !mirror_stopping(w->m))
-            cond_wait(&w->more, &w->lock);
-        else if (!w->woken && !mirror_stopping(w->m))
-            cond_wait_until(&w->more, &w->lock, clock_mono_ms() + 250);
-        w->woken = false;
+        int64_t until = w->list ? clock_mono_ms() + LOOK_MS : WAKE_NEVER;
+
+        mutex_unlock(&w->lock);
+        if (!mirror_stopping(w->m))
+            wake_wait(&w->m->answers_wake, until, true);
+        mutex_lock(&w->lock);
         if (w->list)
             look_locked(w);
     }
@@ -297,7 +285,7 @@ int wait_start(struct wait *w)
 
 void wait_stop(struct wait *w)
 {
-    wait_wake(w);
+    wake_end(&w->m->answers_wake);
     if (w->running)
         thread_join(w->thread);
     w->running = false;

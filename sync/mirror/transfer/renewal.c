@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/mirror/transfer/renewal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sync/common/log.h"
+#include "sync/common/path.h"
+#include "sync/common/trouble.h"
+#include "sync/mirror/transfer/context.h"
+
+#define RENEWALS_MAX 3 /* of the database in one run: a disk that damages it again and again */
+
+bool renewal_is_due(struct mirror *m, bool *given_up)
+{
+    bool enough = atomic_load(&m->renewals) >= RENEWALS_MAX;
+    int code = 0;
+    char text[8];
+    bool damaged = trouble_recent(0, &code, text, sizeof(text)) && code == EUCLEAN;
+
+    if (given_up)
+        *given_up = damaged && enough;
+    return damaged && !enough;
+}
+
+bool renewal_has_content(void *arg, const struct hash *h, int64_t size)
+{
+    struct mirror *m = arg;
+
+    return store_has(m->store, h, size);
+}
+
+int renewal_put_back(struct mirror *m, struct err *e)
+{
+    struct strlist lost = {NULL, 0};
+    int n = replica_put_back(m->replica, renewal_has_content, m, &lost);
+
+    if (n > 0)
+        log_warn("%d changes and local files that were not on the master are put back", n);
+    if (lost.n > 0) {
+        char *first = path_encoded(lost.v[0]), text[512];
+
+        for (size_t i = 0; i < lost.n; i++) {
+            char *path = path_encoded(lost.v[i]);
+            log_error("the change of '%s' is lost: its content is not in the cache any more", path);
+            free(path);
+        }
+        snprintf(text, sizeof(text),
+                 "%zu changes that were not on the master are lost with the cache's database, the "
+                 "first of '%.300s'",
+                 lost.n, first);
+        fault_set(&m->faults, FAULT_LOST, text,
+                  "eefs-status --salvage lists contents that are still in the cache; the log "
+                  "names the changes; a new mount ends this message");
+        free(first);
+    }
+    strlist_release(&lost);
+    return n < 0 ? err_sys(e, -n, "cannot put back what was not sent into '%s'", m->cfg.cache) : 0;
+}
+
+/* A new database without the record of the old one, but with contents that were written here. */
+static void offer_contents(struct mirror *m)
+{
+    json_t *list = salvage_list(m);
+    char text[160];
+
+    snprintf(text, sizeof(text),
+             "%zu contents that were written here are in the cache only: its database is lost",
+             json_array_size(list));
+    if (json_array_size(list) > 0)
+        fault_set(&m->faults, FAULT_LOST, text,
+                  "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
+                  "mount ends this message");
+    json_decref(list);
+}
+
+int renewal_complete(struct mirror *m, struct err *e)
+{
+    if (!replica_wants_back(m->replica))
+        offer_contents(m);
+    return renewal_put_back(m, e);
+}

@@ -23,6 +23,7 @@ struct carrier;
 struct checkpoint;
 struct committer;
 struct db_pool;
+struct departures;
 struct settling;
 struct feed;
 struct index;
@@ -58,6 +59,7 @@ struct master {
     struct feed *feed;
     struct mirrors *mirrors;
     struct notices *notices;
+    struct departures *departures;
     struct uploads *uploads;
     struct intruder *intruder;
     struct volumes *volumes;

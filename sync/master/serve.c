@@ -36,6 +36,7 @@
 #include "sync/master/http/intruder.h"
 #include "sync/master/folder/root_monitor.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/folder/departures.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/folder/owner.h"
 #include "sync/master/db/readers.h"
@@ -190,6 +191,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     m->listen = xstrdup(o->listen);
     m->brake = brake_new(m);
     m->notices = notices_new();
+    m->departures = departures_new();
     m->mirrors = mirrors_new();
     m->intruder = intruder_new();
     if (r == 0)
@@ -287,6 +289,7 @@ static void stop(struct server *s)
     root_close(m->root);
     mirrors_free(m->mirrors);
     notices_free(m->notices);
+    departures_free(m->departures);
     db_pool_free(m->pool);
     checkpoint_stop(m->checkpoint);
     db_close(s->tree.db);

@@ -124,6 +124,30 @@ def test_another_file_in_its_place(master, mount):
     assert len(got) == 4
 
 
+def test_another_file_that_is_read_sooner(master, mount):
+    """The renamed file is read for a while: it has just been changed. The new one in its place, which is read at
+    once, is published after it all the same."""
+    large = os.urandom(1 << 20) * 96
+    write(master.path("uploads/d/f.txt"), large)
+    wait_for(lambda: os.stat(mount.path("uploads/d/f.txt")).st_size == len(large), 10)
+    with open(mount.path("uploads/d/f.txt"), "r+b", buffering=0) as f:
+        f.write(b"one\n")
+        os.chmod(master.path("uploads/d/f.txt"), 0o640)
+        wait_for(lambda: master.listing()["uploads/d/f.txt"]["mode"] == 0o640)
+        master.process.popen.send_signal(signal.SIGSTOP)
+        try:
+            os.rename(master.path("uploads/d/f.txt"), master.path("uploads/d/away.txt"))
+            write(master.path("uploads/d/f.txt"), "new file\n")
+        finally:
+            master.process.popen.send_signal(signal.SIGCONT)
+        wait_for(lambda: os.path.exists(mount.path("uploads/d/away.txt"))
+                 and read(mount.path("uploads/d/f.txt")) == b"new file\n", 20)
+        f.write(b"two\n")
+    got = settled(master, mount)
+    assert got["d/away.txt"] == b"one\ntwo\n" + large[8:] and got["d/f.txt"] == b"new file\n"
+    assert len(got) == 4
+
+
 def test_several_handles(master, mount):
     with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as a, \
             open(mount.path("uploads/d/f.txt"), "r+b", buffering=0) as b:

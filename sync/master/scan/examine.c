@@ -16,6 +16,7 @@
 #include "sync/common/path.h"
 #include "sync/master/scan/name_collisions.h"
 #include "sync/master/commit/committer.h"
+#include "sync/master/folder/departures.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/scan/find_renamed.h"
 #include "sync/master/db/readers.h"
@@ -27,7 +28,9 @@
 
 #define RACY_NS       2000000000LL /* a later write may leave the same times */
 #define RACY_AGAIN_MS 2200
-#define OPEN_AGAIN_MS 2000 /* closing gives an event; this is for writers that give none */
+#define OPEN_AGAIN_MS 2000  /* closing gives an event; this is for writers that give none */
+#define RENAMED_MS    10000 /* so long after a rename its new name is waited for */
+#define RENAMED_AGAIN 20    /* milliseconds */
 #define LARGE         (4 << 20)
 #define BLOCK         (1 << 20)
 #define STILL_BYTES   (64 << 20) /* a file that changes while it is read is not read to its end */
@@ -422,20 +425,60 @@ static void examine_gone(struct master *m, const char *path, mode_t other)
         observed(m, path, NULL, true, NULL, NULL, 0);
 }
 
+/* What `row` has is at `now` by now, and will be published there soon. */
+static bool comes_at(struct master *m, struct db *db, const struct row *row, const char *now)
+{
+    struct row there = {0};
+    struct stat st;
+    bool is_it, known;
+
+    if (visible_lstat(m, now, &st) < 0 || (int64_t)st.st_ino != row->ino ||
+        notices_age(m->notices, NOTICE_OPEN, now) > 0 ||
+        notices_age(m->notices, NOTICE_UNREADABLE, now) > 0)
+        return false;
+    is_it = S_ISDIR(st.st_mode) ? row->e.type == ENTRY_DIR
+                                : row->e.type == ENTRY_FILE && row->e.size == st.st_size &&
+                                      row->e.mtime == file_mtime_ns(&st);
+    known = tree_get(db, now, &there) != 0 && there.e.type != ENTRY_GONE && there.ino == row->ino;
+    row_release(&there);
+    return is_it && !known;
+}
+
+/*
+ * Another file or folder is at `path` than its row has. What that one is now called is published first: published
+ * before, the new one would take the row away by which the rename is known.
+ */
+static bool waits_for_rename(struct master *m, struct db *db, const char *path,
+                             const struct row *row)
+{
+    struct strlist now = {0};
+    bool waits = false;
+
+    departures_of(m->departures, path, RENAMED_MS, &now);
+    for (size_t i = 0; i < now.n && !waits; i++)
+        waits = comes_at(m, db, row, now.v[i]);
+    strlist_release(&now);
+    return waits;
+}
+
 void examine(struct master *m, const char *path, int flags)
 {
     struct db *db = db_pool_get(m->pool);
     struct row row = {0};
     struct stat st = {0};
+    int r = visible_lstat(m, path, &st); /* before the row: only what is on disk gets into a row */
     bool live, fresh;
-    int r;
 
     if (!db || tree_get(db, path, &row) < 0) {
         index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
         goto out;
     }
     live = row.e.type != ENTRY_GONE;
-    r = visible_lstat(m, path, &st);
+    if (r == 0 && live && *path && (int64_t)st.st_ino != row.ino &&
+        waits_for_rename(m, db, path, &row)) {
+        index_push(m->index, path, flags, RENAMED_AGAIN);
+        goto out;
+    }
     if (r == -ENOENT) {
         examine_gone(m, path, st.st_mode);
     } else if (r < 0) { /* what is on a volume that comes back is looked at then */

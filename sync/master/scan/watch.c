@@ -14,6 +14,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/folder/departures.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/folder/visible.h"
@@ -235,6 +236,10 @@ static void event(struct watch *w, const struct inotify_event *ev)
     }
     path = path_join(dir, ev->name);
     if (strlen(path) <= EEFS_PATH_MAX && !visible_hides(w->m, path)) {
+        if (ev->mask & IN_MOVED_FROM)
+            departures_from(w->m->departures, ev->cookie, path);
+        if (ev->mask & IN_MOVED_TO)
+            departures_to(w->m->departures, ev->cookie, path);
         if ((ev->mask & IN_ISDIR) && (ev->mask & IN_MOVED_FROM))
             forget_below(w, path);
         if (ev->mask & (IN_CREATE | IN_MOVED_TO))
@@ -261,7 +266,7 @@ static void *run(void *arg)
 {
     struct watch *w = arg;
     union {
-        char bytes[65536];
+        char bytes[DEPARTURES_READ];
         struct inotify_event align;
     } *buf = xmalloc(sizeof(*buf));
     struct pollfd fds[2] = {{w->fd, POLLIN, 0}, {w->wake, POLLIN, 0}};
@@ -273,6 +278,7 @@ static void *run(void *arg)
             break;
         if (fds[1].revents)
             break;
+        departures_reading(w->m->departures);
         n = read(w->fd, buf->bytes, sizeof(buf->bytes));
         for (ssize_t at = 0; at < n;) {
             struct inotify_event ev;
@@ -280,6 +286,7 @@ static void *run(void *arg)
             event(w, (const void *)(buf->bytes + at));
             at += (ssize_t)(sizeof(ev) + ev.len);
         }
+        departures_read(w->m->departures);
     }
     free(buf);
     return NULL;
@@ -297,11 +304,13 @@ int watch_start(struct master *m, struct watch **ret, struct err *e)
     if (w->wake < 0)
         r = err_sys(e, errno, "cannot create an event descriptor");
     if (r == 0) {
+        departures_source(m->departures, w->fd);
         r = thread_start(&w->thread, "watch", run, w);
         if (r < 0)
             err_sys(e, -r, "cannot start the watcher");
     }
     if (r < 0) {
+        departures_source(m->departures, -1);
         if (w->fd >= 0)
             close(w->fd);
         if (w->wake >= 0)
@@ -319,6 +328,7 @@ void watch_stop(struct watch *w)
         return;
     eventfd_write(w->wake, 1);
     thread_join(w->thread);
+    departures_source(w->m->departures, -1);
     if (w->fd >= 0)
         close(w->fd);
     close(w->wake);

@@ -8,6 +8,7 @@
 
 #include "sqlimport/apply/server_clock.h"
 #include "sqlimport/compare/live_rows.h"
+#include "sqlimport/compare/probe.h"
 #include "sqlimport/compare/row_cache.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
@@ -97,12 +98,10 @@ static int look(struct server *s, const struct confirm *a, struct candidate *c, 
     if (t && *t->mark && !t->view && old) {
         memcpy(ret_mark, t->mark, MARK_CAP);
         r = live_shape(s, a->database, c->name, &shape, e);
-        if (r == 0)
-            r = live_probe_begin(s, e);
-        if (r == 0)
-            r = live_probe(s, a->database, t, &shape.key, &c->past.probe, e);
-        if (r == 0)
-            r = live_probe_end(s, e);
+        if (r == 0) {
+            const struct probe p = {.table = t, .key = &shape.key, .ret = &c->past.probe};
+            r = probe_tables(s, a->database, &p, 1, e);
+        }
         if (r == 0)
             r = same_rows(s, a->database, c, old, e);
         shape_release(&shape);

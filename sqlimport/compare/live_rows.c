@@ -178,122 +178,6 @@ struct live_table *live_find(const struct live *l, const char *name)
     return t;
 }
 
-/* --- probes --- */
-
-int live_probe_begin(struct server *s, struct err *e)
-{
-    s->env = -1;
-    return server_runf(s, e, "SET NAMES utf8mb4, character_set_results=NULL, time_zone='+00:00'");
-}
-
-int live_probe_end(struct server *s, struct err *e)
-{
-    return server_runf(s, e, "SET NAMES utf8mb4, time_zone='SYSTEM'");
-}
-
-static void put_names(struct buf *b, const struct strlist *names, const char *between);
-
-static void put_end_row(struct buf *b, const char *from, const struct strlist *key,
-                        const char *order)
-{
-    buf_printf(b, "%s(SELECT * FROM %s", b->len ? " UNION ALL " : "", from);
-    if (key->n > 0) {
-        buf_puts(b, " ORDER BY ");
-        put_names(b, key, order);
-        buf_puts(b, order);
-    }
-    buf_puts(b, " LIMIT 1)");
-}
-
-static void put_ends(struct buf *b, const char *from, const struct strlist *key)
-{
-    put_end_row(b, from, key, "");
-    if (key->n > 0)
-        put_end_row(b, from, key, " DESC");
-}
-
-static int add_result(struct server *s, const struct buf *sql, struct hash_stream *hs,
-                      struct err *e)
-{
-    MYSQL_RES *res;
-    MYSQL_ROW row;
-    int r = server_query(s, &res, e, "%s", sql->data);
-
-    if (r < 0)
-        return r;
-    while ((row = mysql_fetch_row(res))) {
-        unsigned long *lengths = mysql_fetch_lengths(res);
-        for (unsigned i = 0; i < mysql_num_fields(res); i++) {
-            uint64_t len = row[i] ? lengths[i] : UINT64_MAX;
-            hash_stream_add(hs, &len, sizeof(len));
-            if (row[i])
-                hash_stream_add(hs, row[i], lengths[i]);
-        }
-        hash_stream_add(hs, "row", 3);
-    }
-    mysql_free_result(res);
-    hash_stream_add(hs, "end", 3);
-    return 0;
-}
-
-static int probe_partitions(struct server *s, const char *schema, const char *table,
-                            const char *from, const struct strlist *key, struct hash_stream *hs,
-                            struct err *e)
-{
-    char *st = server_text(schema), *tt = server_text(table);
-    struct buf b = BUF_INIT;
-    MYSQL_RES *res;
-    MYSQL_ROW row;
-    int r = server_query(
-        s, &res, e,
-        "SELECT IFNULL(SUBPARTITION_NAME, PARTITION_NAME) FROM information_schema.PARTITIONS "
-        "WHERE TABLE_SCHEMA=%s AND TABLE_NAME=%s ORDER BY PARTITION_ORDINAL_POSITION, "
-        "SUBPARTITION_ORDINAL_POSITION",
-        st, tt);
-
-    free(st);
-    free(tt);
-    if (r < 0)
-        return r;
-    while (r == 0 && (row = mysql_fetch_row(res))) {
-        char *name = server_name(row[0]), *part = xasprintf("%s PARTITION (%s)", from, name);
-        buf_clear(&b);
-        put_ends(&b, part, key);
-        r = add_result(s, &b, hs, e);
-        free(part);
-        free(name);
-    }
-    mysql_free_result(res);
-    buf_release(&b);
-    return r;
-}
-
-int live_probe(struct server *s, const char *schema, const struct live_table *t,
-               const struct strlist *key, struct hash *ret, struct err *e)
-{
-    char *db = server_name(schema), *name = server_name(t->name);
-    char *from = xasprintf("%s.%s", db, name);
-    struct hash_stream *hs = hash_stream_new();
-    struct buf b = BUF_INIT;
-    int r;
-
-    if (t->partitioned) {
-        r = probe_partitions(s, schema, t->name, from, key, hs, e);
-    } else {
-        put_ends(&b, from, key);
-        r = add_result(s, &b, hs, e);
-    }
-    hash_stream_end(hs, ret);
-    if (r < 0)
-        memset(ret, 0, sizeof(*ret));
-    hash_stream_free(hs);
-    buf_release(&b);
-    free(from);
-    free(name);
-    free(db);
-    return r == -ENOTCONN ? r : 0;
-}
-
 /* --- one table --- */
 
 int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,
@@ -350,11 +234,11 @@ static enum value_kind kind_of(const MYSQL_FIELD *f)
     }
 }
 
-static void put_names(struct buf *b, const struct strlist *names, const char *between)
+static void put_names(struct buf *b, const struct strlist *names)
 {
     for (size_t i = 0; i < names->n; i++) {
         char *name = server_name(names->v[i]);
-        buf_printf(b, "%s%s%s", i ? between : "", i ? "," : "", name);
+        buf_printf(b, "%s%s", i ? "," : "", name);
         free(name);
     }
 }
@@ -371,7 +255,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
     int rc;
 
     buf_puts(&b, "SELECT ");
-    put_names(&b, columns, "");
+    put_names(&b, columns);
     buf_printf(&b, " FROM %s.%s", db, name);
     if (condition) {
         buf_puts(&b, " WHERE ");
@@ -379,7 +263,7 @@ int live_rows_open(struct server *s, const char *schema, const char *table,
         buf_puts(&b, server_for_update(s));
     } else if (key->n > 0) {
         buf_puts(&b, " FORCE INDEX (PRIMARY) ORDER BY ");
-        put_names(&b, key, "");
+        put_names(&b, key);
     }
     rc = server_stream(s, b.data, b.len, &res, e);
     if (rc == 0) {

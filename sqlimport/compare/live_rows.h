@@ -7,7 +7,7 @@
  * written. It is empty (void: cannot tell) when the server gives no update time, as after its
  * restart, and when a later change within the same second could hide behind it. What moves no time
  * (TRUNCATE, a partition that is emptied or exchanged, a tablespace that is imported) the probe
- * shows: the first and the last row of the table or of each of its partitions. One thread.
+ * shows (probe.h). One thread.
  */
 #ifndef EEFS_SQLIMPORT_COMPARE_LIVE_ROWS_H
 #define EEFS_SQLIMPORT_COMPARE_LIVE_ROWS_H
@@ -37,16 +37,6 @@ struct live {
 int live_read(struct server *s, const char *schema, struct live *ret, struct err *e);
 void live_release(struct live *l);
 struct live_table *live_find(const struct live *l, const char *name);
-
-/*
- * Probes of tables of one schema: live_probe_begin(), each table, live_probe_end(), which sets the
- * connection back. `key` is the table's primary key, or empty. *ret is all zeroes when the table
- * cannot be probed so. Only a lost connection is an error.
- */
-int live_probe_begin(struct server *s, struct err *e);
-int live_probe(struct server *s, const char *schema, const struct live_table *t,
-               const struct strlist *key, struct hash *ret, struct err *e);
-int live_probe_end(struct server *s, struct err *e);
 
 /* The table's shape by SHOW CREATE TABLE; caller releases *ret, after success only. */
 int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,

@@ -17,6 +17,7 @@
 #include "sqlimport/apply/recover.h"
 #include "sqlimport/apply/server_clock.h"
 #include "sqlimport/server/disk_space.h"
+#include "sqlimport/compare/probe.h"
 #include "sqlimport/compare/row_cache.h"
 #include "sqlimport/apply/stage.h"
 #include "sqlimport/apply/swap.h"
@@ -411,17 +412,21 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
 /* Nobody else has come to the tables there. */
 static int probe_staged(struct run *r, const struct live *staged, struct err *e)
 {
-    int rc = live_probe_begin(r->s, e);
+    struct probe *v = xcalloc(r->plan->n + 1, sizeof(*v));
+    size_t n = 0;
+    int rc;
 
-    for (size_t i = 0; i < r->plan->n && rc == 0; i++) {
+    for (size_t i = 0; i < r->plan->n; i++) {
         struct step *st = &r->plan->steps[i];
         const struct live_table *t = live_find(staged, st->name);
         if (step_is_swap(st) && t && !t->sequence)
-            rc = live_probe(r->s, r->stage, t, &st->shape.key, &st->probe, e);
+            v[n++] = (struct probe){.table = t, .key = &st->shape.key, .ret = &st->probe};
         else if (step_is_swap(st) && t)
             memset(&st->probe, 1, sizeof(st->probe));
     }
-    return rc < 0 ? rc : live_probe_end(r->s, e);
+    rc = probe_tables(r->s, r->stage, v, n, e);
+    free(v);
+    return rc;
 }
 
 /* What an import needs: both schemas, and nothing in them. */

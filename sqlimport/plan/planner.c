@@ -18,6 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/compare/probe.h"
 #include "sqlimport/compare/table_rows.h"
 #include "sqlimport/plan/foreign_keys.h"
 #include "sqlimport/plan/kept_columns.h"
@@ -327,17 +328,21 @@ static int find_own(struct planning *g, struct err *e)
 /* Before any row is read: what happens to a table later will give another mark or probe. */
 static int probe_all(struct planning *g, struct err *e)
 {
-    int r = live_probe_begin(g->a->server, e);
+    struct probe *v = xcalloc(g->p->n + 1, sizeof(*v));
+    size_t n = 0;
+    int r;
 
-    for (size_t i = 0; i < g->p->n && r == 0; i++) {
+    for (size_t i = 0; i < g->p->n; i++) {
         struct step *st = &g->p->steps[i];
         const struct live_table *t = live_find(&g->live, st->name);
         if (t && !t->view && !t->sequence && !keep_table(g->a->keep, st->name))
-            r = live_probe(g->a->server, g->a->database, t, &st->shape.key, &st->probe, e);
+            v[n++] = (struct probe){.table = t, .key = &st->shape.key, .ret = &st->probe};
         else if (t && t->sequence) /* its mark is all of it */
             memset(&st->probe, 1, sizeof(st->probe));
     }
-    return r < 0 ? r : live_probe_end(g->a->server, e);
+    r = probe_tables(g->a->server, g->a->database, v, n, e);
+    free(v);
+    return r;
 }
 
 static int look_at_all(struct planning *g, struct err *e)

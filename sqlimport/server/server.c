@@ -266,6 +266,41 @@ int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *f
     return r;
 }
 
+/* The results of a message of several statements; *ret counts them. */
+static int take_results(struct server *s, server_result_fn *take, void *arg, size_t *ret,
+                        struct err *e)
+{
+    int next;
+
+    do {
+        MYSQL_RES *res = mysql_store_result(s->my);
+        if (!res)
+            return failed(s, e);
+        take(arg, (*ret)++, res);
+        mysql_free_result(res);
+        next = mysql_next_result(s->my);
+    } while (next == 0);
+    return next > 0 ? failed(s, e) : 0;
+}
+
+int server_query_many(struct server *s, const char *sql, size_t len, server_result_fn *take,
+                      void *arg, size_t *ret, struct err *e)
+{
+    int r = server_plain(s, e);
+
+    *ret = 0;
+    if (r < 0)
+        return r;
+    s->carries_rows = false;
+    if (mysql_set_server_option(s->my, MYSQL_OPTION_MULTI_STATEMENTS_ON) != 0)
+        return failed(s, e);
+    r = mysql_real_query(s->my, sql, (unsigned long)len) != 0 ? failed(s, e)
+                                                              : take_results(s, take, arg, ret, e);
+    if (r != -ENOTCONN && mysql_set_server_option(s->my, MYSQL_OPTION_MULTI_STATEMENTS_OFF) != 0)
+        r = failed(s, e);
+    return r;
+}
+
 int server_stream(struct server *s, const char *sql, size_t len, MYSQL_RES **ret, struct err *e)
 {
     MYSQL_RES *res;

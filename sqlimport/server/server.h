@@ -3,7 +3,7 @@
  * server: a connection to MySQL or MariaDB, by Connector/C. One thread at a time.
  *
  * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL and
- * several statements in one are off, and a lost connection is not made again by itself.
+ * several statements in one (but those of server_query_many()) are off, and a lost connection is not made again by itself.
  * Every connection runs with foreign_key_checks, unique_checks and sql_notes off and an empty
  * sql_mode.
  */
@@ -48,6 +48,14 @@ int server_await(struct server *s, struct err *e);
 /* A query with rows; caller frees *ret with mysql_free_result. */
 int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/*
+ * Queries with rows, divided by ';' and sent in one message; `take` gets the result of the ith (from
+ * 0), which is freed behind it. *ret counts them, also on an error, which is that of the next one:
+ * the server does not run what comes behind it.
+ */
+typedef void server_result_fn(void *arg, size_t i, MYSQL_RES *res);
+int server_query_many(struct server *s, const char *sql, size_t len, server_result_fn *take,
+                      void *arg, size_t *ret, struct err *e);
 /* A query whose rows are fetched one by one as they arrive (mysql_use_result). At their end
  * server_stream_end() says whether all came; server_abandon() gives up before: the connection is
  * cut and good for server_close() only. */

@@ -106,3 +106,17 @@ def test_the_background_finds_what_nothing_shows(mirror, db):
         service.wait()
     db.sql("DROP TABLE x", "live")
     mirror.same_as(data)
+
+
+def test_a_table_that_cannot_be_read_does_not_hide_others(mirror, db):
+    """The server leaves out what stands behind it in a message, and the importer asks again for that."""
+    data = db.dump("site")
+    aged(mirror, data)
+    for lost in ("k", "tu", "ktu"):
+        for table in lost:
+            db.sql(f"ALTER TABLE {table} DISCARD TABLESPACE", "live")
+        plan = mirror.plan(data)
+        assert {name for name, action in plan.items() if action != "unchanged"} == set(lost), plan
+        mirror.imported(data)
+        assert db.checksums("live") == db.checksums("site")
+        aged(mirror, data)

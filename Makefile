@@ -164,6 +164,7 @@ UNIT_BINS  := $(UNIT_SRCS:%.c=$(B)/%)
 FUZZ_BINS  := $(FUZZ_SRCS:%.c=$(B)/%)
 HELP_SRCS  := $(wildcard tests/bench/*.c tests/integration/*.c)
 HELPERS    := $(HELP_SRCS:%.c=$(B)/%)
+PRELOADS   := $(patsubst %.c,$(B)/%.so,$(wildcard tests/preload/*.c))
 
 test_rooms = $(or $(sort $(foreach d,$(filter $(ROOMS),$(patsubst %/,%,$(dir $(shell \
   sed -n 's/^ *\#include "\(.*\)".*/\1/p' $(1))))),$(NEED_$(d)))),sync/common)
@@ -180,10 +181,15 @@ $(foreach t,$(FUZZ_SRCS),$(eval $(call test_program,$(t),$(if $(filter fuzzer,$(
 
 $(foreach t,$(HELP_SRCS),$(eval $(call test_program,$(t))))
 
+# tests/preload/NOUN.c: libraries that stand between a program and the C library (LD_PRELOAD).
+$(PRELOADS): $(B)/%.so: %.c
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CPPFLAGS) -std=gnu11 $(CFLAGS) $(WARN) -U_FORTIFY_SOURCE -fPIC -shared -o $@ $<
+
 .PHONY: unit-bins fuzz-bins helpers
 unit-bins: $(UNIT_BINS)
 fuzz-bins: $(FUZZ_BINS)
-helpers: $(HELPERS)
+helpers: $(HELPERS) $(PRELOADS)
 
 # --- tests -------------------------------------------------------------------------------------------
 # TESTS: files or folders for pytest, K: pytest's -k, MARK: pytest's -m.
@@ -197,7 +203,7 @@ test: unit integration ## unit and integration tests; ends with the runners' sum
 unit: $(UNIT_BINS) $(FUZZ_BINS) ## unit tests, and the fuzz targets over their corpus
 	@tests/unit/run $(UNIT_BINS) $(FUZZ_BINS)
 
-integration: $(BINS) $(HELPERS) | unit ## tests with real mounts and servers (TESTS=… K=… MARK=…)
+integration: $(BINS) $(HELPERS) $(PRELOADS) | unit ## tests with real mounts and servers (TESTS=… K=… MARK=…)
 	EEFS_BIN=$(abspath $(B)/bin) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -q -rs -p no:cacheprovider -m '$(MARK)' $(if $(K),-k '$(K)') $(TESTS)
 
@@ -221,7 +227,7 @@ fuzz: $(BINS) $(HELPERS) ## run each libFuzzer target (needs clang), and dumps a
 	done
 
 C_FILES := $(wildcard $(addsuffix /*.[ch],$(ROOMS)) tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
-  tests/integration/*.[ch])
+  tests/integration/*.[ch] tests/preload/*.[ch])
 
 OPTIONS_MD := packaging/doc/options.md
 

@@ -96,6 +96,10 @@ int db_sync(struct db *db);
  * it. -1 with errno. */
 int db_log(const struct db *db);
 
+/* Reads every byte of the database and its log, as they are. 0, or -EIO when the disk does not give
+ * them. Takes as long as that takes; the connection is one that others do not wait for. */
+int db_read_all(struct db *db);
+
 /* Allocates disk space for the log, so that commits go on for a while when the filesystem is full:
  * 1/32 of it, within min..max bytes, which is returned. What cannot be had is done without. */
 int64_t db_reserve(struct db *db, int64_t min, int64_t max);

@@ -24,6 +24,14 @@ int trouble_at(int result, int dirfd, const char *name);
 /* What was met with this errno so far is repaired: it counts, but is no fault any more. */
 void trouble_settle(int code);
 
+/* What failed with EIO at a place (a path from /) is a fault until it went well once more: calls fn
+ * for one place that is due (after half a second, then later and later, up to 5 s or 20 times what
+ * the last try took), without a lock. fn returns true when all is well there; it stays a fault when
+ * EIO was met there meanwhile. One thread at a time, that has nothing else to do: fn takes as long
+ * as the disk does (recheck.h). False: none is due. */
+typedef bool trouble_try_fn(void *arg, const char *path);
+bool trouble_look_again(trouble_try_fn *fn, void *arg);
+
 /* How often it was met; *ago_ms (may be NULL): since the last time. */
 int64_t trouble_count(int code, int64_t *ago_ms);
 
@@ -31,8 +39,8 @@ int64_t trouble_count(int code, int64_t *ago_ms);
 json_t *trouble_json(void);
 
 /* The worst of what was met and is not settled, as "EIO (…) was met 3 times, last at '…'": EUCLEAN
- * at any time, and EIO, EMFILE, ENFILE, ENOMEM within the last ms, in this order. A full disk is
- * judged elsewhere. False: none. */
+ * at any time, EIO at a place that is not well yet, and EIO without a place, EMFILE, ENFILE, ENOMEM
+ * within the last ms, in this order. A full disk is judged elsewhere. False: none. */
 bool trouble_recent(int64_t ms, int *code, char *out, size_t cap);
 
 #endif

@@ -20,6 +20,7 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/common/recheck.h"
 #include "sync/common/rundir.h"
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
@@ -27,6 +28,7 @@
 #include "sync/master/folder/carry.h"
 #include "sync/master/db/checkpoint.h"
 #include "sync/master/commit/committer.h"
+#include "sync/master/commit/disk_check.h"
 #include "sync/master/commit/fit.h"
 #include "sync/master/folder/conflict.h"
 #include "sync/master/versions/settle.h"
@@ -61,6 +63,7 @@ struct server {
     struct excludes *excludes; /* newest first; the old ones may still be read */
     struct routes *routes;
     struct status *status;
+    struct recheck *recheck;
     sigset_t signals;    /* that loop() waits for */
     atomic_bool stopped; /* no thread is left */
 };
@@ -233,6 +236,8 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
         r = routes_start(m, o->insecure_http, &s->routes, e);
     if (r == 0)
         r = status_start(m, rundir_path(o->rundir), &s->status, e);
+    if (r == 0 && (r = recheck_start(disk_check, m, &s->recheck)) < 0)
+        err_sys(e, -r, "cannot start a thread");
     return r;
 }
 
@@ -244,6 +249,7 @@ static void *stop_threads(void *arg)
 
     m->stopping = true;
     status_stop(s->status);
+    recheck_stop(s->recheck);
     index_stop(m->index);
     watch_stop(m->watch);
     feed_stop(m->feed);

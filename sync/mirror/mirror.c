@@ -14,6 +14,7 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/common/recheck.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/mirror/transfer/context.h"
@@ -216,6 +217,7 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
     r = r < 0 ? r : pull_start(m->pull);
     r = r < 0 ? r : prefetch_start(m->prefetch);
     r = r < 0 ? r : state_start(m->state);
+    r = r < 0 ? r : recheck_start(disk_check, m, &m->recheck);
     if (r < 0) {
         err_sys(e, -r, "cannot start a thread");
         mirror_stop(m, 0);
@@ -275,6 +277,8 @@ void mirror_stop(struct mirror *m, int64_t flush_ms)
     fetch_stop(m->fetch);
     wait_stop(m->wait);
     state_stop(m->state);
+    recheck_stop(m->recheck);
+    m->recheck = NULL;
     store_sync(m->store);
     replica_sync(m->replica);
 }

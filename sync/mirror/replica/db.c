@@ -620,3 +620,23 @@ int replica_sync(struct replica *r)
         rc2 = sync_and_close(unsent);
     return rc < 0 ? rc : rc2;
 }
+
+int replica_try(struct replica *r)
+{
+    struct db *db;
+    int rc = reader_get(r, &db);
+
+    if (rc < 0)
+        return rc;
+    rc = db_read_all(db);
+    reader_put(r, db);
+    if (rc == 0)
+        rc = tx_begin(r);
+    if (rc == 0)
+        rc = tx_end(r, meta_set_int(r->db, "tried", clock_wall_ns()), "replica.tried");
+    if (rc == 0)
+        rc = replica_sync(r);
+    if (rc == 0) /* what an earlier fsync(2) said EIO of is written once more: it says so once only */
+        checkpoint(r);
+    return rc == -ENOSPC || rc == -EDQUOT ? 0 : rc;
+}

@@ -149,6 +149,9 @@ int replica_setattr(struct replica *r, const char *path, const struct node_chang
 
 /* fsync of the database's log; 0 or -errno. */
 int replica_sync(struct replica *r);
+/* Whether the disk below the database is well again: reads all of it, writes to it and makes that
+ * durable. 0, or -errno also when that is not known (-EUCLEAN: it is being made anew). */
+int replica_try(struct replica *r);
 
 /* For the xattr user.eefs.state: "clean", "pending" (the master has not confirmed it),
  * "quarantined" (the master refused it), "conflict" (a conflict copy that is still listed, or the

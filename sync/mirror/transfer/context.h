@@ -11,6 +11,7 @@
  *   hooks   commands of on_change                                            (1 thread)
  *   prefetch  walks, eviction, sync mark                                     (1 thread)
  *   state   status and its reports                                           (1 thread)
+ *   recheck tries again what failed on this machine's disk                   (1 thread)
  *   control the socket's threads (sync/common/ctl.h)
  *
  * Each part has its own lock and none calls another part's functions while holding it.
@@ -37,6 +38,7 @@ struct wait;
 struct fetch;
 struct tell;
 struct prefetch;
+struct recheck;
 struct state;
 
 struct mirror {
@@ -62,6 +64,7 @@ struct mirror {
     struct hooks *hooks;
     struct prefetch *prefetch;
     struct state *state;
+    struct recheck *recheck;
     struct ctl_server *control;
     mirror_remount_fn *remount; /* constant after start; NULL: none */
     void *remount_arg;
@@ -161,6 +164,10 @@ int state_start(struct state *s);
 void state_stop(struct state *s);
 /* The whole status object, new reference. */
 json_t *state_json(struct mirror *m);
+
+/* --- disk_check.c --- */
+/* Whether the disk is well at `path`; for recheck_start(), arg: the mirror. */
+bool disk_check(void *arg, const char *path);
 
 /* --- salvage.c --- */
 /* New reference: [{"path","hash","file","size","time"}]: contents that only the store has. */

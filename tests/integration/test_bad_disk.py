@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""A disk that gives EIO for a while: the status says where and what to do as long as it lasts, all is well seconds
+after the disk is, and nothing is lost, missing or taken for deleted."""
+import os
+
+import pytest
+
+from eefs import BIN, SANITIZED, read, wait_for, write
+
+LIBRARY = os.path.join(os.path.dirname(BIN), "tests", "preload", "bad_disk.so")
+WELL_S = 12  # the last pause between two tries, and what waited is done
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="two libraries would stand before the C library")
+
+
+class Disk:
+    """What tests/preload/bad_disk.c takes for broken."""
+
+    def __init__(self, site, name):
+        self.list = os.path.join(site.base, "bad-" + name)
+        self.env = {"LD_PRELOAD": LIBRARY, "BAD_DISK": self.list}
+
+    def fails(self, *lines):
+        write(self.list + ".new", "".join(line + "\n" for line in lines))
+        os.rename(self.list + ".new", self.list)
+
+    def is_well(self):
+        os.unlink(self.list)
+
+
+FILES = {"img/%02d/p-%d.png" % (i % 5, i): b"picture %d" % i for i in range(60)}
+
+
+@pytest.fixture
+def disk(site):
+    return Disk(site, "master")
+
+
+@pytest.fixture
+def master(site, disk):
+    master = site.master(start=False)
+    for path, content in FILES.items():
+        write(master.path(path), content)
+    return master.start(env=disk.env)
+
+
+@pytest.fixture
+def cache(site):
+    return Disk(site, "mirror")
+
+
+@pytest.fixture
+def mount(site, master, cache):
+    mount = site.mount(master, start=False, prefetch="none")
+    return mount.start(env=cache.env)
+
+
+def fault(status, place):
+    """The status says what it is, where, and what to do."""
+    return (status["state"] in ("DEGRADED", "FAILED") and place in status["reason"] and "disk" in status["action"]
+            and ("EIO" in status["reason"] or "Input/output error" in status["reason"]))
+
+
+def of_master(master):
+    return master.control()
+
+
+def shown(mount):
+    """All names are there."""
+    names = {os.path.relpath(os.path.join(folder, name), mount.point)
+             for folder, _, files in os.walk(mount.path("img")) for name in files}
+    return names == set(FILES)
+
+
+def whole(master, mount, more):
+    """Nothing is lost, missing or other than it was."""
+    mount.synced()
+    for path, content in dict(FILES, **more).items():
+        assert read(mount.path(path)) == read(master.path(path)) == content, path
+    assert shown(mount)
+    assert mount.status()["conflicts"] == mount.status()["quarantined"] == mount.status()["pending"] == 0
+
+
+def attempt(action):
+    """False: it gave EIO."""
+    try:
+        action()
+        return True
+    except OSError as e:
+        assert e.errno in (5, 30, 11), e
+        return False
+
+
+def well(site, mount):
+    try:
+        wait_for(lambda: site.status()[0] == 0 and mount.status()["state"] == "OK", WELL_S)
+    except AssertionError as e:
+        raise AssertionError("not well: %r" % site.status()[1]) from e
+
+
+@pytest.mark.parametrize("what", ["r", "w", "rw"])
+def test_database_of_a_mirror(site, master, mount, cache, what):
+    write(mount.path("uploads/before"), "before")
+    cache.fails(what + " " + mount.cache + "/replica.db")
+    done = {}
+    for i in range(5):
+        if attempt(lambda n=i: write(mount.path("uploads/f%d" % n), "f%d" % n)):
+            done["uploads/f%d" % i] = b"f%d" % i
+        write(master.path("css/%d.css" % i), "css")
+    if what != "r":  # what was read once is in memory
+        wait_for(lambda: fault(mount.status(), mount.cache), 10, "fault")
+    assert shown(mount) if what == "w" else attempt(lambda: shown(mount)) in (True, False)
+    cache.is_well()
+    well(site, mount)
+    wait_for(lambda: len(os.listdir(mount.path("css"))) == 5)
+    whole(master, mount, dict(done, **{"uploads/before": b"before"}))
+    assert sorted(os.listdir(mount.path("uploads"))) == sorted(os.listdir(master.path("uploads")))
+
+
+def test_contents_of_a_mirror(site, master, mount, cache):
+    """What cannot be read here comes from the master; what is written here only waits."""
+    for path in list(FILES)[:10]:
+        read(mount.path(path))
+    cache.fails("rw " + mount.cache + "/objects", "rw " + mount.cache + "/staging")
+    failed = [path for path in FILES if not attempt(lambda p=path: read(mount.path(p)))]
+    assert failed and shown(mount)
+    assert not attempt(lambda: write(mount.path("uploads/new"), "new"))
+    wait_for(lambda: fault(mount.status(), mount.cache), 10, "fault")
+    cache.is_well()
+    well(site, mount)
+    write(mount.path("uploads/after"), "after")
+    whole(master, mount, {"uploads/after": b"after"})
+
+
+def test_content_that_waits(site, master, mount, cache):
+    """The only copy of what was written here cannot be read for a while: the change waits, and is not given up."""
+    master.stop()
+    wait_for(lambda: mount.status()["link"] == "down", 30)
+    write(mount.path("uploads/small"), "small")
+    write(mount.path("uploads/large"), b"large" * 100000)
+    mount.stop()
+    mount.start(env=cache.env)  # so that nothing is known to be good
+    cache.fails("r " + mount.cache + "/objects/")
+    master.start()
+    wait_for(lambda: fault(mount.status(), mount.cache + "/objects"), 20, "fault")
+    assert mount.status()["pending"] == 2 and mount.status()["quarantined"] == 0
+    cache.is_well()
+    well(site, mount)
+    whole(master, mount, {"uploads/small": b"small", "uploads/large": b"large" * 100000})
+
+
+@pytest.mark.parametrize("what", ["r", "w", "rw"])
+def test_database_of_a_master(site, disk, master, mount, what):
+    disk.fails(what + " " + master.state + "/master.db")
+    for i in range(5):
+        attempt(lambda n=i: write(mount.path("uploads/f%d" % n), "f%d" % n))
+        write(master.path("css/%d.css" % i), "css")
+    if what != "r":
+        wait_for(lambda: fault(of_master(master), "master.db"), 10, "fault")
+    assert shown(mount)
+    disk.is_well()
+    well(site, mount)
+    wait_for(lambda: len(os.listdir(mount.path("css"))) == 5)
+    whole(master, mount, {"uploads/f%d" % i: b"f%d" % i for i in range(5)})
+
+
+@pytest.mark.parametrize("where", ["img/", "img/03", "img/03/p-3.png", ""])
+def test_served_folder(site, disk, master, mount, where):
+    """No file counts as deleted because it cannot be read."""
+    disk.fails("rw " + master.path(where))
+    write(master.path("img/03/p-3.png"), "changed")
+    write(master.path("img/03/new"), "new")
+    wait_for(lambda: of_master(master)["state"] in ("DEGRADED", "FAILED") and
+             "disk" in of_master(master)["action"] and site.status()[0] > 0, 10, "fault")
+    assert any("Input/output error" in p["reason"] or "EIO" in p["reason"] for p in of_master(master)["problems"])
+    master.process.signal(1)  # SIGHUP: a scan
+    wait_for(lambda: of_master(master)["waiting"] == 0 or where, 10)
+    attempt(lambda: write(mount.path("uploads/f"), "f"))
+    assert shown(mount) and of_master(master)["entries"] >= len(FILES)
+    disk.is_well()
+    well(site, mount)
+    wait_for(lambda: read(mount.path("img/03/p-3.png")) == b"changed" and read(mount.path("img/03/new")) == b"new")
+    os.unlink(mount.path("img/03/new")) if attempt(lambda: None) and "img/03/new" in FILES else None
+    for path, content in FILES.items():
+        assert read(mount.path(path)) == (b"changed" if path == "img/03/p-3.png" else content)
+    mount.synced()
+    assert read(master.path("uploads/f")) == b"f"
+
+
+def test_store_of_versions(site, disk, master, mount):
+    """Versions that cannot be looked at are not forgotten."""
+    for i in range(5):
+        write(mount.path("uploads/v"), "version %d" % i)
+    wait_for(lambda: of_master(master)["kept"]["unkept_files"] == 0, 20)
+    before = of_master(master)["kept"]
+    master.stop()
+    disk.fails("rw " + master.path(".eefs/kept"))
+    master.start(env=disk.env)
+    for i in range(5, 8):
+        write(mount.path("uploads/v"), "version %d" % i)
+    wait_for(lambda: fault(of_master(master), "kept"), 10, "fault")
+    disk.is_well()
+    well(site, mount)
+    after = wait_for(lambda: of_master(master)["kept"]["files"] >= before["files"] and of_master(master)["kept"])
+    assert after["lost_versions"] <= 3 and after["versions"] >= before["versions"]
+    assert shown(mount)

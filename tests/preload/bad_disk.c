@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bad_disk: LD_PRELOAD library, a disk that fails. While the file that $BAD_DISK names exists, calls
- * on what it lists return EIO. Each of its lines is "r PATH", "w PATH" or "rw PATH": reading, writing
- * or both fail for every path that begins so ("…/replica.db" stands for its log as well, "…/folder/"
+ * on what it lists return EIO. Each of its lines is "r PATH", "w PATH", "rw PATH" or "d PATH": reading,
+ * writing, both, or only reading the content of files fails for every path that begins so ("…/replica.db" stands for its log as well, "…/folder/"
  * for what is in it).
  *
  * Tells files that are open by /proc/self/fd. What is mapped into memory goes on.
@@ -26,6 +26,7 @@
 
 #define READ  1
 #define WRITE 2
+#define DATA  4
 
 /* Without the functions below. */
 static bool listed(const char *path, int what)
@@ -46,7 +47,8 @@ static bool listed(const char *path, int what)
         if (!prefix || !prefix[1])
             continue;
         *prefix++ = '\0';
-        hit = (what & READ && strchr(line, 'r')) || (what & WRITE && strchr(line, 'w'));
+        hit = (what & READ && strchr(line, 'r')) || (what & WRITE && strchr(line, 'w')) ||
+              (what & DATA && strchr(line, 'd'));
         if (hit && strncmp(path, prefix, strlen(prefix)) == 0)
             return true;
     }
@@ -109,17 +111,17 @@ int __openat64_2(int dir, const char *path, int flags);
         return real args;                                                                          \
     }
 
-CALL(ssize_t, read, FAILS_FD(fd, READ), (int fd, void *data, size_t n), (fd, data, n))
-CALL(ssize_t, pread64, FAILS_FD(fd, READ), (int fd, void *data, size_t n, off64_t at),
+CALL(ssize_t, read, FAILS_FD(fd, READ | DATA), (int fd, void *data, size_t n), (fd, data, n))
+CALL(ssize_t, pread64, FAILS_FD(fd, READ | DATA), (int fd, void *data, size_t n, off64_t at),
      (fd, data, n, at))
-CALL(ssize_t, __read_chk, FAILS_FD(fd, READ), (int fd, void *data, size_t n, size_t cap),
+CALL(ssize_t, __read_chk, FAILS_FD(fd, READ | DATA), (int fd, void *data, size_t n, size_t cap),
      (fd, data, n, cap))
-CALL(ssize_t, __pread64_chk, FAILS_FD(fd, READ),
+CALL(ssize_t, __pread64_chk, FAILS_FD(fd, READ | DATA),
      (int fd, void *data, size_t n, off64_t at, size_t cap), (fd, data, n, at, cap))
 CALL(ssize_t, write, FAILS_FD(fd, WRITE), (int fd, const void *data, size_t n), (fd, data, n))
 CALL(ssize_t, pwrite64, FAILS_FD(fd, WRITE), (int fd, const void *data, size_t n, off64_t at),
      (fd, data, n, at))
-CALL(ssize_t, copy_file_range, FAILS_FD(from, READ) || FAILS_FD(to, WRITE),
+CALL(ssize_t, copy_file_range, FAILS_FD(from, READ | DATA) || FAILS_FD(to, WRITE),
      (int from, off64_t *in, int to, off64_t *out, size_t n, unsigned flags),
      (from, in, to, out, n, flags))
 CALL(int, fsync, FAILS_FD(fd, WRITE), (int fd), (fd))

@@ -88,12 +88,58 @@ static void test_order(void **state)
     assert_true(trouble_recent(0, &code, text, sizeof(text)));
 }
 
+static bool answer(void *arg, const char *path)
+{
+    assert_string_equal(path, "/disk/file");
+    return *(const bool *)arg;
+}
+
+static bool meets_it_again(void *arg, const char *path)
+{
+    (void)arg;
+    trouble_note(EIO, path);
+    return true;
+}
+
+/* The next try, as soon as it is due. */
+static void try_again(trouble_try_fn *fn, bool well)
+{
+    int tries = 0;
+
+    while (!trouble_look_again(fn, &well) && tries++ < 200)
+        usleep(50000);
+    assert_true(tries < 200);
+}
+
+/* EIO at a place is a fault until that is well, however long ago it was met. */
+static void test_tried_again(void **state)
+{
+    char text[300];
+    int code = 0;
+
+    (void)state;
+    trouble_settle(EIO);
+    trouble_settle(EUCLEAN);
+    trouble_note(EIO, "/disk/file");
+    assert_false(trouble_look_again(answer, NULL)); /* not at once */
+    try_again(answer, false);
+    assert_true(trouble_recent(0, &code, text, sizeof(text)));
+    assert_int_equal(code, EIO);
+    assert_non_null(strstr(text, "/disk/file"));
+    try_again(meets_it_again, true);
+    assert_true(trouble_recent(0, &code, text, sizeof(text)));
+    try_again(answer, true);
+    trouble_settle(EMFILE);
+    assert_false(trouble_recent(60000, &code, text, sizeof(text)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_tried_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/master/db/history.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/staging.h"
@@ -62,6 +63,17 @@ bool keep_has(const struct master *m, const struct hash *h)
     keep_path(h, path);
     return fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(st.st_mode);
+}
+
+bool keep_lacks(const struct master *m, const struct hash *h)
+{
+    char path[KEEP_PATH_CAP];
+    struct stat st;
+
+    keep_path(h, path);
+    if (fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return !S_ISREG(st.st_mode);
+    return trouble_at(-errno, root_private_fd(m->root), path) == -ENOENT;
 }
 
 static int make_folders(const struct master *m, const char *path)
@@ -115,7 +127,7 @@ static int move_in(struct keep *k, int dir, const char *tmp, const struct hash *
     if (r == 0)
         count_locked(k, h, size, 1);
     mutex_unlock(&k->files_lock);
-    return r;
+    return trouble_at(r, root, path);
 }
 
 /* From the staging of another filesystem. */

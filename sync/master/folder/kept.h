@@ -43,6 +43,8 @@ void keep_wake(struct keep *k);
 /* The rules let a content of that path and size in. */
 bool keep_wants(struct keep *k, const char *path, int64_t size);
 bool keep_has(const struct master *m, const struct hash *h);
+/* It is not there; false also when a disk that fails does not tell. */
+bool keep_lacks(const struct master *m, const struct hash *h);
 
 /* Moves the staging file `tmp`, whose hash was verified, into the store; it is gone from staging in
  * any case. Any thread; the row follows soon. */

@@ -257,6 +257,12 @@ static bool look_locked(struct root *r, char *why, size_t cap)
         return false;
     }
     res = read_marker(fd, there, sizeof(there));
+    if (res < 0 && res != -ENOENT && res != -ENOTDIR) { /* unknown, and not absent */
+        snprintf(why, cap, "the marker '%s' of the folder '%.200s' cannot be read: %s", MARKER,
+                 r->path, strerror(-res));
+        close(fd);
+        return false;
+    }
     if (res < 0) {
         snprintf(why, cap,
                  "the folder '%.200s' has lost its marker '%s' (emptied, replaced or not mounted?)",

@@ -140,8 +140,8 @@ static void examine_file(struct master *m, const char *path, int flags)
     if (fd < 0 || fstat(fd, &before) < 0 || !S_ISREG(before.st_mode)) {
         if (fd == -EACCES || fd == -EIO || fd == -EPERM)
             unreadable(m, path, -fd);
-        else
-            index_push(m->index, path, keep, 100);
+        if (fd != -EACCES && fd != -EPERM) /* which end with an event */
+            index_push(m->index, path, keep, fd == -EIO ? 5000 : 100);
         goto out;
     }
     if (!nobody_writes(m, path, fd, &before)) {

@@ -18,6 +18,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/history.h"
 #include "sync/master/folder/kept.h"
@@ -155,8 +156,8 @@ static void drop(struct keeper *t, struct hash *v, const int64_t *sizes, size_t 
         committer_call(t->k->m->committer, commit_drop, &d);
 }
 
-/* Files of one folder of the store that have no row are noted; sizes are summed up. */
-static void reconcile_folder(struct keeper *t, struct db *db, int fd)
+/* Files of one folder of the store that have no row are noted; sizes are summed up. 0 or -errno. */
+static int reconcile_folder(struct keeper *t, struct db *db, int fd)
 {
     int listfd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = listfd < 0 ? NULL : fdopendir(listfd);
@@ -164,10 +165,15 @@ static void reconcile_folder(struct keeper *t, struct db *db, int fd)
     struct dirent *de;
     struct hash h;
     struct stat st;
+    int r;
 
-    if (!d && listfd >= 0)
-        close(listfd);
-    while (d && (de = readdir(d))) {
+    if (!d) {
+        r = trouble_at(-errno, fd, NULL);
+        if (listfd >= 0)
+            close(listfd);
+        return r;
+    }
+    while ((errno = 0, de = readdir(d))) {
         int64_t size = -1;
 
         if (hash_parse(de->d_name, &h) < 0 || fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -187,8 +193,9 @@ static void reconcile_folder(struct keeper *t, struct db *db, int fd)
         k->files++;
         k->bytes += st.st_size;
     }
-    if (d)
-        closedir(d);
+    r = trouble_at(-errno, fd, NULL);
+    closedir(d);
+    return r;
 }
 
 /* Rows without a file go. */
@@ -215,26 +222,44 @@ static void reconcile_rows(struct keeper *t, struct db *db)
     free(d.v);
 }
 
-static void reconcile(struct keeper *t, struct db *db)
+static int count_folder(struct keeper *t, struct db *db, unsigned i)
 {
     struct keep *k = t->k;
+    char path[sizeof(KEEP_DIR) + 3];
+    int fd, r = 0;
 
-    for (unsigned i = 0; i < sizeof(k->counted); i++) {
-        char path[sizeof(KEEP_DIR) + 3];
-        int fd;
-
-        snprintf(path, sizeof(path), KEEP_DIR "/%02x", i);
-        mutex_lock(&k->files_lock);
-        fd = path_open_beneath(root_private_fd(k->m->root), path,
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-        if (fd >= 0) {
-            reconcile_folder(t, db, fd);
-            close(fd);
-        }
-        k->counted[i] = true;
-        mutex_unlock(&k->files_lock);
+    snprintf(path, sizeof(path), KEEP_DIR "/%02x", i);
+    mutex_lock(&k->files_lock);
+    fd = path_open_beneath(root_private_fd(k->m->root), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+                           0);
+    if (fd >= 0) {
+        r = reconcile_folder(t, db, fd);
+        close(fd);
+    } else if (fd != -ENOENT) {
+        r = fd;
     }
-    reconcile_rows(t, db);
+    k->counted[i] = r == 0;
+    mutex_unlock(&k->files_lock);
+    return r;
+}
+
+/* 0, or -errno: nothing is counted. */
+static int reconcile(struct keeper *t, struct db *db)
+{
+    struct keep *k = t->k;
+    int r = 0;
+
+    for (unsigned i = 0; i < sizeof(k->counted) && r == 0; i++)
+        r = count_folder(t, db, i);
+    if (r == 0) {
+        reconcile_rows(t, db);
+        return 0;
+    }
+    mutex_lock(&k->files_lock);
+    memset(k->counted, 0, sizeof(k->counted));
+    k->bytes = k->files = 0;
+    mutex_unlock(&k->files_lock);
+    return r;
 }
 
 /* --- keeping --- */
@@ -437,7 +462,8 @@ static void start_seq(struct keeper *t, struct db *db)
         t->seq = t->k->m->head;
         t->rewrite_seq = true;
     }
-    reconcile(t, db);
+    if (reconcile(t, db) < 0)
+        t->seq = -1; /* a disk that fails: again later */
 }
 
 /* Returns true when there is more to do at once. */

@@ -37,8 +37,7 @@ static int try_database(struct master *m)
         r = committer_call(m->committer, commit_try, NULL);
     if (r == 0)
         r = db_sync(m->tree->db);
-    if (r ==
-        0) /* what an earlier fsync(2) said EIO of is written once more: it says so once only */
+    if (r == 0) /* fsync(2) says EIO once only: what it said so of is written once more */
         checkpoint_wake(m->checkpoint);
     return r == -ENOSPC || r == -EDQUOT ? 0 : r;
 }

@@ -636,7 +636,7 @@ int replica_try(struct replica *r)
         rc = tx_end(r, meta_set_int(r->db, "tried", clock_wall_ns()), "replica.tried");
     if (rc == 0)
         rc = replica_sync(r);
-    if (rc == 0) /* what an earlier fsync(2) said EIO of is written once more: it says so once only */
+    if (rc == 0) /* fsync(2) says EIO once only: what it said so of is written once more */
         checkpoint(r);
     return rc == -ENOSPC || rc == -EDQUOT ? 0 : rc;
 }

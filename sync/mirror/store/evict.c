@@ -11,17 +11,14 @@
  */
 #include <dirent.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/store/objects.h"
 
-#define RESERVE_MAX  ((int64_t)1 << 30)  /* free bytes to keep on the filesystem … */
-#define RESERVE_PART 20                  /* … or this part of it, if less */
-#define ROOM_MAX     ((int64_t)64 << 20) /* what ENOSPC frees at least … */
-#define ROOM_PART    20 /* … or this part of the limit, if less: a walk is long */
+#define ROOM_MAX  ((int64_t)64 << 20) /* what ENOSPC frees at least … */
+#define ROOM_PART 20                  /* … or this part of the limit, if less: a walk is long */
 
 #define VAIN_MS 10000
 #define BLOCK   4096 /* what a file takes on disk is a multiple of it */
@@ -63,19 +60,6 @@ static int by_use(const void *a, const void *b)
     if (x->large != y->large)
         return x->large ? -1 : 1;
     return (x->atime > y->atime) - (x->atime < y->atime);
-}
-
-int64_t store_free_bytes(struct store *s, int64_t *reserve)
-{
-    struct statvfs v;
-    int64_t total;
-
-    *reserve = 0;
-    if (fstatvfs(s->dir, &v) < 0)
-        return INT64_MAX;
-    total = (int64_t)v.f_blocks * (int64_t)v.f_frsize;
-    *reserve = total / RESERVE_PART < RESERVE_MAX ? total / RESERVE_PART : RESERVE_MAX;
-    return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
 
 /* --- what this process has open --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * objects: struct store as store.c and evict.c see it.
+ * objects: struct store as store.c and evict.c see it, the table in memory of what was verified and
+ * what is held, and walks over what lies on the disk.
  */
 #ifndef EEFS_MIRROR_STORE_OBJECTS_H
 #define EEFS_MIRROR_STORE_OBJECTS_H
@@ -42,14 +43,24 @@ struct store {
     pthread_mutex_t evict_lock; /* one eviction at a time; taken before lock */
 };
 
+#define STORE_OBJECT_CAP 80 /* "objects/ab/" and 62 digits */
+
+/* The object's path below the cache, in out (STORE_OBJECT_CAP bytes), which is returned. */
+const char *store_object_path(const struct hash *h, char *out);
+
 /* Where the object is or would be in the table. With the lock. */
 struct known **store_slot(struct store *s, const struct hash *h);
+/* The object's place in the table, made where there is none. With the lock. */
+struct known *store_know_locked(struct store *s, const struct hash *h);
 /* Removes an object if it is still the file with that inode (0: any). With the lock. */
 bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino);
 
 /* Calls fn for every object on the disk, in no order. */
 typedef void store_each_fn(void *arg, const struct hash *h, const struct stat *st);
 void store_each(struct store *s, store_each_fn *fn, void *arg);
+
+/* Bytes in staging; with `clear` its files are removed. */
+int64_t store_walk_staging(struct store *s, bool clear);
 
 /* Free bytes of the filesystem, and how many of them the cache leaves to others and to staging. */
 int64_t store_free_bytes(struct store *s, int64_t *reserve);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store: objects by hash and staging files, with a table in memory of what was verified and what is
- * held. What may go is evict.c's.
+ * store: objects are verified, read, published and held. The table and the walks over the disk are
+ * in objects.c; what may go is evict.c's.
  */
 #include "sync/mirror/store/objects.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -28,49 +27,6 @@
 #define TOUCH_MS   (3600 * 1000) /* atime at most once per hour */
 #define STAGE_ROOM (1024 * 1024) /* what one staging file asks for after ENOSPC */
 #define PATH_XATTR "user.eefs.path"
-#define OBJECT_CAP 80 /* "objects/ab/" and 62 digits */
-
-static const char *object_path(const struct hash *h, char *out)
-{
-    struct buf hex = BUF_INIT;
-
-    hex_encode(&hex, h->b, HASH_BYTES);
-    snprintf(out, OBJECT_CAP, "objects/%.2s/%s", hex.data, hex.data + 2);
-    buf_release(&hex);
-    return out;
-}
-
-struct known **store_slot(struct store *s, const struct hash *h)
-{
-    struct known **k = &s->table[(h->b[0] << 8 | h->b[1]) % STORE_BUCKETS];
-
-    while (*k && !hash_eq(&(*k)->hash, h))
-        k = &(*k)->next;
-    return k;
-}
-
-static struct known *know_locked(struct store *s, const struct hash *h)
-{
-    struct known **k = store_slot(s, h);
-
-    if (!*k) {
-        *k = xcalloc(1, sizeof(**k));
-        (*k)->hash = *h;
-    }
-    return *k;
-}
-
-static void forget_locked(struct store *s, const struct hash *h)
-{
-    struct known **k = store_slot(s, h), *dead = *k;
-
-    if (dead && dead->holds > 0) {
-        dead->verified = false;
-    } else if (dead) {
-        *k = dead->next;
-        free(dead);
-    }
-}
 
 static void set_verified(struct known *k, const struct stat *st)
 {
@@ -87,20 +43,6 @@ static bool is_verified(const struct known *k, const struct stat *st)
            k->mtime == file_mtime_ns(st) && k->ctime == file_ctime_ns(st);
 }
 
-bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino)
-{
-    char path[OBJECT_CAP];
-    struct stat st;
-
-    object_path(h, path);
-    if (fstatat(s->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || (ino && st.st_ino != ino) ||
-        unlinkat(s->dir, path, 0) < 0)
-        return false;
-    s->used -= st.st_size;
-    forget_locked(s, h);
-    return true;
-}
-
 /* A damaged object is removed, unless it may be the only copy of what was written here. */
 static void throw_away(struct store *s, const struct hash *h, ino_t ino)
 {
@@ -115,19 +57,20 @@ static void throw_away(struct store *s, const struct hash *h, ino_t ino)
 
 bool store_has(struct store *s, const struct hash *h, int64_t size)
 {
-    char path[OBJECT_CAP];
+    char path[STORE_OBJECT_CAP];
     struct stat st;
 
-    return fstatat(s->dir, object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return fstatat(s->dir, store_object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(st.st_mode) && st.st_size == size;
 }
 
 int64_t store_blocks(struct store *s, const struct hash *h)
 {
-    char path[OBJECT_CAP];
+    char path[STORE_OBJECT_CAP];
     struct stat st;
 
-    return fstatat(s->dir, object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_blocks : -1;
+    return fstatat(s->dir, store_object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_blocks
+                                                                                      : -1;
 }
 
 /* Notes the use; the ctime that this changes is noted with it. */
@@ -184,7 +127,7 @@ static int verify_fd(struct store *s, const struct hash *h, int fd)
      */
     if (fstat(fd, &after) == 0 && after.st_nlink > 0 && after.st_size == before.st_size &&
         file_mtime_ns(&after) == file_mtime_ns(&before)) {
-        k = know_locked(s, h);
+        k = store_know_locked(s, h);
         set_verified(k, &after);
         touch_locked(k, fd);
     }
@@ -194,9 +137,9 @@ static int verify_fd(struct store *s, const struct hash *h, int fd)
 
 int store_open(struct store *s, const struct hash *h, int64_t size, int64_t verify_max)
 {
-    char path[OBJECT_CAP];
+    char path[STORE_OBJECT_CAP];
     struct stat st;
-    int r = 0, fd = openat(s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int r = 0, fd = openat(s->dir, store_object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return trouble_at(-errno, s->dir, path);
@@ -270,7 +213,7 @@ static int sync_path(int dir, const char *path)
 /* fsync of the folder that holds an object, and of "objects", where that folder may be new. */
 static int sync_folders(struct store *s, const char *path)
 {
-    char folder[OBJECT_CAP];
+    char folder[STORE_OBJECT_CAP];
     int r;
 
     snprintf(folder, sizeof(folder), "%.10s", path);
@@ -292,7 +235,7 @@ static int install(struct store *s, const char *name, const struct hash *h, cons
         r = trouble_at(-errno, s->dir, path);
     } else if (fstatat(s->dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         s->used += st.st_size - old.st_size;
-        k = know_locked(s, h);
+        k = store_know_locked(s, h);
         set_verified(k, &st);
         k->touched_ms = clock_mono_ms() | 1;
     }
@@ -302,10 +245,10 @@ static int install(struct store *s, const char *name, const struct hash *h, cons
 
 int store_publish(struct store *s, const char *name, const struct hash *h, bool durable)
 {
-    char path[OBJECT_CAP], folder[OBJECT_CAP];
+    char path[STORE_OBJECT_CAP], folder[STORE_OBJECT_CAP];
     int r;
 
-    object_path(h, path);
+    store_object_path(h, path);
     if (fchmodat(s->staging, name, 0400, 0) < 0)
         return -errno;
     if (durable && (r = sync_path(s->staging, name)) < 0)
@@ -333,7 +276,7 @@ void store_hold(struct store *s, const struct hash *h)
     struct known *k;
 
     mutex_lock(&s->lock);
-    k = know_locked(s, h);
+    k = store_know_locked(s, h);
     k->holds++;
     k->held = ++s->last_hold;
     mutex_unlock(&s->lock);
@@ -342,7 +285,7 @@ void store_hold(struct store *s, const struct hash *h)
 void store_let_go(struct store *s, const struct hash *h)
 {
     mutex_lock(&s->lock);
-    know_locked(s, h)->holds--;
+    store_know_locked(s, h)->holds--;
     mutex_unlock(&s->lock);
 }
 
@@ -353,10 +296,10 @@ void store_note_path(int fd, const char *path)
 
 void store_forget_path(struct store *s, const struct hash *h)
 {
-    char path[OBJECT_CAP];
+    char path[STORE_OBJECT_CAP];
     struct known *k;
     struct stat before, st;
-    int fd = openat(s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(s->dir, store_object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return;
@@ -369,55 +312,7 @@ void store_forget_path(struct store *s, const struct hash *h)
     close(fd);
 }
 
-/* --- walking --- */
-
-static int nibble(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool parse_hex(const char *hex, struct hash *ret)
-{
-    for (size_t i = 0; i < HASH_BYTES; i++) {
-        int hi = nibble(hex[2 * i]), lo = hi < 0 ? -1 : nibble(hex[2 * i + 1]);
-        if (lo < 0)
-            return false;
-        ret->b[i] = (uint8_t)(hi << 4 | lo);
-    }
-    return hex[2 * HASH_BYTES] == '\0';
-}
-
-static DIR *open_dir(int dir, const char *path)
-{
-    int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!d && fd >= 0)
-        close(fd);
-    return d;
-}
-
-void store_each(struct store *s, store_each_fn *fn, void *arg)
-{
-    for (int i = 0; i < 256; i++) {
-        char folder[OBJECT_CAP], hex[512];
-        struct dirent *e;
-        DIR *d;
-
-        snprintf(folder, sizeof(folder), "objects/%02x", i);
-        d = open_dir(s->dir, folder);
-        while (d && (e = readdir(d))) {
-            struct hash h;
-            struct stat st;
-            snprintf(hex, sizeof(hex), "%02x%s", i, e->d_name);
-            if (parse_hex(hex, &h) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                S_ISREG(st.st_mode))
-                fn(arg, &h, &st);
-        }
-        if (d)
-            closedir(d);
-    }
-}
+/* --- what bears a path --- */
 
 struct own {
     struct store *s;
@@ -428,8 +323,8 @@ struct own {
 static void tell_own(void *arg, const struct hash *h, const struct stat *st)
 {
     struct own *o = arg;
-    char path[OBJECT_CAP], noted[EEFS_PATH_MAX + 1];
-    int fd = openat(o->s->dir, object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    char path[STORE_OBJECT_CAP], noted[EEFS_PATH_MAX + 1];
+    int fd = openat(o->s->dir, store_object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : fgetxattr(fd, PATH_XATTR, noted, sizeof(noted) - 1);
 
     if (fd >= 0)
@@ -446,38 +341,6 @@ void store_each_own(struct store *s, store_own_fn *fn, void *arg)
     struct own o = {s, fn, arg};
 
     store_each(s, tell_own, &o);
-}
-
-/* Bytes in staging; with `clear` its files are removed. */
-static int64_t walk_staging(struct store *s, bool clear)
-{
-    DIR *d = open_dir(s->dir, "staging");
-    int64_t sum = 0;
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        struct stat st;
-        if (e->d_name[0] == '.')
-            continue;
-        if (clear)
-            unlinkat(dirfd(d), e->d_name, 0);
-        else if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            sum += st.st_size;
-    }
-    if (d)
-        closedir(d);
-    return sum;
-}
-
-void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free)
-{
-    int64_t reserve, staged = walk_staging(s, false);
-
-    mutex_lock(&s->lock);
-    *used = s->used + staged;
-    mutex_unlock(&s->lock);
-    *limit = s->limit;
-    *fs_free = store_free_bytes(s, &reserve);
 }
 
 /* --- open and close --- */
@@ -518,7 +381,7 @@ int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *a
         r = err_sys(e, errno, "cannot make the folders of the cache '%s'", cache);
         goto fail;
     }
-    walk_staging(s, true);
+    store_walk_staging(s, true);
     store_each(s, add_size, s);
     *ret = s;
     return 0;

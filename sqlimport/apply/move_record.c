@@ -2,8 +2,8 @@
 /*
  * A row of the record is one move or one loan: its kind, and up to five values.
  *
- *     replace, new, drop | name, schema and name of its place, hash of the staged columns
- *     loan               | table, temporary name, right name, what DROP calls it, clause
+ *     replace, new, drop, view | name, schema and name of its place, hash of the staged columns
+ *     loan                     | table, temporary name, right name, what DROP calls it, clause
  */
 #include "sqlimport/apply/move_record.h"
 
@@ -21,7 +21,7 @@
 #define VALUES 5
 
 static const char *const kinds[] = {
-    [MOVE_REPLACE] = "replace", [MOVE_NEW] = "new", [MOVE_DROP] = "drop"};
+    [MOVE_REPLACE] = "replace", [MOVE_NEW] = "new", [MOVE_DROP] = "drop", [MOVE_VIEW] = "view"};
 
 /* --- reading and writing --- */
 
@@ -111,7 +111,7 @@ static void add_row(struct moves *m, const MYSQL_ROW row)
             moves_add_loan(m, &l);
         return;
     }
-    for (enum move_kind k = MOVE_REPLACE; k <= MOVE_DROP; k++)
+    for (enum move_kind k = MOVE_REPLACE; k <= MOVE_VIEW; k++)
         if (strcmp(row[1], kinds[k]) == 0 && v[0] && (k == MOVE_NEW || (v[1] && v[2]))) {
             move = moves_add(m, k, v[0], v[1], v[2]);
             if (v[3])
@@ -156,8 +156,14 @@ int record_forget(const struct schemas *c, struct server *s, struct err *e)
 void record_where(const struct schemas *c, const struct move *v, enum moves_where where,
                   const char **ret_schema, const char **ret_name)
 {
-    *ret_schema = where == WHERE_LIVE ? c->database : where == WHERE_STAGE ? c->stage : v->schema;
-    *ret_name = where == WHERE_PLACE ? v->place : v->name;
+    bool view = v->kind == MOVE_VIEW;
+
+    *ret_schema = where == WHERE_PLACE            ? v->schema
+                  : where == WHERE_STAGE && !view ? c->stage
+                                                  : c->database;
+    *ret_name = where == WHERE_PLACE           ? v->place
+                : where == WHERE_STAGE && view ? RECORD_VIEW
+                                               : v->name;
 }
 
 typedef int names_cmp(const char *a, const char *b);
@@ -232,18 +238,26 @@ static const struct hash *find_columns(const struct columns *c, const char *tabl
 
 int record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
 {
-    struct columns staged = {NULL, 0};
+    struct columns staged = {NULL, 0}, live = {NULL, 0};
     names_cmp *cmp;
     int r = read_comparison(s, &cmp, e);
 
     if (r == 0)
         r = read_columns(s, c->stage, &staged, e);
+    for (size_t i = 0; i < m->n && r == 0 && live.n == 0; i++)
+        if (m->v[i].kind == MOVE_VIEW)
+            r = read_columns(s, c->database, &live, e);
     for (size_t i = 0; i < m->n && r == 0; i++) {
-        const struct hash *h = find_columns(&staged, m->v[i].name, cmp);
-        if (h && m->v[i].kind != MOVE_DROP)
-            m->v[i].columns = *h;
+        struct move *v = &m->v[i];
+        const char *schema, *name;
+        const struct hash *h;
+        record_where(c, v, WHERE_STAGE, &schema, &name);
+        h = find_columns(schema == c->stage ? &staged : &live, name, cmp);
+        if (h && v->kind != MOVE_DROP)
+            v->columns = *h;
     }
     columns_release(&staged);
+    columns_release(&live);
     return r;
 }
 
@@ -252,12 +266,13 @@ static void look_for(const struct schemas *c, struct moves *m, const char *schem
 {
     for (size_t i = 0; i < m->n; i++) {
         struct move *v = &m->v[i];
-        if (cmp(schema, c->stage) == 0 && cmp(v->name, name) == 0)
-            v->staged = true;
-        if (cmp(schema, c->database) == 0 && cmp(v->name, name) == 0)
-            v->live = true;
-        if (v->place && cmp(schema, v->schema) == 0 && cmp(v->place, name) == 0)
-            v->placed = true;
+        bool *const there[] = {
+            [WHERE_LIVE] = &v->live, [WHERE_STAGE] = &v->staged, [WHERE_PLACE] = &v->placed};
+        for (int w = WHERE_LIVE; w <= (v->place ? WHERE_PLACE : WHERE_STAGE); w++) {
+            const char *at, *as;
+            record_where(c, v, (enum moves_where)w, &at, &as);
+            *there[w] = *there[w] || (cmp(schema, at) == 0 && cmp(name, as) == 0);
+        }
     }
 }
 
@@ -378,11 +393,11 @@ struct putting {
 static void put(void *arg, const struct move *v, enum moves_where from, enum moves_where to)
 {
     const struct putting *p = arg;
-    const char *const schemas[] = {
-        [WHERE_LIVE] = p->c->database, [WHERE_STAGE] = p->c->stage, [WHERE_PLACE] = v->schema};
+    const char *fs, *f, *ts, *t;
 
-    record_put_rename(p->b, schemas[from], from == WHERE_PLACE ? v->place : v->name, schemas[to],
-                      to == WHERE_PLACE ? v->place : v->name);
+    record_where(p->c, v, from, &fs, &f);
+    record_where(p->c, v, to, &ts, &t);
+    record_put_rename(p->b, fs, f, ts, t);
 }
 
 void record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,

@@ -13,6 +13,7 @@
 #include "sync/common/buf.h"
 
 #define RECORD_TABLE "_eefs_moves"
+#define RECORD_VIEW  "_eefs_view" /* where a view is staged, in the live database */
 
 struct schemas {
     const char *database, *stage, *old; /* live, new and old tables */

@@ -52,11 +52,18 @@ void moves_release(struct moves *m)
 
 /* --- one table --- */
 
+/* Something else takes its place. */
+static bool replaces(const struct move *v)
+{
+    return v->kind == MOVE_REPLACE || v->kind == MOVE_VIEW;
+}
+
 /* It is not as it was before. */
 static bool moved(const struct move *v)
 {
     switch (v->kind) {
     case MOVE_REPLACE:
+    case MOVE_VIEW:
         return v->placed || (!v->live && v->staged);
     case MOVE_NEW:
         return v->live && !v->staged;
@@ -68,7 +75,7 @@ static bool moved(const struct move *v)
 /* Nobody but a person can say which of its tables is the right one. */
 static bool unclear(const struct move *v)
 {
-    if (v->kind == MOVE_REPLACE)
+    if (replaces(v))
         return v->live && v->placed && (v->staged || !v->proved);
     return v->kind == MOVE_DROP && v->live && v->placed;
 }
@@ -83,7 +90,7 @@ static bool can_forward(const struct move *v)
 /* A NEW table replaced none, and stays. */
 static bool can_back(const struct move *v)
 {
-    return v->kind != MOVE_REPLACE || v->live || v->placed || !v->staged;
+    return !replaces(v) || v->live || v->placed || !v->staged;
 }
 
 static bool is_done(const struct move *v)
@@ -94,7 +101,7 @@ static bool is_done(const struct move *v)
 /* And could be there. */
 static bool missing(const struct move *v)
 {
-    return v->kind == MOVE_REPLACE && !v->live && (v->staged || v->placed);
+    return replaces(v) && !v->live && (v->staged || v->placed);
 }
 
 static bool is_placed(const struct move *v)
@@ -142,8 +149,7 @@ static void forward(const struct moves *m, moves_fn *fn, void *arg)
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct move *v = &m->v[i];
-        if (v->live && !v->placed &&
-            (v->kind == MOVE_DROP || (v->kind == MOVE_REPLACE && v->staged)))
+        if (v->live && !v->placed && (v->kind == MOVE_DROP || (replaces(v) && v->staged)))
             fn(arg, v, WHERE_LIVE, WHERE_PLACE);
     }
     for (size_t i = 0; i < m->n; i++)
@@ -154,7 +160,7 @@ static void forward(const struct moves *m, moves_fn *fn, void *arg)
 static void back(const struct moves *m, moves_fn *fn, void *arg)
 {
     for (size_t i = m->n; i-- > 0;)
-        if (m->v[i].kind == MOVE_REPLACE && m->v[i].live && m->v[i].placed)
+        if (replaces(&m->v[i]) && m->v[i].live && m->v[i].placed)
             fn(arg, &m->v[i], WHERE_LIVE, WHERE_STAGE);
     for (size_t i = m->n; i-- > 0;)
         if (m->v[i].placed)

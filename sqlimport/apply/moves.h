@@ -28,6 +28,7 @@ enum move_kind {
     MOVE_REPLACE, /* a live table by a staged one */
     MOVE_NEW,     /* a staged table, where no live one was */
     MOVE_DROP,    /* a live table, by nothing */
+    MOVE_VIEW,    /* a live table by a view, which is staged beside it: no view leaves its schema */
 };
 
 enum moves_where { WHERE_LIVE, WHERE_STAGE, WHERE_PLACE };

@@ -191,13 +191,22 @@ static int act(struct settling *g, const struct moves *m, enum verdict verdict, 
 
 static int refuse(const struct schemas *c, const struct move *v, struct err *e)
 {
-    return err_set(e, ENOTRECOVERABLE,
-                   "an import was interrupted while it renamed tables, and somebody changed tables "
-                   "since: '%.64s' lies in '%s'%s%s%s and as '%.64s' in '%s', and any may be the "
-                   "right one; leave the right one in '%s', drop the others, and then "
-                   "DROP TABLE `%s`.`" RECORD_TABLE "`",
-                   v->name, c->database, v->staged ? " and in '" : "", v->staged ? c->stage : "",
-                   v->staged ? "'" : "", v->place, v->schema, c->database, c->stage);
+    const char *schema, *name;
+    char *staged;
+    int r;
+
+    record_where(c, v, WHERE_STAGE, &schema, &name);
+    staged = !v->staged             ? xstrdup("")
+             : v->kind == MOVE_VIEW ? xasprintf(" and as '%s'", name)
+                                    : xasprintf(" and in '%s'", schema);
+    r = err_set(e, ENOTRECOVERABLE,
+                "an import was interrupted while it renamed tables, and somebody changed tables "
+                "since: '%.64s' lies in '%s'%s and as '%.64s' in '%s', and any may be the "
+                "right one; leave the right one in '%s', drop the others, and then "
+                "DROP TABLE `%s`.`" RECORD_TABLE "`",
+                v->name, c->database, staged, v->place, v->schema, c->database, c->stage);
+    free(staged);
+    return r;
 }
 
 /* 1: settled, 0: look again. */
@@ -443,8 +452,9 @@ static int sweep_all(struct sweeping *g, struct err *e)
                          "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
                          "information_schema.TABLES WHERE TABLE_SCHEMA=%s UNION ALL "
                          "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
-                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s AND "
-                         "TABLE_NAME LIKE '\\_eefs\\_was\\_%%'",
+                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s AND (TABLE_NAME LIKE "
+                         "'\\_eefs\\_was\\_%%' OR (TABLE_NAME='" RECORD_VIEW
+                         "' AND TABLE_TYPE='VIEW'))",
                          old, database);
 
     while (r == 0 && (row = mysql_fetch_row(res)))

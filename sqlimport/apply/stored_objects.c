@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sqlimport/apply/exchange.h"
 #include "sqlimport/sql/body.h"
 #include "sqlimport/dump/stored_grammar.h"
 #include "sync/common/buf.h"
@@ -162,7 +163,7 @@ static bool is_there(struct server *s, const char *database, const struct object
 static int check_name(const struct others *w, struct server *s, const struct object *o,
                       struct err *e)
 {
-    char *there = find_there(s, w->database, o);
+    char *there = find_there(s, w->schemas->database, o);
     int r = 0;
 
     if (there && strcasecmp(there, o->name) != 0 && !dump_find(w->plan->dump, o->kind, there))
@@ -174,8 +175,10 @@ static int check_name(const struct others *w, struct server *s, const struct obj
     return r;
 }
 
-/* "OR REPLACE" behind CREATE: what is replaced is never missing for a moment. */
-static int replace(struct server *s, const struct object *o, struct token_mode mode, struct err *e)
+/* "OR REPLACE" behind CREATE: what is replaced is never missing for a moment. A view may get another
+ * name. */
+static int replace(struct server *s, const struct object *o, struct token_mode mode,
+                   const char *name, struct err *e)
 {
     struct buf b = BUF_INIT;
     struct lexer l;
@@ -190,6 +193,14 @@ static int replace(struct server *s, const struct object *o, struct token_mode m
     lexer_next(&l, &t);
     if (!token_is(&t, "OR"))
         buf_puts(&b, " OR REPLACE ");
+    while (name && t.type != TOKEN_END && !token_is(&t, "VIEW"))
+        lexer_next(&l, &t);
+    if (name) {
+        buf_append(&b, rest, (size_t)(l.p - rest));
+        buf_printf(&b, " %s", name);
+        lexer_next(&l, &t);
+        rest = l.p;
+    }
     buf_append(&b, rest, (size_t)(o->ddl + o->ddl_len - rest));
     r = server_run(s, b.data, b.len, e);
     buf_release(&b);
@@ -200,7 +211,7 @@ static int replace(struct server *s, const struct object *o, struct token_mode m
 static int free_trigger_name(const struct others *w, struct server *s, const struct object *o,
                              struct err *e)
 {
-    char *schema = server_text(w->database), *text = server_text(o->name), *table = NULL;
+    char *schema = server_text(w->schemas->database), *text = server_text(o->name), *table = NULL;
     char *name = server_name(o->name);
     int r = server_value(s, &table, e,
                          "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE "
@@ -231,10 +242,31 @@ static int make_one(const struct others *w, struct server *s, const struct objec
     if (r == 0)
         r = server_env(s, env, o->env, e);
     if (r == 0)
-        r = can_replace ? replace(s, o, env_mode_of(env, o->env), e)
+        r = can_replace ? replace(s, o, env_mode_of(env, o->env), NULL, e)
                         : server_run(s, o->ddl, o->ddl_len, e);
     free(name);
     return r;
+}
+
+/* A view whose name a table has so far. */
+static bool takes_a_table(const struct others *w, struct server *s, const struct object *o)
+{
+    const struct step *st = o->kind == OBJECT_VIEW ? plan_find(w->plan, o->name) : NULL;
+
+    return st && st->action == ACTION_VIEW && !is_there(s, w->schemas->database, o);
+}
+
+static int make_view_of_table(const struct others *w, struct server *s, const struct object *o,
+                              struct err *e)
+{
+    const struct env *env = w->plan->dump->env;
+    int r = exchange_begin(w->schemas, s, e);
+
+    if (r == 0)
+        r = server_env(s, env, o->env, e);
+    if (r == 0)
+        r = replace(s, o, env_mode_of(env, o->env), RECORD_VIEW, e);
+    return r < 0 ? r : exchange_view(w->schemas, &w->plan->dump->hash, o->name, s, e);
 }
 
 /* --- what is gone from the dump --- */
@@ -292,7 +324,7 @@ static bool differs(const struct others *w, struct server *s, const struct objec
 
     return (o->table && table_swapped(w->plan, o->table)) ||
            !history_object(w->history, object_kind_name(o->kind), o->name, &past) ||
-           !hash_eq(&past.hash, &o->hash) || !is_there(s, w->database, o);
+           !hash_eq(&past.hash, &o->hash) || !is_there(s, w->schemas->database, o);
 }
 
 /* Triggers of one table run in the order in which they were made: all of them are made again. */
@@ -330,7 +362,8 @@ static int make_round(const struct others *w, struct server *s, struct object **
     bool busy = false;
 
     for (size_t i = 0; i < *n; i++) {
-        int r = make_one(w, s, todo[i], e);
+        int r = takes_a_table(w, s, todo[i]) ? make_view_of_table(w, s, todo[i], e)
+                                             : make_one(w, s, todo[i], e);
         if (r == -ENOTCONN)
             return r;
         if (r == 0)
@@ -349,7 +382,7 @@ int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct
                 struct err *e)
 {
     struct object **todo = xcalloc(w->plan->dump->n + 1, sizeof(*todo));
-    char *database = server_name(w->database);
+    char *database = server_name(w->schemas->database);
     size_t n = 0;
     int r = server_runf(s, e, "USE %s", database);
 

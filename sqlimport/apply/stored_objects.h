@@ -5,12 +5,13 @@
 #ifndef EEFS_SQLIMPORT_APPLY_STORED_OBJECTS_H
 #define EEFS_SQLIMPORT_APPLY_STORED_OBJECTS_H
 
+#include "sqlimport/apply/move_record.h"
 #include "sqlimport/server/lock_retry.h"
 #include "sqlimport/plan/plan.h"
 
 struct others {
     const struct plan *plan;
-    const char *database;
+    const struct schemas *schemas;
     struct history *history;
     struct patience *patience; /* with tables in use */
     bool drop_missing; /* drop views, routines and events that are gone from the dump, too */
@@ -29,7 +30,7 @@ char *others_definers(const struct dump *d, struct server *s);
 
 /*
  * Makes those that differ from the last import or whose table was swapped, and drops triggers that
- * are gone from the dump. *ret_n counts them. On failure *fault says which one cannot be made.
+ * are gone from the dump. A view takes the place of a table by exchange.h. *ret_n counts them. On failure *fault says which one cannot be made.
  */
 int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
                 struct err *e);

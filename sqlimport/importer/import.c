@@ -88,7 +88,7 @@ static char *busy_tables(struct run *r)
     buf_puts(&b, "tables");
     for (size_t i = 0; r->plan && i < r->plan->n && n < BUSY_SHOWN; i++) {
         const struct step *st = &r->plan->steps[i];
-        if ((step_is_swap(st) || st->action == ACTION_DROP) && st->live &&
+        if ((step_is_swap(st) || !st->o) && st->live &&
             patience_holds(r->s, r->a->database, st->name))
             buf_printf(&b, "%s '%.64s'", n++ ? "," : "", st->name);
     }
@@ -500,7 +500,7 @@ static int record_tables(struct run *r)
     for (size_t i = 0; i < r->plan->n && rc >= 0; i++) {
         const struct step *st = &r->plan->steps[i];
         struct past past = {.created = st->shape.hash, .shape = st->live_shape};
-        if (st->action == ACTION_DROP) {
+        if (!st->o) {
             rc = history_forget(r->a->history, "TABLE", st->name);
             if (rc >= 0)
                 rc = history_forget(r->a->history, "SEQUENCE", st->name);
@@ -775,25 +775,36 @@ static int change(struct run *r, struct failure *f, struct err *e)
     return rc;
 }
 
+static int make_others(struct run *r, struct failure *f, struct err *e)
+{
+    const struct others w = {.plan = r->plan,
+                             .schemas = &r->schemas,
+                             .history = r->a->history,
+                             .patience = &r->patience,
+                             .drop_missing = r->a->drop_missing};
+    struct err e2 = {0};
+    int rc;
+
+    patience_init(&r->patience, r->s, PATIENCE_MS, r->a->stop);
+    rc = others_make(&w, r->s, &r->others, &f->where, e);
+    patience_end(&r->patience);
+    /* A server that died may have left a table's name to nobody, while a view came to it. */
+    if (rc == -ENOTCONN && r->plan->views > 0 && reconnect(r, &e2) == 0)
+        (void)recover(r, &e2);
+    return rc;
+}
+
 static int carry_out(struct run *r, int64_t begin, struct last_import *last, struct failure *f,
                      struct err *e)
 {
-    struct others others = {.database = r->a->database,
-                            .history = r->a->history,
-                            .patience = &r->patience,
-                            .drop_missing = r->a->drop_missing};
     int rc = change(r, f, e);
 
-    others.plan = r->plan;
     if (rc == 0)
         rc = set_counters(r, e);
     if (rc == 0)
         crash_point("import.others");
-    if (rc == 0) {
-        patience_init(&r->patience, r->s, PATIENCE_MS, r->a->stop);
-        rc = others_make(&others, r->s, &r->others, &f->where, e);
-        patience_end(&r->patience);
-    }
+    if (rc == 0)
+        rc = make_others(r, f, e);
     if (rc < 0)
         return rc;
     note_definers(r);
@@ -811,7 +822,7 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
         rowset_sweep(r->a->rowset_dir, in_none, NULL);
         rc = record(r, last, e);
     }
-    if (r->plan->swaps + r->plan->drops > 0)
+    if (r->plan->swaps + r->plan->drops + r->plan->views > 0)
         (void)try_sweep(r, NULL); /* what stays is dropped by the next import */
     rowset_sweep(r->a->rowset_dir, in_dump, r->dump);
     return rc;

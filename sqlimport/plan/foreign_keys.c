@@ -4,6 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* It will not be there under its name. */
+static bool goes(const struct step *st)
+{
+    return st->action == ACTION_DROP || st->action == ACTION_VIEW;
+}
+
 /* One foreign key: the other side of a table that is swapped is swapped too. */
 static int pull(struct plan *p, const char *a, const char *b, bool *again, struct err *e)
 {
@@ -14,7 +20,7 @@ static int pull(struct plan *p, const char *a, const char *b, bool *again, struc
                        "table '%.64s' changes, and '%.64s', which is not in the dump, hangs on it "
                        "by a foreign key: drop that key, or dump that table too",
                        a, b);
-    if (!x || !y || !step_is_swap(x) || step_is_swap(y) || y->action == ACTION_DROP)
+    if (!x || !y || !step_is_swap(x) || step_is_swap(y) || goes(y))
         return 0;
     if (y->action == ACTION_KEEP)
         return x->live ? err_set(e, EPERM,
@@ -35,14 +41,13 @@ static int pull_from_dropped(struct plan *p, const char *child, const char *pare
 {
     struct step *x = plan_find(p, parent), *y = plan_find(p, child);
 
-    if (!x || x->action != ACTION_DROP || (y && (step_is_swap(y) || y->action == ACTION_DROP)))
+    if (!x || !goes(x) || (y && (step_is_swap(y) || goes(y))))
         return 0;
     if (!y || y->action == ACTION_KEEP)
-        return err_set(
-            e, EPERM,
-            "table '%.64s' is gone from the dump and would be dropped, and '%.64s', which "
-            "stays, hangs on it by a foreign key: drop that key, or keep both",
-            parent, child);
+        return err_set(e, EPERM,
+                       "table '%.64s' is %s and would be dropped, and '%.64s', which "
+                       "stays, hangs on it by a foreign key: drop that key, or keep both",
+                       parent, x->why, child);
     y->action = ACTION_SWAP;
     y->why = "foreign key";
     diff_release(&y->diff);
@@ -91,7 +96,7 @@ static int refuse_foreigners(const struct plan *p, struct server *s, const char 
 
     while (r == 0 && (row = mysql_fetch_row(res))) {
         const struct step *st = row[2] ? plan_find(p, row[2]) : NULL;
-        if (st && st->live && (step_is_swap(st) || st->action == ACTION_DROP))
+        if (st && st->live && (step_is_swap(st) || goes(st)))
             r = err_set(e, EPERM,
                         "table '%.64s' changes, and '%.64s' of the database '%.64s' hangs on it by "
                         "a foreign key: drop that key",
@@ -106,7 +111,7 @@ static int refuse_foreigners(const struct plan *p, struct server *s, const char 
 static bool replaces_any(const struct plan *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (step_is_swap(&p->steps[i]) || p->steps[i].action == ACTION_DROP)
+        if (step_is_swap(&p->steps[i]) || goes(&p->steps[i]))
             return true;
     return false;
 }
@@ -125,6 +130,34 @@ static void swap_deltas(struct plan *p)
         }
 }
 
+/* The names of its keys (and checks, where they are one space) stay taken as long as a table lies in
+ * the live database, and a new table may have them: it goes before a view can take its place. */
+static int drop_before_views(struct plan *p, struct server *s, const char *database, struct err *e)
+{
+    char *text = server_text(database);
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    bool views = false;
+    int r = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        views = views || p->steps[i].action == ACTION_VIEW;
+    if (views)
+        r = server_query(s, &res, e,
+                         "SELECT DISTINCT TABLE_NAME FROM information_schema.TABLE_CONSTRAINTS "
+                         "WHERE TABLE_SCHEMA=%s AND CONSTRAINT_TYPE IN ('FOREIGN KEY'%s)",
+                         text, server_is_mariadb(s) ? "" : ",'CHECK'");
+    while (res && (row = mysql_fetch_row(res))) {
+        struct step *st = plan_find(p, row[0]);
+        if (st && st->action == ACTION_VIEW)
+            st->action = ACTION_DROP;
+    }
+    if (res)
+        mysql_free_result(res);
+    free(text);
+    return r;
+}
+
 int kin_pull(struct plan *p, struct server *s, const char *database, struct err *e)
 {
     char *text = server_text(database);
@@ -139,6 +172,7 @@ int kin_pull(struct plan *p, struct server *s, const char *database, struct err 
     free(text);
     if (r < 0)
         return r;
+    r = drop_before_views(p, s, database, e);
     while (r == 0 && again) {
         again = false;
         swap_deltas(p);

@@ -49,7 +49,8 @@ static void print_size(uint64_t bytes)
 
 void plan_print(const struct plan *p)
 {
-    static const char *const actions[] = {"unchanged", "keep", "delta", "swap", "new", "drop"};
+    static const char *const actions[] = {"unchanged", "keep", "delta", "swap",
+                                          "new",       "drop", "view"};
 
     printf("%-40s %-9s %10s %9s  %s\n", "table", "action", "rows", "size", "why");
     for (size_t i = 0; i < p->n; i++) {
@@ -67,9 +68,10 @@ void plan_print(const struct plan *p)
             printf("  %s\n", st->why);
     }
     printf("%zu of %zu tables change, by %s: %llu rows,", p->changed, p->n,
-           p->swaps    ? "one swap"
-           : p->deltas ? "one transaction"
-                       : "nothing",
+           p->swaps     ? "one swap"
+           : p->deltas  ? "one transaction"
+           : p->changed ? "renaming"
+                        : "nothing",
            (unsigned long long)p->rows);
     print_size(p->bytes);
     printf("\n");

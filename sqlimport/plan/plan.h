@@ -21,10 +21,11 @@ enum action {
     ACTION_SWAP,  /* staged, then put in place of the live one */
     ACTION_NEW,   /* staged, then put in place; nothing is there now */
     ACTION_DROP,  /* gone from the dump, imported earlier, and configured: dropped */
+    ACTION_VIEW,  /* a view in the dump, which takes its place after the commit */
 };
 
 struct step {
-    const struct object *o; /* NULL for DROP */
+    const struct object *o; /* NULL for DROP and VIEW */
     const char *name;
     enum action action;
     const char *why;     /* literal, for people */
@@ -47,11 +48,11 @@ struct step {
 
 struct plan {
     const struct dump *dump;
-    struct step *steps; /* tables only, in the order of the dump; those to DROP at the end */
+    struct step *steps; /* tables only, in the order of the dump; those without `o` at the end */
     size_t n;
-    size_t changed, deltas, swaps, drops; /* swaps: SWAP and NEW; changed: all of them */
-    uint64_t rows, bytes;                 /* to be written */
-    struct buf notes;                     /* columns that were to be kept and cannot be; "": none */
+    size_t changed, deltas, swaps, drops, views; /* swaps: SWAP and NEW; changed: all of them */
+    uint64_t rows, bytes;                        /* to be written */
+    struct buf notes; /* columns that were to be kept and cannot be; "": none */
 };
 
 /* NULL is fine. */

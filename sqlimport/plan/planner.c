@@ -247,44 +247,72 @@ static int compare(struct planning *g, struct step *st, struct err *e)
     return 0;
 }
 
-/* --- tables that are gone: dropped when configured, or when a view takes their place --- */
+/* --- tables that are gone: dropped when configured, or replaced by a view --- */
+
+static void add_gone(struct plan *p, const struct live_table *t, enum action action,
+                     const char *why)
+{
+    struct step *st;
+
+    p->steps = xrealloc(p->steps, (p->n + 1) * sizeof(*p->steps));
+    st = &p->steps[p->n++];
+    memset(st, 0, sizeof(*st));
+    st->name = xstrdup(t->name);
+    st->live = true;
+    st->aside = t->triggers;
+    set(st, action, why);
+}
+
+/* A table of the dump has a foreign key to that name. */
+static bool is_parent(const struct dump *d, const char *name)
+{
+    for (size_t i = 0; i < d->n; i++)
+        for (size_t k = 0; k < d->objects[i]->parents.n; k++)
+            if (strcmp(d->objects[i]->parents.v[k], name) == 0)
+                return true;
+    return false;
+}
+
+/* A key that leads to a view's name, which a server lets be without foreign_key_checks, would
+ * follow the table that is exchanged for it, so that one is dropped before. */
+static void find_views(struct planning *g)
+{
+    for (size_t i = 0; i < g->live.n; i++) {
+        const struct live_table *t = &g->live.v[i];
+        if (t->view || !dump_find(g->a->dump, OBJECT_VIEW, t->name) || plan_find(g->p, t->name) ||
+            keep_table(g->a->keep, t->name))
+            continue;
+        add_gone(g->p, t, is_parent(g->a->dump, t->name) ? ACTION_DROP : ACTION_VIEW,
+                 "a view in the dump");
+    }
+}
 
 static int note_gone(void *arg, const char *name, const struct past *past)
 {
     struct planning *g = arg;
-    struct plan *p = g->p;
     const struct live_table *t = live_find(&g->live, name);
-    struct step *st;
 
     (void)past;
-    if (!t || t->view || plan_find(p, name) || keep_table(g->a->keep, name))
-        return 0;
-    if (!g->a->drop_missing && !dump_find(g->a->dump, OBJECT_VIEW, name))
-        return 0;
-    p->steps = xrealloc(p->steps, (p->n + 1) * sizeof(*p->steps));
-    st = &p->steps[p->n++];
-    memset(st, 0, sizeof(*st));
-    st->name = xstrdup(name);
-    st->live = true;
-    st->aside = t->triggers;
-    set(st, ACTION_DROP, "gone from the dump");
+    if (g->a->drop_missing && t && !t->view && !plan_find(g->p, name) &&
+        !keep_table(g->a->keep, name))
+        add_gone(g->p, t, ACTION_DROP, "gone from the dump");
     return 0;
 }
 
 static int find_gone(struct planning *g, struct err *e)
 {
-    size_t tables = g->p->n, lost = 0;
+    size_t tables, lost = 0;
     const char *one = NULL;
-    int r = history_each(g->a->history, "TABLE", note_gone, g, e);
+    int r;
+
+    find_views(g);
+    tables = g->p->n;
+    r = history_each(g->a->history, "TABLE", note_gone, g, e);
 
     if (r == 0)
         r = history_each(g->a->history, "SEQUENCE", note_gone, g, e);
-    for (size_t i = tables; i < g->p->n; i++) {
-        if (dump_find(g->a->dump, OBJECT_VIEW, g->p->steps[i].name))
-            continue;
+    for (size_t i = tables; i < g->p->n; i++, lost++)
         one = g->p->steps[i].name;
-        lost++;
-    }
     if (r == 0 && lost * 100 > (size_t)g->a->drop_limit * g->p->n)
         r = err_set(e, EPERM,
                     "%zu of %zu tables, '%.64s' among them, are gone from the dump, and more "
@@ -402,9 +430,11 @@ static void sum_up(struct plan *p)
             p->bytes += st->diff.bytes;
         } else if (st->action == ACTION_DROP) {
             p->drops++;
+        } else if (st->action == ACTION_VIEW) {
+            p->views++;
         }
     }
-    p->changed = p->swaps + p->deltas + p->drops;
+    p->changed = p->swaps + p->deltas + p->drops + p->views;
 }
 
 int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)

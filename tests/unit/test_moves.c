@@ -92,7 +92,7 @@ static void assert_whole(const struct world *w, enum verdict end)
 {
     for (size_t i = 0; i < w->m.n; i++) {
         int live = w->at[i][WHERE_LIVE];
-        if (w->m.v[i].kind == MOVE_REPLACE)
+        if (w->m.v[i].kind == MOVE_REPLACE || w->m.v[i].kind == MOVE_VIEW)
             assert_int_equal(live, end == VERDICT_DONE ? NEW : OLD);
         else if (w->m.v[i].kind == MOVE_DROP)
             assert_int_equal(live, end == VERDICT_DONE ? NONE : OLD);
@@ -107,16 +107,16 @@ static size_t mixes(enum move_kind kinds[][TABLES_MAX], size_t *sizes)
     size_t n = 0;
 
     for (size_t size = 1; size <= TABLES_MAX; size++)
-        for (int mix = 0; mix < (size == 1 ? 3 : size == 2 ? 9 : 27); mix++, n++) {
-            kinds[n][0] = mix % 3;
-            kinds[n][1] = mix / 3 % 3;
-            kinds[n][2] = mix / 9 % 3;
+        for (int mix = 0; mix < (size == 1 ? 4 : size == 2 ? 16 : 64); mix++, n++) {
+            kinds[n][0] = mix % 4;
+            kinds[n][1] = mix / 4 % 4;
+            kinds[n][2] = mix / 16 % 4;
             sizes[n] = size;
         }
     return n;
 }
 
-#define MIXES 39
+#define MIXES 84
 
 static void test_a_crash_after_any_rename_is_ended(void **state)
 {
@@ -186,7 +186,7 @@ static void test_no_table_is_lost_whatever_lies_where(void **state)
                 end = settle(&w, flags & 1, flags & 2);
                 for (size_t t = 0; t < sizes[i]; t++) {
                     bool live = w.at[t][WHERE_LIVE] != NONE;
-                    if (kinds[i][t] == MOVE_REPLACE)
+                    if (kinds[i][t] == MOVE_REPLACE || kinds[i][t] == MOVE_VIEW)
                         assert_int_equal(live, some[t]);
                     else if (kinds[i][t] == MOVE_NEW)
                         assert_true(live || !was[t]);
@@ -225,6 +225,9 @@ static void test_a_table_is_renamed_only_when_proved(void **state)
     assert_int_equal(decide_one(MOVE_REPLACE, false, false, true, false), VERDICT_BACK);
     assert_int_equal(decide_one(MOVE_REPLACE, false, true, false, false), VERDICT_FORWARD);
     assert_int_equal(decide_one(MOVE_REPLACE, true, true, true, true), VERDICT_REFUSE);
+    assert_int_equal(decide_one(MOVE_VIEW, true, true, false, false), VERDICT_NOTHING);
+    assert_int_equal(decide_one(MOVE_VIEW, false, true, true, false), VERDICT_FORWARD);
+    assert_int_equal(decide_one(MOVE_VIEW, true, false, true, true), VERDICT_DONE);
     assert_int_equal(decide_one(MOVE_NEW, true, true, false, true), VERDICT_NOTHING);
     assert_int_equal(decide_one(MOVE_DROP, true, false, false, false), VERDICT_NOTHING);
     assert_int_equal(decide_one(MOVE_DROP, false, false, true, false), VERDICT_DONE);

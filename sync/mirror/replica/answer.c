@@ -4,6 +4,7 @@
  * rows in the overlay go out, or it is quarantined. Conflicts are remembered until their copy is
  * gone: whoever removes or renames it has seen to it.
  */
+#include "sync/mirror/replica/master_renames.h"
 #include "sync/mirror/replica/view_change.h"
 
 #include <errno.h>

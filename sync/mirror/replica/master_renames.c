@@ -35,31 +35,6 @@ int renamings_drop(struct db *db)
     return rc < 0 ? rc : 0;
 }
 
-void renamings_add(struct renamings *m, const char *from, const char *to, bool folder)
-{
-    if (m->n == m->cap) {
-        m->cap = m->cap ? 2 * m->cap : 16;
-        m->v = xrealloc(m->v, m->cap * sizeof(*m->v));
-    }
-    m->v[m->n++] = (struct renaming){xstrdup(from), xstrdup(to), folder, false, {0}};
-}
-
-void renamings_release(struct renamings *m)
-{
-    for (size_t i = 0; i < m->n; i++) {
-        free(m->v[i].from);
-        free(m->v[i].to);
-        row_release(&m->v[i].was);
-    }
-    free(m->v);
-    *m = (struct renamings){0};
-}
-
-static int by_to(const void *a, const void *b)
-{
-    return strcmp(((const struct renaming *)a)->to, ((const struct renaming *)b)->to);
-}
-
 static int by_from(const void *a, const void *b)
 {
     return strcmp(((const struct renaming *)a)->from, ((const struct renaming *)b)->from);
@@ -91,14 +66,6 @@ static void sort_unique(struct renamings *m)
         }
     }
     m->n = n;
-}
-
-const struct row *renamings_row(const struct renamings *m, const char *path)
-{
-    struct renaming key = {.to = (char *)(uintptr_t)path};
-    const struct renaming *found = m->n ? bsearch(&key, m->v, m->n, sizeof(*m->v), by_to) : NULL;
-
-    return found && found->was.exists ? &found->was : NULL;
 }
 
 /* --- which hints are renames --- */
@@ -441,8 +408,7 @@ int renamings_apply(struct change *a, bool full, struct renamings *ret)
         }
     }
     followers_release(&f);
-    if (ret->n > 0)
-        qsort(ret->v, ret->n, sizeof(*ret->v), by_to);
+    renamings_sort(ret);
     return rc;
 }
 

@@ -9,21 +9,9 @@
 #ifndef EEFS_MIRROR_REPLICA_MASTER_RENAMES_H
 #define EEFS_MIRROR_REPLICA_MASTER_RENAMES_H
 
-#include "sync/mirror/replica/db.h"
+#include "sync/mirror/replica/rename_list.h"
 
 struct change;
-
-struct renaming {
-    char *from, *to;
-    bool folder;
-    bool other; /* here something else has the old name, as after a rename of this mirror's own */
-    struct row was; /* what keeps its number; none when that is under change here */
-};
-
-struct renamings {
-    struct renaming *v; /* sorted by `to` */
-    size_t n, cap;
-};
 
 /* Notes an entry's hint, or that it has none, while a page is staged. 0 or -errno. */
 int renamings_stage(struct db *db, const struct entry *e);
@@ -33,10 +21,6 @@ int renamings_drop(struct db *db);
 
 /* Finds those of the staged set, which is a whole listing or not, and lets the outbox follow. */
 int renamings_apply(struct change *a, bool full, struct renamings *ret);
-/* The row of what is `path` now; NULL. */
-const struct row *renamings_row(const struct renamings *m, const char *path);
-void renamings_add(struct renamings *m, const char *from, const char *to, bool folder);
-void renamings_release(struct renamings *m);
 
 /* The answer to a put may say that the edit followed a rename of which the feed has not told yet.
  */

@@ -8,8 +8,8 @@
 #ifndef EEFS_MIRROR_REPLICA_VIEW_CHANGE_H
 #define EEFS_MIRROR_REPLICA_VIEW_CHANGE_H
 
-#include "sync/mirror/replica/master_renames.h"
 #include "sync/mirror/replica/db.h"
+#include "sync/mirror/replica/rename_list.h"
 
 struct change {
     struct replica *r;

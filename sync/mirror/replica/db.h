@@ -213,6 +213,8 @@ int outbox_delete(struct db *db, int64_t opid);
 /* The operation with all that it lays over the view. */
 int outbox_drop(struct db *db, int64_t opid);
 int outbox_insert(struct db *db, const struct op *op, char state);
+/* Logs op as the next one (its n is filled in) and lays `row` (NULL: gone) over its path. */
+int outbox_log(struct replica *r, struct op *op, char state, const struct row *row);
 /* Notes that operation `from` goes on as `to`: who waits for the one waits for the other. */
 int outbox_renumbered(struct db *db, int64_t from, int64_t to);
 
@@ -225,8 +227,6 @@ int log_below(struct db *db, const char *path);
 
 /* --- outbox.c, remove.c --- */
 
-/* Logs op (its n is filled in) and lays `row` (NULL: gone) over its path. */
-int outbox_log(struct replica *r, struct op *op, char state, const struct row *row);
 /* The view has so many entries and bytes more. */
 void view_count(struct replica *r, int64_t entries, int64_t bytes);
 
@@ -250,31 +250,8 @@ int remove_locked(struct replica *r, const char *path, bool folder, const struct
 /* Takes a local path's row out; what the base has there stays hidden. */
 int drop_local(struct replica *r, const char *path);
 
-/* --- rename.c, cross.c --- */
+/* --- rename_excluded.c --- */
 
-/* One path of a moved tree. */
-struct moved {
-    char *path;
-    struct row row;
-};
-
-struct moves {
-    struct moved *v;
-    size_t n, cap;
-    struct db *db;
-    const char *dir; /* while collecting */
-};
-
-/* `path` itself, of which the view is v, and all that the view has below it, parents first. */
-int moves_collect(struct moves *m, const char *path, const struct row *v);
-void moves_release(struct moves *m);
-
-/* What the master has at `to`; what was written there and never sent is dropped. */
-int rename_clear(struct replica *r, const char *to, const struct row *w, const struct hash *seen,
-                 struct pre *ret);
-/* Logs the rename of a served path that is no open file, or what makes it needless. */
-int rename_op(struct replica *r, const char *from, const struct row *v, const char *to,
-              const struct pre *to_pre, int64_t *opid);
 /*
  * The rename from v to where w is when names that are local become served by it, or the other way:
  * 1: done (*opid: what to wait for, 0: nothing); 0: nothing of the kind; -EXDEV: a content that
@@ -282,6 +259,8 @@ int rename_op(struct replica *r, const char *from, const struct row *v, const ch
  */
 int cross_rename(struct replica *r, const char *from, const struct row *v, const char *to,
                  const struct row *w, const struct hash *seen, int64_t *opid);
+
+/* --- outbox.c --- */
 
 /* What an operation on this view's path expects to find on the master. */
 struct pre row_pre(const struct row *v);

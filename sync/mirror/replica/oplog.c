@@ -154,3 +154,15 @@ int log_below(struct db *db, const char *path)
     subtree_release(&s);
     return rc < 0 ? rc : (int)found;
 }
+
+int outbox_log(struct replica *r, struct op *op, char state, const struct row *row)
+{
+    int rc;
+
+    op->n = r->now.next_opid++;
+    rc = outbox_insert(r->db, op, state);
+    if (rc == 0)
+        rc = row ? overlay_put(r->db, op->path, op->n, row)
+                 : overlay_put_gone(r->db, op->path, op->n);
+    return rc;
+}

@@ -87,18 +87,6 @@ static int get_writable(struct replica *r, const char *path, struct row *v)
     return rc;
 }
 
-int outbox_log(struct replica *r, struct op *op, char state, const struct row *row)
-{
-    int rc;
-
-    op->n = r->now.next_opid++;
-    rc = outbox_insert(r->db, op, state);
-    if (rc == 0)
-        rc = row ? overlay_put(r->db, op->path, op->n, row)
-                 : overlay_put_gone(r->db, op->path, op->n);
-    return rc;
-}
-
 /* --- creating --- */
 
 static int inherit_setgid(struct replica *r, const char *path, struct row *row)

@@ -12,7 +12,8 @@
  * file whose content is not in the store cannot become local, for nobody else may have it later:
  * -EXDEV, and the program copies.
  */
-#include "sync/mirror/replica/db.h"
+#include "sync/mirror/replica/moved_tree.h"
+#include "sync/mirror/replica/rename_op.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 #ifndef EEFS_SQLIMPORT_APPLY_STAGE_H
 #define EEFS_SQLIMPORT_APPLY_STAGE_H
 
+#include "sqlimport/dump/fault.h"
 #include "sqlimport/plan/plan.h"
 #include "sqlimport/server/disk_space.h"
 #include "sqlimport/record/report.h"

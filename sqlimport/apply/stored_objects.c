@@ -9,7 +9,7 @@
 
 #include "sqlimport/apply/exchange.h"
 #include "sqlimport/sql/body.h"
-#include "sqlimport/dump/stored_grammar.h"
+#include "sqlimport/sql/stored_grammar.h"
 #include "sync/common/buf.h"
 
 #define SHOWN 5 /* names in a sentence */

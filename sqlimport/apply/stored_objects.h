@@ -7,6 +7,7 @@
 
 #include "sqlimport/apply/move_record.h"
 #include "sqlimport/server/lock_retry.h"
+#include "sqlimport/dump/fault.h"
 #include "sqlimport/plan/plan.h"
 
 struct others {

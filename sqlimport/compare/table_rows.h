@@ -9,7 +9,7 @@
 #define EEFS_SQLIMPORT_COMPARE_TABLE_ROWS_H
 
 #include "sqlimport/compare/row_diff.h"
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/objects.h"
 #include "sqlimport/compare/row_cache.h"
 #include "sqlimport/sql/table_def.h"
 #include "sqlimport/sql/split.h"

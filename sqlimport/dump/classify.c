@@ -12,7 +12,7 @@
 #include "sqlimport/sql/ddl.h"
 #include "sqlimport/sql/plain.h"
 #include "sqlimport/sql/rows.h"
-#include "sqlimport/dump/stored_grammar.h"
+#include "sqlimport/sql/stored_grammar.h"
 #include "sqlimport/sql/table_grammar.h"
 #include "sync/common/buf.h"
 

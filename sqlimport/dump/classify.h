@@ -7,7 +7,7 @@
 #ifndef EEFS_SQLIMPORT_DUMP_CLASSIFY_H
 #define EEFS_SQLIMPORT_DUMP_CLASSIFY_H
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/objects.h"
 #include "sqlimport/sql/split.h"
 
 /*
@@ -15,11 +15,5 @@
  * failure. 0, or -EPERM with a sentence.
  */
 int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e);
-
-/* dump.c: a DROP of what the dump made before: it is no part of it any more. */
-void dump_discard(struct dump *d, enum object_kind kind, const char *name);
-/* dump.c: finds or adds an object; hashes its last range, to which nothing is added any more. */
-struct object *dump_object(struct dump *d, enum object_kind kind, const char *name);
-void dump_end_range(struct object *o);
 
 #endif

@@ -12,6 +12,7 @@
 #include "sqlimport/apply/stored_objects.h"
 #include "sqlimport/plan/kept_columns.h"
 #include "sqlimport/server/lock_retry.h"
+#include "sqlimport/dump/dump_read.h"
 #include "sqlimport/plan/planner.h"
 #include "sqlimport/server/privileges.h"
 #include "sqlimport/apply/recover.h"

@@ -2,13 +2,17 @@
 /*
  * eefs-sqlimport: keeps a mirror's database equal to the dumps that arrive in its slot.
  *
- *   slot.c ── a file ──> form.c, unpack.c ── SQL text ──┐
- *     ^                     ┌────────────────────────────┘
- *     |                  import.c ── dump.c: split.c, classify.c, env.c, ddl.c  (judge all of it)
- *     |                     |        plan.c   (what changed, against history.c and the server)
- *     |                     |        stage.c  (fill the staging schema on several connections)
- *     |                     v        swap.c   (one RENAME, then views, triggers, routines, events)
- *     └─ remove the dump ── state.c (what eefs-status shows), history.c, hook.c (--after)
+ *   slot.c          finds the dump, waits until it is whole, removes it in the end
+ *   import.c        one import, in order:
+ *     dump_read.c     judge all of it before anything is changed
+ *     planner.c       what changed, by history.c and the server
+ *     delta.c         either the rows that differ, in one transaction,
+ *     stage.c         or fill the staging schema on several connections, and
+ *     swap.c          one RENAME
+ *     stored_objects.c  views, triggers, routines, events
+ *   report.c        what eefs-status shows
+ *   hook.c          the command of --after
+ *   confirm.c       between imports: tables that have no mark
  *
  * Threads: main (the loop here), one that writes the state file, and the stage's while it runs.
  */

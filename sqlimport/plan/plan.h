@@ -10,7 +10,7 @@
 
 #include "sqlimport/compare/live_rows.h"
 #include "sqlimport/compare/row_diff.h"
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/objects.h"
 #include "sqlimport/record/history.h"
 #include "sync/common/buf.h"
 

@@ -12,6 +12,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/common/thread.h"
 
@@ -42,7 +43,7 @@ static json_t *text(const char *s)
 
     if (!j) {
         char plain[768];
-        dump_excerpt(plain, sizeof(plain), s, strlen(s));
+        printable_excerpt(plain, sizeof(plain), s, strlen(s));
         j = json_string(plain);
     }
     return j;

@@ -7,10 +7,14 @@
 #ifndef EEFS_SQLIMPORT_RECORD_REPORT_H
 #define EEFS_SQLIMPORT_RECORD_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/fault.h"
+#include "sync/common/err.h"
+#include "sync/common/hash.h"
+#include "sync/common/opt.h"
 
 struct state;
 

@@ -9,7 +9,7 @@
 #ifndef EEFS_SQLIMPORT_SERVER_COLLATION_H
 #define EEFS_SQLIMPORT_SERVER_COLLATION_H
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/objects.h"
 #include "sqlimport/server/server.h"
 
 /* Asks the server for each collation that d names, and rewrites d's DDL and settings for those that

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sqlimport/dump/dump.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/printable.h"
 
 #define PAUSE_FIRST_MS  3
 #define PAUSE_MAX_MS    100
@@ -103,7 +103,7 @@ static void put_connections(struct buf *b, MYSQL_RES *res)
     while ((row = mysql_fetch_row(res))) {
         const char *statement = text_or(row[4], "");
         char info[100];
-        dump_excerpt(info, sizeof(info), statement, strlen(statement));
+        printable_excerpt(info, sizeof(info), statement, strlen(statement));
         buf_printf(b, "%sconnection %s of %s@%s, %s for %s s: %s", b->len ? "; " : "", row[0],
                    text_or(row[1], "?"), text_or(row[2], "?"),
                    row[5] && *row[5] == '1' ? "in a transaction" : "in its state",

@@ -8,7 +8,7 @@
 #ifndef EEFS_SQLIMPORT_SERVER_PRIVILEGES_H
 #define EEFS_SQLIMPORT_SERVER_PRIVILEGES_H
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/objects.h"
 #include "sqlimport/server/server.h"
 
 /*

@@ -5,7 +5,7 @@
  *   for each --database:
  *     drop.c       lock, a file to dump into
  *     mysqldump.c  mariadb-dump > that file
- *     dump.c       judge all of it, as the importer will: whole, and nothing that mirrors refuse
+ *     dump_read.c  judge all of it, as the importer will: whole, and nothing that mirrors refuse
  *     drop.c       into every slot whose last dump was another one
  *
  * Meant for a timer or cron: silent when all is well, one sentence on stderr and a nonzero exit
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "sqlimport/sqldump/deliver.h"
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/dump_read.h"
 #include "sqlimport/sqldump/mysqldump.h"
 #include "sync/common/buf.h"
 #include "sync/common/log.h"

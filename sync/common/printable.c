@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/common/printable.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -124,4 +125,15 @@ char *printable_utf8(const char *text)
             buf_printf(&b, "\\x%02x", *p);
     }
     return buf_detach(&b);
+}
+
+void printable_excerpt(char *out, size_t cap, const char *text, size_t len)
+{
+    size_t n = len < cap - 1 ? len : cap - 1;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        out[i] = isspace(c) ? ' ' : c < 0x20 || c > 0x7e ? '?' : (char)c;
+    }
+    out[n] = '\0';
 }

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/dump_read.h"
 
 #define ROUNDS 5
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "sqlimport/sql/ddl.h"
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/dump_read.h"
 #include "sqlimport/compare/table_rows.h"
 #include "sqlimport/sql/split.h"
 

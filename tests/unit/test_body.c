@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "sqlimport/sql/body.h"
-#include "sqlimport/dump/stored_grammar.h"
+#include "sqlimport/sql/stored_grammar.h"
 
 static int check(const char *text, bool view, struct err *e)
 {

@@ -13,7 +13,7 @@
 
 #include "sqlimport/server/collation.h"
 #include "sqlimport/sql/ddl.h"
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/dump_read.h"
 #include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "sqlimport/sql/charset.h"
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/dump_read.h"
 #include "sqlimport/dump/form.h"
 #include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"

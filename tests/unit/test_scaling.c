@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/dump/dump_read.h"
 #include "sqlimport/compare/table_rows.h"
 #include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"

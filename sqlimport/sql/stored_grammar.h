@@ -4,10 +4,10 @@
  *
  * What is not in it is refused; the body is body.h's. Pure.
  */
-#ifndef EEFS_SQLIMPORT_DUMP_STORED_GRAMMAR_H
-#define EEFS_SQLIMPORT_DUMP_STORED_GRAMMAR_H
+#ifndef EEFS_SQLIMPORT_SQL_STORED_GRAMMAR_H
+#define EEFS_SQLIMPORT_SQL_STORED_GRAMMAR_H
 
-#include "sqlimport/dump/dump.h"
+#include "sqlimport/sql/object_kind.h"
 #include "sqlimport/sql/syntax.h"
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sqlimport/dump/stored_grammar.h"
+#include "sqlimport/sql/stored_grammar.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,34 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dump: what a whole dump consists of, read and judged before any of it is run.
+ * objects: what a dump consists of: tables, views and the like, each with all that makes it.
  *
- * dump_read() cuts the dump into statements, accepts only those on its list, and sorts them by the
- * object that they make. A statement is what the server of `dialect` reads. Small texts (DDL) are
- * kept; rows stay in the file as ranges. Every object has a hash over all that makes it, so that
- * unchanged ones can be told from the last import. Not thread safe while reading; read-only
- * afterwards.
+ * Small texts (DDL) are kept; rows stay in the file as ranges. Every object has a hash over all that
+ * makes it, so that unchanged ones can be told from the last import. Not thread safe while the dump
+ * is read (dump_read.h); read-only afterwards.
  */
-#ifndef EEFS_SQLIMPORT_DUMP_DUMP_H
-#define EEFS_SQLIMPORT_DUMP_DUMP_H
+#ifndef EEFS_SQLIMPORT_DUMP_OBJECTS_H
+#define EEFS_SQLIMPORT_DUMP_OBJECTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "sqlimport/dump/rowhash.h"
-#include "sqlimport/sql/token.h"
+#include "sqlimport/sql/object_kind.h"
+#include "sqlimport/sql/session_vars.h"
 #include "sync/common/hash.h"
 #include "sync/common/opt.h"
-
-enum object_kind {
-    OBJECT_TABLE,
-    OBJECT_SEQUENCE, /* handled as a table */
-    OBJECT_VIEW,
-    OBJECT_TRIGGER,
-    OBJECT_FUNCTION,
-    OBJECT_PROCEDURE,
-    OBJECT_EVENT,
-};
 
 /* A statement that fills a table, by its place in the dump; or many small ones that follow each
  * other, so that a dump with a statement for each row does not need memory for each. */
@@ -83,34 +72,27 @@ struct dump {
     void *index;     /* tsearch(3) tree of objects by kind and name */
 };
 
-/* Where a dump was refused. Nothing of its text: rows hold addresses and password hashes, and this
- * goes into logs and into a file that everybody may read. */
-struct dump_fault {
-    char table[256]; /* "" when unknown */
-    off_t offset;
-    uint64_t line;
-};
-
-/*
- * Reads the dump from offset 0 of fd; `secret` is this machine's for rowhash. -EPROTO: cut off or
- * not a dump; -EPERM: a statement that an import does not run; then *fault says where. Caller frees
- * *ret.
- */
-int dump_read(int fd, const struct hash *secret, const struct dialect *dialect, struct dump **ret,
-              struct dump_fault *fault, struct err *e);
-/* The same from a reader, for tests and the fuzzer. */
-struct split;
-int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, struct err *e);
 struct dump *dump_new(const struct hash *secret, const struct dialect *dialect);
+/* NULL is fine. */
 void dump_free(struct dump *d);
 
+/* The object, owned by d; NULL: none. */
 struct object *dump_find(const struct dump *d, enum object_kind kind, const char *name);
 /* Names the columns whose values an import leaves alone; once. */
 void object_set_own(struct object *o, const struct strlist *columns);
-bool object_is_table(const struct object *o);        /* table or sequence */
-const char *object_kind_name(enum object_kind kind); /* "TABLE", as in DROP … */
+bool object_is_table(const struct object *o); /* table or sequence */
 
-/* Fills out (cap bytes) with text, or as much of it as fits, in printable ASCII. */
-void dump_excerpt(char *out, size_t cap, const char *text, size_t len);
+/* --- while the dump is read --- */
+
+/* Finds the object, or adds an empty one. */
+struct object *dump_object(struct dump *d, enum object_kind kind, const char *name);
+/* Hashes the last range, to which nothing is added any more. */
+void dump_end_range(struct object *o);
+/* The same, and the hash of the whole object. */
+void object_end(struct object *o);
+/* What a DROP names is no part of the dump any more; its triggers go with a table. It is freed by
+ * dump_remove_discarded(). */
+void dump_discard(struct dump *d, enum object_kind kind, const char *name);
+void dump_remove_discarded(struct dump *d);
 
 #endif

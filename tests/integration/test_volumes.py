@@ -205,6 +205,42 @@ def test_large_contents_hold_up_nobody(site, master):
     assert not [n for n in os.listdir(master.path(".eefs/staging")) if n.startswith("up-")]
 
 
+def test_large_losers_hold_up_nobody(site, master):
+    """--conflicts on another disk: what goes there is not copied by that thread either, and a kill leaves nothing
+    half there."""
+    losers = os.path.join(site.base, "losers")
+    site.cleanups.append(small_disk(losers, 100))
+    big, other = os.urandom(8 << 20), os.urandom(8 << 20)
+    write(master.path("free/moved.bin"), other)
+    wait_for(lambda: served(master) and "free/moved.bin" in master.listing(), 20)
+    master.stop()
+    master.options += ["--conflicts", losers]
+    master.start(env={"EEFS_CRASH_AT": "master.carry.copied"})
+    ops = [put(1, "free/three.txt", big, b"never there", inline=False), put(2, "free/three.txt", b"tiny", b"never there"),
+           put(3, "uploads/one.txt/below/x.bin", big, inline=False),
+           rename(4, "free/moved.bin", "gallery/two.txt", other, b"never there")]
+    master.request("PUT", "/v1/o/" + content_name(big), body=big)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        master.ops(BOX, *ops)
+    assert master.process.popen.wait(20) == -9
+    assert [n[:4] for n in os.listdir(losers)] == ["tmp-"]
+    master.start()
+    assert os.listdir(losers) == []
+    before, first = moved_by_committer(master), []
+    for op in ops:
+        if not op.get("data"):
+            master.request("PUT", "/v1/o/" + content_name(big), body=big)
+        first += answers(master.ops(BOX, op))
+    assert [a["result"] for a in first] == ["conflict"] * 4, first
+    assert moved_by_committer(master) - before < 2 << 20
+    assert results(master.ops(BOX, *ops)) == ["conflict"] * 4  # a lost answer
+    kept = {p: v[3] for p, v in tree(losers).items() if v[0] == "file"}
+    assert sorted(kept.values()) == sorted([big, b"tiny", big, other])
+    assert {urllib.parse.unquote(a["place"]) for a in first} == {os.path.join(losers, os.fsdecode(p)) for p in kept}
+    assert not os.path.exists(master.path("free/moved.bin")) and read(master.path("uploads/one.txt")) == b"one"
+    wait_for(lambda: staging(master) == [] and served(master), 20)
+
+
 def test_links_go_to_another_filesystem(site, master):
     """A link is made anew there, over a file, a link or nothing."""
     wait_for(lambda: served(master), 20)

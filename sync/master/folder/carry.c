@@ -55,7 +55,7 @@ static int want(struct master *m, struct carry *c, int64_t n, const struct hash 
     c->n = n;
     c->hash = *hash;
     c->from = from ? xstrdup(from) : NULL;
-    c->to = xstrdup(to);
+    c->to = to ? xstrdup(to) : NULL;
     return -EINPROGRESS;
 }
 

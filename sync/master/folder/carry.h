@@ -2,8 +2,8 @@
 /*
  * carry: contents that an operation needs in the staging of a filesystem, and that are not there:
  * an upload (all arrive in the root's own staging), a served file that gets a name on another
- * filesystem, or a second file with the content of one that is served. A small one is copied at
- * once; for a larger one the committer puts the request aside and goes on with others, while the
+ * filesystem, or a second file with the content of one that is served; or that goes into the folder
+ * of --conflicts. A small one is copied at once; for a larger one the committer puts the request aside and goes on with others, while the
  * carrier's thread copies; then the request is applied from that operation on.
  *
  *      ops_apply ── carry_copy(): -EINPROGRESS ──> ops_finish ── carrier_add() ──> carrier's thread
@@ -48,7 +48,7 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
 
 /*
  * Stages the content `hash` (`size` bytes) as `tmp`, PLACE_NAME_CAP bytes, in the volume of the
- * path `to`, which was entered, for the operation `n`. It is that of the served file `from`, or of
+ * path `to` (NULL: the folder of --conflicts), which was entered, for the operation `n`. It is that of the served file `from`, or of
  * the mirror's upload (NULL). 0; -EINPROGRESS: it is wanted now; -ENOENT: the content is not there
  * (any more); -EAGAIN: the operation had one already; -errno.
  */

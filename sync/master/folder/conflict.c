@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/master/folder/conflict.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -43,10 +44,12 @@ static char *copy_name(const char *base, const char *who, int64_t mtime, int i)
     return xasprintf("%.*s (conflict %s %s%s)%s", (int)stem, base, who, when, count, ext);
 }
 
-static bool has_content(int fd, const struct hash *want)
+static bool has_content(int fd, const struct hash *want, int64_t size)
 {
     struct hash got;
-    bool same = fd >= 0 && hash_fd(fd, &got, NULL) == 0 && hash_eq(&got, want);
+    struct stat st;
+    bool same = fd >= 0 && fstat(fd, &st) == 0 && st.st_size == size &&
+                hash_fd(fd, &got, NULL) == 0 && hash_eq(&got, want);
 
     if (fd >= 0)
         close(fd);
@@ -68,7 +71,7 @@ static bool is_like(int dir, const char *name, struct conflict_like like)
         return has_target(dir, name, like.target);
     return like.content &&
            has_content(openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC),
-                       like.content);
+                       like.content, like.size);
 }
 
 /* The same for a path in the served tree. */
@@ -169,6 +172,37 @@ char *conflict_path(const struct master *m, const char *path, const char *who, i
     return ret;
 }
 
+/* What a kill left on its way to its name. */
+static int remove_staged(const char *dir)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    if (!d)
+        return -errno;
+    while ((e = readdir(d)))
+        if (place_is_name(e->d_name))
+            unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+    return 0;
+}
+
+bool conflict_is_blocked(const struct master *m, const char *path)
+{
+    size_t len = path_parent_len(path);
+    bool blocked = false;
+    struct stat st;
+
+    for (size_t end = 0; end < len && !blocked; end++) {
+        end += strcspn(path + end, "/");
+        char *top = xasprintf("%.*s", (int)end, path);
+
+        blocked = visible_lstat(m, top, &st) == 0 && !S_ISDIR(st.st_mode);
+        free(top);
+    }
+    return blocked;
+}
+
 int conflict_folder(const char *dir, const char *root, struct err *e)
 {
     char *real = NULL, *real_root = NULL;
@@ -183,33 +217,45 @@ int conflict_folder(const char *dir, const char *root, struct err *e)
                     dir, root);
     else if (access(dir, W_OK | X_OK) < 0)
         r = err_sys(e, errno, "cannot write into the folder of --conflicts '%s'", dir);
+    else if (remove_staged(dir) < 0)
+        r = err_sys(e, errno, "cannot list the folder of --conflicts '%s'", dir);
     free(real);
     free(real_root);
     return r;
 }
 
-/* Copies `from` to a new file dir/name of its own; -EEXIST when the name is taken. */
-/* `like`: the file that it is a conflict copy of, or -1. */
-static int copy_durably(int from, int like, int dir, const char *name, mode_t mode, int64_t mtime)
+/* Gives the file its attributes, durably. `like`: the one that it is a conflict copy of, or -1. */
+static int finish(int fd, int like, int dir, mode_t mode, int64_t mtime)
 {
     struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(mtime)};
-    char tmp[PLACE_NAME_CAP];
-    int fd, r;
+    int r = inherit_file(fd, like, dir);
 
-    place_name(tmp);
-    fd = openat(dir, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return -errno;
-    r = file_copy(from, fd);
-    if (r == 0)
-        r = inherit_file(fd, like, dir);
     if (r == 0 && (fchmod(fd, mode) < 0 || futimens(fd, times) < 0 || fsync(fd) < 0))
         r = -errno;
+    return r;
+}
+
+/* The same for staging file `tmp` and the file at `path`. */
+static int finish_staged(const struct master *m, const char *tmp, const char *path, int dir,
+                         mode_t mode, int64_t mtime)
+{
+    int fd = openat(root_staging_fd(m->root), tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW), like, r;
+
+    if (fd < 0)
+        return -errno;
+    like = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    r = finish(fd, like, dir, mode, mtime);
+    if (like >= 0)
+        close(like);
     close(fd);
-    if (r == 0)
-        r = file_rename_new(dir, tmp, dir, name);
-    if (r < 0)
-        unlinkat(dir, tmp, 0);
+    return r;
+}
+
+/* -EEXIST when the name is taken. */
+static int rename_durably(const struct master *m, const char *tmp, int dir, const char *name)
+{
+    int r = file_rename_new(root_staging_fd(m->root), tmp, dir, name);
+
     return r < 0 ? r : file_sync_dir(dir);
 }
 
@@ -218,22 +264,24 @@ static int link_durably(const char *target, int dir, const char *name)
     return symlinkat(target, dir, name) < 0 ? -errno : file_sync_dir(dir);
 }
 
-int conflict_outside(struct master *m, int from, const char *path, const char *who, mode_t mode,
-                     int64_t mtime, struct conflict_like like, char **ret)
+int conflict_outside(struct master *m, const char *tmp, const char *path, const char *who,
+                     mode_t mode, int64_t mtime, struct conflict_like like, char **ret)
 {
     char *parent = path_parent(path), *folder = xasprintf("%s/%s", m->conflicts, parent);
     int r = file_mkdirs(folder, 0750), dir = -1;
-    int original = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     char *name = NULL;
 
     if (r == 0)
         r = dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    r = r == -1 ? -errno : r < 0 ? r : -EEXIST;
+    r = r == -1 ? -errno : r < 0 ? r : 0;
+    if (r == 0 && tmp)
+        r = finish_staged(m, tmp, path, dir, mode, mtime);
+    if (r == 0)
+        r = -EEXIST;
     for (int i = 1; r == -EEXIST && i < TRIES_MAX; i++) {
         free(name);
         name = copy_name(path_base(path), who, mtime, i);
-        r = like.target ? link_durably(like.target, dir, name)
-                        : copy_durably(from, original, dir, name, mode, mtime);
+        r = tmp ? rename_durably(m, tmp, dir, name) : link_durably(like.target, dir, name);
         if (r == -EEXIST && is_like(dir, name, like))
             r = 0;
     }
@@ -243,8 +291,6 @@ int conflict_outside(struct master *m, int from, const char *path, const char *w
         *ret = xasprintf("%s%s%s/%s", m->conflicts, *parent ? "/" : "", parent, name);
     if (dir >= 0)
         close(dir);
-    if (original >= 0)
-        close(original);
     free(name);
     free(folder);
     free(parent);

@@ -13,6 +13,7 @@
 struct conflict_like {
     const struct hash *content; /* of a file; NULL */
     const char *target;         /* of a link; NULL */
+    int64_t size;               /* of the content, bytes */
 };
 
 /*
@@ -31,13 +32,17 @@ char *conflict_path(const struct master *m, const char *path, const char *who, i
  */
 char *conflict_dir(const struct master *m, const char *path, const char *who);
 
-/* Checks and makes the folder of --conflicts. */
+/* Checks and makes the folder of --conflicts, and removes what an earlier run left staged in it. */
 int conflict_folder(const char *dir, const char *root, struct err *e);
 
-/* Copies the file `from`, or makes a link (like.target), into the folder of --conflicts
- * (m->conflicts), below a folder like that of `path`, durably. *ret is where it is; malloc'd. 0 or
- * -errno. */
-int conflict_outside(struct master *m, int from, const char *path, const char *who, mode_t mode,
-                     int64_t mtime, struct conflict_like like, char **ret);
+/* True when something else than a folder is above `path` on the master. */
+bool conflict_is_blocked(const struct master *m, const char *path);
+
+/* Gives the file `tmp`, which is staged in the folder of --conflicts (m->conflicts; volume_enter),
+ * its name there, or makes a link (like.target; tmp NULL), below a folder like that of `path`,
+ * durably. *ret is where it is; malloc'd. 0 or -errno; `tmp` may be left, also when the version was
+ * there already. */
+int conflict_outside(struct master *m, const char *tmp, const char *path, const char *who,
+                     mode_t mode, int64_t mtime, struct conflict_like like, char **ret);
 
 #endif

@@ -30,6 +30,12 @@ void place_name(char *out)
     buf_release(&b);
 }
 
+bool place_is_name(const char *name)
+{
+    return strncmp(name, "tmp-", 4) == 0 && strlen(name) == 28 &&
+           strspn(name + 4, "0123456789abcdef") == 24;
+}
+
 static int create(struct master *m, const char *tmp)
 {
     int fd = openat(root_staging_fd(m->root), tmp,

@@ -22,6 +22,8 @@ struct place_attr {
 
 /* An unused name in staging. */
 void place_name(char *out);
+/* True for such a name. */
+bool place_is_name(const char *name);
 /* Writes a staging file. 0 or -errno; nothing is left behind on failure. */
 int place_data(struct master *m, const char *tmp, const void *data, size_t len);
 /* Copies a served file into a staging file and checks its hash: -ENOENT when it is another. */

@@ -306,12 +306,26 @@ int volume_enter_top(struct master *m, const char *top)
     return 0;
 }
 
+/* The folder of --conflicts itself: what is staged there gets its name by a rename. */
+static int enter_conflicts(struct master *m)
+{
+    int r = file_mkdirs(m->conflicts, 0750);
+    int fd = r < 0 ? r : open(m->conflicts, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return r < 0 ? r : -errno;
+    root_use_staging(m->root, fd);
+    return 0;
+}
+
 int volume_enter(struct master *m, const char *path)
 {
     char *top;
     int r;
 
     volume_leave(m);
+    if (!path)
+        return enter_conflicts(m);
     if (volume_away(m, path))
         return -ESTALE;
     top = volume_top(m, path);
@@ -341,6 +355,8 @@ int volume_carry(struct master *m, const char *tmp, const char *path)
     if (r == 0 && (fstat(old, &before) < 0 || fstat(now, &after) < 0))
         r = -errno;
     if (r < 0 || (before.st_dev == after.st_dev && before.st_ino == after.st_ino))
+        goto out;
+    if (renameat(old, tmp, now, tmp) == 0)
         goto out;
     from = openat(old, tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (from >= 0 && fstat(from, &st) == 0 && st.st_size > CARRY_AT_ONCE)

@@ -34,13 +34,13 @@ void volumes_list(struct volumes *v, struct strlist *ret);
 /* The top of the volume that `path`, or what of the way to it exists, lies on; malloc'd, "" is the
  * root's own filesystem. NULL: it cannot be looked at. */
 char *volume_top(const struct master *m, const char *path);
-/* Enters the volume where `path` is, or whose top is `top`. 0; -ESTALE: it is away; -errno: there
- * can be no staging on it (and the root's is used). */
+/* Enters the volume where `path` is, or whose top is `top`; NULL: the folder of --conflicts. 0;
+ * -ESTALE: it is away; -errno: there can be no staging on it (and the root's is used). */
 int volume_enter(struct master *m, const char *path);
 int volume_enter_top(struct master *m, const char *top);
 void volume_leave(struct master *m);
-/* Enters the volume of `path` with the staging file `tmp`, which is copied there when it lies in
- * another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h) bytes; -errno. Then
+/* Enters the volume of `path` (NULL: as above) with the staging file `tmp`, which is moved there
+ * when it lies in another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h) bytes; -errno. Then
  * it is removed. */
 int volume_carry(struct master *m, const char *tmp, const char *path);
 

@@ -88,13 +88,22 @@ int intent_forget(struct db *db, const char *mirror, const char *outbox)
     return r < 0 ? r : 0;
 }
 
+int intent_withdraw(struct apply *j)
+{
+    int r = 0;
+
+    if (j->noted)
+        r = apply_db(j, intent_forget(j->m->tree->db, j->who->name, j->outbox));
+    if (j->noted && r == 0)
+        r = commit(j);
+    j->noted = j->noted && r < 0;
+    return r;
+}
+
 void intent_discard(struct apply *j, const char *tmp)
 {
-    if (*tmp && j->noted && j->db_error == 0) {
-        int r = apply_db(j, intent_forget(j->m->tree->db, j->who->name, j->outbox));
-
-        j->noted = (r < 0 ? r : commit(j)) < 0;
-    }
+    if (*tmp && j->db_error == 0)
+        (void)intent_withdraw(j);
     if (!j->noted) /* else the next start removes it */
         place_discard(j->m, tmp);
 }

@@ -22,6 +22,9 @@
  * transaction. 0 or an error.
  */
 int intent_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
+/* What was noted, if anything, is not made, or not so: before its staging file goes elsewhere. Goes
+ * on in a new transaction. 0 or an error of the database. */
+int intent_withdraw(struct apply *j);
 /* Removes staging file `tmp` ("": none), which was not moved; if that was noted, not before the
  * note is gone: else a kill would make it look moved. */
 void intent_discard(struct apply *j, const char *tmp);

@@ -37,17 +37,18 @@ static bool readable(void *arg, const char *path)
     return scope_reads(&j->who->scope, path) && !visible_hides(j->m, path);
 }
 
-/* Enters the volume where `path` will lie; beside it, when it is a volume's top. */
+/* Enters the volume where `path` will lie (NULL: as volume_enter); beside it, when it is a volume's
+ * top. */
 static int enter(struct apply *j, const char *path)
 {
-    char *dir = volume_is_top(j->m, path) ? path_parent(path) : NULL;
+    char *dir = path && volume_is_top(j->m, path) ? path_parent(path) : NULL;
     int r = volume_enter(j->m, dir ? dir : path);
 
     free(dir);
     return r;
 }
 
-/* Puts the operation's content into staging for `path` as `tmp`: inline, uploaded, or in the tree
+/* Puts the operation's content into staging for `path` (NULL: outside) as `tmp`: inline, uploaded, or in the tree
  * already. -ENODATA: none of these; -EINPROGRESS: it is to be carried there. */
 static int stage(struct apply *j, const char *path, char *tmp)
 {
@@ -105,15 +106,12 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
 static int land_outside(struct apply *j, const char *tmp)
 {
     const struct op *op = j->op;
-    struct conflict_like like = {&op->hash, NULL};
-    int from = openat(root_staging_fd(j->m->root), tmp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int r = from < 0 ? -errno
-                     : conflict_outside(j->m, from, op->path, j->who->name,
-                                        (mode_t)(op->mode & PLACE_FILE_MODE), op->mtime, like,
-                                        &j->a->place);
+    struct conflict_like like = {&op->hash, NULL, op->size};
+    int r = volume_carry(j->m, tmp, NULL);
 
-    if (from >= 0)
-        close(from);
+    if (r == 0)
+        r = conflict_outside(j->m, tmp, op->path, j->who->name,
+                             (mode_t)(op->mode & PLACE_FILE_MODE), op->mtime, like, &j->a->place);
     if (r == 0)
         r = apply_tell(j, op->path);
     return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
@@ -122,12 +120,15 @@ static int land_outside(struct apply *j, const char *tmp)
 static int land_copy(struct apply *j, char *tmp)
 {
     const struct op *op = j->op;
-    struct conflict_like like = {&op->hash, NULL};
+    struct conflict_like like = {&op->hash, NULL, op->size};
     struct row row = {0};
     bool there;
     char *copy;
     int r;
 
+    r = intent_withdraw(j); /* that said where else it would go */
+    if (r < 0)
+        return r;
     if (j->m->conflicts)
         return land_outside(j, tmp);
     copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
@@ -217,8 +218,9 @@ int put_file(struct apply *j)
         r = 0;
         goto out;
     }
+    met = met && !(j->m->conflicts && conflict_is_blocked(j->m, op->path));
     if (r == 0 && !*tmp)
-        r = stage(j, op->path, tmp);
+        r = stage(j, met || !j->m->conflicts ? op->path : NULL, tmp);
     if (r == 0 && met) {
         r = land(j, tmp, op->path, &row, j->asked, RESULT_DONE);
         if (r == 0)
@@ -269,13 +271,13 @@ static int publish_link(struct apply *j, const char *path)
 static int link_copy(struct apply *j)
 {
     const struct op *op = j->op;
-    struct conflict_like like = {NULL, op->target};
+    struct conflict_like like = {NULL, op->target, 0};
     bool there;
     char *copy;
     int r;
 
     if (j->m->conflicts) {
-        r = conflict_outside(j->m, -1, op->path, j->who->name, 0, op->mtime, like, &j->a->place);
+        r = conflict_outside(j->m, NULL, op->path, j->who->name, 0, op->mtime, like, &j->a->place);
         if (r == 0)
             r = apply_tell(j, op->path);
         return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);

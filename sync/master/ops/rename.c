@@ -233,23 +233,36 @@ static int take_out(struct apply *j, const struct row *from)
     return r;
 }
 
+/* A copy of the file `from` as `tmp` in the folder of --conflicts, which is entered. */
+static int stage_outside(struct apply *j, const struct row *from, char *tmp)
+{
+    int r = volume_enter(j->m, NULL);
+
+    place_name(tmp);
+    if (r == 0)
+        r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, NULL,
+                       tmp);
+    return r == -ENOENT ? -EBUSY : r;
+}
+
 /* A file or link goes into the folder of --conflicts; a folder, or a file that is written at this
  * moment, keeps its name. */
 static int rename_outside(struct apply *j, const struct row *from)
 {
     const struct op *op = j->op;
-    struct conflict_like like = {&from->e.hash, from->e.target};
+    struct conflict_like like = {&from->e.hash, from->e.target, from->e.size};
     enum op_result result = RESULT_CONFLICT;
-    int fd = -1, r = 0;
+    char tmp[PLACE_NAME_CAP] = "";
+    int r = 0;
 
     if (from->e.type == ENTRY_FILE)
-        r = fd = path_open_beneath(root_fd(j->m->root), from->e.path,
-                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (r >= 0 && from->e.type != ENTRY_DIR)
-        r = conflict_outside(j->m, fd, op->to, j->who->name, (mode_t)(from->e.mode & 0777),
-                             from->e.mtime, like, &j->a->place);
-    if (fd >= 0)
-        close(fd);
+        r = stage_outside(j, from, tmp);
+    if (r == 0 && from->e.type != ENTRY_DIR)
+        r = conflict_outside(j->m, *tmp ? tmp : NULL, op->to, j->who->name,
+                             (mode_t)(from->e.mode & 0777), from->e.mtime, like, &j->a->place);
+    place_discard(j->m, tmp);
+    if (r == 0 && from->e.type != ENTRY_DIR)
+        r = volume_enter(j->m, from->e.path);
     if (r == 0 && from->e.type != ENTRY_DIR)
         r = take_out(j, from);
     if (r == -EBUSY || from->e.type == ENTRY_DIR) {
@@ -267,11 +280,14 @@ static int rename_outside(struct apply *j, const struct row *from)
 
 static int rename_to_copy(struct apply *j, const struct row *from)
 {
-    const struct conflict_like nothing = {NULL, NULL};
+    const struct conflict_like nothing = {NULL, NULL, 0};
     bool there;
     char *copy;
     int r;
 
+    r = intent_withdraw(j); /* that said where else it would go */
+    if (r < 0)
+        return r;
     if (j->m->conflicts)
         return rename_outside(j, from);
     copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, nothing, &there);

@@ -202,7 +202,7 @@ static int make_copy(struct master *m, struct put_back *b, int dir)
     bool there;
 
     b->copy =
-        conflict_path(m, b->o->path, "master", -1, (struct conflict_like){NULL, NULL}, &there);
+        conflict_path(m, b->o->path, "master", -1, (struct conflict_like){NULL, NULL, 0}, &there);
     b->error = file_rename_new(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy));
     return b->error < 0 ? 0 : publish_at(m, b, dir, b->copy, b->swapped ? &b->o->now : &b->hash);
 }

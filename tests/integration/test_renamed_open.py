@@ -148,6 +148,46 @@ def test_another_file_that_is_read_sooner(master, mount):
     assert len(got) == 4
 
 
+@pytest.mark.parametrize("to", ["d/away.txt", "d/z.txt", "e/z.txt", "a/f.txt"])
+def test_another_file_while_the_master_was_down(master, mount, to):
+    """Its scan finds the new name of what was renamed before it takes what is in its place."""
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        f.write(b"one\n")
+        master.stop()
+        os.makedirs(os.path.dirname(master.path("uploads", to)), exist_ok=True)
+        os.rename(master.path("uploads/d/f.txt"), master.path("uploads", to))
+        write(master.path("uploads/d/f.txt"), "new file\n")
+        for i in range(50):
+            write(master.path("uploads/d/m%d" % i), "%d" % i)
+            write(master.path("uploads/b%d/m" % i), "%d" % i)
+        master.start()
+        wait_for(lambda: os.path.exists(mount.path("uploads", to))
+                 and read(mount.path("uploads/d/f.txt")) == b"new file\n", 20)
+        f.write(b"two\n")
+    got = settled(master, mount)
+    assert got[to] == b"old\none\ntwo\n" and got["d/f.txt"] == b"new file\n"
+    assert len(got) == 104
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_another_folder_in_its_place(master, mount, down):
+    """At once after the rename: what is open is in the renamed one."""
+    with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
+        f.write(b"one\n")
+        if down:
+            master.stop()
+        os.rename(master.path("uploads/d"), master.path("uploads/n"))
+        write(master.path("uploads/d/f.txt"), "new file\n")
+        if down:
+            master.start()
+        wait_for(lambda: os.path.exists(mount.path("uploads/n/f.txt"))
+                 and read(mount.path("uploads/d/f.txt")) == b"new file\n", 20)
+        f.write(b"two\n")
+    got = settled(master, mount)
+    assert got == {"n/f.txt": b"old\none\ntwo\n", "n/g.txt": b"other\n", "d/f.txt": b"new file\n",
+                   "e/h.txt": b"third\n"}
+
+
 def test_several_handles(master, mount):
     with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as a, \
             open(mount.path("uploads/d/f.txt"), "r+b", buffering=0) as b:

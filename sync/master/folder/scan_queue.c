@@ -59,6 +59,7 @@ struct index {
     struct item **heap; /* earliest first */
     size_t heap_n, heap_cap;
     int64_t scan_left, scan_began, scan_ms;
+    struct strlist last; /* put off until the rest of the scan was looked at */
     bool stopping;
 };
 
@@ -197,13 +198,12 @@ static void count_scan_locked(struct index *x)
     }
 }
 
-void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
+static void push_locked(struct index *x, const char *path, int flags, int64_t delay_ms)
 {
     int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
     uint32_t key = key_of(path);
     struct item **slot, *it;
 
-    mutex_lock(&x->lock);
     slot = slot_locked(x, path, key);
     it = *slot;
     if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
@@ -234,7 +234,28 @@ void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
             it->flags &= ~INDEX_LARGE;
         put_locked(x, it, due);
     }
+}
+
+void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
+{
+    mutex_lock(&x->lock);
+    push_locked(x, path, flags, delay_ms);
     mutex_unlock(&x->lock);
+}
+
+void index_put_off(struct index *x, const char *path)
+{
+    mutex_lock(&x->lock);
+    strlist_add(&x->last, path);
+    mutex_unlock(&x->lock);
+}
+
+/* The rest was looked at: what was put off begins. */
+static void push_last_locked(struct index *x)
+{
+    for (size_t i = 0; i < x->last.n; i++)
+        push_locked(x, x->last.v[i], INDEX_DEEP | INDEX_FOUND | INDEX_SCAN | INDEX_LAST, 0);
+    strlist_release(&x->last);
 }
 
 void index_scan(struct index *x)
@@ -327,6 +348,8 @@ static void *run(void *arg)
 
         examine(x->m, it->path, it->flags);
         mutex_lock(&x->lock);
+        if ((it->flags & INDEX_SCAN) && x->scan_left == 1)
+            push_last_locked(x);
         if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
             ended = true;
             x->scan_ms = clock_mono_ms() - x->scan_began + 1;
@@ -394,6 +417,7 @@ void index_free(struct index *x)
     }
     free(x->table);
     free(x->heap);
+    strlist_release(&x->last);
     cond_destroy(&x->more);
     cond_destroy(&x->event);
     mutex_destroy(&x->lock);

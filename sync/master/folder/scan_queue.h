@@ -20,6 +20,7 @@ enum {
     INDEX_LARGE = 16, /* a large file to read: after all else */
     INDEX_MOVED = 32, /* the kernel said that it was renamed to this path */
     INDEX_ALIKE = 64, /* a folder: which of its names look alike? */
+    INDEX_LAST = 128, /* put off until here: index_put_off() */
 };
 
 int index_start(struct master *m, struct index **ret, struct err *e);
@@ -28,6 +29,9 @@ void index_stop(struct index *x);
 void index_free(struct index *x);
 /* Asks for a look in `delay_ms`. Any thread; never blocks. */
 void index_push(struct index *x, const char *path, int flags, int64_t delay_ms);
+/* While an item of a scan is looked at: asks for a look with INDEX_LAST when all else of that scan was looked
+ * at. */
+void index_put_off(struct index *x, const char *path);
 /* Starts a full scan unless one runs; its end is told to the committer. */
 void index_scan(struct index *x);
 bool index_scanning(struct index *x);

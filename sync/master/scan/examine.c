@@ -446,7 +446,8 @@ static bool comes_at(struct master *m, struct db *db, const struct row *row, con
 
 /*
  * Another file or folder is at `path` than its row has. What that one is now called is published first: published
- * before, the new one would take the row away by which the rename is known.
+ * before, the new one would take the row away by which the rename is known. A scan, which knows of no events, puts
+ * such paths off to its end instead.
  */
 static bool waits_for_rename(struct master *m, struct db *db, const char *path,
                              const struct row *row)
@@ -474,10 +475,15 @@ void examine(struct master *m, const char *path, int flags)
         goto out;
     }
     live = row.e.type != ENTRY_GONE;
-    if (r == 0 && live && *path && (int64_t)st.st_ino != row.ino &&
-        waits_for_rename(m, db, path, &row)) {
-        index_push(m->index, path, flags, RENAMED_AGAIN);
-        goto out;
+    if (r == 0 && live && *path && (int64_t)st.st_ino != row.ino) {
+        if ((flags & (INDEX_SCAN | INDEX_LAST)) == INDEX_SCAN) {
+            index_put_off(m->index, path);
+            goto out;
+        }
+        if (waits_for_rename(m, db, path, &row)) {
+            index_push(m->index, path, flags, RENAMED_AGAIN);
+            goto out;
+        }
     }
     if (r == -ENOENT) {
         examine_gone(m, path, st.st_mode);

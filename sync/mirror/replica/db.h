@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * db: what replica*.c, outbox.c, rename.c, overlay.c and follow.c share: the replica's
- * struct, its transactions, its pool of readers and the rows of base and overlay. Nobody else
- * includes it.
+ * db: what the files of this room share: the replica's struct, its transactions, its pool of
+ * readers, the rows of base and overlay, and the log. Nobody else includes it.
  *
  * Locks, in this order: checkpoint_lock → lock → scope_lock, pool_lock; but for renew.c, pool_lock
  * and checkpoint_lock are taken alone. Functions that take a `struct db *` run on the caller's
@@ -75,7 +74,7 @@ struct replica {
     struct strlist volumes; /* tops of the master's filesystems below its root */
 };
 
-/* --- transactions and connections (replica_db.c) --- */
+/* --- transactions and connections (db.c) --- */
 
 /* Takes the lock and begins. 0 or -errno (then the lock is not held); -EUCLEAN while the database
  * is being made anew, but for the thread that does it, as in reader_get(). */
@@ -88,6 +87,11 @@ int tx_begin_spare(struct replica *r);
  * commit. Returns rc or the commit's -errno.
  */
 int tx_end(struct replica *r, int rc, const char *point);
+
+/* Moves the log into the database, unless another thread is at it. Without the lock. */
+void tx_checkpoint(struct replica *r);
+/* A database was opened: how long its log is comes to be known from here on. */
+void tx_watch_log(struct replica *r);
 
 /* Counts the view; in a transaction. 0 or -errno. */
 int replica_recount(struct replica *r);
@@ -103,14 +107,18 @@ int replica_load(struct replica *r, struct err *e);
 /* Closes all that replica_load() and readers opened; nobody uses it, or is kept out. */
 void replica_unload(struct replica *r);
 
+/* --- single values (meta.c) --- */
+
 /* malloc'd value or "" */
 char *meta_get(struct db *db, const char *key);
+/* `none`: where there is no value. */
+int64_t meta_get_int(struct db *db, const char *key, int64_t none);
 int meta_set(struct db *db, const char *key, const char *value);
 int meta_set_int(struct db *db, const char *key, int64_t value);
 /* meta_set, unless it has that value. */
 int meta_keep(struct db *db, const char *key, const char *value);
 
-/* --- rows (overlay.c) --- */
+/* --- rows (rows.c) --- */
 
 /* A row of base or overlay, or the view. `target` is owned. */
 struct row {
@@ -172,7 +180,7 @@ struct subtree {
 void subtree_init(struct subtree *s, const char *dir);
 void subtree_release(struct subtree *s);
 
-/* --- folders that local entries keep (keep.c) --- */
+/* --- folders that local entries keep (implicit_dirs.c) --- */
 
 /*
  * A folder went out of the view although overlay entries live below it: gives it an overlay row
@@ -272,7 +280,7 @@ int conflicts_settle(struct replica *r);
 /* The seq up to which the feed has told everything; -1: unknown. */
 int64_t feed_seq(struct db *db);
 
-/* --- what cannot be taken (skip.c), in a transaction --- */
+/* --- what cannot be taken (skipped.c), in a transaction --- */
 
 /* Forgets what was noted for the set that is staged. */
 int skip_drop(struct db *db);

@@ -14,7 +14,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/mirror/replica/cookie.h"
-#include "sync/mirror/replica/unsent_log.h"
+#include "sync/mirror/replica/touched.h"
 
 #define ROW_COLS "type,size,mtime,mode,hash,target,ino,atime,ctime"
 /* The same for a listing that needs no more than the indexes by cookie have: in their order, names
@@ -322,7 +322,7 @@ int overlay_put(struct db *db, const char *path, int64_t opid, const struct row 
                     row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime);
 
     if (opid == REPLICA_LOCAL)
-        unsent_touch_local(db_user(db), path);
+        touched_local(db, path);
     return rc < 0 ? rc : 0;
 }
 
@@ -339,7 +339,7 @@ int overlay_delete(struct db *db, const char *path, int64_t opid)
                     path_parent_len(path), path_base(path), opid);
 
     if (opid == REPLICA_LOCAL)
-        unsent_touch_local(db_user(db), path);
+        touched_local(db, path);
     return rc < 0 ? rc : 0;
 }
 

@@ -16,7 +16,10 @@
 #ifndef EEFS_MIRROR_REPLICA_UNSENT_LOG_H
 #define EEFS_MIRROR_REPLICA_UNSENT_LOG_H
 
+#include <jansson.h>
+
 #include "sync/mirror/replica/db.h"
+#include "sync/mirror/replica/touched.h"
 
 struct unsent;
 
@@ -34,20 +37,26 @@ int64_t unsent_damaged(const struct unsent *u);
 
 /* From here on changes of `r` are noted. `anew`: the record is written from the replica first. */
 int unsent_follow(struct unsent *u, struct replica *r, bool anew);
-/* A local-only entry is changed by this transaction. NULL is fine (a connection that only reads).
- */
-void unsent_touch_local(struct unsent *u, const char *path);
 /* The transaction was committed, or rolled back. */
 void unsent_committed(struct unsent *u, bool yes);
 /* A descriptor of the record for fdatasync(2), the caller closes it; -1: none. */
 int unsent_file(const struct unsent *u);
+
+/* Calls fn for each thing that was read (`local`: an entry that is kept here, else an operation),
+ * operations in their order, until it returns non-zero, which is returned. */
+typedef int unsent_fn(void *arg, json_t *line, bool local);
+int unsent_each(struct unsent *u, unsent_fn *fn, void *arg);
+/* Writes the record from the replica; what was read is forgotten. 0 or -errno. */
+int unsent_anew(struct unsent *u);
+
+/* --- unsent_restore.c --- */
 
 /*
  * Puts back what was read and is not in the replica, in one transaction, and writes the record
  * anew. has(arg, hash, size) says whether a content is there; what has none goes into `lost`
  * (paths). The number of what was put back or -errno.
  */
-int unsent_put_back(struct unsent *u, bool (*has)(void *arg, const struct hash *h, int64_t size),
+int unsent_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
                     void *arg, struct strlist *lost);
 
 #endif

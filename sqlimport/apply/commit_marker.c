@@ -42,12 +42,12 @@ int commit_prepare_row(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage;
     bool there = false;
-    int r = has_table(s, c->stage, "_eefs_state", &there, e);
+    int r = has_table(s, c->stage, COMMIT_STATE, &there, e);
 
     if (r < 0 || there)
         return r;
     stage = server_name(c->stage);
-    r = server_runf(s, e, "CREATE TABLE IF NOT EXISTS %s._eefs_state " COLUMNS, stage);
+    r = server_runf(s, e, "CREATE TABLE IF NOT EXISTS %s." COMMIT_STATE " " COLUMNS, stage);
     free(stage);
     return r;
 }
@@ -56,10 +56,10 @@ int commit_write_row(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage);
     char hash[HASH_TEXT_CAP];
-    int r = server_runf(s, e, "DELETE FROM %s._eefs_state", stage);
+    int r = server_runf(s, e, "DELETE FROM %s." COMMIT_STATE, stage);
 
     if (r == 0)
-        r = server_runf(s, e, "INSERT INTO %s._eefs_state VALUES('%s', '%s', NOW())", stage,
+        r = server_runf(s, e, "INSERT INTO %s." COMMIT_STATE " VALUES('%s', '%s', NOW())", stage,
                         c->token, hash_text(&c->hash, hash));
     free(stage);
     return r;
@@ -69,10 +69,10 @@ int commit_row_is_done(const struct commit *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage), *there = NULL;
     bool state = false;
-    int r = has_table(s, c->stage, "_eefs_state", &state, e);
+    int r = has_table(s, c->stage, COMMIT_STATE, &state, e);
 
     if (r == 0 && state)
-        r = server_value(s, &there, e, "SELECT 1 FROM %s._eefs_state WHERE token='%s'", stage,
+        r = server_value(s, &there, e, "SELECT 1 FROM %s." COMMIT_STATE " WHERE token='%s'", stage,
                          c->token);
     free(stage);
     if (r == 0)

@@ -14,6 +14,8 @@
 #include "sqlimport/server/server.h"
 #include "sync/common/hash.h"
 
+#define COMMIT_STATE "_eefs_state" /* stays in the staging schema from one import to the next */
+
 struct commit {
     const char *stage; /* name of the staging schema */
     char token[33];

@@ -365,6 +365,22 @@ int delta_try(const struct plan *p, const char *database, int fd, struct server 
     return r;
 }
 
+/* What was found unchanged by its mark was brought to the dump's before. */
+static bool counter_due(const struct step *st)
+{
+    return st->has_live_shape && !step_is_swap(st) && st->innodb && st->shape.auto_increment &&
+           !(st->action == ACTION_UNCHANGED && st->live_auto == st->shape.auto_increment);
+}
+
+bool delta_counters_due(const struct plan *p)
+{
+    bool r = false;
+
+    for (size_t i = 0; i < p->n; i++)
+        r = r || counter_due(&p->steps[i]);
+    return r;
+}
+
 int delta_counters(struct plan *p, const char *database, struct server *s, size_t *ret_n,
                    struct err *e)
 {
@@ -377,9 +393,7 @@ int delta_counters(struct plan *p, const char *database, struct server *s, size_
         struct shape now;
         char *name;
 
-        /* What was found unchanged by its mark was brought to the dump's before. */
-        if (!st->has_live_shape || step_is_swap(st) || !st->innodb || !st->shape.auto_increment ||
-            (st->action == ACTION_UNCHANGED && st->live_auto == st->shape.auto_increment))
+        if (!counter_due(st))
             continue;
         r = live_shape(s, database, st->name, &now, e);
         if (r < 0)

@@ -23,6 +23,8 @@
 int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
               const struct commit *c, struct err *e);
 
+/* False: delta_counters() has nothing to look at. */
+bool delta_counters_due(const struct plan *p);
 /* Brings the tables' AUTO_INCREMENT to the dump's, where it is another. *ret_n counts them. */
 int delta_counters(struct plan *p, const char *database, struct server *s, size_t *ret_n,
                    struct err *e);

@@ -37,6 +37,30 @@ char *recover_place_name(const char *table, const char *token)
                      hash_text(&h, text) + HASH_TEXT_LEN - 8);
 }
 
+/* --- is there anything --- */
+
+/* With OR the server would look through all databases. */
+int recover_is_due(const struct schemas *c, struct server *s, struct err *e)
+{
+    char *stage = server_text(c->stage), *old = server_text(c->old);
+    char *database = server_text(c->database), *there = NULL;
+    int r = server_value(
+        s, &there, e,
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s AND "
+        "TABLE_NAME<>'" COMMIT_STATE "' UNION ALL SELECT 1 FROM information_schema.TABLES WHERE "
+        "TABLE_SCHEMA=%s UNION ALL SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s "
+        "AND TABLE_NAME LIKE '\\_eefs\\_%%' LIMIT 1",
+        stage, old, database);
+
+    if (r == 0)
+        r = there != NULL;
+    free(there);
+    free(stage);
+    free(old);
+    free(database);
+    return r;
+}
+
 /* --- settle --- */
 
 struct settling {

@@ -25,6 +25,10 @@ enum settled {
     SETTLED_ENDED,   /* the rest was done now */
 };
 
+/* 1: an import left something in one of the schemas, a record or tables; 0: there is nothing to be
+ * settled, finished or swept. */
+int recover_is_due(const struct schemas *c, struct server *s, struct err *e);
+
 /* *ret_copied: NULL, or the malloc'd name of a table that the server cannot put back after it died,
  * and that is a copy of the old one in another engine now. */
 int recover_settle(const struct schemas *c, struct server *s, enum settled *ret, char **ret_copied,

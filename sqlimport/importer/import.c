@@ -207,8 +207,11 @@ static int settle(struct run *r, struct err *e)
 /* Before anything else. */
 static int recover(struct run *r, struct err *e)
 {
-    int rc = settle(r, e);
+    int rc = recover_is_due(&r->schemas, r->s, e);
 
+    if (rc <= 0)
+        return rc;
+    rc = settle(r, e);
     if (rc == 0 && r->settled >= SETTLED_DONE)
         rc = patiently(r, try_finish, e);
     if (rc == 0)
@@ -311,8 +314,10 @@ static int try_counters(struct run *r, struct err *e)
 static int set_counters(struct run *r, struct err *e)
 {
     struct err e2 = {0};
-    int rc = patiently_for(r, COUNTER_MS, try_counters, &e2);
+    int rc = 0;
 
+    if (delta_counters_due(r->plan))
+        rc = patiently_for(r, COUNTER_MS, try_counters, &e2);
     if (rc == -EAGAIN)
         log_warn("an AUTO_INCREMENT of '%s' is not set to the dump's: %s", r->a->database, e2.text);
     else if (rc < 0 && e)

@@ -96,13 +96,33 @@ static int take(struct server *s, const char *database, int i, struct err *e)
     return r < 0 ? r : got;
 }
 
+/* One question for all locks: does another connection, dead or alive, hold one? */
+static int is_any_held(struct server *s, const char *database, bool *ret, struct err *e)
+{
+    struct buf b = BUF_INIT;
+    char *id = NULL;
+    int r;
+
+    for (int i = 0; i < LOCKS; i++) {
+        char *text = lock_text(database, i);
+        buf_printf(&b, "%sNULLIF(IS_USED_LOCK(%s), CONNECTION_ID())", i ? ", " : "", text);
+        free(text);
+    }
+    r = server_value(s, &id, e, "SELECT COALESCE(%s)", b.data);
+    *ret = id != NULL;
+    free(id);
+    buf_release(&b);
+    return r;
+}
+
 /* Nobody alive has one of the others. */
 static int look_at_others(struct server *s, const char *database, int mine, struct buf *dead,
                           struct err *e)
 {
-    int r = 0;
+    bool any = false;
+    int r = is_any_held(s, database, &any, e);
 
-    for (int i = 0; i < LOCKS && r == 0; i++) {
+    for (int i = 0; any && i < LOCKS && r == 0; i++) {
         char *text = lock_text(database, i), *id = NULL;
         enum holder holder = HOLDER_NONE;
         if (i != mine)

@@ -82,6 +82,24 @@ static int reads_comment(struct server *s, const char *opener, unsigned version,
     return r;
 }
 
+/* Is it MariaDB, and does it read comments of the version that it says, and not of the next one? */
+static int ask_version(struct server *s, unsigned said, bool *ret_mariadb, bool *ret_agrees,
+                       struct err *e)
+{
+    char *text = NULL;
+    int r = server_value(s, &text, e,
+                         "SELECT CONCAT(1/*M!50000 +1 */, 1/*M!%05u +1 */, 1/*M!%05u +1 */, "
+                         "1/*!%05u +1 */, 1/*!%05u +1 */)",
+                         said, said + 1, said, said + 1);
+
+    if (r == 0 && text && strlen(text) == 5) {
+        *ret_mariadb = text[0] == '2';
+        *ret_agrees = strncmp(text + (*ret_mariadb ? 1 : 3), "21", 2) == 0;
+    }
+    free(text);
+    return r;
+}
+
 /*
  * The server is asked what it reads, for what it calls itself can be configured. Its version is
  * what it says, if that is so, and else looked for.
@@ -91,19 +109,14 @@ static int learn_dialect(struct server *s, struct err *e)
     struct dialect *d = &s->dialect;
     unsigned low = 50000, high = 999998, said = (unsigned)mysql_get_server_version(s->my);
     const char *opener;
-    bool is, more;
-    int r = reads_comment(s, "/*M!", low, &d->mariadb, e);
+    bool agrees = false, is;
+    int r = ask_version(s, said, &d->mariadb, &agrees, e);
 
     opener = d->mariadb ? "/*M!" : "/*!";
     if (!d->mariadb)
         high = 99998;
-    if (r == 0 && said > low && said < high) {
-        r = reads_comment(s, opener, said, &is, e);
-        if (r == 0)
-            r = reads_comment(s, opener, said + 1, &more, e);
-        if (r == 0 && is && !more)
-            low = high = said;
-    }
+    if (agrees && said > low && said < high)
+        low = high = said;
     while (r == 0 && low < high) { /* low is read, high + 1 is not */
         unsigned middle = low + (high - low + 1) / 2;
         r = reads_comment(s, opener, middle, &is, e);
@@ -116,7 +129,8 @@ static int learn_dialect(struct server *s, struct err *e)
 
 static int prepare(struct server *s, struct err *e)
 {
-    char *text = NULL;
+    MYSQL_RES *res;
+    MYSQL_ROW row;
     int r = restrain(s, e);
 
     if (r == 0)
@@ -126,16 +140,17 @@ static int prepare(struct server *s, struct err *e)
     if (r == 0)
         r = learn_dialect(s, e);
     if (r == 0)
-        r = server_value(s, &s->sql_mode, e, "SELECT @@GLOBAL.sql_mode");
-    s->dialect.sql_mode = s->sql_mode;
-    if (r == 0)
-        r = server_value(s, &text, e, "SELECT @@max_allowed_packet");
+        r = server_query(s, &res, e, "SELECT @@GLOBAL.sql_mode, @@max_allowed_packet");
     if (r < 0)
         return r;
-    s->packet_max = text ? strtoull(text, NULL, 10) : 1 << 20;
-    free(text);
+    row = mysql_fetch_row(res);
+    s->sql_mode = row && row[0] ? xstrdup(row[0]) : NULL;
+    s->dialect.sql_mode = s->sql_mode;
+    s->packet_max = row && row[1] ? strtoull(row[1], NULL, 10) : 1 << 20;
+    mysql_free_result(res);
     /* MySQL 8 answers table times from a cache otherwise; other servers do not know it. */
-    server_runf(s, NULL, "SET SESSION information_schema_stats_expiry=0");
+    if (!server_is_mariadb(s))
+        server_runf(s, NULL, "SET SESSION information_schema_stats_expiry=0");
     return r;
 }
 

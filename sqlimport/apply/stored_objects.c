@@ -343,7 +343,8 @@ static size_t choose(const struct others *w, struct server *s, struct object **t
     size_t n = 0, all = 0;
 
     for (size_t i = 0; i < d->n; i++)
-        if (!object_is_table(d->objects[i]) && (wanted[i] = differs(w, s, d->objects[i])))
+        if (!object_is_table(d->objects[i]) && !w->made[i] &&
+            (wanted[i] = differs(w, s, d->objects[i])))
             todo[n++] = d->objects[i];
     for (size_t i = 0; i < d->n; i++)
         wanted[i] = wanted[i] || shares_table(todo, n, d->objects[i]);
@@ -352,6 +353,63 @@ static size_t choose(const struct others *w, struct server *s, struct object **t
             todo[all++] = d->objects[i];
     free(wanted);
     return all;
+}
+
+static bool is_routine(const struct object *o)
+{
+    return o->kind == OBJECT_FUNCTION || o->kind == OBJECT_PROCEDURE;
+}
+
+static bool is_new_routine(const struct others *w, const struct object *o)
+{
+    struct past past;
+
+    return is_routine(o) &&
+           !(history_object(w->history, object_kind_name(o->kind), o->name, &past) &&
+             hash_eq(&past.hash, &o->hash));
+}
+
+static bool has_swapped_table(const struct others *w, const struct object *o)
+{
+    return o->kind == OBJECT_TRIGGER && table_swapped(w->plan, o->table);
+}
+
+/* In as few statements as can be. */
+static int make_trigger(const struct others *w, struct server *s, const struct object *o,
+                        struct err *e)
+{
+    char *name = server_name(o->name);
+    int r = server_runf(s, e, "DROP TRIGGER IF EXISTS %s", name);
+
+    if (r == 0)
+        r = server_env(s, w->plan->dump->env, o->env, e);
+    if (r == 0)
+        r = server_run(s, o->ddl, o->ddl_len, e);
+    free(name);
+    return r;
+}
+
+int others_make_triggers(const struct others *w, struct server *s, struct err *e)
+{
+    const struct dump *d = w->plan->dump;
+    char *database = server_name(w->schemas->database);
+    bool any = false;
+    int r = 0;
+
+    for (size_t i = 0; i < d->n; i++)
+        any = any || has_swapped_table(w, d->objects[i]);
+    if (any)
+        r = server_runf(s, e, "USE %s", database);
+    for (int triggers = 0; any && triggers < 2; triggers++)
+        for (size_t i = 0; i < d->n && r == 0; i++) {
+            const struct object *o = d->objects[i];
+            if (w->made[i] || !(triggers ? has_swapped_table(w, o) : is_new_routine(w, o)))
+                continue;
+            r = triggers ? make_trigger(w, s, o, e) : make_one(w, s, o, e);
+            w->made[i] = r == 0;
+        }
+    free(database);
+    return r == -EAGAIN || r == -ENOTCONN ? r : 0;
 }
 
 /* One round over what is left: 1 when it makes sense to go on, 0 all is made. */
@@ -391,6 +449,8 @@ int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct
     if (r == 0) {
         n = choose(w, s, todo);
         *ret_n = (int64_t)n;
+        for (size_t i = 0; i < w->plan->dump->n; i++)
+            *ret_n += w->made[i];
     }
     /* Views may need views and functions that come later: as long as a round makes one, go on. */
     while (r == 0 && n > 0 && (r = make_round(w, s, todo, &n, fault, e)) == 1)

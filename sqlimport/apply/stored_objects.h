@@ -16,6 +16,7 @@ struct others {
     struct history *history;
     struct patience *patience; /* with tables in use */
     bool drop_missing; /* drop views, routines and events that are gone from the dump, too */
+    bool *made;        /* by the index in the dump: by others_make_triggers() */
 };
 
 /*
@@ -28,6 +29,14 @@ int others_check(const struct dump *d, const char *database, const struct strlis
 /* A malloc'd sentence that names those whose definer is another account than the importer's, which
  * takes its place; NULL: there is none. */
 char *others_definers(const struct dump *d, struct server *s);
+
+/*
+ * Right after tables were swapped: makes their triggers, without which their rows are written until
+ * then, and the routines that changed, which a trigger may call. The old triggers, which lie on the
+ * tables that were set aside, give their names. What cannot be made now is left to others_make().
+ * -EAGAIN: a table is in use, call again; -ENOTCONN.
+ */
+int others_make_triggers(const struct others *w, struct server *s, struct err *e);
 
 /*
  * Makes those that differ from the last import or whose table was swapped, and drops triggers that

@@ -31,6 +31,7 @@
 #define PATIENCE_MS  120000
 #define ROWS_MS      3000 /* of which for rows, where a swap costs little */
 #define SWAP_LITTLE  ((uint64_t)32 << 20)
+#define TRIGGERS_MS  1000
 #define COUNTER_MS   2000
 #define RECONNECT_MS 10000
 
@@ -47,6 +48,7 @@ struct run {
     enum settled settled;
     struct room room;
     struct patience patience;
+    bool *made; /* see others_of() */
     int64_t others;
 };
 
@@ -435,6 +437,38 @@ static int probe_staged(struct run *r, const struct live *staged, struct err *e)
     return rc;
 }
 
+static struct others others_of(struct run *r)
+{
+    if (!r->made)
+        r->made = xcalloc(r->dump->n + 1, sizeof(*r->made));
+    return (struct others){.plan = r->plan,
+                           .schemas = &r->schemas,
+                           .history = r->a->history,
+                           .patience = &r->patience,
+                           .drop_missing = r->a->drop_missing,
+                           .made = r->made};
+}
+
+static int try_triggers(struct run *r, struct err *e)
+{
+    const struct others w = others_of(r);
+
+    return others_make_triggers(&w, r->s, e);
+}
+
+/* Those that wait for a table in use are made with the other objects. */
+static int make_triggers(struct run *r, struct err *e)
+{
+    struct err e2 = {0};
+    int rc = patiently_for(r, TRIGGERS_MS, try_triggers, &e2);
+
+    if (rc == -EAGAIN)
+        return 0;
+    if (rc < 0 && e)
+        *e = e2;
+    return rc;
+}
+
 /* What an import needs: both schemas, and nothing in them. */
 static int clear_schemas(struct run *r, struct err *e)
 {
@@ -489,6 +523,9 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
         rc = rename_tables(r, &none, e);
     if (rc < 0 && none) /* give the space back */
         (void)stage_empty(r->s, r->stage, NULL);
+    if (rc == 0)
+        rc = make_triggers(r, e);
+    crash_point("import.triggers");
     if (rc == 0)
         rc = patiently(r, try_finish, e);
     if (rc == 0)
@@ -783,11 +820,7 @@ static int change(struct run *r, struct failure *f, struct err *e)
 
 static int make_others(struct run *r, struct failure *f, struct err *e)
 {
-    const struct others w = {.plan = r->plan,
-                             .schemas = &r->schemas,
-                             .history = r->a->history,
-                             .patience = &r->patience,
-                             .drop_missing = r->a->drop_missing};
+    const struct others w = others_of(r);
     struct err e2 = {0};
     int rc;
 
@@ -844,6 +877,7 @@ static void run_init(struct run *r)
 static void run_release(struct run *r)
 {
     plan_free(r->plan);
+    free(r->made);
     moves_release(&r->moves);
     room_release(&r->room);
     server_close(r->s);

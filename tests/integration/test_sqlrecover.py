@@ -170,7 +170,8 @@ def fails(world, point, how, after):
     world.whole(generation)
 
 
-POINTS = ["import.staged", "import.prepare", "import.swap", "import.swapped", "import.finish",
+POINTS = ["import.staged", "import.prepare", "import.swap", "import.swapped", "import.triggers",
+          "import.finish",
           "import.others", "import.done", "import.swept", "import.swept:2"]
 HOWS = ["kill", "term", "cut", "server"]
 NEXTS = ["same", "good", "bad", "cut", "none"]
@@ -191,6 +192,25 @@ def test_fails_at_a_point(world, point, how, after):
 def test_fails_at_every_point(world, point, how, after):
     if (point, how, after) not in QUICK:
         fails(world, point, how, after)
+
+
+def test_triggers_come_right_after_the_rename(world):
+    """Before anything that may take long: the old table, whose rows are many, still lies aside."""
+    world.begin()
+    importer = world.start(site(2), EEFS_STOP_AT="import.triggers")
+    try:
+        world.stopped(importer)
+        assert world.generation() == 2
+        assert world.db.sql("SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS "
+                            "WHERE TRIGGER_SCHEMA='live'") == [["tr", "c"]]
+        assert world.db.sql("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA='live' AND "
+                            "TABLE_NAME LIKE '\\_eefs\\_was\\_%'") == [["1"]]
+        importer.send_signal(signal.SIGCONT)
+        assert importer.wait(60) == 0
+    finally:
+        importer.kill()
+        importer.wait()
+    world.whole(2)
 
 
 # --- servers that rename one table after the other may die in the middle of it ---

@@ -336,3 +336,76 @@ def test_errors_of_a_daemon_are_in_its_status(site, master):
         if f:
             f.close()
     assert read(mount.path("img/03/picture-003.png")) == b"picture 3"
+
+
+def flip_bits(path, seed):
+    """Single bits at up to 60 random places; False: nothing is in the file."""
+    rnd = random.Random(seed)
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        return False
+    with open(path, "r+b") as f:
+        for _ in range(rnd.choice([1, 3, 12, 60])):
+            at = rnd.randrange(os.fstat(f.fileno()).st_size)
+            f.seek(at)
+            old = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([old ^ 1 << rnd.randrange(8)]))
+    return True
+
+
+def seeds(n):
+    return [s if s < n else pytest.param(s, marks=pytest.mark.long) for s in range(SEEDS)]
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_bits_of_a_master(site, master, seed):
+    """Bits of its database or log are other ones: every name and content is as in the folder, tokens and scopes
+    are as they were, and of the history what is told can be had."""
+    files = tree(master, 100)
+    master.start()
+    master.add_mirror("slave1", "--write", "uploads", "--write", "css")
+    other = master.add_mirror("slave2")
+    mount = site.mount(master, prefetch="none")
+    for i in range(6):
+        write(mount.path("uploads/v"), "version %d" % i)
+    wait_for(lambda: master.control()["kept"]["unkept_files"] == 0)
+    listed = site.run("eefs-master", "mirror", "list", "--state", master.state).stdout
+    mount.stop()
+    (master.kill if seed % 2 else master.stop)()
+    write(master.path("uploads/v"), "changed while it was down")
+    log = seed % 4 == 3 and flip_bits(master.state + "/master.db-wal", seed)
+    assert log or flip_bits(master.state + "/master.db", seed)
+    master.start()
+    mount.start()
+    for path, content in dict(files, **{"uploads/v": b"changed while it was down"}).items():
+        assert wait_for(lambda p=path: read(mount.path(p))) == content
+    assert {p for p in master.listing(token=other) if p.startswith("img/")} >= set(files)
+    now = site.run("eefs-master", "mirror", "list", "--state", master.state).stdout
+    assert [line.split()[0] for line in now.splitlines()] == [line.split()[0] for line in listed.splitlines()]
+    write(mount.path("css/mine"), "within its scope")
+    write(mount.path("uploads/v"), "once more")
+    mount.synced()
+    assert read(master.path("css/mine")) == b"within its scope" and read(master.path("uploads/v")) == b"once more"
+    with pytest.raises(OSError):
+        write(mount.path("img/00/foreign"), "outside of it")
+    told = site.run("eefs-master", "history", "uploads/v", "--state", master.state).stdout
+    assert len(told.splitlines()) >= 2, told
+    try:
+        wait_for(lambda: site.status()[0] == 0)
+    except AssertionError as e:
+        raise AssertionError(site.status()) from e
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_bits_of_a_mirror(site, master, seed):
+    """Bits of an unmounted mirror's database, or of its log after a crash, are other ones: nothing that waits is
+    lost, no name is missing and no content is wrong."""
+    files, link, mount = unsent(site, master)
+    (mount.kill if seed % 2 else mount.stop)()
+    mount.cleanup()
+    log = seed % 4 == 3 and flip_bits(mount.cache + "/replica.db-wal", seed)
+    assert log or flip_bits(mount.cache + "/replica.db", seed)
+    link.restore()
+    mount.start()
+    check_sent(site, master, mount, files)
+    mount.stop()

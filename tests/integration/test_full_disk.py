@@ -10,7 +10,7 @@ import time
 import pytest
 
 from disk import fill, small_disk
-from eefs import SCOPE, SLOW, read, tree, wait_for, write
+from eefs import SCOPE, SLOW, away, read, tree, wait_for, write
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts a tmpfs")
 
@@ -156,3 +156,61 @@ def test_master_database_full(site, master):
     settled(mount, master)
     wait_for(lambda: os.path.exists(mount.path("css/late.css")), 30)
     assert tree(mount.point) == tree(master.root, scope=SCOPE)
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["in use", "unmounted"])
+def test_damaged_database_and_no_room_for_a_new_one(site, master, used):
+    """It is kept aside once, nothing that waits is lost, the status says that there is no room, and with room it is
+    made anew."""
+    for i in range(3000):
+        write(master.path("img/%02d/%s-%d" % (i % 30, "n" * 150, i)), "picture")
+    master.start()
+    link = site.link(master)
+    mount = site.mount(master, start=False, prefetch="none", private="none", url=link.url)
+    site.cleanups.append(small_disk(mount.cache, 48))
+    mount.start()
+    read(mount.path("uploads/old.txt"))
+    link.cut()
+    away(mount)
+    for i in range(20):
+        write(mount.path("uploads/f%d" % i), "f%d" % i)
+    os.unlink(mount.path("uploads/old.txt"))
+    mount.stop()
+    if used:
+        mount.start()
+    with open(mount.cache + "/replica.db", "r+b") as f:
+        for at in range(9000, os.path.getsize(mount.cache + "/replica.db"), 12288):
+            f.seek(at)
+            f.write(b"damaged")
+    fill(os.path.join(mount.cache, "ballast"))
+    if not used:
+        link.restore()
+        done = mount.try_start()
+        if done.returncode != 0:  # it says why, and tries again with the next mount
+            assert "No space left" in done.stderr, done.stderr
+            assert not mount.mounted()
+            done = mount.try_start()
+            assert done.returncode != 0 and "No space left" in done.stderr, done.stderr
+        else:
+            mount.cleanup()
+        os.unlink(mount.cache + "/ballast")
+        mount.start()
+    else:
+        with pytest.raises(OSError):
+            for folder in os.listdir(mount.path("img")):
+                os.listdir(mount.path("img/" + folder))
+        link.restore()
+        wait_for(lambda: mount.status()["state"] == "FAILED" and "No space left" in mount.status()["reason"]
+                 and "free space" in mount.status()["action"], 20, "said")
+        time.sleep(2)
+        assert len(os.listdir(mount.cache + "/damaged")) == 1
+        assert mount.process.log().count("damaged database is kept in") == 1
+        os.unlink(mount.cache + "/ballast")
+    try:
+        wait_for(lambda: mount.status()["state"] == "OK", 30)
+    except AssertionError as e:
+        raise AssertionError(mount.status()) from e
+    settled(mount, master)
+    assert sorted(os.listdir(master.path("uploads"))) == sorted("f%d" % i for i in range(20))
+    assert sum(len(os.listdir(mount.path("img/" + d))) for d in os.listdir(mount.path("img"))) == 3000
+    assert len(os.listdir(mount.cache + "/damaged")) == 1

@@ -32,6 +32,7 @@
 #include "sqlimport/importer/import.h"
 #include "sqlimport/importer/slot.h"
 #include "sqlimport/dump/unpack.h"
+#include "sqlimport/record/report.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"

@@ -6,7 +6,11 @@
 #ifndef EEFS_SQLIMPORT_RECORD_HISTORY_H
 #define EEFS_SQLIMPORT_RECORD_HISTORY_H
 
-#include "sqlimport/record/report.h"
+#include <stdbool.h>
+
+#include "sqlimport/record/outcome.h"
+#include "sync/common/err.h"
+#include "sync/common/opt.h"
 
 struct history;
 

@@ -14,17 +14,15 @@
 #include "sync/common/file.h"
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 
 #define HEARTBEAT_MS 5000
 #define PROGRESS_MS  500
 
 struct state {
     char *path, *name, *database, *slot, *file; /* fixed; file may be NULL */
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t changed;
-    bool stop, dirty;
+    struct worker worker;                       /* its lock guards all below */
+    bool dirty;
     const char *state; /* literal */
     char *reason, *action;
     struct last_import last;
@@ -154,12 +152,12 @@ static void publish(struct state *s)
     char *body;
     json_t *j;
 
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->dirty = false;
     j = snapshot_locked(s);
     if (s->progressing && s->on_terminal)
         draw_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
     body = json_dumps(j, JSON_COMPACT);
     json_decref(j);
     if (body)
@@ -167,24 +165,23 @@ static void publish(struct state *s)
     free(body);
 }
 
-static void *writer(void *arg)
+static void *report_run(void *arg)
 {
     struct state *s = arg;
+    bool go_on = true;
 
-    for (;;) {
+    while (go_on) {
         int64_t deadline;
 
         publish(s);
-        mutex_lock(&s->lock);
+        worker_lock(&s->worker);
         deadline = clock_mono_ms() + (s->progressing ? PROGRESS_MS : HEARTBEAT_MS);
-        while (!s->stop && !s->dirty && cond_wait_until(&s->changed, &s->lock, deadline))
-            ;
-        if (s->stop) {
-            mutex_unlock(&s->lock);
-            return NULL;
-        }
-        mutex_unlock(&s->lock);
+        go_on = !worker_stopping_locked(&s->worker);
+        while (go_on && !s->dirty && clock_mono_ms() < deadline)
+            go_on = worker_wait_locked(&s->worker, deadline);
+        worker_unlock(&s->worker);
     }
+    return NULL;
 }
 
 int state_open(const char *rundir, const char *name, const char *database, const char *slot,
@@ -204,12 +201,11 @@ int state_open(const char *rundir, const char *name, const char *database, const
     s->state = "idle";
     s->notes = json_object();
     s->on_terminal = isatty(STDERR_FILENO);
-    mutex_init(&s->lock);
-    cond_init(&s->changed);
+    worker_init(&s->worker);
     publish(s);
     if (access(s->path, F_OK) < 0)
         r = err_set(e, EACCES, "cannot write '%s': see --rundir", s->path);
-    if (r == 0 && (r = thread_start(&s->thread, "state", writer, s)) < 0)
+    if (r == 0 && (r = worker_start(&s->worker, "state", report_run, s)) < 0)
         err_sys(e, -r, "cannot start a thread");
     if (r == 0)
         *ret = s;
@@ -220,16 +216,14 @@ void state_close(struct state *s)
 {
     if (!s)
         return;
-    mutex_lock(&s->lock);
-    s->stop = true;
+    worker_lock(&s->worker);
     s->state = "stopped";
     s->progressing = false;
-    cond_signal(&s->changed);
-    mutex_unlock(&s->lock);
-    thread_join(s->thread);
+    worker_ask_stop_locked(&s->worker);
+    worker_unlock(&s->worker);
+    worker_stop(&s->worker);
     publish(s);
-    cond_destroy(&s->changed);
-    mutex_destroy(&s->lock);
+    worker_release(&s->worker);
     free(s->path);
     free(s->name);
     free(s->database);
@@ -245,46 +239,46 @@ void state_close(struct state *s)
 static void changed_locked(struct state *s)
 {
     s->dirty = true;
-    cond_signal(&s->changed);
+    worker_wake_locked(&s->worker);
 }
 
 void state_set(struct state *s, const char *state, const char *reason, const char *action)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->state = state;
     free(s->reason);
     free(s->action);
     s->reason = reason ? xstrdup(reason) : NULL;
     s->action = action ? xstrdup(action) : NULL;
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }
 
 void state_set_last(struct state *s, const struct last_import *last)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->last = *last;
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }
 
 void state_note(struct state *s, const char *topic, const char *sentence)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     if (sentence)
         json_object_set_new(s->notes, topic, text(sentence));
     else
         json_object_del(s->notes, topic);
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }
 
 void state_set_failure(struct state *s, const struct failure *f)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->failure = *f;
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }
 
 bool state_set_kept(struct state *s, const struct strlist *tables)
@@ -294,40 +288,40 @@ bool state_set_kept(struct state *s, const struct strlist *tables)
 
     for (size_t i = 0; i < tables->n; i++)
         json_array_append_new(j, text(tables->v[i]));
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     changed = !s->kept || !json_equal(s->kept, j);
     json_decref(s->kept);
     s->kept = j;
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
     return changed;
 }
 
 void state_progress_begin(struct state *s, uint64_t bytes_total)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->progressing = true;
     s->rows = s->bytes = 0;
     s->bytes_total = bytes_total;
     s->begin_ms = clock_mono_ms();
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }
 
 void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->rows += rows;
     s->bytes += bytes;
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }
 
 void state_progress_end(struct state *s)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->progressing = false;
     if (s->on_terminal)
         dprintf(STDERR_FILENO, "\r\033[K");
     changed_locked(s);
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
 }

@@ -9,32 +9,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-#include "sqlimport/dump/fault.h"
+#include "sqlimport/record/outcome.h"
 #include "sync/common/err.h"
-#include "sync/common/hash.h"
 #include "sync/common/opt.h"
 
 struct state;
-
-/* What is known of the last good import and of the failing dump; strings are copied. */
-struct last_import {
-    int64_t wall_ns; /* 0: none */
-    double seconds;
-    int64_t tables_changed, rows;
-    struct hash hash;
-    char dump[256]; /* name of the file */
-};
-
-struct failure {
-    int64_t count; /* 0: none */
-    char dump[256];
-    struct hash hash;
-    unsigned code; /* the server's error number, 0 when the dump was refused before */
-    struct dump_fault where;
-    char error[768];
-};
 
 /* file: the dump's name when --file gave one, else NULL. */
 int state_open(const char *rundir, const char *name, const char *database, const char *slot,

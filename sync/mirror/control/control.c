@@ -21,6 +21,8 @@
  * of the mount. Other users are named only what they see in the mount (peer_sees): counts are of
  * everything, lists and events leave out the rest, a request about it is refused with code "denied".
  */
+#include "sync/mirror/control/control.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +30,16 @@
 #include <unistd.h>
 
 #include "sync/common/clock.h"
+#include "sync/common/ctl.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
+#include "sync/mirror/control/status.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/transfer/changes.h"
 #include "sync/mirror/transfer/context.h"
 #include "sync/mirror/transfer/peer.h"
+#include "sync/mirror/transfer/salvage.h"
 #include "sync/proto/json.h"
 
 #define WAIT_DEFAULT_MS 30000

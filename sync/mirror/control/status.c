@@ -3,6 +3,8 @@
  * status: how this mirror stands (the table in the README's "Status"), for the control socket and,
  * every 10 s and on a change, for the master (POST /v1/state, with the imports of this machine).
  */
+#include "sync/mirror/control/status.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,13 +14,18 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
-#include "sync/common/printable.h"
 #include "sync/common/path.h"
+#include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/fetch.h"
+#include "sync/mirror/transfer/pull.h"
 #include "sync/mirror/transfer/renewal.h"
+#include "sync/proto/http_client.h"
 #include "sync/proto/wire.h"
 
 #define REPORT_MS  10000

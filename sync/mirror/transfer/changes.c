@@ -3,13 +3,17 @@
  * changes: hands changed paths on, in commit order, from a thread that holds no lock: first to fs
  * (kernel notifications may block on a request that waits for us), then to the watch streams.
  */
+#include "sync/mirror/transfer/changes.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "sync/common/clock.h"
+#include "sync/common/ctl.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/hooks.h"
 #include "sync/mirror/transfer/peer.h"
 
 #define WATCH_QUEUE_MAX 10000 /* paths; a reader that falls further behind is cut off */

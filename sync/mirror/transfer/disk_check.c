@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* disk_check: tries what failed in the cache folder (recheck.h): the database by its connections,
  * what else is there by reading it and by writing beside it. */
+#include "sync/mirror/transfer/disk_check.h"
+
 #include <stdlib.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
 #include "sync/common/recheck.h"
+#include "sync/mirror/replica/feed.h"
 #include "sync/mirror/transfer/context.h"
 
 bool disk_check(void *arg, const char *path)

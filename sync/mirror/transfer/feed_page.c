@@ -14,6 +14,11 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store.h"
+#include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/fetch.h"
+#include "sync/mirror/transfer/prefetch.h"
 #include "sync/proto/wire.h"
 
 #define STAGE_BATCH  500

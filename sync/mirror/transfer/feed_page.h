@@ -14,9 +14,13 @@
 #ifndef EEFS_MIRROR_TRANSFER_FEED_PAGE_H
 #define EEFS_MIRROR_TRANSFER_FEED_PAGE_H
 
-#include "sync/mirror/transfer/context.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sync/common/err.h"
 #include "sync/proto/cursor.h"
 
+struct mirror;
 struct page;
 
 struct page *page_new(struct mirror *m);

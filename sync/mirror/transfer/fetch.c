@@ -4,6 +4,8 @@
  * with everybody who waits for it; two queues, what a reader waits for before what is only ahead
  * of time. Demand threads serve the first queue only, so a prefetch never delays a reader.
  */
+#include "sync/mirror/transfer/fetch.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,10 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/proto/http_client.h"
 #include "sync/proto/wire.h"
 
 #define DEMAND_THREADS   4

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/mirror/transfer/peer.h"
 
+#include "sync/common/ctl.h"
 #include "sync/mirror/transfer/context.h"
 
 bool peer_sees(struct mirror *m, struct ctl_conn *conn, const char *path)

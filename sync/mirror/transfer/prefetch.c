@@ -3,14 +3,19 @@
  * prefetch: gets contents before somebody asks, by policy, as long as the cache has room; and the
  * store's housekeeping: eviction and the sync mark.
  */
+#include "sync/mirror/transfer/prefetch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "sync/common/clock.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
-#include "sync/mirror/transfer/context.h"
+#include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/reserve.h"
+#include "sync/mirror/store/store_admin.h"
+#include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/fetch.h"
 
 #define LOOK_MS   5000
 #define SYNC_MS   30000

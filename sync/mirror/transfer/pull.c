@@ -4,6 +4,8 @@
  * then page sets are staged and applied at their commit line, and a long poll waits for the next.
  * When anything fails the link is down and hello is what tries again.
  */
+#include "sync/mirror/transfer/pull.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +17,16 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
-#include "sync/mirror/transfer/context.h"
-#include "sync/mirror/transfer/renewal.h"
-#include "sync/mirror/transfer/feed_page.h"
+#include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/reserve.h"
+#include "sync/mirror/store/store.h"
+#include "sync/mirror/transfer/changes.h"
+#include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/feed_page.h"
+#include "sync/mirror/transfer/prefetch.h"
+#include "sync/mirror/transfer/renewal.h"
 #include "sync/proto/cursor.h"
+#include "sync/proto/http_client.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 

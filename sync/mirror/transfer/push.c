@@ -5,6 +5,8 @@
  * sent again under the same counter, and the master tells a repetition from a change. What cannot
  * be sent or is not taken goes out of the way (aside.h).
  */
+#include "sync/mirror/transfer/push.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,14 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store_admin.h"
+#include "sync/mirror/transfer/changes.h"
+#include "sync/mirror/transfer/context.h"
 #include "sync/mirror/transfer/set_aside.h"
+#include "sync/mirror/transfer/upload.h"
+#include "sync/mirror/transfer/wait.h"
+#include "sync/proto/http_client.h"
 #include "sync/proto/wire.h"
 
 #define BATCH_BYTES (4 * 1024 * 1024)

@@ -8,7 +8,10 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/trouble.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/salvage.h"
 
 #define RENEWALS_MAX 3 /* of the database in one run: a disk that damages it again and again */
 

@@ -5,6 +5,8 @@
  * Each object bears the path under which it was written (store_note_path()). They are clean to the
  * store, which evicts them when it is full.
  */
+#include "sync/mirror/transfer/salvage.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,8 @@
 #include "sync/common/buf.h"
 #include "sync/common/encode.h"
 #include "sync/common/path.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
 
 struct own {

@@ -7,6 +7,8 @@
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/transfer/context.h"
 #include "sync/proto/wire.h"
 
 #define TRIES       4  /* with push's pauses: within 2 s, so that what waits behind has its 5 s */

@@ -13,7 +13,13 @@
 #ifndef EEFS_MIRROR_TRANSFER_SET_ASIDE_H
 #define EEFS_MIRROR_TRANSFER_SET_ASIDE_H
 
-#include "sync/mirror/transfer/context.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sync/proto/op.h"
+
+struct mirror;
 
 struct aside {
     struct mirror *m;

@@ -4,6 +4,8 @@
  * on where a broken transfer ended (HEAD tells how much the master has). push.c asks how each
  * stands.
  */
+#include "sync/mirror/transfer/upload.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +15,11 @@
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store.h"
 #include "sync/mirror/transfer/context.h"
+#include "sync/mirror/transfer/wait.h"
+#include "sync/proto/http_client.h"
 #include "sync/proto/wire.h"
 
 #define THREADS  4

@@ -11,6 +11,8 @@
  * others upload for later operations, nor what the master says. All of that is finite, so no wait
  * is without end.
  */
+#include "sync/mirror/transfer/wait.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,8 @@
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
 
 #define PATIENCE_MS 5000

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * salvage: contents that were written here and that only the store still has.
+ */
+#ifndef EEFS_MIRROR_TRANSFER_SALVAGE_H
+#define EEFS_MIRROR_TRANSFER_SALVAGE_H
+
+#include <jansson.h>
+
+struct mirror;
+
+/* New reference: [{"path","hash","file","size","time"}]: contents that only the store has. */
+json_t *salvage_list(struct mirror *m);
+
+#endif

@@ -29,7 +29,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/opt.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 
 /* What the own thread has to do. */
 struct todo {
@@ -40,12 +40,8 @@ struct todo {
 
 struct notify {
     struct fs *fs;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct todo queue; /* guarded by lock, as all below */
-    bool stop;
-    bool started;
-    pthread_t thread;
+    struct worker worker;
+    struct todo queue; /* guarded by its lock */
 };
 
 /* What has to be told about one path; ids are 0 where there is nothing to tell. */
@@ -246,16 +242,16 @@ static void *work(void *arg)
 {
     struct notify *n = arg;
 
-    mutex_lock(&n->lock);
-    while (!n->stop) {
+    worker_lock(&n->worker);
+    while (!worker_stopping_locked(&n->worker)) {
         struct todo todo = n->queue;
 
         if (todo.look.n == 0 && todo.forget.n == 0 && todo.n_bytes == 0) {
-            cond_wait(&n->changed, &n->lock);
+            worker_wait_locked(&n->worker, WORKER_NEVER);
             continue;
         }
         n->queue = (struct todo){0};
-        mutex_unlock(&n->lock);
+        worker_unlock(&n->worker);
         for (size_t i = 0; i < todo.forget.n; i++)
             forget_name(n->fs, todo.forget.v[i]);
         if (todo.look.n > 0)
@@ -263,9 +259,9 @@ static void *work(void *arg)
         for (size_t i = 0; i < todo.n_bytes; i++)
             notify_inode(n->fs, todo.bytes[i], 0);
         todo_release(&todo);
-        mutex_lock(&n->lock);
+        worker_lock(&n->worker);
     }
-    mutex_unlock(&n->lock);
+    worker_unlock(&n->worker);
     return NULL;
 }
 
@@ -275,10 +271,8 @@ int notify_new(struct fs *fs, struct notify **ret)
     int r;
 
     n->fs = fs;
-    mutex_init(&n->lock);
-    cond_init(&n->changed);
-    r = thread_start(&n->thread, "fs-notify", work, n);
-    n->started = r == 0;
+    worker_init(&n->worker);
+    r = worker_start(&n->worker, "fs-notify", work, n);
     if (r < 0) {
         notify_free(n);
         return r;
@@ -291,39 +285,33 @@ void notify_free(struct notify *n)
 {
     if (!n)
         return;
-    mutex_lock(&n->lock);
-    n->stop = true;
-    cond_broadcast(&n->changed);
-    mutex_unlock(&n->lock);
-    if (n->started)
-        thread_join(n->thread);
+    worker_stop(&n->worker);
     todo_release(&n->queue);
-    cond_destroy(&n->changed);
-    mutex_destroy(&n->lock);
+    worker_release(&n->worker);
     free(n);
 }
 
 void notify_path(struct notify *n, const char *path)
 {
-    mutex_lock(&n->lock);
+    worker_lock(&n->worker);
     strlist_add(&n->queue.look, path);
-    cond_broadcast(&n->changed);
-    mutex_unlock(&n->lock);
+    worker_wake_locked(&n->worker);
+    worker_unlock(&n->worker);
 }
 
 void notify_forget(struct notify *n, const char *path)
 {
-    mutex_lock(&n->lock);
+    worker_lock(&n->worker);
     strlist_add(&n->queue.forget, path);
-    cond_broadcast(&n->changed);
-    mutex_unlock(&n->lock);
+    worker_wake_locked(&n->worker);
+    worker_unlock(&n->worker);
 }
 
 void notify_bytes(struct notify *n, uint64_t ino)
 {
-    mutex_lock(&n->lock);
+    worker_lock(&n->worker);
     n->queue.bytes = xrealloc(n->queue.bytes, (n->queue.n_bytes + 1) * sizeof(fuse_ino_t));
     n->queue.bytes[n->queue.n_bytes++] = ino;
-    cond_broadcast(&n->changed);
-    mutex_unlock(&n->lock);
+    worker_wake_locked(&n->worker);
+    worker_unlock(&n->worker);
 }

@@ -5,7 +5,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 
 struct job {
     struct job *next;
@@ -16,13 +16,9 @@ struct job {
 };
 
 struct pool {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct job *first, **last; /* guarded by lock, as all below */
+    struct worker worker;
+    struct job *first, **last; /* guarded by its lock, as all below */
     unsigned running;
-    bool stop;
-    unsigned n;
-    pthread_t threads[]; /* n of them */
 };
 
 /* Takes the first job that is due out of the list; NULL, and in *next when to look again (or 0). */
@@ -53,42 +49,41 @@ static void *work(void *arg)
     struct pool *p = arg;
     int64_t next;
 
-    mutex_lock(&p->lock);
+    worker_lock(&p->worker);
     for (;;) {
         struct job *j = take_locked(p, &next);
 
-        if (!j && p->stop && !next)
+        if (!j && worker_stopping_locked(&p->worker) && !next)
             break;
-        if (!j && next) {
-            cond_wait_until(&p->changed, &p->lock, next);
+        if (!j && next) { /* also when it is to stop: the job is run when it is due */
+            cond_wait_until(&p->worker.more, &p->worker.lock, next);
             continue;
         }
         if (!j) {
-            cond_wait(&p->changed, &p->lock);
+            worker_wait_locked(&p->worker, WORKER_NEVER);
             continue;
         }
         p->running++;
-        mutex_unlock(&p->lock);
+        worker_unlock(&p->worker);
         j->fn(j->arg, j->error);
         free(j);
-        mutex_lock(&p->lock);
+        worker_lock(&p->worker);
         p->running--;
-        cond_broadcast(&p->changed);
+        worker_wake_locked(&p->worker);
     }
-    mutex_unlock(&p->lock);
+    worker_unlock(&p->worker);
     return NULL;
 }
 
 int pool_new(unsigned threads, struct pool **ret)
 {
-    struct pool *p = xcalloc(1, sizeof(*p) + threads * sizeof(p->threads[0]));
+    struct pool *p = xcalloc(1, sizeof(*p));
     int r = 0;
 
-    mutex_init(&p->lock);
-    cond_init(&p->changed);
+    worker_init(&p->worker);
     p->last = &p->first;
-    for (; p->n < threads && r == 0; p->n += r == 0)
-        r = thread_start(&p->threads[p->n], "fs-pool", work, p);
+    for (unsigned i = 0; i < threads && r == 0; i++)
+        r = worker_start(&p->worker, "fs-pool", work, p);
     if (r < 0) {
         pool_free(p);
         return r;
@@ -101,14 +96,7 @@ void pool_free(struct pool *p)
 {
     if (!p)
         return;
-    mutex_lock(&p->lock);
-    p->stop = true;
-    cond_broadcast(&p->changed);
-    mutex_unlock(&p->lock);
-    for (unsigned i = 0; i < p->n; i++)
-        thread_join(p->threads[i]);
-    cond_destroy(&p->changed);
-    mutex_destroy(&p->lock);
+    worker_release(&p->worker);
     free(p);
 }
 
@@ -120,11 +108,11 @@ static void add(struct pool *p, int64_t due, pool_fn *fn, void *arg, int error)
     j->arg = arg;
     j->error = error;
     j->due = due;
-    mutex_lock(&p->lock);
+    worker_lock(&p->worker);
     *p->last = j;
     p->last = &j->next;
-    cond_broadcast(&p->changed);
-    mutex_unlock(&p->lock);
+    worker_wake_locked(&p->worker);
+    worker_unlock(&p->worker);
 }
 
 void pool_add(struct pool *p, pool_fn *fn, void *arg, int error)
@@ -139,8 +127,8 @@ void pool_add_later(struct pool *p, int64_t delay_ms, pool_fn *fn, void *arg)
 
 void pool_drain(struct pool *p)
 {
-    mutex_lock(&p->lock);
+    worker_lock(&p->worker);
     while (p->first || p->running)
-        cond_wait(&p->changed, &p->lock);
-    mutex_unlock(&p->lock);
+        worker_wait_locked(&p->worker, WORKER_NEVER);
+    worker_unlock(&p->worker);
 }

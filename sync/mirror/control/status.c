@@ -17,7 +17,7 @@
 #include "sync/common/path.h"
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/common/trouble.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/store_admin.h"
@@ -35,10 +35,7 @@
 
 struct state {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
-    pthread_mutex_t lock;
-    pthread_cond_t more;
+    struct worker worker;
 };
 
 struct facts {
@@ -58,8 +55,7 @@ struct state *state_new(struct mirror *m)
     struct state *s = xcalloc(1, sizeof(*s));
 
     s->m = m;
-    mutex_init(&s->lock);
-    cond_init(&s->more);
+    worker_init(&s->worker);
     return s;
 }
 
@@ -67,8 +63,7 @@ void state_free(struct state *s)
 {
     if (!s)
         return;
-    cond_destroy(&s->more);
-    mutex_destroy(&s->lock);
+    worker_release(&s->worker);
     free(s);
 }
 
@@ -319,12 +314,12 @@ static void *state_main(void *arg)
     int64_t reported = 0;
     char last[16] = "";
 
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     while (!mirror_stopping(s->m)) {
         json_t *o;
         const char *state;
 
-        mutex_unlock(&s->lock);
+        worker_unlock(&s->worker);
         look_for_damage(s->m);
         o = state_json(s->m);
         state = json_string_value(json_object_get(o, "state"));
@@ -335,28 +330,19 @@ static void *state_main(void *arg)
             snprintf(last, sizeof(last), "%s", state);
         }
         json_decref(o);
-        mutex_lock(&s->lock);
-        if (!mirror_stopping(s->m))
-            cond_wait_until(&s->more, &s->lock, clock_mono_ms() + LOOK_MS);
+        worker_lock(&s->worker);
+        worker_wait_locked(&s->worker, clock_mono_ms() + LOOK_MS);
     }
-    mutex_unlock(&s->lock);
+    worker_unlock(&s->worker);
     return NULL;
 }
 
 int state_start(struct state *s)
 {
-    int r = thread_start(&s->thread, "state", state_main, s);
-
-    s->running = r == 0;
-    return r;
+    return worker_start(&s->worker, "state", state_main, s);
 }
 
 void state_stop(struct state *s)
 {
-    mutex_lock(&s->lock);
-    cond_signal(&s->more);
-    mutex_unlock(&s->lock);
-    if (s->running)
-        thread_join(s->thread);
-    s->running = false;
+    worker_stop(&s->worker);
 }

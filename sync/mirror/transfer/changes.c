@@ -11,7 +11,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/ctl.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/transfer/context.h"
 #include "sync/mirror/transfer/hooks.h"
 #include "sync/mirror/transfer/peer.h"
@@ -27,12 +27,10 @@ struct watch {
 
 struct tell {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
+    struct worker worker; /* its lock guards queue, watches and what they hold */
     mirror_change_fn *fn;
     void *arg;
-    pthread_mutex_t lock; /* guards queue, watches and what they hold */
-    pthread_cond_t more, watch_more;
+    pthread_cond_t watch_more;
     struct strlist queue;
     bool all;
     struct watch *watches;
@@ -43,8 +41,7 @@ struct tell *tell_new(struct mirror *m)
     struct tell *t = xcalloc(1, sizeof(*t));
 
     t->m = m;
-    mutex_init(&t->lock);
-    cond_init(&t->more);
+    worker_init(&t->worker);
     cond_init(&t->watch_more);
     return t;
 }
@@ -54,9 +51,8 @@ void tell_free(struct tell *t)
     if (!t)
         return;
     strlist_release(&t->queue);
-    cond_destroy(&t->more);
     cond_destroy(&t->watch_more);
-    mutex_destroy(&t->lock);
+    worker_release(&t->worker);
     free(t);
 }
 
@@ -65,21 +61,21 @@ void tell_changed(struct tell *t, struct strlist *paths)
     size_t i;
 
     if (paths->n > 0) {
-        mutex_lock(&t->lock);
+        worker_lock(&t->worker);
         for (i = 0; i < paths->n; i++)
             strlist_add(&t->queue, paths->v[i]);
-        cond_signal(&t->more);
-        mutex_unlock(&t->lock);
+        worker_wake_locked(&t->worker);
+        worker_unlock(&t->worker);
     }
     strlist_release(paths);
 }
 
 void tell_all(struct tell *t)
 {
-    mutex_lock(&t->lock);
+    worker_lock(&t->worker);
     t->all = true;
-    cond_signal(&t->more);
-    mutex_unlock(&t->lock);
+    worker_wake_locked(&t->worker);
+    worker_unlock(&t->worker);
 }
 
 static void feed_watches(struct tell *t, const struct strlist *paths)
@@ -87,7 +83,7 @@ static void feed_watches(struct tell *t, const struct strlist *paths)
     struct watch *w;
     size_t i;
 
-    mutex_lock(&t->lock);
+    worker_lock(&t->worker);
     for (w = t->watches; w; w = w->next)
         for (i = 0; i < paths->n; i++) {
             if (!path_is_under(paths->v[i], w->path))
@@ -98,7 +94,7 @@ static void feed_watches(struct tell *t, const struct strlist *paths)
                 strlist_add(&w->queue, paths->v[i]);
         }
     cond_broadcast(&t->watch_more);
-    mutex_unlock(&t->lock);
+    worker_unlock(&t->worker);
 }
 
 static void *tell_main(void *arg)
@@ -106,18 +102,18 @@ static void *tell_main(void *arg)
     struct tell *t = arg;
     struct strlist batch;
 
-    mutex_lock(&t->lock);
+    worker_lock(&t->worker);
     while (!mirror_stopping(t->m)) {
         bool all = t->all;
 
         if (t->queue.n == 0 && !all) {
-            cond_wait(&t->more, &t->lock);
+            worker_wait_locked(&t->worker, WORKER_NEVER);
             continue;
         }
         t->all = false;
         batch = t->queue;
         t->queue = (struct strlist){NULL, 0};
-        mutex_unlock(&t->lock);
+        worker_unlock(&t->worker);
         if (t->fn && all)
             t->fn(t->arg, NULL, 0);
         if (t->fn && batch.n > 0)
@@ -125,32 +121,25 @@ static void *tell_main(void *arg)
         feed_watches(t, &batch);
         hooks_changed(t->m->hooks, &batch);
         strlist_release(&batch);
-        mutex_lock(&t->lock);
+        worker_lock(&t->worker);
     }
-    mutex_unlock(&t->lock);
+    worker_unlock(&t->worker);
     return NULL;
 }
 
 int tell_start(struct tell *t, mirror_change_fn *changed, void *arg)
 {
-    int r;
-
     t->fn = changed;
     t->arg = arg;
-    r = thread_start(&t->thread, "tell", tell_main, t);
-    t->running = r == 0;
-    return r;
+    return worker_start(&t->worker, "tell", tell_main, t);
 }
 
 void tell_stop(struct tell *t)
 {
-    mutex_lock(&t->lock);
-    cond_broadcast(&t->more);
+    worker_lock(&t->worker);
     cond_broadcast(&t->watch_more);
-    mutex_unlock(&t->lock);
-    if (t->running)
-        thread_join(t->thread);
-    t->running = false;
+    worker_unlock(&t->worker);
+    worker_stop(&t->worker);
 }
 
 static int send_batch(struct mirror *m, struct ctl_conn *conn, const struct strlist *batch)
@@ -177,29 +166,29 @@ void tell_watch(struct tell *t, struct ctl_conn *conn, const char *path)
     bool overrun = false;
     int r;
 
-    mutex_lock(&t->lock);
+    worker_lock(&t->worker);
     w.next = t->watches;
     t->watches = &w;
-    mutex_unlock(&t->lock);
+    worker_unlock(&t->worker);
     r = ctl_reply(conn, json_pack("{s:b}", "ok", 1));
-    mutex_lock(&t->lock);
+    worker_lock(&t->worker);
     while (r == 0 && !overrun && !mirror_stopping(t->m) && !ctl_conn_closed(conn)) {
         if (w.queue.n == 0) {
-            cond_wait_until(&t->watch_more, &t->lock, clock_mono_ms() + 500);
+            cond_wait_until(&t->watch_more, &t->worker.lock, clock_mono_ms() + 500);
             continue;
         }
         batch = w.queue;
         w.queue = (struct strlist){NULL, 0};
         overrun = w.overrun;
-        mutex_unlock(&t->lock);
+        worker_unlock(&t->worker);
         r = send_batch(t->m, conn, &batch);
         strlist_release(&batch);
-        mutex_lock(&t->lock);
+        worker_lock(&t->worker);
     }
     for (at = &t->watches; *at != &w; at = &(*at)->next)
         ;
     *at = w.next;
-    mutex_unlock(&t->lock);
+    worker_unlock(&t->worker);
     strlist_release(&w.queue);
     if (overrun)
         ctl_reply_error(conn, "overrun", "too many changes at once: look at everything again");

@@ -15,7 +15,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
@@ -55,19 +55,16 @@ struct queue {
 #define AGAIN_MS     2000 /* a damaged content is asked for again; each time later */
 #define AGAIN_MAX_MS 600000
 
-struct worker {
+struct fetcher {
     struct fetch *f;
-    pthread_t thread;
     bool ahead; /* also takes prefetches */
 };
 
 struct fetch {
     struct mirror *m;
-    struct worker worker[DEMAND_THREADS + PREFETCH_THREADS];
-    int n_workers;
+    struct fetcher fetcher[DEMAND_THREADS + PREFETCH_THREADS];
     atomic_bool came_in;
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t more;
+    struct worker worker; /* its lock guards what follows */
     struct want *bucket[BUCKETS];
     struct {                       /* the last content that came damaged */
         struct hash hash;          /* or none */
@@ -82,8 +79,7 @@ struct fetch *fetch_new(struct mirror *m)
     int i;
 
     f->m = m;
-    mutex_init(&f->lock);
-    cond_init(&f->more);
+    worker_init(&f->worker);
     for (i = 0; i < N_QUEUES; i++)
         f->queue[i].last = &f->queue[i].first;
     return f;
@@ -93,8 +89,7 @@ void fetch_free(struct fetch *f)
 {
     if (!f)
         return;
-    cond_destroy(&f->more);
-    mutex_destroy(&f->lock);
+    worker_release(&f->worker);
     free(f);
 }
 
@@ -154,7 +149,7 @@ void fetch_want(struct fetch *f, const struct hash *h, int64_t size, mirror_done
     struct want **at, *w;
     struct waiter *n;
 
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     at = slot(f, h);
     w = *at;
     if (!w) {
@@ -172,17 +167,17 @@ void fetch_want(struct fetch *f, const struct hash *h, int64_t size, mirror_done
         n->next = w->waiters;
         w->waiters = n;
     }
-    cond_broadcast(&f->more);
-    mutex_unlock(&f->lock);
+    worker_wake_locked(&f->worker);
+    worker_unlock(&f->worker);
 }
 
 size_t fetch_queued(struct fetch *f)
 {
     size_t n;
 
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     n = f->queue[AHEAD].n;
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     return n;
 }
 
@@ -277,7 +272,7 @@ static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
              "instead of %.14s; it is not used",
              shown, f->m->cfg.url, (long long)got, (long long)w->size, hash_text(sum, other),
              hash_text(&w->hash, text));
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     if (!hash_eq(&f->damaged.hash, &w->hash) || f->damaged.pause == 0)
         f->damaged.pause = AGAIN_MS;
     else if (f->damaged.pause < AGAIN_MAX_MS)
@@ -285,7 +280,7 @@ static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
     f->damaged.hash = w->hash;
     f->damaged.size = w->size;
     f->damaged.next = clock_mono_ms() + f->damaged.pause;
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     fault_set(&f->m->faults, FAULT_CONTENT, why,
               "look for what changes bytes between here and the master (a proxy, a cache), and "
               "at the master's disk; it is asked for again when it is read, and once in a while");
@@ -298,11 +293,11 @@ static void clear_damaged(struct fetch *f, const struct hash *h)
 {
     bool was;
 
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     was = !hash_is_none(&f->damaged.hash) && hash_eq(&f->damaged.hash, h);
     if (was)
         memset(&f->damaged, 0, sizeof(f->damaged));
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     if (was)
         fault_set(&f->m->faults, FAULT_CONTENT, "", "");
 }
@@ -313,13 +308,13 @@ void fetch_damaged_again(struct fetch *f)
     int64_t size;
     bool due;
 
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     due = !hash_is_none(&f->damaged.hash) && clock_mono_ms() >= f->damaged.next;
     h = f->damaged.hash;
     size = f->damaged.size;
     if (due)
         f->damaged.next = clock_mono_ms() + f->damaged.pause;
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     if (due)
         fetch_want(f, &h, size, NULL, NULL);
 }
@@ -410,10 +405,10 @@ static void finish(struct fetch *f, struct want *w, int result)
     struct want **at;
     struct waiter *n;
 
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     at = slot(f, &w->hash);
     *at = w->next;
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     while ((n = w->waiters)) {
         w->waiters = n->next;
         n->done(n->arg, result);
@@ -424,24 +419,24 @@ static void finish(struct fetch *f, struct want *w, int result)
 
 static void *fetch_main(void *arg)
 {
-    struct worker *k = arg;
+    struct fetcher *k = arg;
     struct fetch *f = k->f;
     struct want *w;
 
-    mutex_lock(&f->lock);
+    worker_lock(&f->worker);
     while (!mirror_stopping(f->m)) {
         w = take_locked(f, DEMAND);
         if (!w && k->ahead)
             w = take_locked(f, AHEAD);
         if (!w) {
-            cond_wait(&f->more, &f->lock);
+            worker_wait_locked(&f->worker, WORKER_NEVER);
             continue;
         }
-        mutex_unlock(&f->lock);
+        worker_unlock(&f->worker);
         finish(f, w, get_content(f, w));
-        mutex_lock(&f->lock);
+        worker_lock(&f->worker);
     }
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     return NULL;
 }
 
@@ -450,11 +445,9 @@ int fetch_start(struct fetch *f)
     int i, r = 0;
 
     for (i = 0; i < DEMAND_THREADS + PREFETCH_THREADS && r == 0; i++) {
-        f->worker[i].f = f;
-        f->worker[i].ahead = i >= DEMAND_THREADS;
-        r = thread_start(&f->worker[i].thread, "fetch", fetch_main, &f->worker[i]);
-        if (r == 0)
-            f->n_workers++;
+        f->fetcher[i].f = f;
+        f->fetcher[i].ahead = i >= DEMAND_THREADS;
+        r = worker_start(&f->worker, "fetch", fetch_main, &f->fetcher[i]);
     }
     return r;
 }
@@ -464,16 +457,12 @@ void fetch_stop(struct fetch *f)
     struct want *w;
     int i;
 
-    mutex_lock(&f->lock);
-    cond_broadcast(&f->more);
-    mutex_unlock(&f->lock);
-    while (f->n_workers > 0)
-        thread_join(f->worker[--f->n_workers].thread);
+    worker_stop(&f->worker);
     for (i = 0; i < N_QUEUES; i++) {
         for (;;) {
-            mutex_lock(&f->lock);
+            worker_lock(&f->worker);
             w = take_locked(f, i);
-            mutex_unlock(&f->lock);
+            worker_unlock(&f->worker);
             if (!w)
                 break;
             finish(f, w, -EIO);

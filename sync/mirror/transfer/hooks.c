@@ -14,7 +14,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/subprocess.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/transfer/context.h"
 
 #define QUIET_MS   1000
@@ -33,11 +33,8 @@ struct hook {
 
 struct hooks {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
-    volatile int stop;
-    pthread_mutex_t lock; /* guards the hooks' lists and times */
-    pthread_cond_t more;
+    struct worker worker; /* its lock guards the hooks' lists and times */
+    volatile int stop;    /* the same as the worker's, for subprocess_wait() */
     struct hook *v;
     size_t n;
     char *due_path;
@@ -53,8 +50,7 @@ struct hooks *hooks_new(struct mirror *m)
     for (size_t i = 0; i < h->n; i++)
         h->v[i].config = &m->cfg.hooks[i];
     h->due_path = xasprintf("%s/" DUE_NAME, m->cfg.cache);
-    mutex_init(&h->lock);
-    cond_init(&h->more);
+    worker_init(&h->worker);
     return h;
 }
 
@@ -64,8 +60,7 @@ void hooks_free(struct hooks *h)
         return;
     for (size_t i = 0; i < h->n; i++)
         buf_release(&h->v[i].paths);
-    cond_destroy(&h->more);
-    mutex_destroy(&h->lock);
+    worker_release(&h->worker);
     free(h->due_path);
     free(h->v);
     free(h);
@@ -127,7 +122,7 @@ void hooks_changed(struct hooks *h, const struct strlist *paths)
 
     if (h->n == 0)
         return;
-    mutex_lock(&h->lock);
+    worker_lock(&h->worker);
     for (size_t i = 0; i < h->n; i++) {
         for (size_t j = 0; j < paths->n; j++) {
             if (!wants(h->v[i].config, paths->v[j]))
@@ -138,8 +133,8 @@ void hooks_changed(struct hooks *h, const struct strlist *paths)
         }
     }
     if (due)
-        cond_signal(&h->more);
-    mutex_unlock(&h->lock);
+        worker_wake_locked(&h->worker);
+    worker_unlock(&h->worker);
     if (due)
         note_due(h);
 }
@@ -204,13 +199,13 @@ static void run_due_locked(struct hooks *h, struct hook *k)
     buf_clear(&k->paths);
     k->all = false;
     k->due = 0;
-    mutex_unlock(&h->lock);
+    worker_unlock(&h->worker);
     r = run(h, k->config, list, why, sizeof(why));
     if (r == 0)
         report(h, k, why);
     free(list);
-    mutex_lock(&h->lock);
-    if (r == 0 && !any_due_locked(h) && !h->stop)
+    worker_lock(&h->worker);
+    if (r == 0 && !any_due_locked(h) && !worker_stopping_locked(&h->worker))
         unlink(h->due_path);
 }
 
@@ -218,8 +213,8 @@ static void *hooks_run(void *arg)
 {
     struct hooks *h = arg;
 
-    mutex_lock(&h->lock);
-    while (!h->stop) {
+    worker_lock(&h->worker);
+    while (!worker_stopping_locked(&h->worker)) {
         int64_t next = INT64_MAX, now = clock_mono_ms();
         struct hook *first = NULL;
 
@@ -230,39 +225,29 @@ static void *hooks_run(void *arg)
             }
         }
         if (!first)
-            cond_wait(&h->more, &h->lock);
+            worker_wait_locked(&h->worker, WORKER_NEVER);
         else if (next > now)
-            cond_wait_until(&h->more, &h->lock, next);
+            worker_wait_locked(&h->worker, next);
         else
             run_due_locked(h, first);
     }
-    mutex_unlock(&h->lock);
+    worker_unlock(&h->worker);
     return NULL;
 }
 
 int hooks_start(struct hooks *h)
 {
-    int r;
-
     if (h->n == 0)
         return 0;
     for (size_t i = 0; access(h->due_path, F_OK) == 0 && i < h->n; i++) {
         h->v[i].all = true;
         set_due_locked(&h->v[i], clock_mono_ms());
     }
-    r = thread_start(&h->thread, "hooks", hooks_run, h);
-    h->running = r == 0;
-    return r;
+    return worker_start(&h->worker, "hooks", hooks_run, h);
 }
 
 void hooks_stop(struct hooks *h)
 {
-    mutex_lock(&h->lock);
-    __atomic_store_n(&h->stop, 1,
-                     __ATOMIC_RELAXED); /* subprocess_wait() reads it without the lock */
-    cond_signal(&h->more);
-    mutex_unlock(&h->lock);
-    if (h->running)
-        thread_join(h->thread);
-    h->running = false;
+    __atomic_store_n(&h->stop, 1, __ATOMIC_RELAXED); /* is read without the lock */
+    worker_stop(&h->worker);
 }

@@ -10,7 +10,7 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/reserve.h"
 #include "sync/mirror/store/store_admin.h"
@@ -23,10 +23,7 @@
 
 struct prefetch {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
-    pthread_mutex_t lock; /* guards walk */
-    pthread_cond_t more;
+    struct worker worker; /* its lock guards walk */
     bool walk;
     int64_t left; /* bytes that may still be asked for in this walk; thread only */
     size_t n;
@@ -38,8 +35,7 @@ struct prefetch *prefetch_new(struct mirror *m)
 
     p->m = m;
     p->walk = true;
-    mutex_init(&p->lock);
-    cond_init(&p->more);
+    worker_init(&p->worker);
     return p;
 }
 
@@ -47,17 +43,16 @@ void prefetch_free(struct prefetch *p)
 {
     if (!p)
         return;
-    cond_destroy(&p->more);
-    mutex_destroy(&p->lock);
+    worker_release(&p->worker);
     free(p);
 }
 
 void prefetch_walk(struct prefetch *p)
 {
-    mutex_lock(&p->lock);
+    worker_lock(&p->worker);
     p->walk = true;
-    cond_signal(&p->more);
-    mutex_unlock(&p->lock);
+    worker_wake_locked(&p->worker);
+    worker_unlock(&p->worker);
 }
 
 bool prefetch_any(struct prefetch *p)
@@ -105,12 +100,12 @@ static void *prefetch_main(void *arg)
     int64_t synced = clock_mono_ms();
     bool walk, dirty = false;
 
-    mutex_lock(&p->lock);
+    worker_lock(&p->worker);
     while (!mirror_stopping(p->m)) {
         walk = p->walk && link_is_up(&p->m->link);
         if (walk)
             p->walk = false;
-        mutex_unlock(&p->lock);
+        worker_unlock(&p->worker);
         if (walk && prefetch_any(p)) {
             p->left = store_room(p->m->store);
             p->n = 0;
@@ -126,28 +121,20 @@ static void *prefetch_main(void *arg)
             synced = clock_mono_ms();
             dirty = false;
         }
-        mutex_lock(&p->lock);
-        if (!mirror_stopping(p->m) && !(p->walk && link_is_up(&p->m->link)))
-            cond_wait_until(&p->more, &p->lock, clock_mono_ms() + LOOK_MS);
+        worker_lock(&p->worker);
+        if (!(p->walk && link_is_up(&p->m->link)))
+            worker_wait_locked(&p->worker, clock_mono_ms() + LOOK_MS);
     }
-    mutex_unlock(&p->lock);
+    worker_unlock(&p->worker);
     return NULL;
 }
 
 int prefetch_start(struct prefetch *p)
 {
-    int r = thread_start(&p->thread, "prefetch", prefetch_main, p);
-
-    p->running = r == 0;
-    return r;
+    return worker_start(&p->worker, "prefetch", prefetch_main, p);
 }
 
 void prefetch_stop(struct prefetch *p)
 {
-    mutex_lock(&p->lock);
-    cond_signal(&p->more);
-    mutex_unlock(&p->lock);
-    if (p->running)
-        thread_join(p->thread);
-    p->running = false;
+    worker_stop(&p->worker);
 }

@@ -14,7 +14,7 @@
 
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/store.h"
 #include "sync/mirror/transfer/context.h"
@@ -41,11 +41,8 @@ struct item {
 
 struct upload {
     struct mirror *m;
-    pthread_t thread[THREADS];
-    int n_threads;
-    pthread_mutex_t lock; /* guards the list and the items' flags */
-    pthread_cond_t more;
-    struct item *items; /* newest first */
+    struct worker worker; /* its lock guards the list and the items' flags */
+    struct item *items;   /* newest first */
 };
 
 struct upload *upload_new(struct mirror *m)
@@ -53,8 +50,7 @@ struct upload *upload_new(struct mirror *m)
     struct upload *u = xcalloc(1, sizeof(*u));
 
     u->m = m;
-    mutex_init(&u->lock);
-    cond_init(&u->more);
+    worker_init(&u->worker);
     return u;
 }
 
@@ -68,8 +64,7 @@ void upload_free(struct upload *u)
         u->items = i->next;
         free(i);
     }
-    cond_destroy(&u->more);
-    mutex_destroy(&u->lock);
+    worker_release(&u->worker);
     free(u);
 }
 
@@ -106,7 +101,7 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
     struct item *i;
 
     *code = '\0';
-    mutex_lock(&u->lock);
+    worker_lock(&u->worker);
     i = find_locked(u, h);
     if (!i) {
         trim_locked(u);
@@ -117,7 +112,7 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
         i->next = u->items;
         u->items = i;
         i->queued = true;
-        cond_signal(&u->more);
+        worker_wake_locked(&u->worker);
     } else if (i->done) {
         s = UPLOAD_DONE;
     } else if (i->failed) {
@@ -126,11 +121,11 @@ enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t si
         snprintf(code, UPLOAD_CODE_CAP, "%s", i->code);
         i->failed = false;
         i->queued = true;
-        cond_signal(&u->more);
+        worker_wake_locked(&u->worker);
     }
     if (opid < i->opid)
         i->opid = opid;
-    mutex_unlock(&u->lock);
+    worker_unlock(&u->worker);
     return s;
 }
 
@@ -138,7 +133,7 @@ void upload_forget(struct upload *u, const struct hash *h, int64_t opid)
 {
     struct item *i;
 
-    mutex_lock(&u->lock);
+    worker_lock(&u->worker);
     i = find_locked(u, h);
     if (i && i->done) {
         i->done = false;
@@ -147,9 +142,9 @@ void upload_forget(struct upload *u, const struct hash *h, int64_t opid)
             i->forgotten_for = opid;
             i->sent = 0;
         }
-        cond_signal(&u->more);
+        worker_wake_locked(&u->worker);
     }
-    mutex_unlock(&u->lock);
+    worker_unlock(&u->worker);
 }
 
 /* A running PUT, for http_sent_fn. */
@@ -164,12 +159,12 @@ static void on_sent(void *arg, int64_t bytes)
     struct sending *s = arg;
     int64_t opid = 0;
 
-    mutex_lock(&s->u->lock);
+    worker_lock(&s->u->worker);
     if (s->from + bytes > s->item->sent) {
         s->item->sent = s->from + bytes;
         opid = s->item->opid;
     }
-    mutex_unlock(&s->u->lock);
+    worker_unlock(&s->u->worker);
     if (opid)
         wait_moved(s->u->m->wait, opid);
 }
@@ -261,7 +256,7 @@ static void *upload_main(void *arg)
     struct upload *u = arg;
     struct item *i, *next;
 
-    mutex_lock(&u->lock);
+    worker_lock(&u->worker);
     while (!mirror_stopping(u->m)) {
         struct err e = {0};
         int r;
@@ -271,24 +266,24 @@ static void *upload_main(void *arg)
             if (i->queued)
                 next = i; /* the oldest */
         if (!next) {
-            cond_wait(&u->more, &u->lock);
+            worker_wait_locked(&u->worker, WORKER_NEVER);
             continue;
         }
         next->queued = false;
         next->running = true;
-        mutex_unlock(&u->lock);
+        worker_unlock(&u->worker);
         r = link_is_up(&u->m->link) ? upload_one(u, next, &e)
                                     : err_set(&e, EIO, "the master is away");
-        mutex_lock(&u->lock);
+        worker_lock(&u->worker);
         next->running = false;
         next->done = r == 0;
         next->failed = r < 0;
         next->err = e;
-        mutex_unlock(&u->lock);
+        worker_unlock(&u->worker);
         wake_kick(&u->m->outbox_wake);
-        mutex_lock(&u->lock);
+        worker_lock(&u->worker);
     }
-    mutex_unlock(&u->lock);
+    worker_unlock(&u->worker);
     return NULL;
 }
 
@@ -296,19 +291,12 @@ int upload_start(struct upload *u)
 {
     int r = 0;
 
-    while (u->n_threads < THREADS && r == 0) {
-        r = thread_start(&u->thread[u->n_threads], "upload", upload_main, u);
-        if (r == 0)
-            u->n_threads++;
-    }
+    for (int i = 0; i < THREADS && r == 0; i++)
+        r = worker_start(&u->worker, "upload", upload_main, u);
     return r;
 }
 
 void upload_stop(struct upload *u)
 {
-    mutex_lock(&u->lock);
-    cond_broadcast(&u->more);
-    mutex_unlock(&u->lock);
-    while (u->n_threads > 0)
-        thread_join(u->thread[--u->n_threads]);
+    worker_stop(&u->worker);
 }

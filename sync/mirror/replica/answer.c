@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * answer: the master's answer to one operation: its entries go into the base, the operation and its
- * rows in the overlay go out, or it is quarantined. Conflicts are remembered until their copy is
- * gone: whoever removes or renames it has seen to it.
+ * rows in the overlay go out, or it is quarantined.
  */
 #include "sync/mirror/replica/master_renames.h"
+#include "sync/mirror/replica/conflicts.h"
 #include "sync/mirror/replica/view_change.h"
 
 #include <errno.h>
@@ -67,101 +67,6 @@ static int apply_answered(struct change *a, const struct op_answer *ans, const s
     return rc;
 }
 
-/* Later operations on a path whose content became a conflict copy go on with the copy: what was
- * renamed over it takes the copy's place; up to the one that takes the name away. */
-static int follow_copy(struct replica *r, const char *path, const char *copy, int64_t after)
-{
-    for (;;) {
-        struct outbox_row o = {0};
-        sqlite3_stmt *st =
-            db_query(r->db,
-                     "SELECT " OUTBOX_COLS " FROM outbox WHERE (path=?1 OR to_path=?1)"
-                     " AND opid>?2 AND state='q' ORDER BY opid LIMIT 1",
-                     "pi", path, after);
-        int rc = db_step(r->db, st);
-        bool last, onto;
-
-        if (rc == 1) {
-            rc = outbox_read(st, &o);
-            db_done(st);
-            if (rc == 0)
-                rc = 1;
-        }
-        onto = rc == 1 && o.op.kind == OP_RENAME && strcmp(o.op.to, path) == 0;
-        /* A creation is a file of its own, and so is all that follows. */
-        if (rc <= 0 || o.op.kind == OP_MKDIR || o.op.kind == OP_SYMLINK ||
-            (o.op.kind == OP_PUT && o.op.pre.kind == PRE_ABSENT) ||
-            (onto && o.op.to_pre.kind != PRE_HASH)) {
-            outbox_row_release(&o);
-            return rc < 0 ? rc : 0;
-        }
-        after = o.op.n;
-        last = !onto && (o.op.kind == OP_UNLINK || o.op.kind == OP_RENAME);
-        rc = onto ? db_run(r->db, "UPDATE outbox SET to_path=? WHERE opid=?", "pi", copy, o.op.n)
-                  : db_run(r->db, "UPDATE outbox SET path=? WHERE opid=?", "pi", copy, o.op.n);
-        if (rc >= 0)
-            rc = overlay_move(r->db, path, o.op.n, copy, o.op.n);
-        outbox_row_release(&o);
-        if (rc < 0 || last)
-            return rc < 0 ? rc : 0;
-    }
-}
-
-/* The answer's entry for `path`, or NULL. */
-static const struct entry *entry_of(const struct op_answer *ans, const char *path)
-{
-    for (size_t i = 0; path && i < ans->n_entries; i++)
-        if (strcmp(ans->entries[i].path, path) == 0)
-            return &ans->entries[i];
-    return NULL;
-}
-
-static int remember_conflict(struct replica *r, const struct op_answer *ans, const struct op *op)
-{
-    const struct entry *copy = entry_of(ans, ans->copy);
-    const char *path = op->kind == OP_RENAME && op->to ? op->to : op->path;
-    const struct hash *ours = copy                                                ? &copy->hash
-                              : op->kind == OP_RENAME && op->pre.kind == PRE_HASH ? &op->pre.hash
-                                                                                  : &op->hash;
-    struct row theirs;
-    int rc = base_get(r->db, path, &theirs);
-
-    if (rc == 0)
-        rc = db_run(r->db,
-                    "INSERT INTO conflict(path,copy,place,ours,ours_mtime,theirs,theirs_mtime,time)"
-                    " VALUES(?,?,?,?,?,?,?,?)",
-                    "ppphihii", path, ans->copy ? ans->copy : "", ans->place, ours,
-                    copy ? copy->mtime : op->mtime, &theirs.hash, theirs.mtime, clock_wall_ns());
-    row_release(&theirs);
-    if (rc >= 0 && ans->copy)
-        rc = follow_copy(r, path, ans->copy, op->n);
-    return rc < 0 ? rc : 0;
-}
-
-int conflicts_settle(struct replica *r)
-{
-    struct strlist gone = {0};
-    sqlite3_stmt *st = db_query(r->db, "SELECT copy FROM conflict WHERE length(copy)>0", "");
-    int rc;
-
-    while ((rc = db_step(r->db, st)) == 1) {
-        char *copy = xstrdup(db_col_text(st, 0));
-        struct row v;
-        rc = view_get(r->db, copy, &v);
-        if (rc == 0 && !v.exists)
-            strlist_add(&gone, copy);
-        row_release(&v);
-        free(copy);
-        if (rc < 0)
-            break;
-    }
-    db_done(st);
-    for (size_t i = 0; rc >= 0 && i < gone.n; i++)
-        rc = db_run(r->db, "DELETE FROM conflict WHERE copy=?", "p", gone.v[i]);
-    strlist_release(&gone);
-    return rc < 0 ? rc : 0;
-}
-
 static int quarantine(struct replica *r, const struct op_answer *ans)
 {
     int rc = db_run(r->db, "UPDATE outbox SET state='x',code=?,error=? WHERE opid=? AND state<>'o'",
@@ -195,7 +100,7 @@ static int answer_locked(struct change *a, const struct op_answer *ans, struct b
     a->put = known == 1 && o.op.kind == OP_PUT;
     if (rc == 0 && !refused && known == 1) {
         if (ans->result == RESULT_CONFLICT)
-            rc = remember_conflict(r, ans, &o.op);
+            rc = conflicts_remember(r, ans, &o.op);
         if (rc == 0)
             rc = outbox_drop(r->db, ans->n);
     }

@@ -275,8 +275,6 @@ struct pre row_pre(const struct row *v);
 /* Created here and not published yet. */
 bool row_is_open(const struct row *v);
 
-/* Forgets the conflicts whose copy is gone (answer.c). */
-int conflicts_settle(struct replica *r);
 /* The seq up to which the feed has told everything; -1: unknown. */
 int64_t feed_seq(struct db *db);
 

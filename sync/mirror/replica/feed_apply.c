@@ -3,6 +3,7 @@
  * feed_apply: feed pages go into the base. A full listing replaces everything, except what the master
  * confirmed while it was paged (temp table `answered`).
  */
+#include "sync/mirror/replica/conflicts.h"
 #include "sync/mirror/replica/master_renames.h"
 #include "sync/mirror/replica/view_change.h"
 

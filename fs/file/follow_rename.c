@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/file/draft.h"
 #include "fs/file/node.h"
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
@@ -94,6 +95,8 @@ static void carry_locked(struct fs *fs, struct node *n, struct node *parent, con
     }
     node_carry_locked(fs->nodes, n, parent, name);
     n->listed = false;
+    if (n->draft) /* of what has none the replica's row has a new one */
+        draft_changed_locked(n->draft, 0);
 }
 
 /* Nodes with a path that are open but not attached; each held. */

@@ -188,6 +188,21 @@ def test_another_folder_in_its_place(master, mount, down):
                    "e/h.txt": b"third\n"}
 
 
+@pytest.mark.parametrize("mode", ["rb", "ab"])
+def test_a_rename_changes_the_ctime(master, mount, mode):
+    """And nothing else; also of a file that is written here, and when that is closed it does not go back."""
+    with open(mount.path("uploads/d/f.txt"), mode, buffering=0) as f:
+        if mode == "ab":
+            f.write(b"one\n")
+        before = os.fstat(f.fileno())
+        moved(master, mount, ("uploads/d/f.txt", "uploads/e/new.txt"))
+        after = os.fstat(f.fileno())
+        assert after.st_ctime_ns > before.st_ctime_ns and after.st_mtime_ns == before.st_mtime_ns
+        assert os.stat(mount.path("uploads/e/new.txt")).st_ctime_ns == after.st_ctime_ns
+    mount.synced()
+    assert os.stat(mount.path("uploads/e/new.txt")).st_ctime_ns >= after.st_ctime_ns
+
+
 def test_several_handles(master, mount):
     with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as a, \
             open(mount.path("uploads/d/f.txt"), "r+b", buffering=0) as b:

@@ -21,7 +21,7 @@ static int clear(const struct schemas *c, struct server *s, enum settled *ret, s
     free(copied); /* only of a server that died, whose connection is lost */
     if (r == 0 && *ret >= SETTLED_DONE)
         r = recover_finish(c, s, NULL, e);
-    return r < 0 ? r : recover_sweep(c, s, &back, e);
+    return r < 0 ? r : recover_sweep(c, s, &back, NULL, e);
 }
 
 int exchange_begin(const struct schemas *c, struct server *s, struct err *e)

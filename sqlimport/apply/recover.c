@@ -393,12 +393,19 @@ int recover_finish(const struct schemas *c, struct server *s, char **ret_odd, st
 
 /* --- sweep --- */
 
+/* An earlier version set tables aside in the live database under a number, and only its record in
+ * the staging schema says whose old ones they are. */
+#define EARLIER_RECORD "_eefs_renames"
+#define EARLIER_PLACE  "_eefs_old_"
+
 struct sweeping {
     const struct schemas *c;
     struct server *s;
     struct moves m;
     struct strlist live;
     size_t back;
+    bool earlier;       /* EARLIER_RECORD is there */
+    struct buf unknown; /* names of tables that stay */
 };
 
 /* malloc'd name of the live table, or NULL when it cannot be told; *gone: it is to be gone. */
@@ -412,6 +419,9 @@ static char *original(const struct sweeping *g, const char *schema, const char *
         *gone = v->kind == MOVE_DROP;
         return xstrdup(v->name);
     }
+    if (strncmp(table, EARLIER_PLACE, strlen(EARLIER_PLACE)) == 0 &&
+        strcmp(schema, g->c->database) == 0)
+        return NULL;
     if (strncmp(table, PLACE, strlen(PLACE)) != 0) { /* put there by hand, or an importer's own */
         *gone = strncmp(table, "_eefs_", 6) == 0;
         return xstrdup(table);
@@ -443,6 +453,8 @@ static int sweep_one(struct sweeping *g, const char *schema, const char *table, 
         record_put_rename(&b, schema, table, g->c->database, name);
         r = server_run(g->s, b.data, b.len, e);
         g->back += r == 0;
+    } else {
+        buf_printf(&g->unknown, "%s'%.64s'", g->unknown.len ? ", " : "", table);
     }
     buf_release(&b);
     free(name);
@@ -477,8 +489,8 @@ static int sweep_all(struct sweeping *g, struct err *e)
                          "information_schema.TABLES WHERE TABLE_SCHEMA=%s UNION ALL "
                          "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
                          "information_schema.TABLES WHERE TABLE_SCHEMA=%s AND (TABLE_NAME LIKE "
-                         "'\\_eefs\\_was\\_%%' OR (TABLE_NAME='" RECORD_VIEW
-                         "' AND TABLE_TYPE='VIEW'))",
+                         "'\\_eefs\\_was\\_%%' OR TABLE_NAME LIKE '\\_eefs\\_old\\_%%' OR "
+                         "(TABLE_NAME='" RECORD_VIEW "' AND TABLE_TYPE='VIEW'))",
                          old, database);
 
     while (r == 0 && (row = mysql_fetch_row(res)))
@@ -490,21 +502,68 @@ static int sweep_all(struct sweeping *g, struct err *e)
     return r;
 }
 
-int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, struct err *e)
+/* Adds what an earlier version set aside to the moves. */
+static int read_earlier(struct sweeping *g, struct err *e)
+{
+    char *text = server_text(g->c->stage), *stage = server_name(g->c->stage);
+    char *database = server_text(g->c->database), *there = NULL;
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    int r = server_value(g->s, &there, e,
+                         "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s AND "
+                         "TABLE_NAME='" EARLIER_RECORD "'",
+                         text);
+
+    g->earlier = there != NULL;
+    if (r == 0 && there)
+        r = server_query(g->s, &res, e,
+                         "SELECT from_name, to_name FROM %s." EARLIER_RECORD
+                         " WHERE from_schema=%s AND to_schema=%s",
+                         stage, database, database);
+    while (res && (row = mysql_fetch_row(res)))
+        if (row[0] && row[1])
+            moves_add(&g->m, MOVE_REPLACE, row[0], g->c->database, row[1]);
+    if (res)
+        mysql_free_result(res);
+    free(there);
+    free(text);
+    free(stage);
+    free(database);
+    return r;
+}
+
+static int forget_earlier(struct sweeping *g, struct err *e)
+{
+    char *stage = server_name(g->c->stage);
+    int r = g->earlier ? server_runf(g->s, e, "DROP TABLE IF EXISTS %s." EARLIER_RECORD, stage) : 0;
+
+    free(stage);
+    return r;
+}
+
+int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, char **ret_unknown,
+                  struct err *e)
 {
     struct sweeping g = {.c = c, .s = s};
     int r = record_read(c, s, &g.m, e);
 
     if (r >= 0)
+        r = read_earlier(&g, e);
+    if (r == 0)
         r = read_live(&g, e);
     if (r == 0)
         r = sweep_all(&g, e);
+    if (r == 0)
+        r = forget_earlier(&g, e);
     crash_point("import.swept");
     if (r == 0)
         r = record_forget(c, s, e);
     if (r == 0)
         r = commit_drop_markers(c->stage, s, e);
     *ret_back = g.back;
+    if (ret_unknown)
+        *ret_unknown = g.unknown.len > 0 ? xstrdup(g.unknown.data) : NULL;
+    buf_release(&g.unknown);
     moves_release(&g.m);
     strlist_release(&g.live);
     return r;

@@ -40,8 +40,10 @@ int recover_settle(const struct schemas *c, struct server *s, enum settled *ret,
 int recover_finish(const struct schemas *c, struct server *s, char **ret_odd, struct err *e);
 
 /* Drops old tables and forgets the record. One whose live table is missing comes back instead;
- * *ret_back counts them. */
-int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, struct err *e);
+ * *ret_back counts them. *ret_unknown, when not NULL: the names of tables that lie aside in the live
+ * database and are not proved to be an old one of any, in malloc'd memory, or NULL; they stay. */
+int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, char **ret_unknown,
+                  struct err *e);
 
 /* Gives a constraint of `l->table` another name, in one step. */
 int recover_rename_constraint(struct server *s, const char *schema, const struct loan *l,

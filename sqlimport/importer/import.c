@@ -187,8 +187,17 @@ static int try_finish(struct run *r, struct err *e)
 static int try_sweep(struct run *r, struct err *e)
 {
     size_t back;
-    int rc = recover_sweep(&r->schemas, r->s, &back, e);
+    char *unknown = NULL, *note = NULL;
+    int rc = recover_sweep(&r->schemas, r->s, &back, &unknown, e);
 
+    if (unknown)
+        note = xasprintf("an import of an earlier version left tables in '%s' of which it is not "
+                         "known whose old ones they are: %s; look into them, and drop them",
+                         r->a->database, unknown);
+    if (rc == 0)
+        state_note(r->a->state, "leftovers", note);
+    free(note);
+    free(unknown);
     if (back > 0)
         log_warn("tables of '%s' were missing: the old ones are put back (%zu)", r->a->database,
                  back);

@@ -171,3 +171,22 @@ def test_foreign_keys(world):
     assert world.generation() == 2 and world.mirror.clean()
     assert world.db.sql("SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS "
                         "WHERE CONSTRAINT_SCHEMA='live'") == [["t2", "t_p"]]
+
+
+def test_tables_aside_of_an_earlier_version(world):
+    """Dropped or put back where its record says whose they are; reported, and left, where nothing does."""
+    world.begin()
+    world.db.sql("CREATE TABLE _eefs_old_3 SELECT 1 AS k; CREATE TABLE _eefs_old_4 SELECT 2 AS k; "
+                 "CREATE TABLE _eefs_old_5 SELECT 3 AS k; CREATE TABLE live_eefs_stage._eefs_renames (n INT PRIMARY KEY, "
+                 "from_schema VARCHAR(64), from_name VARCHAR(64), to_schema VARCHAR(64), to_name VARCHAR(64)); "
+                 "INSERT INTO live_eefs_stage._eefs_renames VALUES (0,'live','t','live','_eefs_old_3'), "
+                 "(1,'live_eefs_stage','t','live','t'), (2,'live','lost','live','_eefs_old_4')", "live")
+    world.mirror.run()
+    assert set(world.types()) == {"b", "t", "u", "lost", "_eefs_old_5"}
+    assert world.db.sql("SELECT k FROM lost UNION ALL SELECT k FROM _eefs_old_5", "live") == [["2"], ["3"]]
+    assert world.generation() == 1
+    assert "'_eefs_old_5'" in world.mirror.state()["notes"]["leftovers"]
+    world.db.sql("DROP TABLE lost, _eefs_old_5", "live")
+    world.mirror.imported(tables(2))
+    assert "leftovers" not in world.mirror.state().get("notes", {})
+    world.whole("BASE TABLE", 2)

@@ -157,12 +157,98 @@ static bool joins(const struct token *a, enum form a_form, const struct token *b
     return quoted || (token_is_punct(a, '-') && token_is_punct(b, '-'));
 }
 
-static void add_gap(struct buf *out, const char *from, const char *to, bool commented)
+/* --- comments of bodies --- */
+
+/*
+ * White space and comments between two tokens, where comments are kept. A comment that is kept is
+ * one for every server, wherever the text is put: within a versioned comment of a dump, too. So it
+ * holds no opener or end of another, and does not begin like SQL or a hint. What is left out leaves
+ * a blank.
+ */
+struct gap {
+    struct buf text;
+    enum token_charset charset;
+    bool comments; /* one is in it */
+};
+
+/* Beyond U+FFFF: names have none of these. */
+static bool is_utf8_four(const char *p, size_t left)
 {
-    if (!commented)
+    const unsigned char *c = (const unsigned char *)p;
+
+    return left >= 4 && c[0] >= 0xf0 && c[0] < 0xf5 && (c[1] & 0xc0) == 0x80 &&
+           (c[0] != 0xf0 || c[1] >= 0x90) && (c[0] != 0xf4 || c[1] < 0x90) &&
+           (c[2] & 0xc0) == 0x80 && (c[3] & 0xc0) == 0x80;
+}
+
+static bool is_text(const char *p, size_t len, enum token_charset charset)
+{
+    for (size_t i = 0, n; i < len; i += n) {
+        unsigned char c = (unsigned char)p[i];
+        n = 1;
+        if ((c < 0x20 && !strchr("\t\n\r", c)) || c == 0 || c == 0x7f)
+            return false;
+        if (c < 0x80 || charset == TOKEN_SINGLE)
+            continue;
+        n = is_utf8_four(p + i, len - i) ? 4 : utf8_char(p + i, len - i);
+        if (charset == TOKEN_ASCII || n == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool keeps_comment(const char *p, size_t len, enum token_charset charset)
+{
+    bool block = len >= 4 && memcmp(p, "/*", 2) == 0;
+
+    if (!is_text(p, len, charset))
+        return false;
+    if (!block)
+        return p[len - 1] == '\n' && (*p == '#' || strchr(" \t\n", p[2])) &&
+               !memmem(p, len, "/*", 2) && !memmem(p, len, "*/", 2);
+    return !memmem(p + 2, len - 2, "/*", 2) && p[2] != '!' && p[2] != '+' &&
+           !(p[2] == 'M' && p[3] == '!');
+}
+
+static void note_gap(void *arg, const char *p, size_t len)
+{
+    struct gap *g = arg;
+    bool blank = p && memchr(" \t\n\v\f\r", *p, 6);
+
+    if (!p || (!blank && !keeps_comment(p, len, g->charset))) {
+        buf_putc(&g->text, ' ');
+        return;
+    }
+    g->comments = g->comments || !blank;
+    buf_append(&g->text, p, len);
+}
+
+/* Behind a token: from[-1] is there. */
+static void add_gap(struct buf *out, const struct gap *g, const char *from, const char *to,
+                    bool commented)
+{
+    if (g->comments) {
+        if (from[-1] == '*' && *g->text.data == '/') /* the end of a comment around it */
+            buf_putc(out, ' ');
+        buf_append(out, g->text.data, g->text.len);
+    } else if (!commented)
         buf_append(out, from, (size_t)(to - from));
     else
         buf_putc(out, memchr(from, '\n', (size_t)(to - from)) ? '\n' : ' ');
+}
+
+/* The word behind which a body comes, in CREATE … PROCEDURE. */
+static bool begins_body(const struct token *t)
+{
+    return token_is(t, "PROCEDURE") || token_is(t, "FUNCTION") || token_is(t, "TRIGGER") ||
+           token_is(t, "EVENT");
+}
+
+/* A word that stands before it only in a CREATE of something else. */
+static bool is_other(const struct token *t)
+{
+    return token_is(t, "TABLE") || token_is(t, "VIEW") || token_is(t, "SEQUENCE") ||
+           token_is(t, "AS") || token_is_punct(t, '(');
 }
 
 static void add_token(struct buf *out, const struct token *t, enum form form)
@@ -180,7 +266,10 @@ int plain_text(struct buf *out, const char *text, size_t len, struct token_mode 
     struct token t, last = {.type = TOKEN_END};
     enum form last_form = FORM_RAW;
     const char *behind = text;
+    struct gap gap = {.charset = mode.charset};
     struct lexer l;
+    bool head;
+    int r = 0;
 
     if (len > PLAIN_MAX)
         return err_set(e, EPERM, "a statement that is no INSERT is larger than %zu MB",
@@ -188,21 +277,34 @@ int plain_text(struct buf *out, const char *text, size_t len, struct token_mode 
     lexer_init(&l, text, len, mode);
     lexer_next(&l, &t);
     *ret_versioned = t.versioned;
+    head = token_is(&t, "CREATE");
     for (; t.type != TOKEN_END; lexer_next(&l, &t)) {
         enum form form = form_of(&t, mode.charset);
 
-        if (l.bad || form == FORM_BAD || is_glued(&t, &last, behind))
-            return unreadable(&l, e);
+        if (l.bad || form == FORM_BAD || is_glued(&t, &last, behind)) {
+            r = unreadable(&l, e);
+            break;
+        }
         if (last.type != TOKEN_END)
-            add_gap(out, behind, t.p, l.commented);
+            add_gap(out, &gap, behind, t.p, l.commented);
+        buf_clear(&gap.text);
+        gap.comments = false;
         if (last.type != TOKEN_END && behind == t.p && joins(&last, last_form, &t, form))
             buf_putc(out, ' ');
         add_token(out, &t, form);
+        if (head && begins_body(&t)) {
+            l.gap = note_gap;
+            l.gap_arg = &gap;
+        }
+        head = head && !l.gap && !is_other(&t);
         behind = l.p;
         last = t;
         last_form = form;
     }
-    return l.bad ? unreadable(&l, e) : 0;
+    if (r == 0 && l.bad)
+        r = unreadable(&l, e);
+    buf_release(&gap.text);
+    return r;
 }
 
 int plain_head(const char *text, size_t len, struct token_mode mode, struct err *e)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plain: a statement as the connected server reads it, written again from its tokens without any
- * comment. What is judged, kept and run is this text, so it means the same to everybody.
+ * plain: a statement as the connected server reads it, written again from its tokens. What is
+ * judged, kept and run is this text, so it means the same to everybody.
+ *
+ * It has no comment, except for the body of a routine, trigger or event: comments there are kept
+ * when every server takes them for comments, wherever the text is put.
  *
  * Strings and numbers are copied; bare words that not every server reads alike are put in quotes;
  * white space between two tokens stays, so that the body of a routine keeps its lines. Pure.

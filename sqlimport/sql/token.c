@@ -15,6 +15,8 @@ void lexer_init(struct lexer *l, const char *text, size_t len, struct token_mode
     l->end = text + len;
     l->mode = mode;
     l->versioned = l->commented = l->bad = false;
+    l->gap = NULL;
+    l->gap_arg = NULL;
 }
 
 bool token_escapes(char quote, struct token_mode mode)
@@ -103,8 +105,9 @@ static bool reads(const struct dialect *d, unsigned long version, bool maria)
     return version <= d->version;
 }
 
-/* At a slash and star: passes over the comment, or over the opener of one that is read. */
-static void comment(struct lexer *l)
+/* At a slash and star: passes over the comment, or over the opener of one that is read. True: it is
+ * a comment for every server. */
+static bool comment(struct lexer *l)
 {
     const struct dialect *d = &l->mode.dialect;
     const char *p = l->p + 2;
@@ -124,13 +127,14 @@ static void comment(struct lexer *l)
             l->bad = l->bad || (n == 6 && !d->mariadb && d->version != 0);
             l->p = p + (n < 5 ? 0 : n);
             l->versioned = true;
-            return;
+            return false;
         }
         l->bad = l->bad || (n == 6 && !d->mariadb && d->version != 0 && reads(d, five, maria));
     }
     p = comment_end(p, l->end, versioned);
     l->bad = l->bad || !p;
     l->p = p ? p : l->end;
+    return !versioned;
 }
 
 static bool is_line_comment(const char *p, const char *end)
@@ -140,21 +144,31 @@ static bool is_line_comment(const char *p, const char *end)
             (end - p == 2 || isspace((unsigned char)p[2]) || iscntrl((unsigned char)p[2])));
 }
 
+static void tell_gap(struct lexer *l, const char *from, bool keeps)
+{
+    if (l->gap && l->p > from)
+        l->gap(l->gap_arg, keeps ? from : NULL, (size_t)(l->p - from));
+}
+
 /* Skips white space and comments. */
 static void skip_blank(struct lexer *l)
 {
     l->commented = false;
     for (; l->p < l->end; l->commented = true) {
+        const char *from = l->p;
+        bool keeps = true;
         size_t left;
 
         while (l->p < l->end && isspace((unsigned char)*l->p))
             l->p++;
+        tell_gap(l, from, true);
+        from = l->p;
         left = (size_t)(l->end - l->p);
         if (left >= 2 && memcmp(l->p, "/*", 2) == 0) {
-            comment(l);
+            keeps = comment(l);
         } else if (l->versioned && left >= 2 && memcmp(l->p, "*/", 2) == 0) {
             l->p += 2;
-            l->versioned = false;
+            l->versioned = keeps = false;
         } else if (left > 0 && is_line_comment(l->p, l->end)) {
             const char *nl = memchr(l->p, '\n', left), *behind = nl ? nl + 1 : l->end;
             l->bad =
@@ -163,6 +177,7 @@ static void skip_blank(struct lexer *l)
         } else {
             break;
         }
+        tell_gap(l, from, keeps);
     }
     l->bad = l->bad || (l->p >= l->end && l->versioned);
 }

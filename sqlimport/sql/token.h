@@ -54,12 +54,19 @@ struct token {
     bool versioned; /* inside a versioned comment that is read */
 };
 
+/* What stands between two tokens, in pieces: a run of white space, or one comment, with its line's
+ * end. NULL: something that is left out, a versioned comment that is not read, or the opener or end
+ * of one that is. */
+typedef void lexer_gap_fn(void *arg, const char *p, size_t len);
+
 struct lexer {
     const char *p, *end;
     struct token_mode mode;
-    bool versioned; /* within a versioned comment that is read */
-    bool commented; /* a comment, or the opener or end of one, stands before the last token */
-    bool bad;       /* something does not end, or servers disagree on what it is; set at once */
+    bool versioned;    /* within a versioned comment that is read */
+    bool commented;    /* a comment, or the opener or end of one, stands before the last token */
+    bool bad;          /* something does not end, or servers disagree on what it is; set at once */
+    lexer_gap_fn *gap; /* NULL at first */
+    void *gap_arg;
 };
 
 void lexer_init(struct lexer *l, const char *text, size_t len, struct token_mode mode);

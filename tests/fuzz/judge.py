@@ -497,7 +497,7 @@ class Maker:
             if kind < .35:
                 parts[at:to] = [self.opener()] + parts[at:to] + [self.one(" */", "*/", "*/", "")]
             elif kind < .5:
-                parts.insert(at, self.one("/* c */", "/**/", "-- x\n", "#x\n", "/*!*/", "/*/", "*/", "/*", "--", "/*!99999 ' */",
+                parts.insert(at, self.one("/* c */", "/**/", "-- x\n", "#x\n", "/*!*/", "/*+ x */", "/*M!*/", "-- */\n", "# /*!\n", "/*/", "*/", "/*", "--", "/*!99999 ' */",
                                           "/*!50001 ' */", "/*!80000 VIEW v AS SELECT 1 -- */", "/*!99999 VIEW v */"))
             elif kind < .6:
                 del parts[at:to]
@@ -549,12 +549,15 @@ PIECES = ["1", "+", "-", "--", "+1", "-1", " ", "  ", "\n", "/*", "*/", "/*!", "
           "x'41'", "b'1'", "_utf8", "_utf8'x'", "@v", "@", "@@", "@@sql_mode", "(", ")", "(1)", ",", "*", "/", "!", "\x0b",
           "\xa0", "\xc3", "\xa9", "\xc3\xa9", "2fa", "1.", "1..2", ".5", "$", "null", "AS x", "/**/", "/*/", "/*!*/", "*/*",
           "|", "||", "&&", "=", ":=", "\x00", "{d '2020-01-01'}", "{", "N'x'", "%", "mod", "/*+ x */", "\t", "\x7f",
-          "/*!050001", "/*!5000"]
+          "/*!050001", "/*!5000", "/* c */", "# c\n", "-- c\n", "--\tc'\n", "/*'*/", "/*\xc3\xa9*/", "/*M*/", "/* ! */", "/* -- */",
+          "-- */\n", "# /*\n", "/*\\*/", "/*;*/", "/***/"]
+BODY = b"CREATE PROCEDURE p() "  # whose comments are kept
 MODES = [("", 0, 0), ("NO_BACKSLASH_ESCAPES", 1, 0), ("ANSI_QUOTES", 0, 1)]
 
 
 def read_alike(world, seed, seconds):
-    """A text and its plain form give the same on the server, or the same error."""
+    """A text and its plain form give the same on the server, or the same error, also as a body with its comments, and
+    when a dump puts that into a versioned comment."""
     helper = os.path.join(os.path.dirname(BIN), "tests/integration/plain")
     version = [int(x) for x in world.c.rows("SELECT VERSION()")[0][0].split(b"-")[0].split(b".")]
     r, c, n = random.Random(seed), Client(world.db.socket), 0
@@ -564,18 +567,23 @@ def read_alike(world, seed, seconds):
         c.rows(f"SET NAMES utf8mb3, sql_mode='{mode}', @v=7")
         texts = [("SELECT " + r.choice(["1 ", "1+", "", "'x' ", "1,"]) +
                   "".join(r.choice(PIECES) for _ in range(r.randint(1, 9)))).encode("latin1") for _ in range(300)]
+        head = r.choice([b"", BODY])
         done = subprocess.run([helper, "1", "%d%02d%02d" % tuple(version), str(no_escapes), str(ansi)], check=True,
-                              input=b"".join(t.hex().encode() + b"\n" for t in texts), capture_output=True)
+                              input=b"".join((head + t).hex().encode() + b"\n" for t in texts), capture_output=True)
         for text, plain in zip(texts, done.stdout.split(b"\n")):
             if plain == b"-":
                 continue
             plain = bytes.fromhex(plain.decode())
+            assert plain.startswith(head)
+            plain = plain[len(head):]
             try:
                 was = c.rows(text)
             except RuntimeError:
                 was = None
             try:
                 now = c.rows(plain)
+                if head and was is not None:
+                    now = c.rows(b"/*!50000 " + plain + b" */")
             except RuntimeError:
                 now = None
             if was != now:

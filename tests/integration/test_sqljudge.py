@@ -2,6 +2,7 @@
 """What a dump may do: only what is judged runs, and it stays within its own database."""
 import glob
 import os
+import re
 import subprocess
 import sys
 
@@ -153,3 +154,58 @@ def test_corpus():
     done = subprocess.run([sys.executable, os.path.join(REPO, "tests/fuzz/judge.py"), "--on", *files],
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and f"{len(files)} dumps" in done.stdout, done.stdout + done.stderr
+
+
+COMMENTED = r"""
+CREATE TABLE c (id INT PRIMARY KEY, v VARCHAR(90)) // CREATE TABLE out_of (a INT) //
+CREATE PROCEDURE p(IN a INT /* how many */) BEGIN -- it's the shop's; don't touch
+  # ' a quote
+  SELECT /* one */ a /* two\*/,
+    /** doc
+     * of an é and a \U0001f600 **/ a+1; /* ; */
+END //
+CREATE FUNCTION f() RETURNS INT DETERMINISTIC BEGIN /* ( */ RETURN 2*/* twice */3 -- six
+  ; END //
+CREATE TRIGGER c_new BEFORE INSERT ON c FOR EACH ROW BEGIN
+  -- lower case: see README.md
+  SET NEW.v = LOWER(NEW.v); # done
+END //
+CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN /* nightly */ DELETE FROM c WHERE id < 0; END //
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "ORACLE"])
+def test_comments_of_bodies_stay(mirror, db, mode):
+    """SHOW CREATE is the same on the mirror, and in a dump of it."""
+    text = COMMENTED if mode != "ORACLE" else \
+        "CREATE TABLE c (id INT) // CREATE PROCEDURE p() AS BEGIN /* c */ SELECT 1; -- d\n END //"
+    text = text.replace(r"\U0001f600", "\U0001f600")
+    subprocess.run(["mariadb", f"--defaults-file={db.defaults}", "--comments", "--default-character-set=utf8mb4",
+                    "--delimiter=//", "site"], input=(f"SET sql_mode='{mode}' //" + text).encode(), check=True)
+    mirror.imported(db.dump("site"))
+    db.sql("DROP TABLE mine; DROP TABLE t", "live")
+    picture = mirror.picture("site")
+    assert mode or (b"-- it's the shop's" in picture and b"/* nightly */" in picture and b"2*/* twice */" in picture
+                    and "é and a \U0001f600".encode() in picture)
+    assert mirror.picture() == picture.replace(b"2*/* twice", b"2* /* twice")
+
+
+HOSTILE_COMMENTS = [  # what is executable for a server or another, what does not end, what ends another one
+    "/*!99999 DROP TABLE mine; */", "/*!50700 DROP TABLE mine; */", "/*M!990000 DROP TABLE mine; */", "/*+ SET_VAR(x=1) */",
+    "-- */ DROP TABLE mine; /*\n", "# /*! \n", "/* /*!99999 */", "/*\0*/", "-- \x01\n", "/*!999999 '*/",
+    "/*!101199 */", "/*!080000 DROP TABLE mine; */"]
+
+
+def test_hostile_comments_go(mirror, db):
+    sql = "DELIMITER ;;\n"
+    for i, comment in enumerate(HOSTILE_COMMENTS):
+        body = f"BEGIN /* stays */ {comment} SELECT 5; END"
+        sql += f"/*!50003 CREATE*/ /*!50020 DEFINER=`a`@`b`*/ /*!50003 PROCEDURE p{i}() {body} */;;\n" \
+               f"CREATE PROCEDURE q{i}() {body};;\n"
+    mirror.imported((HEAD + sql + "DELIMITER ;\n" + END).encode())
+    assert db.sql("SELECT * FROM mine", "live") == [["7"]]
+    for i, comment in enumerate(HOSTILE_COMMENTS):
+        for name in f"p{i}", f"q{i}":
+            shown = db.sql(f"SHOW CREATE PROCEDURE {name}", "live")[0][2]
+            assert "/* stays */" in shown and not re.search(r"DROP|[!+\0\x01]", shown), (comment, shown)
+            assert db.sql(f"CALL {name}()", "live") == [["5"]]

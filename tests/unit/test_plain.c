@@ -176,9 +176,51 @@ static void test_linear(void **state)
         }
 }
 
+/* Of bodies only, and only what is a comment for everybody. */
+static void test_comments(void **state)
+{
+    static const struct {
+        const char *text, *plain;
+    } lines[] = {
+        {"CREATE /* a */ TABLE t /* b */ (a INT)", "CREATE TABLE t (a INT)"},
+        {"CREATE VIEW v AS SELECT /* b */ 1", "CREATE VIEW v AS SELECT 1"},
+        {"CREATE /* a */ PROCEDURE p()/* b */SELECT  1", "CREATE PROCEDURE p()/* b */SELECT  1"},
+        {"CREATE FUNCTION f() -- '\n  # \"\n /**/ RETURN 1",
+         "CREATE FUNCTION f() -- '\n  # \"\n /**/ RETURN 1"},
+        {"CREATE TRIGGER t /*!50003 BEFORE /* b */ INSERT */ ON x",
+         "CREATE TRIGGER t BEFORE /* b */ INSERT ON x"},
+        {"CREATE EVENT e /* \303\251 \360\237\230\200 */ DO",
+         "CREATE EVENT e /* \303\251 \360\237\230\200 */ DO"},
+        {"CREATE EVENT e /*!99999 b */ DO", "CREATE EVENT e DO"},
+        {"CREATE EVENT e /*!99999 b *//* c */ DO", "CREATE EVENT e  /* c */ DO"},
+        {"CREATE EVENT e /*+ b */ /* c */ DO", "CREATE EVENT e   /* c */ DO"},
+        {"CREATE EVENT e /*M!990000 b */ DO", "CREATE EVENT e DO"},
+        {"CREATE EVENT e /* /*! */ DO", "CREATE EVENT e DO"},
+        {"CREATE EVENT e -- */\nDO", "CREATE EVENT e\nDO"},
+        {"CREATE EVENT e --\001\nDO", "CREATE EVENT e\nDO"},
+        {"CREATE EVENT e /* \377 */ DO", "CREATE EVENT e DO"},
+        {"CREATE EVENT e DO SELECT 2*/* c */3", "CREATE EVENT e DO SELECT 2* /* c */3"},
+        {"CREATE EVENT e DO SELECT 1 /* c */", "CREATE EVENT e DO SELECT 1"},
+    };
+    const struct token_mode mode = {.dialect = mariadb};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        const char *text = lines[i].text;
+        struct buf b = BUF_INIT;
+        bool versioned;
+
+        assert_int_equal(plain_text(&b, text, strlen(text), mode, &versioned, NULL), 0);
+        buf_putc(&b, '\0');
+        assert_string_equal(b.data, lines[i].plain);
+        buf_release(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_comments),
         cmocka_unit_test(test_dialects),
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_linear),

@@ -5,18 +5,26 @@
  * main() reads the options, looks at the mountpoint, forks, and in the child opens the mirror,
  * mounts and serves. Who does what:
  *
- *   options.c     command line and -o list          mountpoint.c  is the folder fit for a mount
- *   daemon.c      background, outcome for mount(8)  session.c     the FUSE connection and its loop
- *   ops_*.c       the kernel's requests: entries, attributes, listings, files, reading and writing
- *   node.c        what the kernel holds             notify.c      telling it what to forget
- *   draft.c       a file that is being written      publish.c     … and its way into the outbox
- *   rename.c      nodes follow what the master renames
- *   content.c     brings the bytes of a version     opener.c      whose close is a close
- *   later.c       answers given later, interrupts   pool.c        threads for what takes long
- *   attr.c        owners and modes                  fs.c          what all of them share
- *   treelock.c    names stay meanwhile
- *   flags.c       what the kernel enforces          remount.c     changing a mount that is served
- *   guard.c       a process that lets the kernel go when this one was killed
+ *   mount/options.c         command line and -o list
+ *   mount/daemon.c          background, outcome for mount(8)
+ *   mount/mountpoint.c      is the folder fit for a mount
+ *   mount/session.c         the FUSE connection and its loop
+ *   mount/kernel_flags.c    what the kernel enforces
+ *   mount/remount.c         changing a mount that is served
+ *   mount/abort_watchdog.c  a process that lets the kernel go when this one was killed
+ *   ops/                    the kernel's requests: entries, attributes, listings, files, bytes
+ *   file/node.c             what the kernel holds
+ *   file/notify.c           telling it what to forget
+ *   file/follow_rename.c    nodes follow what the master renames
+ *   file/draft.c            a file that is being written …
+ *   file/publish.c          … and its way into the outbox
+ *   file/content.c          brings the bytes of a version
+ *   file/close_owner.c      whose close is a close
+ *   file/deferred_reply.c   answers given later, interrupts
+ *   file/pool.c             threads for what takes long
+ *   file/attr.c             owners and modes
+ *   file/tree_lock.c        names stay meanwhile
+ *   file/fs.c               what all of them share
  *
  * Everything about the master, the cache and the outbox is the mirror's (sync/mirror/mirror.h).
  */
@@ -28,16 +36,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "fs/mount/daemon.h"
+#include "fs/file/follow_rename.h"
 #include "fs/file/fs.h"
-#include "fs/mount/abort_watchdog.h"
-#include "fs/mount/mountpoint.h"
 #include "fs/file/notify.h"
-#include "fs/mount/options.h"
 #include "fs/file/pool.h"
 #include "fs/file/publish.h"
+#include "fs/mount/abort_watchdog.h"
+#include "fs/mount/daemon.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/mount/options.h"
 #include "fs/mount/remount.h"
-#include "fs/file/follow_rename.h"
 #include "fs/mount/session.h"
 #include "sync/common/account.h"
 #include "sync/common/buf.h"

@@ -7,7 +7,7 @@
  * newest version, and the kernel is told. So what opens, reads or writes a file while the master
  * changes it again and again ends with a whole version of it and never with an error. The kernel
  * bounds and pads what it reads by the size that it was shown: a handle that may meet such a
- * change, or has, is opened with direct_io (ops_file.c).
+ * change, or has, is opened with direct_io (ops/file.c).
  */
 #ifndef EEFS_FS_FILE_CONTENT_H
 #define EEFS_FS_FILE_CONTENT_H

@@ -52,7 +52,7 @@ struct fs {
     atomic_uint probes;    /* LOOKUPs of FS_PROBE */
     bool no_opendir;       /* the kernel needs no OPENDIR; set with FUSE_INIT */
     _Atomic int64_t newest_op; /* newest operation that the replica gave out */
-    _Atomic uint64_t changes;  /* counts changes of the view, for listings (ops_dir.c) */
+    _Atomic uint64_t changes;  /* counts changes of the view, for listings (ops/dir.c) */
 };
 
 /* Sets the defaults and makes nodes, pool and notify. 0 or -errno. */

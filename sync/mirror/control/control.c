@@ -3,7 +3,7 @@
  * control: the socket RUNDIR/mount-<instance>.sock: what eefs-status, eefs-sqlimport and a person
  * ask a mount (form of requests and answers: sync/common/ctl.h; paths are percent-encoded).
  *
- *   status                        state.c's object
+ *   status                        status.c's object
  *   wait [timeout_ms] [path]      until nothing at or under path is pending; else code "timeout", or
  *                                 "refused" when what is left waits for a refused change
  *   conflicts, quarantine         the replica's lists

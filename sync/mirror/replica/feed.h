@@ -42,7 +42,7 @@ void replica_renewed(struct replica *r);
 bool replica_is_renewing(struct replica *r);
 
 /*
- * When the database is new or older than the record of what was not sent (unsent.h): puts back the
+ * When the database is new or older than the record of what was not sent (unsent_log.h): puts back the
  * operations and local entries that it lacks, after the first listing and before anything else.
  * has() says whether a content is in the store; what has none is added to `lost`. The number of
  * what was put back (0: nothing to do) or -errno.
@@ -164,7 +164,7 @@ json_t *replica_conflicts(struct replica *r);
 /* Takes the conflicts at or under a path off the list. Returns the number or -errno. */
 int replica_conflicts_forget(struct replica *r, const char *under);
 
-/* --- quarantine (queue.c) --- */
+/* --- quarantine (quarantine.c) --- */
 
 /* New reference: [{"opid","op","path","to","code","error","time"}] */
 json_t *replica_quarantine(struct replica *r);

@@ -120,7 +120,7 @@ int recover_first_writes(struct replica *r, struct err *e)
         rc = drop_unpublished(r);
     if (rc == 0)
         rc = replica_recount(r);
-    if (rc == 0) /* so that there is a log while it is open (mark.h) */
+    if (rc == 0) /* so that there is a log while it is open (in_use.h) */
         rc = meta_set_int(r->db, "opened", clock_wall_ns());
     rc = tx_end(r, rc, "replica.opened");
     return rc < 0 ? err_sys(e, -rc, "cannot write to '%s'", r->path) : 0;

@@ -133,7 +133,7 @@ int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
 /* True when the master has an exclude list: its folders may hold what is not seen here. */
 bool replica_excludes(struct replica *r);
 /* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. `seen`: of `to`,
- * as for replica_unlink(). -EXDEV: see cross.c; or a folder would get from one of the
+ * as for replica_unlink(). -EXDEV: see rename_excluded.c; or a folder would get from one of the
  * master's filesystems to another. -EBUSY: one of them is mounted at or below a folder `from`, or
  * at `to`. */
 int replica_rename(struct replica *r, const char *from, const char *to, bool noreplace,

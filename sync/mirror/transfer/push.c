@@ -3,7 +3,7 @@
  * push: the outbox goes to the master, in order, a batch per request. Each round takes the
  * operations from the head of the outbox: what was answered is gone from there, what was not is
  * sent again under the same counter, and the master tells a repetition from a change. What cannot
- * be sent or is not taken goes out of the way (aside.h).
+ * be sent or is not taken goes out of the way (set_aside.h).
  */
 #include "sync/mirror/transfer/push.h"
 

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *   take       the draft is busy, its file and attributes are noted           node table's lock
+ *   seal       hash; the staging file becomes an object of the store          no lock
+ *   log        the operation goes into the outbox, under its name by now      tree lock
+ *   give_back  the draft is clean, or dirty again when a step failed          node table's lock
+ *
+ * A draft that is busy already has the job queued; it runs when the other one is done.
+ */
 #include "fs/file/publish.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * mountpoint: the mount table first; then, in a child with a time limit, whether what lies there
+ * answers; a dead mount of ours is cleared away.
+ */
 #include "fs/mount/mountpoint.h"
 
 #include <dirent.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * options: the table of options, the lists of what mount(8) passes on, and the parser of both.
+ */
 #include "fs/mount/options.h"
 
 #include <errno.h>

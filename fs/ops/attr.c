@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * attr: attributes, extended attributes and the filesystem's figures. SETATTR may truncate, which
+ * waits as a WRITE does for a draft that is busy (see io.c).
+ */
 #include "fs/ops/ops.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * entry: requests about names. What makes or removes a name asks the replica first and changes the
+ * node table after it, both under the tree lock, so that a path cannot become another file's in
+ * between.
+ */
 #include "fs/ops/ops.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * file: the life of a handle: CREATE or OPEN makes it, possibly after a fetch or a truncation, and
+ * RELEASE lets it go.
+ */
 #include "fs/ops/ops.h"
 
 #include <errno.h>

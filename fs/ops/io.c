@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * io: reading and writing.
+ *
+ *   READ    the open content or draft; else it is fetched, and the answer comes later
+ *   WRITE   into the draft; while that is busy (first copy, publishing) the request queues up there
+ *   FLUSH   publishes what this handle wrote; the answer comes with the master's, or an interrupt
+ */
 #include "fs/ops/ops.h"
 
 #include <errno.h>

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * mirror: opens, starts and stops the parts (transfer/context.h lists them). Each part finds the
+ * others through struct mirror, so all are made before the first thread starts, and freed after the
+ * last one has ended.
+ *
+ *   mirror_open   lock the cache, replica, store, http, parts, first listing (cold cache)
+ *   mirror_start  control, hooks, changes, fetch, upload, wait, push, pull, prefetch, status, recheck
+ *   mirror_stop   the outbox is flushed, m->stop is set, http and link wake who waits, all join
+ */
 #include "sync/mirror/mirror.h"
 
 #include <errno.h>

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *   staged page  hints go into temp.moved                                      renamings_stage
+ *   commit       hints that fit what base and staged set say are renames       find
+ *                operations that were never sent get the new names             find_followers
+ *                … with their rows in the overlay                              follow_all
+ *   after it     fs moves its nodes                                            renamings_end
+ */
 #include "sync/mirror/replica/master_renames.h"
 
 #include <errno.h>

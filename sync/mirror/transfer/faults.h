@@ -9,15 +9,15 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Worst first within each of the two states that a mirror can be in by them. */
+/* In the order in which status looks for one to show. */
 enum fault {
-    FAULT_MASTER,   /* another master's cache: FAILED */
-    FAULT_CLONED,   /* changes are refused for a copied cache: DEGRADED, as all others but … */
-    FAULT_DISK,     /* the cache's disk cannot be written */
-    FAULT_HOOK,     /* a command of on_change fails */
-    FAULT_DATABASE, /* … the database, which is being made anew: FAILED */
-    FAULT_LOST,     /* changes are lost */
-    FAULT_CONTENT,  /* contents arrive damaged */
+    FAULT_MASTER,   /* FAILED: the cache is another master's */
+    FAULT_CLONED,   /* DEGRADED: changes are refused, for the cache was copied */
+    FAULT_DISK,     /* DEGRADED: the cache's disk cannot be written */
+    FAULT_HOOK,     /* DEGRADED: a command of on_change fails */
+    FAULT_DATABASE, /* FAILED: the database is being made anew */
+    FAULT_LOST,     /* DEGRADED: changes are lost */
+    FAULT_CONTENT,  /* DEGRADED: contents arrive damaged */
     N_FAULTS
 };
 

@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/reserve.h"
 #include "sync/mirror/store/store.h"
@@ -40,8 +40,8 @@
 
 struct pull {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
+    struct worker worker;
+    bool running; /* the thread is started; the first listing asks for no inline contents */
     atomic_bool in_step;
     atomic_llong step_at; /* mono ms when it was last known to be at the head */
     struct page *page;
@@ -56,6 +56,7 @@ struct pull *pull_new(struct mirror *m)
     struct pull *p = xcalloc(1, sizeof(*p));
 
     p->m = m;
+    worker_init(&p->worker);
     p->page = page_new(m);
     p->page_ms = PAGE_MS;
     return p;
@@ -65,6 +66,7 @@ void pull_free(struct pull *p)
 {
     if (!p)
         return;
+    worker_release(&p->worker);
     page_free(p->page);
     free(p);
 }
@@ -310,8 +312,10 @@ static void rest(struct pull *p, int64_t ms)
 
     file_random(&noise, sizeof(noise));
     until = clock_mono_ms() + ms * 3 / 4 + ms * noise / 65536 / 2;
-    while (!mirror_stopping(p->m) && clock_mono_ms() < until)
-        usleep(20000);
+    worker_lock(&p->worker);
+    while (clock_mono_ms() < until && worker_wait_locked(&p->worker, until))
+        ;
+    worker_unlock(&p->worker);
 }
 
 /* Where the feed goes on; "" asks for a full listing. */
@@ -483,7 +487,7 @@ int pull_start(struct pull *p)
     int r;
 
     p->running = true;
-    r = thread_start(&p->thread, "pull", pull_main, p);
+    r = worker_start(&p->worker, "pull", pull_main, p);
     if (r < 0)
         p->running = false;
     return r;
@@ -491,7 +495,5 @@ int pull_start(struct pull *p)
 
 void pull_stop(struct pull *p)
 {
-    if (p->running)
-        thread_join(p->thread);
-    p->running = false;
+    worker_stop(&p->worker);
 }

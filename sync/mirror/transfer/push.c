@@ -18,7 +18,7 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/changes.h"
@@ -37,8 +37,7 @@
 
 struct push {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
+    struct worker worker;
     /* push thread only */
     struct op *ops; /* BATCH_OPS */
     size_t *ends;   /* where each ends in the request's body */
@@ -58,6 +57,7 @@ struct push *push_new(struct mirror *m)
     p->ops = xcalloc(BATCH_OPS, sizeof(*p->ops));
     p->ends = xcalloc(BATCH_OPS, sizeof(*p->ends));
     aside_init(&p->aside, m);
+    worker_init(&p->worker);
     return p;
 }
 
@@ -65,6 +65,7 @@ void push_free(struct push *p)
 {
     if (!p)
         return;
+    worker_release(&p->worker);
     free(p->ops);
     free(p->ends);
     free(p);
@@ -446,16 +447,11 @@ static void *push_main(void *arg)
 
 int push_start(struct push *p)
 {
-    int r = thread_start(&p->thread, "push", push_main, p);
-
-    p->running = r == 0;
-    return r;
+    return worker_start(&p->worker, "push", push_main, p);
 }
 
 void push_stop(struct push *p)
 {
     wake_end(&p->m->outbox_wake);
-    if (p->running)
-        thread_join(p->thread);
-    p->running = false;
+    worker_stop(&p->worker);
 }

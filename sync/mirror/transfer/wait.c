@@ -21,6 +21,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
@@ -51,9 +52,7 @@ struct waiter {
 
 struct wait {
     struct mirror *m;
-    pthread_t thread;
-    bool running;
-    pthread_mutex_t lock; /* guards what follows; the waiter thread alone removes waiters */
+    struct worker worker; /* its lock guards what follows; its thread alone removes waiters */
     struct waiter *list;
     uint64_t last_ticket;
     /* waiter thread only */
@@ -66,7 +65,7 @@ struct wait *wait_new(struct mirror *m)
     struct wait *w = xcalloc(1, sizeof(*w));
 
     w->m = m;
-    mutex_init(&w->lock);
+    worker_init(&w->worker);
     return w;
 }
 
@@ -74,7 +73,7 @@ void wait_free(struct wait *w)
 {
     if (!w)
         return;
-    mutex_destroy(&w->lock);
+    worker_release(&w->worker);
     free(w);
 }
 
@@ -87,11 +86,11 @@ uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg)
     n->began = clock_mono_ms();
     n->done = done;
     n->arg = arg;
-    mutex_lock(&w->lock);
+    worker_lock(&w->worker);
     ticket = n->ticket = ++w->last_ticket;
     n->next = w->list;
     w->list = n;
-    mutex_unlock(&w->lock);
+    worker_unlock(&w->worker);
     wake_kick(&w->m->answers_wake);
     return ticket;
 }
@@ -100,22 +99,22 @@ void wait_moved(struct wait *w, int64_t opid)
 {
     int64_t now = clock_mono_ms();
 
-    mutex_lock(&w->lock);
+    worker_lock(&w->worker);
     for (struct waiter *n = w->list; n; n = n->next)
         if (n->opid >= opid)
             n->moved_at = now;
-    mutex_unlock(&w->lock);
+    worker_unlock(&w->worker);
 }
 
 void wait_cut(struct wait *w, uint64_t ticket)
 {
     struct waiter *n;
 
-    mutex_lock(&w->lock);
+    worker_lock(&w->worker);
     for (n = w->list; n; n = n->next)
         if (n->ticket == ticket)
             n->cut = true;
-    mutex_unlock(&w->lock);
+    worker_unlock(&w->worker);
     wake_kick(&w->m->answers_wake);
 }
 
@@ -230,12 +229,12 @@ static void look_locked(struct wait *w)
     int count[N_EARLY] = {0}, late = 0, r = 0;
     bool cloned;
 
-    mutex_unlock(&w->lock);
+    worker_unlock(&w->worker);
     /* New waiters are put in front of `first` meanwhile; only this thread removes any. */
     for (n = first; n; n = n->next)
         inquire(w, n, now);
     cloned = fault_is_set(&w->m->faults, FAULT_CLONED);
-    mutex_lock(&w->lock);
+    worker_lock(&w->worker);
     for (n = first; n; n = n->next) {
         if (n->over || (n->early = early(w, n, cloned, now)) == NOT_EARLY)
             continue;
@@ -244,7 +243,7 @@ static void look_locked(struct wait *w)
         late++;
     }
     take_over(w, &over);
-    mutex_unlock(&w->lock);
+    worker_unlock(&w->worker);
     if (late)
         r = make_durable(w);
     for (int i = 0; i < N_EARLY; i++)
@@ -257,40 +256,35 @@ static void look_locked(struct wait *w)
         n->done(n->arg, n->result);
         free(n);
     }
-    mutex_lock(&w->lock);
+    worker_lock(&w->worker);
 }
 
 static void *wait_main(void *arg)
 {
     struct wait *w = arg;
 
-    mutex_lock(&w->lock);
+    worker_lock(&w->worker);
     while (!mirror_stopping(w->m) || w->list) {
         int64_t until = w->list ? clock_mono_ms() + LOOK_MS : WAKE_NEVER;
 
-        mutex_unlock(&w->lock);
+        worker_unlock(&w->worker);
         if (!mirror_stopping(w->m))
             wake_wait(&w->m->answers_wake, until, true);
-        mutex_lock(&w->lock);
+        worker_lock(&w->worker);
         if (w->list)
             look_locked(w);
     }
-    mutex_unlock(&w->lock);
+    worker_unlock(&w->worker);
     return NULL;
 }
 
 int wait_start(struct wait *w)
 {
-    int r = thread_start(&w->thread, "wait", wait_main, w);
-
-    w->running = r == 0;
-    return r;
+    return worker_start(&w->worker, "wait", wait_main, w);
 }
 
 void wait_stop(struct wait *w)
 {
     wake_end(&w->m->answers_wake);
-    if (w->running)
-        thread_join(w->thread);
-    w->running = false;
+    worker_stop(&w->worker);
 }

@@ -26,9 +26,11 @@ struct db_pool;
 struct departures;
 struct settling;
 struct feed;
+struct head;
 struct index;
 struct intruder;
 struct keep;
+struct keeper;
 struct lookout;
 struct mirrors;
 struct notices;
@@ -51,6 +53,7 @@ struct master {
     struct tree *tree; /* the committer's */
     struct db_pool *pool;
     struct checkpoint *checkpoint;
+    struct head *head;
     struct committer *committer;
     struct carrier *carrier;
     struct brake *brake; /* the committer's */
@@ -65,6 +68,7 @@ struct master {
     struct volumes *volumes;
     struct settling *settling;
     struct keep *keep;
+    struct keeper *keeper;
     struct lookout *lookout;
     char *db_path, *listen;
     char *conflicts; /* folder for conflict copies; NULL: beside the file */
@@ -78,8 +82,7 @@ struct master {
     _Atomic int64_t open_ms;              /* a writer may hold a file open; 0: for ever */
     _Atomic int64_t quiet_ms;             /* unchanged for so long: nobody writes (writers.h) */
 
-    _Atomic int64_t head; /* seq of the last commit */
-    atomic_bool scanned;  /* the first scan has ended */
+    atomic_bool scanned; /* the first scan has ended */
     atomic_bool stopping;
 };
 

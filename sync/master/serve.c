@@ -31,6 +31,7 @@
 #include "sync/master/commit/disk_check.h"
 #include "sync/master/commit/fit.h"
 #include "sync/master/folder/conflict.h"
+#include "sync/master/versions/keeper.h"
 #include "sync/master/versions/settle.h"
 #include "sync/master/http/feed.h"
 #include "sync/master/folder/scan_queue.h"
@@ -50,6 +51,7 @@
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/scan/watch.h"
+#include "sync/master/db/head.h"
 
 #define LOOK_MS      250
 #define CHECK_MS     10000 /* for a look at the whole database at the start */
@@ -172,7 +174,7 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
         return r;
     if (!known)
         log_info("'%s' has no tree yet: every file is hashed first", m->db_path);
-    m->head = s->tree.seq;
+    m->head = head_new(s->tree.seq);
     r = mirrors_exclude(s->tree.db, &s->excludes->list, e);
     if (r < 0)
         return r;
@@ -214,12 +216,13 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
         return r;
     m->pool = db_pool_new(m->db_path);
     m->uploads = uploads_new(m);
+    m->keep = keep_new(m, &o->keep);
     uploads_clean(m->uploads, true);
     r = checkpoint_start(m->db_path, m->tree->db, &m->checkpoint, e);
     if (r == 0)
         r = feed_start(m, &m->feed, e);
     if (r == 0)
-        r = keep_start(m, &o->keep, &m->keep, e);
+        r = keeper_start(m, &m->keeper, e);
     if (r == 0)
         r = carrier_start(m, &m->carrier, e);
     if (r == 0)
@@ -254,7 +257,7 @@ static void *stop_threads(void *arg)
     watch_stop(m->watch);
     feed_stop(m->feed);
     settling_stop(m->settling);
-    keep_stop(m->keep);
+    keeper_stop(m->keeper);
     carrier_stop(m->carrier);
     committer_stop(m->committer);
     routes_stop(s->routes);
@@ -287,6 +290,7 @@ static void stop(struct server *s)
     settling_free(m->settling);
     committer_free(m->committer);
     carrier_free(m->carrier);
+    keeper_free(m->keeper);
     keep_free(m->keep);
     feed_free(m->feed);
     uploads_free(m->uploads);
@@ -299,6 +303,7 @@ static void stop(struct server *s)
     db_pool_free(m->pool);
     checkpoint_stop(m->checkpoint);
     db_close(s->tree.db);
+    head_free(m->head);
     brake_free(m->brake);
     for (struct excludes *older; s->excludes; s->excludes = older) {
         older = s->excludes->older;

@@ -12,13 +12,12 @@
 #include "sync/common/thread.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/db/checkpoint.h"
-#include "sync/master/http/feed.h"
 #include "sync/master/folder/scan_queue.h"
-#include "sync/master/folder/kept.h"
 #include "sync/master/ops/batch.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/visible.h"
+#include "sync/master/db/head.h"
 
 #define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
 #define BATCH_MAX 1000
@@ -71,7 +70,7 @@ static void finish(struct committer *c, struct job *jobs, int r)
         if (jobs->call)
             finish_call(c, jobs->call, r);
         if (jobs->scanned && !atomic_exchange(&m->scanned, true))
-            log_info("the first scan has ended: %lld changes in all", (long long)m->head);
+            log_info("the first scan has ended: %lld changes in all", (long long)head_seq(m->head));
         if (r < 0 && jobs->o)
             index_push(m->index, jobs->o->path, INDEX_DEEP, 5000);
         observation_free(jobs->o);
@@ -245,11 +244,7 @@ static void run_batch(struct committer *c, struct job *jobs)
     if (r == 0 && c->error < 0)
         log_info("'%s' can be written again", m->db_path);
     c->error = r;
-    if (m->tree->seq > m->head) {
-        m->head = m->tree->seq;
-        feed_wake(m->feed);
-        keep_wake(m->keep);
-    }
+    head_set(m->head, m->tree->seq);
     finish(c, jobs, r);
 }
 

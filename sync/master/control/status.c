@@ -25,6 +25,7 @@
 #include "sync/master/versions/restore.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/scan/watch.h"
+#include "sync/master/db/head.h"
 
 #define NOTICES_SHOWN 50 /* of a kind */
 #define TROUBLE_MS    (15 * 60 * 1000)
@@ -43,8 +44,8 @@ static void add_mirror(void *arg, const struct mirror *who)
 {
     struct list *l = arg;
 
-    json_array_append_new(l->array,
-                          mirrors_report(l->m->mirrors, who->name, l->m->head, clock_mono_ms()));
+    json_array_append_new(
+        l->array, mirrors_report(l->m->mirrors, who->name, head_seq(l->m->head), clock_mono_ms()));
 }
 
 /* What is not as it should be, worst first. */
@@ -268,7 +269,8 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     }
     o = json_pack("{s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "ok", 1, "kind", "master", "root",
                   root_path(m->root), "listen", m->listen, "master_id", m->id, "timeline",
-                  m->timeline, "head", (json_int_t)m->head, "scanning", index_scanning(m->index));
+                  m->timeline, "head", (json_int_t)head_seq(m->head), "scanning",
+                  index_scanning(m->index));
     if (!o) /* a root path that is not UTF-8 */
         o = json_pack("{s:b,s:s}", "ok", 1, "kind", "master");
     l = (struct list){m, json_array()};

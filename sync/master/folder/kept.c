@@ -98,16 +98,36 @@ static void count_locked(struct keep *k, const struct hash *h, int64_t size, int
     k->files += files;
 }
 
+void keep_notes_add(struct keep *k, struct keep_note *notes)
+{
+    struct keep_note **end = &notes;
+
+    while (*end)
+        end = &(*end)->next;
+    mutex_lock(&k->lock);
+    *end = k->notes;
+    k->notes = notes;
+    mutex_unlock(&k->lock);
+}
+
+struct keep_note *keep_notes_take(struct keep *k)
+{
+    struct keep_note *notes;
+
+    mutex_lock(&k->lock);
+    notes = k->notes;
+    k->notes = NULL;
+    mutex_unlock(&k->lock);
+    return notes;
+}
+
 static void note(struct keep *k, const struct hash *h, int64_t size)
 {
     struct keep_note *n = xcalloc(1, sizeof(*n));
 
     n->hash = *h;
     n->size = size;
-    mutex_lock(&k->lock);
-    n->next = k->notes;
-    k->notes = n;
-    mutex_unlock(&k->lock);
+    keep_notes_add(k, n);
 }
 
 /* From the staging `dir` to its place. 0 or -errno. */
@@ -214,42 +234,15 @@ json_t *keep_report(struct keep *k)
                      "versions", (json_int_t)k->versions, "lost_versions", (json_int_t)k->lost);
 }
 
-int keep_start(struct master *m, const struct keep_rules *rules, struct keep **ret, struct err *e)
+struct keep *keep_new(struct master *m, const struct keep_rules *rules)
 {
     struct keep *k = xcalloc(1, sizeof(*k));
-    int r;
 
     k->m = m;
     k->rules = *rules;
     mutex_init(&k->files_lock);
     mutex_init(&k->lock);
-    cond_init(&k->change);
-    r = thread_start(&k->thread, "keeper", keeper_run, k);
-    if (r < 0) {
-        free(k);
-        return err_sys(e, -r, "cannot start the keeper of versions");
-    }
-    *ret = k;
-    return 0;
-}
-
-void keep_wake(struct keep *k)
-{
-    mutex_lock(&k->lock);
-    k->woken = true;
-    cond_signal(&k->change);
-    mutex_unlock(&k->lock);
-}
-
-void keep_stop(struct keep *k)
-{
-    if (!k)
-        return;
-    mutex_lock(&k->lock);
-    k->stopping = true;
-    cond_signal(&k->change);
-    mutex_unlock(&k->lock);
-    thread_join(k->thread);
+    return k;
 }
 
 void keep_free(struct keep *k)
@@ -260,7 +253,6 @@ void keep_free(struct keep *k)
         next = n->next;
         free(n);
     }
-    cond_destroy(&k->change);
     mutex_destroy(&k->lock);
     mutex_destroy(&k->files_lock);
     free(k);

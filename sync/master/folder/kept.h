@@ -22,6 +22,7 @@
 #define EEFS_MASTER_FOLDER_KEPT_H
 
 #include <jansson.h>
+#include <pthread.h>
 
 #include "sync/master/master.h"
 
@@ -33,12 +34,10 @@ struct keep_rules {
     struct strlist except; /* the caller's, lives on */
 };
 
-/* Starts the keeper thread. */
-int keep_start(struct master *m, const struct keep_rules *rules, struct keep **ret, struct err *e);
-void keep_stop(struct keep *k);
+/* `rules` are copied; their list stays the caller's. */
+struct keep *keep_new(struct master *m, const struct keep_rules *rules);
+/* NULL is fine. */
 void keep_free(struct keep *k);
-/* There is something new in the tree. Any thread. */
-void keep_wake(struct keep *k);
 
 /* The rules let a content of that path and size in. */
 bool keep_wants(struct keep *k, const char *path, int64_t size);
@@ -59,7 +58,7 @@ void keep_staged(struct keep *k, const char *tmp, const char *path, const struct
 /* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions"}; new. */
 json_t *keep_report(struct keep *k);
 
-/* --- between keep.c and keeper.c --- */
+/* --- for the keeper (versions/keeper.h) --- */
 
 struct keep_note {
     struct keep_note *next;
@@ -70,7 +69,6 @@ struct keep_note {
 struct keep {
     struct master *m;
     struct keep_rules rules;
-    pthread_t thread;
     _Atomic int64_t bytes, files; /* in the store */
     _Atomic int64_t unkept_files, unkept_bytes, versions, lost;
     pthread_mutex_t files_lock; /* guards counted; held while a file comes in, or goes other than by
@@ -78,12 +76,12 @@ struct keep {
                                  * never for a copy */
     bool counted[256];          /* folders of the store, by the first byte of its hashes */
     pthread_mutex_t lock;       /* guards the rest; taken last */
-    pthread_cond_t change;
-    struct keep_note *notes; /* in the store, without a row yet */
-    bool woken, stopping;
+    struct keep_note *notes;    /* in the store, without a row yet */
 };
 
-void *keeper_run(void *k);
+/* Puts notes (a list) back, or takes all that there are. */
+void keep_notes_add(struct keep *k, struct keep_note *notes);
+struct keep_note *keep_notes_take(struct keep *k);
 /* "kept/ab/s2-ab…" below root_private_fd(); out holds KEEP_PATH_CAP bytes. */
 #define KEEP_DIR      "kept"
 #define KEEP_PATH_CAP 96

@@ -10,8 +10,9 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/master/db/readers.h"
+#include "sync/master/db/head.h"
 #include "sync/proto/wire.h"
 
 #define PAGE_BYTES (4 << 20) /* a page ends early rather than grow beyond it */
@@ -21,11 +22,8 @@
 
 struct feed {
     struct master *m;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t change;
+    struct worker worker; /* its lock guards first */
     struct parked *first;
-    bool stopping;
 };
 
 /* The content rides along when it still is what the row says. */
@@ -107,7 +105,8 @@ int feed_page(struct master *m, struct db *db, const struct mirror *who, const s
         return r;
     r = db_get_int(db, 0, &head, "SELECT max(seq) FROM entry", "");
     if (r == 0 && q->since.timeline[0])
-        r = check_cursor(m, db, who, &q->since, head > m->head ? head : m->head);
+        r = check_cursor(m, db, who, &q->since,
+                         head > head_seq(m->head) ? head : head_seq(m->head));
     if (r < 0)
         goto out;
     *next = q->since;
@@ -162,27 +161,26 @@ static bool scopes_changed(struct feed *f, int64_t *known)
     return changed;
 }
 
-static void *run(void *arg)
+static void *poll_timer_run(void *arg)
 {
     struct feed *f = arg;
     int64_t scopes = -1, next = 0;
 
-    mutex_lock(&f->lock);
-    while (!f->stopping) {
+    worker_lock(&f->worker);
+    while (!worker_stopping_locked(&f->worker)) {
         bool changed = false;
 
         if (clock_mono_ms() >= next) {
-            mutex_unlock(&f->lock);
+            worker_unlock(&f->worker);
             changed = scopes_changed(f, &scopes);
             next = clock_mono_ms() + SCOPES_MS;
-            mutex_lock(&f->lock);
+            worker_lock(&f->worker);
         }
         resume_locked(f, changed ? -1 : clock_mono_ms());
-        if (!f->stopping)
-            cond_wait_until(&f->change, &f->lock, clock_mono_ms() + TICK_MS);
+        worker_wait_locked(&f->worker, clock_mono_ms() + TICK_MS);
     }
     resume_locked(f, -1);
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     return NULL;
 }
 
@@ -190,22 +188,24 @@ bool feed_park(struct feed *f, struct parked *p, int64_t seq)
 {
     bool parked = false;
 
-    mutex_lock(&f->lock);
-    if (!f->stopping && f->m->head <= seq) {
+    worker_lock(&f->worker);
+    if (!worker_stopping_locked(&f->worker) && head_seq(f->m->head) <= seq) {
         MHD_suspend_connection(p->conn);
         p->next = f->first;
         f->first = p;
         parked = true;
     }
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
     return parked;
 }
 
-void feed_wake(struct feed *f)
+static void resume_all(void *arg)
 {
-    mutex_lock(&f->lock);
+    struct feed *f = arg;
+
+    worker_lock(&f->worker);
     resume_locked(f, -1);
-    mutex_unlock(&f->lock);
+    worker_unlock(&f->worker);
 }
 
 int feed_start(struct master *m, struct feed **ret, struct err *e)
@@ -214,33 +214,28 @@ int feed_start(struct master *m, struct feed **ret, struct err *e)
     int r;
 
     f->m = m;
-    mutex_init(&f->lock);
-    cond_init(&f->change);
-    r = thread_start(&f->thread, "feed", run, f);
+    worker_init(&f->worker);
+    r = worker_start(&f->worker, "feed", poll_timer_run, f);
     if (r < 0) {
+        worker_release(&f->worker);
         free(f);
         return err_sys(e, -r, "cannot start the poll timer");
     }
+    head_listen(m->head, resume_all, f);
     *ret = f;
     return 0;
 }
 
 void feed_stop(struct feed *f)
 {
-    if (!f)
-        return;
-    mutex_lock(&f->lock);
-    f->stopping = true;
-    cond_signal(&f->change);
-    mutex_unlock(&f->lock);
-    thread_join(f->thread);
+    if (f)
+        worker_stop(&f->worker);
 }
 
 void feed_free(struct feed *f)
 {
     if (!f)
         return;
-    cond_destroy(&f->change);
-    mutex_destroy(&f->lock);
+    worker_release(&f->worker);
     free(f);
 }

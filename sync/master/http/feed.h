@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * feed: pages of changes, and the polls that wait for the next commit. A parked poll is a suspended
- * connection in a list; feed_wake() (committer) and a timer thread resume it, and its handler
- * looks again. The timer's thread also resumes all when scopes or tokens were changed, for which it
+ * connection in a list; a commit (head.h) and a timer thread resume it, and its
+ * handler looks again. The timer's thread also resumes all when scopes or tokens were changed, for which it
  * looks into the database once a second.
  */
 #ifndef EEFS_MASTER_HTTP_FEED_H
@@ -41,6 +41,5 @@ void feed_free(struct feed *f);
  * there is one already. Only within the connection's handler. `p` is the caller's and out of the
  * list before the handler is called again. */
 bool feed_park(struct feed *f, struct parked *p, int64_t seq);
-void feed_wake(struct feed *f);
 
 #endif

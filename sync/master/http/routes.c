@@ -25,6 +25,7 @@
 #include "sync/master/commit/fit.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/folder/volume.h"
+#include "sync/master/db/head.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
@@ -92,7 +93,7 @@ static enum MHD_Result run_hello(struct request *q)
     json_object_set_new(o, "version", json_string(EEFS_VERSION));
     json_object_set_new(o, "master_id", json_string(m->id));
     json_object_set_new(o, "timeline", json_string(m->timeline));
-    json_object_set_new(o, "head", json_integer(m->head));
+    json_object_set_new(o, "head", json_integer(head_seq(m->head)));
     json_object_set_new(o, "name", json_string(q->who.name));
     json_object_set_new(o, "scopegen", json_integer(q->who.scopegen));
     scope_to_json(&q->who.scope, o);
@@ -160,7 +161,7 @@ static enum MHD_Result run_changes(struct request *q)
         q->parked.deadline = q->deadline;
         if (feed_park(q->m->feed, &q->parked, next.seq))
             goto out;
-        if (q->m->head <= next.seq)
+        if (head_seq(q->m->head) <= next.seq)
             break; /* stopping */
     }
     if (r == -ESTALE)
@@ -267,7 +268,7 @@ static enum MHD_Result run_state(struct request *q)
 
 static enum MHD_Result run_mirrors(struct request *q)
 {
-    json_t *one = mirrors_report(q->m->mirrors, q->who.name, q->m->head, clock_mono_ms());
+    json_t *one = mirrors_report(q->m->mirrors, q->who.name, head_seq(q->m->head), clock_mono_ms());
 
     return reply_json(q, 200, json_pack("{s:[o]}", "mirrors", one));
 }

@@ -16,6 +16,7 @@
 #include "sync/master/publish/folder_renames.h"
 #include "sync/master/folder/space.h"
 #include "sync/master/folder/volume.h"
+#include "sync/master/db/head.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
@@ -337,6 +338,6 @@ void ops_finish(struct master *m, struct ops_batch *b, int r)
         mirrors_seen_clone(m->mirrors, b->who.name);
     }
     b->error = r;
-    b->head = m->head;
+    b->head = head_seq(m->head);
     b->done(b->arg, b);
 }

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * keeper: the thread that fills and empties the store of kept contents (keep.h). It follows the
- * tree by seq, as a mirror does, from a cursor in the database ("kept_seq"), so it needs no queue
- * and misses nothing after a restart. What was in the folder at the first scan is no change for
- * it: that is gone through in passes of growing file size while there is nothing else to do.
- */
+#include "sync/master/versions/keeper.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,13 +13,14 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
 #include "sync/common/trouble.h"
+#include "sync/common/worker.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/history.h"
 #include "sync/master/folder/kept.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/db/readers.h"
+#include "sync/master/db/head.h"
 
 #define PAGE      200   /* rows at a time */
 #define TIDY_MS   60000 /* between prunings */
@@ -37,7 +34,10 @@
 static const int64_t fill_sizes[] = {64 << 10, 1 << 20, INT64_MAX};
 
 struct keeper {
+    struct worker worker; /* its lock guards woken */
+    bool woken;           /* there is something new in the tree */
     struct keep *k;
+    /* the thread's own */
     int64_t seq;      /* kept up to here; -1: not read yet */
     int64_t fill_seq; /* of the present pass */
     size_t pass;
@@ -105,9 +105,9 @@ static bool stopping(struct keeper *t)
 {
     bool yes;
 
-    mutex_lock(&t->k->lock);
-    yes = t->k->stopping;
-    mutex_unlock(&t->k->lock);
+    worker_lock(&t->worker);
+    yes = worker_stopping_locked(&t->worker);
+    worker_unlock(&t->worker);
     return yes || t->k->m->stopping;
 }
 
@@ -118,23 +118,17 @@ static void flush(struct keeper *t)
     struct flush f = {NULL, t->rewrite_seq ? t->seq : -1};
     int r;
 
-    mutex_lock(&k->lock);
-    f.notes = k->notes;
-    k->notes = NULL;
-    mutex_unlock(&k->lock);
+    f.notes = keep_notes_take(k);
     r = f.notes || f.seq >= 0 ? committer_call(k->m->committer, commit_flush, &f) : 0;
     if (r == 0)
         t->rewrite_seq = false;
+    if (r < 0) { /* again later */
+        keep_notes_add(k, f.notes);
+        return;
+    }
     for (struct keep_note *next, *n = f.notes; n; n = next) {
         next = n->next;
-        if (r < 0) { /* again later */
-            mutex_lock(&k->lock);
-            n->next = k->notes;
-            k->notes = n;
-            mutex_unlock(&k->lock);
-        } else {
-            free(n);
-        }
+        free(n);
     }
 }
 
@@ -185,10 +179,8 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
 
             n->hash = h;
             n->size = st.st_size;
-            mutex_lock(&k->lock);
-            n->next = k->notes;
-            k->notes = n;
-            mutex_unlock(&k->lock);
+            n->next = NULL;
+            keep_notes_add(k, n);
         }
         k->files++;
         k->bytes += st.st_size;
@@ -415,9 +407,10 @@ static void count(struct keeper *t, struct db *db)
     struct keep *k = t->k;
     int64_t files = 0, bytes = 0, versions = 0, lost = 0, begin = clock_mono_ms();
 
-    if (begin < t->next_count || (t->counted_seq == k->m->head && t->counted_files == k->files))
+    if (begin < t->next_count ||
+        (t->counted_seq == head_seq(k->m->head) && t->counted_files == k->files))
         return;
-    t->counted_seq = k->m->head;
+    t->counted_seq = head_seq(k->m->head);
     t->counted_files = k->files;
     db_get_int(db, 0, &files, "SELECT count(*) " UNKEPT, "");
     db_get_int(db, 0, &bytes, "SELECT coalesce(sum(size),0) " UNKEPT, "");
@@ -458,8 +451,8 @@ static void start_seq(struct keeper *t, struct db *db)
     if (db_get_int(db, -1, &t->seq, "SELECT CAST(value AS INTEGER) FROM meta WHERE key='kept_seq'",
                    "") < 0)
         return;
-    if (t->seq < 0 || t->seq > t->k->m->head) { /* the first scan of all was no change */
-        t->seq = t->k->m->head;
+    if (t->seq < 0 || t->seq > head_seq(t->k->m->head)) { /* the first scan of all was no change */
+        t->seq = head_seq(t->k->m->head);
         t->rewrite_seq = true;
     }
     if (reconcile(t, db) < 0)
@@ -488,27 +481,66 @@ static bool work(struct keeper *t)
     return more;
 }
 
-void *keeper_run(void *arg)
+static void *keeper_run(void *arg)
 {
-    struct keep *k = arg;
-    struct keeper t = {.k = k, .seq = -1, .counted_seq = -1};
+    struct keeper *t = arg;
+    struct master *m = t->k->m;
     bool more = false;
 
     syscall(SYS_ioprio_set, 1, 0, LATER_IO); /* 1, 0: this thread */
-    mutex_lock(&k->lock);
-    while (!k->stopping) {
-        bool fit;
-
-        if (!k->woken && !more)
-            cond_wait_until(&k->change, &k->lock, clock_mono_ms() + AWAY_MS);
-        k->woken = false;
-        if (k->stopping)
+    worker_lock(&t->worker);
+    while (!worker_stopping_locked(&t->worker)) {
+        if (!t->woken && !more && !worker_wait_locked(&t->worker, clock_mono_ms() + AWAY_MS))
             break;
-        mutex_unlock(&k->lock);
-        fit = k->rules.space > 0 && k->m->scanned && root_ok(k->m->root, (char[1]){0}, 1);
-        more = fit && work(&t);
-        mutex_lock(&k->lock);
+        t->woken = false;
+        worker_unlock(&t->worker);
+        more = t->k->rules.space > 0 && m->scanned && root_ok(m->root, (char[1]){0}, 1) && work(t);
+        worker_lock(&t->worker);
     }
-    mutex_unlock(&k->lock);
+    worker_unlock(&t->worker);
     return NULL;
+}
+
+static void wake(void *arg)
+{
+    struct keeper *t = arg;
+
+    worker_lock(&t->worker);
+    t->woken = true;
+    worker_wake_locked(&t->worker);
+    worker_unlock(&t->worker);
+}
+
+int keeper_start(struct master *m, struct keeper **ret, struct err *e)
+{
+    struct keeper *t = xcalloc(1, sizeof(*t));
+    int r;
+
+    t->k = m->keep;
+    t->seq = -1;
+    t->counted_seq = -1;
+    worker_init(&t->worker);
+    r = worker_start(&t->worker, "keeper", keeper_run, t);
+    if (r < 0) {
+        worker_release(&t->worker);
+        free(t);
+        return err_sys(e, -r, "cannot start the keeper of versions");
+    }
+    head_listen(m->head, wake, t);
+    *ret = t;
+    return 0;
+}
+
+void keeper_stop(struct keeper *t)
+{
+    if (t)
+        worker_stop(&t->worker);
+}
+
+void keeper_free(struct keeper *t)
+{
+    if (!t)
+        return;
+    worker_release(&t->worker);
+    free(t);
 }

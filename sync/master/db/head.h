@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * head: the seq of the last commit, and who is called when there is a new one. Set by the committer;
+ * everybody may ask.
+ */
+#ifndef EEFS_MASTER_DB_HEAD_H
+#define EEFS_MASTER_DB_HEAD_H
+
+#include <stdint.h>
+
+struct head;
+
+/* Called in the committer's thread, after the commit; must return at once. */
+typedef void head_moved_fn(void *arg);
+
+struct head *head_new(int64_t seq);
+/* NULL is fine. */
+void head_free(struct head *h);
+/* Before the committer's first commit, at most HEAD_LISTENERS times; `arg` must outlive its last. */
+void head_listen(struct head *h, head_moved_fn *moved, void *arg);
+#define HEAD_LISTENERS 4
+int64_t head_seq(const struct head *h);
+/* Calls the listeners if `seq` is higher than the one before. */
+void head_set(struct head *h, int64_t seq);
+
+#endif

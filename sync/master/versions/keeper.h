@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keeper: the thread that fills and empties the store of kept contents (kept.h). It follows the
+ * tree by seq, as a mirror does, from a cursor in the database ("kept_seq"), so it needs no queue
+ * and misses nothing after a restart. What was in the folder at the first scan is no change for
+ * it: that is gone through in passes of growing file size while there is nothing else to do.
+ */
+#ifndef EEFS_MASTER_VERSIONS_KEEPER_H
+#define EEFS_MASTER_VERSIONS_KEEPER_H
+
+#include "sync/master/master.h"
+
+/* Starts the thread, over m->keep. It asks the committer, which must run until it has stopped. */
+int keeper_start(struct master *m, struct keeper **ret, struct err *e);
+void keeper_stop(struct keeper *t);
+/* NULL is fine. */
+void keeper_free(struct keeper *t);
+
+#endif

@@ -24,7 +24,7 @@ struct checkpoint;
 struct committer;
 struct db_pool;
 struct departures;
-struct settling;
+struct displaced;
 struct feed;
 struct head;
 struct index;
@@ -66,7 +66,7 @@ struct master {
     struct uploads *uploads;
     struct intruder *intruder;
     struct volumes *volumes;
-    struct settling *settling;
+    struct displaced *displaced;
     struct keep *keep;
     struct keeper *keeper;
     struct lookout *lookout;

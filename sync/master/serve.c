@@ -33,6 +33,7 @@
 #include "sync/master/folder/conflict.h"
 #include "sync/master/versions/keeper.h"
 #include "sync/master/versions/settle.h"
+#include "sync/master/folder/displaced.h"
 #include "sync/master/http/feed.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/ops/intent_log.h"
@@ -66,6 +67,7 @@ struct server {
     struct routes *routes;
     struct status *status;
     struct recheck *recheck;
+    struct settling *settling;
     sigset_t signals;    /* that loop() waits for */
     atomic_bool stopped; /* no thread is left */
 };
@@ -216,6 +218,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
         return r;
     m->pool = db_pool_new(m->db_path);
     m->uploads = uploads_new(m);
+    m->displaced = displaced_new();
     m->keep = keep_new(m, &o->keep);
     uploads_clean(m->uploads, true);
     r = checkpoint_start(m->db_path, m->tree->db, &m->checkpoint, e);
@@ -228,7 +231,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
-        r = settling_start(m, &m->settling, e);
+        r = settling_start(m, &s->settling, e);
     if (r == 0)
         r = lookout_start(m, &m->lookout, e);
     if (r == 0)
@@ -256,7 +259,7 @@ static void *stop_threads(void *arg)
     index_stop(m->index);
     watch_stop(m->watch);
     feed_stop(m->feed);
-    settling_stop(m->settling);
+    settling_stop(s->settling);
     keeper_stop(m->keeper);
     carrier_stop(m->carrier);
     committer_stop(m->committer);
@@ -287,7 +290,8 @@ static void stop(struct server *s)
         thread_join(thread);
     }
     index_free(m->index);
-    settling_free(m->settling);
+    settling_free(s->settling);
+    displaced_free(m->displaced);
     committer_free(m->committer);
     carrier_free(m->carrier);
     keeper_free(m->keeper);

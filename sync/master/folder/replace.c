@@ -11,7 +11,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/folder/staging.h"
-#include "sync/master/versions/settle.h"
+#include "sync/master/folder/displaced.h"
 #include "sync/master/folder/lease.h"
 
 /* Only attributes changed just now: 0. -EBUSY: another content; -EAGAIN: too large to read here,
@@ -112,7 +112,7 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
     r = hold(dir, path, was, &old);
     if (r < 0)
         return r == -ELOOP || r == -ENOENT ? -EBUSY : r;
-    settle_name(path, &was->e.hash, now, name);
+    displaced_name(path, &was->e.hash, now, name);
     r = fstatat(staging, tmp, &ours, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     if (r == 0)
         r = renameat(staging, tmp, staging, name) < 0 ? -errno : 0;
@@ -130,7 +130,7 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
     }
     close(old.fd); /* and with it the lease */
     if (swapped) {
-        settle_later(m->settling, name, path, was, now);
+        displaced_later(m, name, path, was, now);
         *tmp = '\0';
         return r == -EAGAIN ? r : 0;
     }
@@ -150,7 +150,7 @@ int displace_remove(struct master *m, int dir, const char *path, const struct ro
     r = hold(dir, path, was, &old);
     if (r < 0)
         return r == -ELOOP ? -EBUSY : r;
-    settle_name(path, &was->e.hash, &none, name);
+    displaced_name(path, &was->e.hash, &none, name);
     r = file_rename_new(dir, base, staging, name);
     crash_point("master.remove.unlinked");
     if (r == 0 && (!is_inode(staging, name, (int64_t)old.st.st_ino) || !untouched(&old))) {
@@ -160,7 +160,7 @@ int displace_remove(struct master *m, int dir, const char *path, const struct ro
     }
     close(old.fd);
     if (r == 0)
-        settle_later(m->settling, name, path, was, &none);
+        displaced_later(m, name, path, was, &none);
     return r;
 }
 
@@ -186,12 +186,12 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
     int staging = root_staging_fd(m->root), old, r;
     char name[PLACE_NAME_CAP];
 
-    settle_name(path, &was->e.hash, now, name);
+    displaced_name(path, &was->e.hash, now, name);
     r = file_rename_new(a, from, staging, name);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     old = is_inode(staging, name, (int64_t)ino);
-    settle_later(m->settling, name, path, old ? was : &unknown, now);
+    displaced_later(m, name, path, old ? was : &unknown, now);
     return old;
 }
 
@@ -205,7 +205,7 @@ int displace_rename(struct master *m, int a, const char *from, int dir, const ch
 
     if (r < 0)
         return r == -ELOOP || r == -ENOENT ? -EBUSY : r;
-    settle_name(path, &was->e.hash, now, name);
+    displaced_name(path, &was->e.hash, now, name);
     r = linkat(dir, path_base(path), staging, name, 0) < 0 ? -errno : 0;
     if (r == 0 && !is_inode(staging, name, (int64_t)old.st.st_ino))
         r = -EBUSY;
@@ -215,7 +215,7 @@ int displace_rename(struct master *m, int a, const char *from, int dir, const ch
     if (r == 0) {
         r = take_exchanged(m, a, from, path, was, old.st.st_ino, now);
         if (r <= 0)
-            settle_later(m->settling, name, path, was, now);
+            displaced_later(m, name, path, was, now);
         else
             place_discard(m, name);
         r = r < 0 ? r : 0;

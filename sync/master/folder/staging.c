@@ -15,8 +15,6 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/master/folder/replace.h"
-#include "sync/master/folder/inherit.h"
 
 void place_name(char *out)
 {
@@ -109,93 +107,6 @@ int place_open_parent(const struct master *m, const char *path)
     return fd == -ELOOP ? -ENOTDIR : fd;
 }
 
-static bool takes_ending(int staging, const char *ending, size_t len)
-{
-    char *tmp = xasprintf("tmp-%.*s", (int)len, ending);
-    int fd = openat(staging, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool takes = fd >= 0 || errno != ENOENT;
-
-    if (fd >= 0) {
-        unlinkat(staging, tmp, 0);
-        close(fd);
-    }
-    free(tmp);
-    return takes;
-}
-
-bool place_takes_name(const struct master *m, const char *base)
-{
-    int staging = root_staging_fd(m->root);
-    size_t half = strlen(base) / 2;
-
-    /* In two parts, for a name may be as long as one can be; not within a character of UTF-8. */
-    while (half > 0 && (base[half] & 0xc0) == 0x80)
-        half--;
-    return takes_ending(staging, base, half) && takes_ending(staging, base + half, strlen(base));
-}
-
-int place_give(const struct master *m, int fd, int dir, const struct stat *was)
-{
-    uid_t uid = (uid_t)-1;
-    gid_t gid = (gid_t)-1;
-    struct stat st, folder;
-
-    if (fstat(fd, &st) < 0 || fstat(dir, &folder) < 0)
-        return -errno;
-    if (m->owner_uid >= 0) {
-        uid = (uid_t)m->owner_uid;
-        gid = (gid_t)m->owner_gid;
-    } else if (was) {
-        uid = was->st_uid;
-        gid = was->st_gid;
-    } else {
-        if (geteuid() == 0)
-            uid = folder.st_uid;
-        if (geteuid() == 0 || (folder.st_mode & S_ISGID))
-            gid = folder.st_gid;
-    }
-    if ((uid == (uid_t)-1 || uid == st.st_uid) && (gid == (gid_t)-1 || gid == st.st_gid))
-        return 0;
-    if (fchown(fd, uid, gid) == 0)
-        return 0;
-    if (m->owner_uid >= 0)
-        return -errno;
-    /* Not ours to give away; the group may be. */
-    return fchown(fd, (uid_t)-1, gid) == 0 || errno == EPERM ? 0 : -errno;
-}
-
-int place_parents(struct master *m, const char *path)
-{
-    char *dir = path_parent(path);
-    int parent, fd, r = place_open_parent(m, path);
-
-    if (r >= 0) {
-        close(r);
-        r = 0;
-    } else if (r == -ENOENT && *dir) {
-        r = place_parents(m, dir);
-        parent = r < 0 ? r : place_open_parent(m, dir);
-        if (parent < 0) {
-            r = parent;
-        } else {
-            if (mkdirat(parent, path_base(dir), 0755) < 0 && errno != EEXIST)
-                r = -errno;
-            fd = openat(parent, path_base(dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (r == 0 && fd < 0)
-                r = -errno;
-            if (r == 0)
-                r = place_give(m, fd, parent, NULL);
-            if (r == 0)
-                r = file_sync_dir(parent);
-            if (fd >= 0)
-                close(fd);
-            close(parent);
-        }
-    }
-    free(dir);
-    return r;
-}
-
 /*
  * Exchanges the two names; where that cannot be done: a second name for the old one, then over it.
  * That second name says after a kill what `name` would say, so only its last digit differs. Where
@@ -233,117 +144,8 @@ int place_exchange(int staging, const char *name, int dir, const char *base)
     return r;
 }
 
-/* The file that ours replaces or, with none, is a copy of: fd or -1. */
-static int open_like(struct master *m, int dir, const char *base, const char *like)
-{
-    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-    int fd = openat(dir, base, flags | O_CLOEXEC);
-    struct stat st;
-
-    if (fd < 0 && like)
-        fd = path_open_beneath(root_fd(m->root), like, flags, 0);
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
-        close(fd);
-        fd = -1;
-    }
-    return fd < 0 ? -1 : fd;
-}
-
-static int prepare(struct master *m, int fd, int dir, const char *base, const struct place_attr *a)
-{
-    struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(a->mtime)};
-    struct stat was;
-    bool there = fstatat(dir, base, &was, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(was.st_mode);
-    int like = open_like(m, dir, base, a->like), r = inherit_file(fd, like, dir);
-    mode_t mode = like < 0 ? inherit_mode(dir, a->mode, a->umask) : a->mode;
-
-    if (like >= 0)
-        close(like);
-    if (r < 0)
-        return r;
-
-    /* The owner last: who gives a file away may do nothing more to it. */
-    if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
-        r = -errno;
-    if (r == 0)
-        r = place_give(m, fd, dir, there ? &was : NULL);
-    if (r == 0 && fsync(fd) < 0)
-        r = -errno;
-    return r;
-}
-
-int place_file(struct master *m, char *tmp, const char *path, const struct row *was,
-               const struct place_attr *a, const struct hash *now, struct stat *st)
-{
-    int staging = root_staging_fd(m->root), dir, r;
-    int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0)
-        return -errno;
-    r = dir = place_open_parent(m, path);
-    if (dir >= 0)
-        r = prepare(m, fd, dir, path_base(path), a);
-    crash_point("master.put.staged");
-    if (r == 0 && was->e.type != ENTRY_GONE)
-        r = displace_swap(m, tmp, dir, path, was, now);
-    else if (r == 0)
-        r = file_rename_new(staging, tmp, dir, path_base(path));
-    crash_point("master.put.renamed");
-    if (r == 0) {
-        *tmp = '\0'; /* that name is the old file's by now */
-        r = file_sync_dir(dir);
-    }
-    if (r == 0 && fstat(fd, st) < 0)
-        r = -errno;
-    if (dir >= 0)
-        close(dir);
-    close(fd);
-    return r;
-}
-
 void place_discard(struct master *m, const char *tmp)
 {
     if (*tmp)
         unlinkat(root_staging_fd(m->root), tmp, 0);
-}
-
-static int link_time(const struct master *m, const char *path, const int64_t *mtime)
-{
-    struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(*mtime)};
-    int dir = place_open_parent(m, path), r = 0;
-
-    if (dir < 0)
-        return dir;
-    if (utimensat(dir, path_base(path), times, AT_SYMLINK_NOFOLLOW) < 0)
-        r = -errno;
-    close(dir);
-    return r;
-}
-
-int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime)
-{
-    struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
-    char proc[64];
-    struct stat st;
-    int r = 0, fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
-
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &st) < 0)
-        r = -errno;
-    else if (S_ISLNK(st.st_mode) && mode >= 0)
-        r = -ELOOP;
-    if (r == 0 && S_ISLNK(st.st_mode)) {
-        close(fd);
-        return mtime ? link_time(m, path, mtime) : 0;
-    }
-    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-    if (r == 0 && mode >= 0 && chmod(proc, (mode_t)mode) < 0)
-        r = -errno;
-    if (mtime)
-        times[1] = file_timespec(*mtime);
-    if (r == 0 && mtime && utimensat(AT_FDCWD, proc, times, 0) < 0)
-        r = -errno;
-    close(fd);
-    return r;
 }

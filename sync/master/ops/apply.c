@@ -24,6 +24,7 @@
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/inherit.h"
 #include "sync/master/ops/intent_log.h"
+#include "sync/master/folder/install.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/volume.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "sync/common/path.h"
-#include "sync/master/folder/staging.h"
+#include "sync/master/folder/install.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/publish/publish.h"
 #include "sync/proto/wire.h"

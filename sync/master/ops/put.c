@@ -23,6 +23,7 @@
 #include "sync/master/db/history.h"
 #include "sync/master/ops/intent_log.h"
 #include "sync/master/folder/kept.h"
+#include "sync/master/folder/install.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"

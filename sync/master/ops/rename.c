@@ -20,6 +20,7 @@
 #include "sync/master/ops/intent_log.h"
 #include "sync/master/publish/folder_renames.h"
 #include "sync/master/publish/rename_rows.h"
+#include "sync/master/folder/install.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/folder/volume.h"

@@ -14,6 +14,7 @@
 #include "sync/master/db/history.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/kept.h"
+#include "sync/master/folder/install.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/db/readers.h"

@@ -18,7 +18,9 @@
 #include "sync/common/thread.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/conflict.h"
+#include "sync/master/folder/displaced.h"
 #include "sync/master/folder/kept.h"
+#include "sync/master/folder/install.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/publish/publish.h"
@@ -26,118 +28,23 @@
 #include "sync/master/folder/lease.h"
 #include "sync/master/folder/visible.h"
 
-/* Between looking a name up and opening it a process that runs needs microseconds. */
-#define GRACE_MS 1000
-
-/* One file in staging. Its name says what a restart must know: "over-<16 hex: digest of the path>-
- * <64 hex: its content then>-<64 hex: content now at the path>-<8 hex>". */
-struct one {
-    struct one *next;
-    char name[PLACE_NAME_CAP];
-    char *path; /* NULL after a restart: found by the digest */
-    char *top;  /* of its volume */
-    struct hash was, now;
-    int64_t due;
-};
-
 struct settling {
     struct master *m;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards the rest */
-    pthread_cond_t change;
-    struct one *first, **last; /* by due time */
-    size_t n;
-    bool stopping;
 };
 
-/* --- names --- */
-
-static void digest_text(const char *path, char *out)
-{
-    struct hash h;
-    struct buf b = BUF_INIT;
-
-    hash_bytes(path, strlen(path), &h);
-    hex_encode(&b, h.b, 8);
-    snprintf(out, 17, "%s", b.data);
-    buf_release(&b);
-}
-
-void settle_name(const char *path, const struct hash *was, const struct hash *now, char *out)
-{
-    char digest[17], before[HASH_TEXT_CAP], after[HASH_TEXT_CAP];
-    uint32_t n;
-
-    digest_text(path, digest);
-    file_random(&n, sizeof(n));
-    snprintf(out, PLACE_NAME_CAP, "over-%s-%s-%s-%08x", digest, hash_text(was, before) + 3,
-             hash_text(now, after) + 3, n);
-}
-
-static bool over_parse(const char *name, struct one *o)
-{
-    char text[HASH_TEXT_CAP];
-
-    if (strncmp(name, "over-", 5) != 0 || strlen(name) != 5 + 16 + 1 + 64 + 1 + 64 + 1 + 8)
-        return false;
-    snprintf(text, sizeof(text), "s2-%.64s", name + 22);
-    if (hash_parse(text, &o->was) < 0)
-        return false;
-    snprintf(text, sizeof(text), "s2-%.64s", name + 87);
-    if (hash_parse(text, &o->now) < 0)
-        return false;
-    memcpy(o->name, name, strlen(name) + 1);
-    return true;
-}
-
-static void append_locked(struct settling *s, struct one *o)
-{
-    o->due = clock_mono_ms() + GRACE_MS;
-    o->next = NULL;
-    *s->last = o;
-    s->last = &o->next;
-    cond_signal(&s->change);
-}
-
-void settle_later(struct settling *s, const char *name, const char *path, const struct row *was,
-                  const struct hash *now)
-{
-    struct one *o = xcalloc(1, sizeof(*o));
-
-    snprintf(o->name, sizeof(o->name), "%s", name);
-    o->path = xstrdup(path);
-    o->top = volume_top(s->m, path);
-    o->was = was->e.hash;
-    o->now = *now;
-    mutex_lock(&s->lock);
-    append_locked(s, o);
-    s->n++;
-    mutex_unlock(&s->lock);
-}
-
-/* --- settling --- */
-
-static void one_free(struct one *o)
-{
-    free(o->path);
-    free(o->top);
-    free(o);
-}
-
 /* Path whose digest the name bears, after a restart. */
-static int find_path(struct db *db, struct one *o)
+static int find_path(struct db *db, struct displaced_file *o)
 {
     sqlite3_stmt *st =
         db_query(db, "SELECT dir,name FROM entry WHERE type<2 ORDER BY seq DESC", "");
-    char digest[17];
     int r;
 
     while ((r = db_step(db, st)) == 1) {
         char *dir = xstrdup(db_col_text(st, 0)), *path = path_join(dir, db_col_text(st, 1));
 
         free(dir);
-        digest_text(path, digest);
-        if (strncmp(digest, o->name + 5, 16) == 0) {
+        if (displaced_is_of(o, path)) {
             o->path = path;
             db_done(st);
             return 1;
@@ -148,7 +55,7 @@ static int find_path(struct db *db, struct one *o)
 }
 
 struct put_back {
-    struct one *o;
+    struct displaced_file *o;
     struct hash hash; /* of the local edit */
     char *copy;       /* what became the conflict copy */
     bool swapped;     /* the path is the local edit's, the staging file is the mirror's version */
@@ -233,7 +140,7 @@ static int put_back(struct master *m, void *arg)
 }
 
 /* 0: done with it; else to be looked at again. */
-static int local_edit(struct settling *s, struct one *o, const struct hash *hash)
+static int local_edit(struct settling *s, struct displaced_file *o, const struct hash *hash)
 {
     struct put_back b = {.o = o, .hash = *hash};
     char *path, *copy;
@@ -277,7 +184,7 @@ static int settled_hash(const struct master *m, int fd, const struct stat *st, s
 }
 
 /* Unchanged: a version to be kept, or nothing. Another name of it somewhere could change it. */
-static void let_go(struct master *m, const struct one *o, const struct hash *hash,
+static void let_go(struct master *m, const struct displaced_file *o, const struct hash *hash,
                    const struct stat *st)
 {
     if (st->st_nlink == 1 && !hash_eq(hash, &o->now) &&
@@ -288,7 +195,7 @@ static void let_go(struct master *m, const struct one *o, const struct hash *has
 }
 
 /* 0: nothing is left to do. */
-static int settle(struct settling *s, struct one *o)
+static int settle(struct settling *s, struct displaced_file *o)
 {
     int fd = openat(root_staging_fd(s->m->root), o->name,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -323,54 +230,6 @@ static int settle(struct settling *s, struct one *o)
     return 0;
 }
 
-static struct one *take_due(struct settling *s)
-{
-    struct one *o = NULL;
-
-    mutex_lock(&s->lock);
-    while (!s->stopping && !o) {
-        if (!s->first)
-            cond_wait(&s->change, &s->lock);
-        else if (s->first->due > clock_mono_ms())
-            cond_wait_until(&s->change, &s->lock, s->first->due);
-        else
-            o = s->first;
-    }
-    if (o) {
-        s->first = o->next;
-        if (!s->first)
-            s->last = &s->first;
-    }
-    mutex_unlock(&s->lock);
-    return o;
-}
-
-static void *run(void *arg)
-{
-    struct settling *s = arg;
-    struct one *o;
-
-    while ((o = take_due(s))) {
-        int r = volume_enter_top(s->m, o->top ? o->top : "");
-
-        if (r == 0)
-            r = settle(s, o);
-        volume_leave(s->m);
-
-        mutex_lock(&s->lock);
-        if (r < 0) {
-            append_locked(s, o);
-            o = NULL;
-        } else {
-            s->n--;
-        }
-        mutex_unlock(&s->lock);
-        if (o)
-            one_free(o);
-    }
-    return NULL;
-}
-
 /* True when staging has a file whose name differs from `name` in the last digit only. */
 static bool has_sibling(struct settling *s, const char *name)
 {
@@ -393,7 +252,7 @@ static bool has_sibling(struct settling *s, const char *name)
  * there (place_exchange() where there are no second names): both are in staging, with names that
  * differ in the last digit only. The old one goes back before a scan finds it gone.
  */
-static void mend_exchange(struct settling *s, struct one *o)
+static void mend_exchange(struct settling *s, struct displaced_file *o)
 {
     struct master *m = s->m;
     struct db *db = db_pool_get(m->pool);
@@ -427,15 +286,12 @@ static int recover_here(struct master *m, const char *top, void *arg)
     struct dirent *de;
 
     while (d && (de = readdir(d))) {
-        struct one *o = xcalloc(1, sizeof(*o));
+        struct displaced_file *o = displaced_parse(de->d_name);
 
-        if (over_parse(de->d_name, o)) {
+        if (o) {
             o->top = xstrdup(top);
             mend_exchange(s, o);
-            append_locked(s, o);
-            s->n++;
-        } else {
-            free(o);
+            displaced_add(s->m->displaced, o);
         }
     }
     if (d)
@@ -445,17 +301,33 @@ static int recover_here(struct master *m, const char *top, void *arg)
     return 0;
 }
 
+static void *settling_run(void *arg)
+{
+    struct settling *s = arg;
+    struct displaced_file *o;
+
+    while ((o = displaced_take(s->m->displaced))) {
+        int r = volume_enter_top(s->m, o->top ? o->top : "");
+
+        if (r == 0)
+            r = settle(s, o);
+        volume_leave(s->m);
+        if (r < 0)
+            displaced_add(s->m->displaced, o);
+        else
+            displaced_file_free(o);
+    }
+    return NULL;
+}
+
 int settling_start(struct master *m, struct settling **ret, struct err *e)
 {
     struct settling *s = xcalloc(1, sizeof(*s));
     int r;
 
     s->m = m;
-    mutex_init(&s->lock);
-    cond_init(&s->change);
-    s->last = &s->first;
     volumes_each(m, recover_here, s);
-    r = thread_start(&s->thread, "settle", run, s);
+    r = thread_start(&s->thread, "settle", settling_run, s);
     if (r < 0) {
         free(s);
         return err_sys(e, -r, "cannot start the thread that settles replaced files");
@@ -468,22 +340,11 @@ void settling_stop(struct settling *s)
 {
     if (!s)
         return;
-    mutex_lock(&s->lock);
-    s->stopping = true;
-    cond_signal(&s->change);
-    mutex_unlock(&s->lock);
+    displaced_stop(s->m->displaced);
     thread_join(s->thread);
 }
 
 void settling_free(struct settling *s)
 {
-    if (!s)
-        return;
-    for (struct one *next, *o = s->first; o; o = next) {
-        next = o->next;
-        one_free(o);
-    }
-    cond_destroy(&s->change);
-    mutex_destroy(&s->lock);
     free(s);
 }

@@ -52,6 +52,7 @@
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/scan/watch.h"
+#include "sync/master/scan/workers.h"
 #include "sync/master/db/head.h"
 
 #define LOOK_MS      250
@@ -237,7 +238,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = watch_start(m, &m->watch, e);
     if (r == 0)
-        r = index_start(m, &m->index, e);
+        r = workers_start(m, e);
     if (r == 0)
         r = routes_start(m, o->insecure_http, &s->routes, e);
     if (r == 0)
@@ -337,7 +338,7 @@ static void push_again(void *arg, const char *path)
 
 static void begin_scan(struct master *m)
 {
-    index_scan(m->index);
+    workers_scan(m);
     notices_each(m->notices, push_again, m->index);
 }
 

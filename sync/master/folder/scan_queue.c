@@ -9,58 +9,45 @@
  */
 #include "sync/master/folder/scan_queue.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/hash.h"
 #include "sync/common/clock.h"
-#include "sync/common/thread.h"
-#include "sync/master/commit/committer.h"
-#include "sync/master/scan/examine.h"
-#include "sync/master/scan/watch.h"
-
-#define EVENT_WORKERS 2 /* they take nothing else */
-#define WORKERS_MAX   (EVENT_WORKERS + 16)
+#include "sync/common/worker.h"
 
 enum { LANE_EVENT, LANE_FOUND, LANE_LARGE, LANES };
 
-struct item {
-    struct item *next, *prev; /* in its lane */
-    struct item *bucket;      /* in the table */
-    int64_t due;              /* 0: in a lane, not in the heap */
-    size_t at;                /* place in the heap */
+struct scan_item {
+    struct scan_item *next, *prev; /* in its lane */
+    struct scan_item *bucket;      /* in the table */
+    int64_t due;                   /* 0: in a lane, not in the heap */
+    size_t at;                     /* place in the heap */
     uint32_t key;
     int flags, lane;
     char path[];
 };
 
 struct lane {
-    struct item *first, *last;
-};
-
-struct worker {
-    struct index *x;
-    pthread_t thread;
-    int lanes; /* takes from the first so many */
+    struct scan_item *first, *last;
 };
 
 struct index {
-    struct master *m;
-    struct worker workers[WORKERS_MAX];
-    int n_workers;
-    pthread_mutex_t lock;       /* guards the rest */
+    struct scan_hooks hooks;
+    struct worker worker;       /* its lock guards the rest */
     pthread_cond_t more, event; /* for those who take all lanes; for those who take events */
-    struct item **table;
+    struct scan_item **table;
     size_t buckets, n; /* power of two; items in the table */
     struct lane lanes[LANES];
-    struct item **heap; /* earliest first */
+    struct scan_item **heap; /* earliest first */
     size_t heap_n, heap_cap;
     int64_t scan_left, scan_began, scan_ms;
+<<<<<<< HEAD
     struct strlist last; /* put off until the rest of the scan was looked at */
     bool stopping;
+=======
+>>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 };
 
 static int lane_of(int flags)
@@ -75,9 +62,9 @@ static uint32_t key_of(const char *path)
     return (uint32_t)hash64(path, strlen(path));
 }
 
-static struct item **slot_locked(struct index *x, const char *path, uint32_t key)
+static struct scan_item **slot_locked(struct index *x, const char *path, uint32_t key)
 {
-    struct item **p = &x->table[key & (x->buckets - 1)];
+    struct scan_item **p = &x->table[key & (x->buckets - 1)];
 
     while (*p && ((*p)->key != key || strcmp((*p)->path, path) != 0))
         p = &(*p)->bucket;
@@ -87,10 +74,10 @@ static struct item **slot_locked(struct index *x, const char *path, uint32_t key
 static void grow_locked(struct index *x)
 {
     size_t n = x->buckets * 2;
-    struct item **table = xcalloc(n, sizeof(struct item *));
+    struct scan_item **table = xcalloc(n, sizeof(struct scan_item *));
 
     for (size_t i = 0; i < x->buckets; i++) {
-        for (struct item *next, *it = x->table[i]; it; it = next) {
+        for (struct scan_item *next, *it = x->table[i]; it; it = next) {
             next = it->bucket;
             it->bucket = table[it->key & (n - 1)];
             table[it->key & (n - 1)] = it;
@@ -101,7 +88,15 @@ static void grow_locked(struct index *x)
     x->buckets = n;
 }
 
-static void append_locked(struct index *x, struct item *it)
+/* One of those who may take it. */
+static void wake_locked(struct index *x, bool event)
+{
+    if (event)
+        cond_signal(&x->event);
+    cond_signal(&x->more);
+}
+
+static void append_locked(struct index *x, struct scan_item *it)
 {
     struct lane *lane = &x->lanes[it->lane];
 
@@ -115,12 +110,10 @@ static void append_locked(struct index *x, struct item *it)
     }
     *(it->prev ? &it->prev->next : &lane->first) = it;
     *(it->next ? &it->next->prev : &lane->last) = it;
-    if (it->lane == LANE_EVENT)
-        cond_signal(&x->event);
-    cond_signal(&x->more);
+    wake_locked(x, it->lane == LANE_EVENT);
 }
 
-static void unlink_locked(struct index *x, struct item *it)
+static void unlink_locked(struct index *x, struct scan_item *it)
 {
     struct lane *lane = &x->lanes[it->lane];
 
@@ -128,7 +121,7 @@ static void unlink_locked(struct index *x, struct item *it)
     *(it->next ? &it->next->prev : &lane->last) = it->prev;
 }
 
-static void heap_put(struct index *x, size_t at, struct item *it)
+static void heap_put(struct index *x, size_t at, struct scan_item *it)
 {
     x->heap[at] = it;
     it->at = at;
@@ -137,7 +130,7 @@ static void heap_put(struct index *x, size_t at, struct item *it)
 /* Moves the item at `at` to where its due time belongs. */
 static void heap_settle(struct index *x, size_t at)
 {
-    struct item *it = x->heap[at];
+    struct scan_item *it = x->heap[at];
 
     while (at > 0 && x->heap[(at - 1) / 2]->due > it->due) {
         heap_put(x, at, x->heap[(at - 1) / 2]);
@@ -155,25 +148,23 @@ static void heap_settle(struct index *x, size_t at)
     heap_put(x, at, it);
 }
 
-static void delay_locked(struct index *x, struct item *it, int64_t due)
+static void delay_locked(struct index *x, struct scan_item *it, int64_t due)
 {
     if (x->heap_n == x->heap_cap) {
         x->heap_cap = x->heap_cap * 2 + 64;
-        x->heap = xrealloc(x->heap, x->heap_cap * sizeof(struct item *));
+        x->heap = xrealloc(x->heap, x->heap_cap * sizeof(struct scan_item *));
     }
     it->due = due;
     heap_put(x, x->heap_n++, it);
     heap_settle(x, it->at);
-    if (it->at == 0) { /* due before what they wait for */
-        cond_signal(&x->event);
-        cond_signal(&x->more);
-    }
+    if (it->at == 0) /* due before what they wait for */
+        wake_locked(x, true);
 }
 
-static void undelay_locked(struct index *x, struct item *it)
+static void undelay_locked(struct index *x, struct scan_item *it)
 {
     size_t at = it->at;
-    struct item *last = x->heap[--x->heap_n];
+    struct scan_item *last = x->heap[--x->heap_n];
 
     if (last != it) {
         heap_put(x, at, last);
@@ -181,7 +172,7 @@ static void undelay_locked(struct index *x, struct item *it)
     }
 }
 
-static void put_locked(struct index *x, struct item *it, int64_t due)
+static void put_locked(struct index *x, struct scan_item *it, int64_t due)
 {
     if (due)
         delay_locked(x, it, due);
@@ -194,7 +185,7 @@ static void count_scan_locked(struct index *x)
 {
     if (x->scan_left++ == 0) {
         x->scan_began = clock_mono_ms();
-        watch_scan_begins(x->m->watch);
+        x->hooks.begins(x->hooks.arg);
     }
 }
 
@@ -202,8 +193,12 @@ static void push_locked(struct index *x, const char *path, int flags, int64_t de
 {
     int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
     uint32_t key = key_of(path);
-    struct item **slot, *it;
+    struct scan_item **slot, *it;
 
+<<<<<<< HEAD
+=======
+    worker_lock(&x->worker);
+>>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
     slot = slot_locked(x, path, key);
     it = *slot;
     if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
@@ -234,6 +229,7 @@ static void push_locked(struct index *x, const char *path, int flags, int64_t de
             it->flags &= ~INDEX_LARGE;
         put_locked(x, it, due);
     }
+<<<<<<< HEAD
 }
 
 void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
@@ -262,15 +258,18 @@ void index_scan(struct index *x)
 {
     if (!index_scanning(x))
         index_push(x, "", INDEX_DEEP | INDEX_SCAN, 0);
+=======
+    worker_unlock(&x->worker);
+>>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 }
 
 bool index_scanning(struct index *x)
 {
     bool yes;
 
-    mutex_lock(&x->lock);
+    worker_lock(&x->worker);
     yes = x->scan_left > 0;
-    mutex_unlock(&x->lock);
+    worker_unlock(&x->worker);
     return yes;
 }
 
@@ -278,9 +277,9 @@ int64_t index_scan_ms(struct index *x)
 {
     int64_t ms;
 
-    mutex_lock(&x->lock);
+    worker_lock(&x->worker);
     ms = x->scan_ms;
-    mutex_unlock(&x->lock);
+    worker_unlock(&x->worker);
     return ms;
 }
 
@@ -288,28 +287,28 @@ int64_t index_waiting(struct index *x)
 {
     int64_t n;
 
-    mutex_lock(&x->lock);
+    worker_lock(&x->worker);
     n = (int64_t)x->n;
-    mutex_unlock(&x->lock);
+    worker_unlock(&x->worker);
     return n;
 }
 
-static struct item *first_locked(struct index *x, int lanes)
+static struct scan_item *first_locked(struct index *x, int lanes)
 {
-    struct item *it = NULL;
+    struct scan_item *it = NULL;
 
     for (int i = 0; i < lanes && !it; i++)
         it = x->lanes[i].first;
     return it;
 }
 
-static struct item *take(struct index *x, int lanes)
+struct scan_item *index_take(struct index *x, bool events_only)
 {
-    pthread_cond_t *cond = lanes == LANES ? &x->more : &x->event;
-    struct item *it = NULL, **slot;
+    pthread_cond_t *cond = events_only ? &x->event : &x->more;
+    struct scan_item *it = NULL, **slot;
 
-    mutex_lock(&x->lock);
-    while (!x->stopping) {
+    worker_lock(&x->worker);
+    while (!worker_stopping_locked(&x->worker)) {
         int64_t now = clock_mono_ms();
 
         while (x->heap_n > 0 && x->heap[0]->due <= now) {
@@ -317,15 +316,15 @@ static struct item *take(struct index *x, int lanes)
             undelay_locked(x, it);
             append_locked(x, it);
         }
-        it = first_locked(x, lanes);
+        it = first_locked(x, events_only ? LANE_EVENT + 1 : LANES);
         if (it)
             break;
         if (x->heap_n > 0)
-            cond_wait_until(cond, &x->lock, x->heap[0]->due);
+            cond_wait_until(cond, &x->worker.lock, x->heap[0]->due);
         else
-            cond_wait(cond, &x->lock);
+            cond_wait(cond, &x->worker.lock);
     }
-    if (x->stopping) {
+    if (worker_stopping_locked(&x->worker)) {
         it = NULL;
     } else {
         unlink_locked(x, it);
@@ -333,12 +332,13 @@ static struct item *take(struct index *x, int lanes)
         *slot = it->bucket;
         x->n--;
     }
-    mutex_unlock(&x->lock);
+    worker_unlock(&x->worker);
     return it;
 }
 
-static void *run(void *arg)
+const char *index_item_path(const struct scan_item *it)
 {
+<<<<<<< HEAD
     struct worker *w = arg;
     struct index *x = w->x;
     struct item *it;
@@ -361,48 +361,59 @@ static void *run(void *arg)
         free(it);
     }
     return NULL;
+=======
+    return it->path;
+>>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 }
 
-int index_start(struct master *m, struct index **ret, struct err *e)
+int index_item_flags(const struct scan_item *it)
+{
+    return it->flags;
+}
+
+bool index_done(struct index *x, struct scan_item *it)
+{
+    bool ended = false;
+
+    worker_lock(&x->worker);
+    if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
+        ended = true;
+        x->scan_ms = clock_mono_ms() - x->scan_began + 1;
+        x->hooks.ends(x->hooks.arg);
+    }
+    worker_unlock(&x->worker);
+    free(it);
+    return ended;
+}
+
+struct index *index_new(const struct scan_hooks *hooks)
 {
     struct index *x = xcalloc(1, sizeof(*x));
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    int want = EVENT_WORKERS + (cpus < 2 ? 2 : (int)cpus);
 
-    if (want > WORKERS_MAX)
-        want = WORKERS_MAX;
-    x->m = m;
+    x->hooks = *hooks;
     x->buckets = 1024;
-    x->table = xcalloc(x->buckets, sizeof(struct item *));
-    mutex_init(&x->lock);
+    x->table = xcalloc(x->buckets, sizeof(struct scan_item *));
+    worker_init(&x->worker);
     cond_init(&x->more);
     cond_init(&x->event);
-    m->index = x;
-    *ret = x;
-    for (; x->n_workers < want; x->n_workers++) {
-        struct worker *w = &x->workers[x->n_workers];
-        int r;
+    return x;
+}
 
-        w->x = x;
-        w->lanes = x->n_workers < EVENT_WORKERS ? LANE_EVENT + 1 : LANES;
-        r = thread_start(&w->thread, "index", run, w);
-        if (r < 0)
-            return err_sys(e, -r, "cannot start the index workers");
-    }
-    return 0;
+int index_start_thread(struct index *x, void *(*run)(void *), void *arg)
+{
+    return worker_start(&x->worker, "index", run, arg);
 }
 
 void index_stop(struct index *x)
 {
     if (!x)
         return;
-    mutex_lock(&x->lock);
-    x->stopping = true;
+    worker_lock(&x->worker);
+    worker_ask_stop_locked(&x->worker);
     cond_broadcast(&x->more);
     cond_broadcast(&x->event);
-    mutex_unlock(&x->lock);
-    for (int i = 0; i < x->n_workers; i++)
-        thread_join(x->workers[i].thread);
+    worker_unlock(&x->worker);
+    worker_stop(&x->worker);
 }
 
 void index_free(struct index *x)
@@ -410,16 +421,19 @@ void index_free(struct index *x)
     if (!x)
         return;
     for (size_t i = 0; i < x->buckets; i++) {
-        for (struct item *next, *it = x->table[i]; it; it = next) {
+        for (struct scan_item *next, *it = x->table[i]; it; it = next) {
             next = it->bucket;
             free(it);
         }
     }
     free(x->table);
     free(x->heap);
+<<<<<<< HEAD
     strlist_release(&x->last);
+=======
+    worker_release(&x->worker);
+>>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
     cond_destroy(&x->more);
     cond_destroy(&x->event);
-    mutex_destroy(&x->lock);
     free(x);
 }

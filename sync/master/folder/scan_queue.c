@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/opt.h"
 #include "sync/common/hash.h"
 #include "sync/common/clock.h"
 #include "sync/common/worker.h"
@@ -43,11 +44,7 @@ struct index {
     struct scan_item **heap; /* earliest first */
     size_t heap_n, heap_cap;
     int64_t scan_left, scan_began, scan_ms;
-<<<<<<< HEAD
     struct strlist last; /* put off until the rest of the scan was looked at */
-    bool stopping;
-=======
->>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 };
 
 static int lane_of(int flags)
@@ -195,10 +192,6 @@ static void push_locked(struct index *x, const char *path, int flags, int64_t de
     uint32_t key = key_of(path);
     struct scan_item **slot, *it;
 
-<<<<<<< HEAD
-=======
-    worker_lock(&x->worker);
->>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
     slot = slot_locked(x, path, key);
     it = *slot;
     if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
@@ -229,21 +222,20 @@ static void push_locked(struct index *x, const char *path, int flags, int64_t de
             it->flags &= ~INDEX_LARGE;
         put_locked(x, it, due);
     }
-<<<<<<< HEAD
 }
 
 void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
 {
-    mutex_lock(&x->lock);
+    worker_lock(&x->worker);
     push_locked(x, path, flags, delay_ms);
-    mutex_unlock(&x->lock);
+    worker_unlock(&x->worker);
 }
 
 void index_put_off(struct index *x, const char *path)
 {
-    mutex_lock(&x->lock);
+    worker_lock(&x->worker);
     strlist_add(&x->last, path);
-    mutex_unlock(&x->lock);
+    worker_unlock(&x->worker);
 }
 
 /* The rest was looked at: what was put off begins. */
@@ -252,15 +244,6 @@ static void push_last_locked(struct index *x)
     for (size_t i = 0; i < x->last.n; i++)
         push_locked(x, x->last.v[i], INDEX_DEEP | INDEX_FOUND | INDEX_SCAN | INDEX_LAST, 0);
     strlist_release(&x->last);
-}
-
-void index_scan(struct index *x)
-{
-    if (!index_scanning(x))
-        index_push(x, "", INDEX_DEEP | INDEX_SCAN, 0);
-=======
-    worker_unlock(&x->worker);
->>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 }
 
 bool index_scanning(struct index *x)
@@ -338,32 +321,7 @@ struct scan_item *index_take(struct index *x, bool events_only)
 
 const char *index_item_path(const struct scan_item *it)
 {
-<<<<<<< HEAD
-    struct worker *w = arg;
-    struct index *x = w->x;
-    struct item *it;
-
-    while ((it = take(x, w->lanes))) {
-        bool ended = false;
-
-        examine(x->m, it->path, it->flags);
-        mutex_lock(&x->lock);
-        if ((it->flags & INDEX_SCAN) && x->scan_left == 1)
-            push_last_locked(x);
-        if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
-            ended = true;
-            x->scan_ms = clock_mono_ms() - x->scan_began + 1;
-            watch_scan_ended(x->m->watch);
-        }
-        mutex_unlock(&x->lock);
-        if (ended)
-            committer_scanned(x->m->committer);
-        free(it);
-    }
-    return NULL;
-=======
     return it->path;
->>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 }
 
 int index_item_flags(const struct scan_item *it)
@@ -376,6 +334,8 @@ bool index_done(struct index *x, struct scan_item *it)
     bool ended = false;
 
     worker_lock(&x->worker);
+    if ((it->flags & INDEX_SCAN) && x->scan_left == 1)
+        push_last_locked(x);
     if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
         ended = true;
         x->scan_ms = clock_mono_ms() - x->scan_began + 1;
@@ -428,11 +388,8 @@ void index_free(struct index *x)
     }
     free(x->table);
     free(x->heap);
-<<<<<<< HEAD
     strlist_release(&x->last);
-=======
     worker_release(&x->worker);
->>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
     cond_destroy(&x->more);
     cond_destroy(&x->event);
     free(x);

@@ -49,14 +49,9 @@ bool index_done(struct index *x, struct scan_item *it);
 
 /* Asks for a look in `delay_ms`. Any thread; never blocks. */
 void index_push(struct index *x, const char *path, int flags, int64_t delay_ms);
-<<<<<<< HEAD
-/* While an item of a scan is looked at: asks for a look with INDEX_LAST when all else of that scan was looked
- * at. */
+/* While an item of a scan is looked at: asks for a look with INDEX_LAST when all else of that scan
+ * was looked at. */
 void index_put_off(struct index *x, const char *path);
-/* Starts a full scan unless one runs; its end is told to the committer. */
-void index_scan(struct index *x);
-=======
->>>>>>> d34e8ac (Master: the scan queue knows no thread and no scan; scan/workers takes from it)
 bool index_scanning(struct index *x);
 /* How long the last complete scan took; 0: none yet. */
 int64_t index_scan_ms(struct index *x);

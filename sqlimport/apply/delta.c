@@ -11,9 +11,8 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 
-#define KEYS_AT_ONCE   900 /* from 1000 on MariaDB makes a list of IN a table to join */
-#define TEXT_AT_ONCE   ((size_t)512 * 1024)
-#define PACKET_RESERVE 1024 /* what the protocol adds to a statement, with room to spare */
+#define KEYS_AT_ONCE 900 /* from 1000 on MariaDB makes a list of IN a table to join */
+#define TEXT_AT_ONCE ((size_t)512 * 1024)
 
 /* One table of a try. */
 struct table {
@@ -258,11 +257,11 @@ static int insert_new(const struct table *t, struct err *e)
             buf_putc(&b, ',');
         if (r == 0)
             r = put_row(t, &d->new_rows[i], maker, &b, e);
-        if (r == 0 && b.len + PACKET_RESERVE > t->s->packet_max)
+        if (r == 0 && b.len + SERVER_PACKET_RESERVE > t->s->packet_max)
             r = err_set(e, EREMOTEIO,
                         "a row of %u bytes is larger than the server takes: set "
                         "max_allowed_packet to at least %zu on the server",
-                        d->new_rows[i].place.len, b.len + PACKET_RESERVE);
+                        d->new_rows[i].place.len, b.len + SERVER_PACKET_RESERVE);
     }
     if (r == 0 && b.len > head)
         r = server_run(t->s, b.data, b.len, e);

@@ -21,8 +21,7 @@
  * tmpdir can be expected to hold what it sorts. */
 #define KEYS_LATER_MIN ((uint64_t)1 << 20)
 #define KEYS_LATER_MAX ((uint64_t)512 << 20)
-#define KEYS_PART      8    /* of such a table's bytes, told as progress when its keys are made */
-#define PACKET_RESERVE 1024 /* what the protocol adds to a statement, with room to spare */
+#define KEYS_PART      8 /* of such a table's bytes, told as progress when its keys are made */
 
 struct work {
     const struct stage_args *a;
@@ -97,7 +96,7 @@ static void set_fault(struct dump_fault *f, const struct object *o, off_t offset
 static int run_split(struct server *s, const char *text, size_t len, struct token_mode mode,
                      uint64_t n, struct err *e)
 {
-    size_t max = (size_t)s->packet_max - PACKET_RESERVE, head;
+    size_t max = (size_t)s->packet_max - SERVER_PACKET_RESERVE, head;
     const char *p, *end = text + len;
     struct buf part = BUF_INIT;
     struct lexer l;
@@ -122,7 +121,7 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
             r = err_set(e, EREMOTEIO,
                         "its row %llu of %zu bytes is larger than the server takes: "
                         "set max_allowed_packet to at least %zu on the server",
-                        (unsigned long long)n, row.len, row.len + head + PACKET_RESERVE);
+                        (unsigned long long)n, row.len, row.len + head + SERVER_PACKET_RESERVE);
         if (part.len > head)
             buf_putc(&part, ',');
         buf_append(&part, row.p, row.len);
@@ -156,7 +155,7 @@ static int commit(struct filling *f)
 /* The rows are noted while the server works. */
 static int fill_statement(struct filling *f, const struct statement *st, struct token_mode mode)
 {
-    bool whole = st->len + PACKET_RESERVE <= f->s->packet_max;
+    bool whole = st->len + SERVER_PACKET_RESERVE <= f->s->packet_max;
     int r = whole ? server_send(f->s, st->text, st->len, &f->e)
                   : run_split(f->s, st->text, st->len, mode, f->rows, &f->e);
 

@@ -21,7 +21,6 @@
 #define RUN_MAX ((uint64_t)64 << 10)
 #define RUN_GAP 64
 
-#define HEAD_WORDS     24 /* before the kind of what is created */
 #define NAME_MAX_CHARS 64 /* of a server's names */
 
 /* One statement on its way through: an INSERT as it stands in the dump, anything else as plain
@@ -283,7 +282,7 @@ static int find_kind(const struct reading *r)
     struct lexer l = r->l;
     struct token t = r->t;
 
-    for (int i = 0; i < HEAD_WORDS && t.type != TOKEN_END; i++, lexer_next(&l, &t))
+    for (int i = 0; i < DDL_HEAD_WORDS && t.type != TOKEN_END; i++, lexer_next(&l, &t))
         for (int kind = OBJECT_TABLE; kind <= OBJECT_EVENT; kind++)
             if (token_is(&t, object_kind_name((enum object_kind)kind)))
                 return kind;

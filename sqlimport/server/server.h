@@ -17,6 +17,9 @@
 #include "sqlimport/sql/session_vars.h"
 #include "sync/common/err.h"
 
+/* Bytes that the protocol adds to a statement, with room to spare: of packet_max. */
+#define SERVER_PACKET_RESERVE 1024
+
 struct server {
     MYSQL *my;
     unsigned code;       /* the server's number of the last error */

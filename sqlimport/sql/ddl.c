@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #define COLLATIONS_MAX 4096 /* more than any server has: it will say which it does not know */
-#define HEAD_WORDS     24   /* of a CREATE, where its DEFINER can stand */
 
 /* At the word COLLATE: reads on to the name; true when there is one. */
 static bool next_collation(struct lexer *l, struct token *t)
@@ -96,7 +95,7 @@ void ddl_replace_definer(struct buf *out, const char *text, size_t len, struct t
     struct token t;
 
     lexer_init(&l, text, len, mode);
-    for (int i = 0; i < HEAD_WORDS; i++) {
+    for (int i = 0; i < DDL_HEAD_WORDS; i++) {
         lexer_next(&l, &t);
         if (!token_is(&t, "DEFINER"))
             continue;

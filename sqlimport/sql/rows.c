@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define CHARSET_MAX 24 /* skim.c looks no further */
+#define CHARSET_MAX 24 /* row_scan.c looks no further */
 
 /* A value's reader returns the pointer behind it, or one of these. */
 static const char more[1], bad[1];

@@ -65,7 +65,7 @@ struct dump {
     off_t size;
     uint64_t rows;
     size_t ranges;               /* of all objects */
-    struct strlist placeholders; /* of views, see classify.c */
+    struct strlist placeholders; /* of views, see define.c */
     char *database;              /* the one database that USE or CREATE DATABASE names, or NULL */
     bool unmarked;               /* -EPROTO only because its maker marks no end */
     bool unreadable; /* mysqldump says that it could not read all routines or the like */

@@ -19,28 +19,13 @@
 #include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
+#include "tests/unit/text_source.h"
 
 #define EXPORTS "tests/exports"
 #define END     "\n-- Dump completed\n"
 
 static const struct hash no_secret;
 static const struct dialect any;
-
-struct text {
-    const char *p;
-    size_t left;
-};
-
-static ssize_t read_text(void *arg, void *out, size_t n)
-{
-    struct text *t = arg;
-
-    n = n < t->left ? n : t->left;
-    memcpy(out, t->p, n);
-    t->p += n;
-    t->left -= n;
-    return (ssize_t)n;
-}
 
 static struct dump *parse(const char *p, size_t len, int *ret, struct err *e)
 {

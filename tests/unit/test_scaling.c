@@ -19,6 +19,7 @@
 #include "sqlimport/sql/split.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
+#include "tests/unit/text_source.h"
 
 #define SMALL     ((size_t)100 * 1024) /* bytes */
 #define TIMES     8
@@ -99,22 +100,6 @@ static void fill(struct buf *b, const struct form *s, size_t len)
         buf_printf(b, s->part, i);
     buf_puts(b, s->tail);
     buf_puts(b, "\n-- Dump completed\n");
-}
-
-struct text {
-    const char *p;
-    size_t left;
-};
-
-static ssize_t read_text(void *arg, void *out, size_t n)
-{
-    struct text *t = arg;
-
-    n = n < t->left ? n : t->left;
-    memcpy(out, t->p, n);
-    t->p += n;
-    t->left -= n;
-    return (ssize_t)n;
 }
 
 static double now(void)

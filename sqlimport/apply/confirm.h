@@ -15,7 +15,7 @@
 
 #include "sqlimport/record/history.h"
 
-#define CONFIRM_AFTER_MS  1500 /* after an import: its second must have ended */
+#define CONFIRM_AFTER_MS  1500 /* after an import: its tables have marks then (live_rows.h) */
 #define CONFIRM_PAUSE_MIN 100  /* milliseconds */
 #define CONFIRM_PAUSE     9    /* times what a table took */
 

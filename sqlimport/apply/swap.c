@@ -202,7 +202,7 @@ static int point_table_to_live(const struct swap *w, struct moves *m, const char
             r = point_to_live(w, table, &c.v[i], s, e);
     constraints_release(&c);
     if (r < 0 && r != -ENOTCONN)
-        return err_prefix(e, "cannot prepare the foreign keys of '%.64s'", table);
+        return err_prefix(e, "cannot prepare the constraints of '%.64s'", table);
     return r;
 }
 
@@ -234,7 +234,7 @@ static int lend_of(const struct swap *w, struct moves *m, const char *table,
             r = lend(w, m, table, &c.v[i], s, e);
     constraints_release(&c);
     if (r < 0 && r != -ENOTCONN)
-        return err_prefix(e, "cannot prepare the foreign keys of '%.64s'", table);
+        return err_prefix(e, "cannot prepare the constraints of '%.64s'", table);
     return r;
 }
 
@@ -254,9 +254,9 @@ static int lend_names(const struct swap *w, struct moves *m, struct server *s, s
             continue;
         if (t->stays)
             r = err_set(e, EPERM,
-                        "the foreign key '%.64s' of table '%.64s' cannot be made, for table "
-                        "'%.64s', which stays, has one of that name: rename one of them",
-                        row[1], row[0], t->table);
+                        "the %s '%.64s' of table '%.64s' cannot be made, for table '%.64s', which "
+                        "stays, has one of that name: rename one of them",
+                        *row[2] == '1' ? "check" : "foreign key", row[1], row[0], t->table);
         else if (strcmp(last, row[0]) != 0)
             r = lend_of(w, m, row[0], &taken, s, e);
         last = row[0];

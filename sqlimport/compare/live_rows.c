@@ -32,16 +32,23 @@ static int mark_sequence(struct server *s, const char *schema, struct live_table
     return r;
 }
 
+/*
+ * UPDATE_TIME is in whole seconds, so its second must be over. InnoDB takes it by time(), and other
+ * engines from the file's time: both go by the kernel's tick, which is up to 10 ms behind the clock
+ * of NOW(6), and a commit may be held up between its look at the clock and its note.
+ */
+#define MARK_AGE_US "1100000"
+
 static int read_tables(struct server *s, const char *text, struct live *l, struct err *e)
 {
     MYSQL_RES *res;
     MYSQL_ROW row;
-    int r = server_query(
-        s, &res, e,
-        "SELECT TABLE_NAME, TABLE_TYPE, CREATE_TIME, UPDATE_TIME, "
-        "UPDATE_TIME < NOW(), CREATE_OPTIONS LIKE '%%partitioned%%' FROM information_schema.TABLES "
-        "WHERE TABLE_SCHEMA=%s",
-        text);
+    int r = server_query(s, &res, e,
+                         "SELECT TABLE_NAME, TABLE_TYPE, CREATE_TIME, UPDATE_TIME, "
+                         "UPDATE_TIME + INTERVAL " MARK_AGE_US " MICROSECOND <= NOW(6), "
+                         "CREATE_OPTIONS LIKE '%%partitioned%%' FROM information_schema.TABLES "
+                         "WHERE TABLE_SCHEMA=%s",
+                         text);
 
     if (r < 0)
         return r;

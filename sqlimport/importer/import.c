@@ -2,6 +2,7 @@
 #include "sqlimport/importer/import.h"
 
 #include <errno.h>
+#include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,10 +233,35 @@ static int recover(struct run *r, struct err *e)
     return rc;
 }
 
+/* Before anything is done for it. An account that may not see it is told so by check_rights(). */
+static int find_database(struct run *r, struct err *e)
+{
+    char *name = server_name(r->a->database);
+    struct err e2 = {0};
+    MYSQL_RES *res = NULL;
+    int rc = server_query(r->s, &res, &e2, "SHOW CREATE DATABASE %s", name);
+
+    if (res)
+        mysql_free_result(res);
+    if (rc == -EREMOTEIO && r->s->code == ER_BAD_DB_ERROR)
+        rc = err_set(e, ENXIO,
+                     "cannot import into the database '%s': the server has none of that name; "
+                     "create it there (CREATE DATABASE %s), or name the right one with --database",
+                     r->a->database, name);
+    else if (rc == -EACCES)
+        rc = 0;
+    else if (rc < 0 && e)
+        *e = e2;
+    free(name);
+    return rc;
+}
+
 static int begin(struct run *r, struct err *e)
 {
     int rc = connect_server(r, e);
 
+    if (rc == 0)
+        rc = find_database(r, e);
     return rc < 0 || r->a->dry_run ? rc : recover(r, e);
 }
 

@@ -285,7 +285,7 @@ static void failed(struct program *p, const struct failure *f, const struct err 
 static bool not_now(int r)
 {
     return r == -ENOTCONN || r == -EAGAIN || r == -ENOSPC || r == -EACCES || r == -ESTALE ||
-           r == -ENOTRECOVERABLE;
+           r == -ENXIO || r == -ENOTRECOVERABLE;
 }
 
 static const char *what_to_do(int r)
@@ -297,6 +297,8 @@ static const char *what_to_do(int r)
         return "free space on that disk; it is tried again";
     case -EACCES:
         return "grant the account what is missing; it is tried again";
+    case -ENXIO:
+        return "create that database, or name the right one with --database; it is tried again";
     case -ENOTRECOVERABLE:
         return "look at the tables that are named and set them right by hand; it is tried again";
     default:
@@ -604,7 +606,7 @@ static void settle(struct program *p)
         return;
     r = import_recover(&a, &e);
     p->settled = r == 0;
-    if (r == -ENOTRECOVERABLE)
+    if (r == -ENOTRECOVERABLE || r == -ENXIO)
         later(p, r, &e);
     else if (r < 0)
         log_debug("%s", e.text);

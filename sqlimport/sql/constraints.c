@@ -25,11 +25,13 @@ static void read_parent(struct constraint *c, struct token_mode mode)
     c->parent_at = (size_t)(t.p - c->clause);
 }
 
-/* At CONSTRAINT: reads one, up to the ',' or ')' that ends it, which is left in *t. */
+/* At CONSTRAINT: reads one, up to the ',' or ')' that ends it, which is left in *t. What MySQL shows
+ * in a versioned comment ("NOT ENFORCED") is read without it. */
 static void read_one(struct constraints *ret, struct lexer *l, struct token *t)
 {
-    const char *from = NULL, *to = NULL;
+    const char *end = NULL; /* of the clause's last token */
     bool check = false, known = false;
+    struct buf clause = BUF_INIT;
     char *name = NULL;
     int depth = 0;
 
@@ -39,21 +41,26 @@ static void read_one(struct constraints *ret, struct lexer *l, struct token *t)
     for (lexer_next(l, t); t->type != TOKEN_END; lexer_next(l, t)) {
         if (depth == 0 && (token_is_punct(t, ',') || token_is_punct(t, ')')))
             break;
-        if (!from) {
+        if (!end) {
             check = token_is(t, "CHECK");
             known = check || token_is(t, "FOREIGN");
-            from = t->p;
+        } else if (l->commented) {
+            buf_putc(&clause, ' ');
+        } else {
+            buf_append(&clause, end, (size_t)(t->p - end));
         }
+        buf_append(&clause, t->p, t->len);
         depth += token_is_punct(t, '(') - token_is_punct(t, ')');
-        to = l->p;
+        end = t->p + t->len;
     }
     if (name && known) {
         ret->v = xrealloc(ret->v, (ret->n + 1) * sizeof(*ret->v));
         ret->v[ret->n++] = (struct constraint){
-            .name = xstrdup(name), .check = check, .clause = xstrndup(from, (size_t)(to - from))};
+            .name = xstrdup(name), .check = check, .clause = buf_detach(&clause)};
         if (!check)
             read_parent(&ret->v[ret->n - 1], l->mode);
     }
+    buf_release(&clause);
     free(name);
 }
 

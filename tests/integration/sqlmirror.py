@@ -9,6 +9,8 @@ import json
 import os
 import subprocess
 
+from eefs import wait_for
+
 BIN = os.environ.get("EEFS_BIN", os.path.abspath("build/bin"))
 
 
@@ -69,6 +71,12 @@ class SqlMirror:
     def same_as(self, data):
         assert self.picture() == self.oracle(data)
         assert self.db.checksums(self.live) == self.db.checksums("oracle")
+
+    def age(self):
+        """Waits until a later change of any live table shows in its times."""
+        wait_for(lambda: self.db.sql(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema='%s' AND "
+            "update_time + INTERVAL 1100000 MICROSECOND > NOW(6)" % self.live) == [["0"]])
 
     def clean(self):
         """Nothing of the importer's is left but its state row."""

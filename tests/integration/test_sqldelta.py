@@ -3,7 +3,6 @@
 import subprocess
 
 import pytest
-from eefs import wait_for
 
 pytestmark = pytest.mark.san
 
@@ -39,13 +38,6 @@ def actions(mirror, dump, *wanted):
     plan = mirror.plan(dump)
     assert set(plan.values()) <= {"unchanged", "keep", *wanted}, plan
     return {t for t, action in plan.items() if action in wanted}
-
-
-def age(mirror):
-    """Lets the second of the last change end, so that the server's times tell the next one."""
-    wait_for(lambda: mirror.db.sql(
-        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema='live' AND "
-        "update_time>=NOW()") == [["0"]])
 
 
 CHANGES = [  # tables that change, and how
@@ -84,7 +76,7 @@ def test_few_rows_go_in_one_transaction(mirror, db, options, changes):
 def test_local_changes_are_found_and_undone(mirror, db):
     """Visitors of the mirror change rows: the dump's come back, and only those are touched."""
     data = db.dump("site")
-    age(mirror)
+    mirror.age()
     db.sql("UPDATE t SET v='visitor' WHERE a=5; SET foreign_key_checks=0; DELETE FROM t WHERE a=6; "
            "INSERT INTO t (a,b,u) VALUES (8000,'visitor',NULL); INSERT INTO exp_sessions VALUES (1)", "live")
     assert actions(mirror, data, "delta") == {"t"}
@@ -92,7 +84,7 @@ def test_local_changes_are_found_and_undone(mirror, db):
     assert db.sql("SELECT COUNT(*) FROM exp_sessions; TRUNCATE exp_sessions", "live") == [["1"]]
     mirror.same_as(data)
     # on top of the master's changes, to the same and to other rows
-    age(mirror)
+    mirror.age()
     db.sql("UPDATE t SET v='visitor' WHERE a IN (5,10); INSERT INTO t (a,b,v) VALUES (8000,'x','')",
            "live")
     db.sql("UPDATE t SET v='master' WHERE a IN (10,11); INSERT INTO t (a,b) VALUES (8000,'x')", "site")
@@ -137,13 +129,13 @@ def test_one_import_is_one_commit(mirror, db, change, tables):
 
 def test_history_that_lies_is_noticed(mirror, db):
     """A live row that is not what the notes of the last import say: the live rows are compared."""
-    age(mirror)
+    mirror.age()
     mirror.imported(db.dump("site"))
     subprocess.run(["sqlite3", str(mirror.tmp / "state" / "import-live.db"),
                     "CREATE TABLE keep AS SELECT name, mark FROM object WHERE kind='TABLE'"], check=True)
     db.sql("UPDATE t SET v='visitor' WHERE a=5; UPDATE t SET u=90005 WHERE a=9; DELETE FROM t WHERE a=7",
            "live")
-    age(mirror)
+    mirror.age()
     for name, mark in db.sql(
             "SET time_zone='+00:00'; SELECT table_name, CONCAT(create_time, '|', update_time, '|', LOWER(HEX(table_id)))"
             " FROM information_schema.tables JOIN information_schema.innodb_sys_tables ON name=CONCAT('live/', "

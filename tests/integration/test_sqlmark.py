@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Changes of a mirror's tables that move no time on the server are seen all the same, at the next dump or by the
 comparison in the background."""
+import contextlib
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -24,11 +26,9 @@ CREATE TABLE e (id INT PRIMARY KEY);
 
 
 def aged(mirror, data):
-    """Imported, in a second that is over, and found unchanged."""
+    """Imported, so long ago that its tables get marks, and found unchanged."""
     mirror.imported(data)
-    wait_for(lambda: mirror.db.sql(
-        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema='live' AND "
-        "(update_time>=NOW() OR create_time>=NOW())") == [["0"]])
+    mirror.age()
     mirror.imported(data)
     mirror.imported(data)
     assert set(mirror.plan(data).values()) == {"unchanged"}
@@ -82,6 +82,40 @@ def test_what_moves_no_time_is_seen(mirror, db, process):
         mirror.imported(data)
         mirror.same_as(data)
         aged(mirror, data)
+
+
+def marks(mirror):
+    """Those that the importer has noted, by table."""
+    with contextlib.closing(sqlite3.connect(mirror.tmp / "state/import-live.db")) as h:
+        return dict(h.execute("SELECT name, mark FROM object WHERE kind='TABLE'"))
+
+
+@pytest.mark.parametrize("age, marked", [(1.05, False), (1.15, True)])
+def test_a_clock_that_is_a_tick_behind(mirror, db, age, marked):
+    """InnoDB's clock is behind that of NOW(): a change right after a second's turn gets the former second."""
+    use_limited_account(mirror, db, False)  # for which init_connect runs
+    data = db.dump("site")
+    try:
+        for _ in range(20):
+            db.sql("SELECT SLEEP(1 - MOD(UNIX_TIMESTAMP(NOW(6)), 1))")
+            second = int(db.sql("SELECT UNIX_TIMESTAMP(NOW())")[0][0])
+            db.sql(f"SET GLOBAL init_connect='SET timestamp={second + age}'")
+            mirror.imported(data)
+            noted = marks(mirror)["t"] != ""
+            db.sql("UPDATE t SET v=v+1 WHERE id=100", "live")
+            changed = int(db.sql("SELECT UNIX_TIMESTAMP(UPDATE_TIME) FROM information_schema.TABLES WHERE "
+                                 "TABLE_SCHEMA='live' AND TABLE_NAME='t'")[0][0])
+            if changed == second:
+                break
+            db.sql("SET GLOBAL init_connect=''; DROP DATABASE live; CREATE DATABASE live")
+        assert changed == second, "the importer is never in time"
+        assert noted == marked
+        db.sql(f"SET GLOBAL init_connect='SET timestamp={second + age + 60}'")
+        mirror.imported(data)
+        if not marked:
+            mirror.same_as(data)
+    finally:
+        db.sql("SET GLOBAL init_connect=''")
 
 
 def test_the_background_finds_what_nothing_shows(mirror, db):

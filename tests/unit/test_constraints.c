@@ -49,6 +49,28 @@ static void test_named_ones_are_found(void **state)
     constraints_release(&c);
 }
 
+/* As MySQL 8 shows what is its own. A blank within a call would make another one of it. */
+static void test_of_versioned_comments_only_the_inside_is_kept(void **state)
+{
+    struct constraints c;
+
+    (void)state;
+    read_text(&c,
+              "CREATE TABLE `c` (\n"
+              "  `a` int DEFAULT NULL,\n"
+              "  CONSTRAINT `k` CHECK ((substr(`b`,1,_utf8mb4'x') > 0)) /*!80016 NOT ENFORCED */,\n"
+              "  CONSTRAINT `f` FOREIGN KEY (`a`) /*!80000 REFERENCES */ `p` (`id`),\n"
+              "  CONSTRAINT `l` CHECK ((`a` > 0)) /*!80016 NOT ENFORCED */\n"
+              ") ENGINE=InnoDB");
+    assert_int_equal(c.n, 3);
+    assert_string_equal(c.v[0].clause, "CHECK ((substr(`b`,1,_utf8mb4'x') > 0)) NOT ENFORCED");
+    assert_string_equal(c.v[1].clause, "FOREIGN KEY (`a`) REFERENCES `p` (`id`)");
+    assert_string_equal(c.v[1].parent, "p");
+    assert_int_equal(strncmp(c.v[1].clause + c.v[1].parent_at, "`p` (", 5), 0);
+    assert_string_equal(c.v[2].clause, "CHECK ((`a` > 0)) NOT ENFORCED");
+    constraints_release(&c);
+}
+
 static void test_half_a_text_is_harmless(void **state)
 {
     static const char text[] = "CREATE TABLE `c` (`a` int, CONSTRAINT `k` FOREIGN KEY (`a`) "
@@ -66,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_named_ones_are_found),
+        cmocka_unit_test(test_of_versioned_comments_only_the_inside_is_kept),
         cmocka_unit_test(test_half_a_text_is_harmless),
     };
 

@@ -265,7 +265,7 @@ static int serve(struct run *r, struct err *e)
     if (res < 0)
         return res;
     mirror_on_remount(fs->mirror, on_remount, r);
-    replica_on_moves(fs->replica, rename_follow, fs);
+    replica_on_moves(fs->replica, follow_rename, fs);
     res = mirror_start(fs->mirror, notify_changed, fs, e);
     if (res < 0)
         return res;
@@ -356,7 +356,7 @@ static int run(struct run *r)
     thread_load_unwinder();
     res = rundir_ensure(r->config.rundir, &e);
     if (res == 0)
-        res = guard_start(r->point, &e);
+        res = abort_watchdog_start(r->point, &e);
     if (res == 0)
         res = open_mirror(r, &e);
     if (res == 0) {

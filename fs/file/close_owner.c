@@ -21,14 +21,14 @@ static pid_t process_of(pid_t thread)
     return pid;
 }
 
-void opener_init(struct opener *o, pid_t thread)
+void close_owner_init(struct close_owner *o, pid_t thread)
 {
     o->thread = thread;
     o->process = process_of(thread);
     atomic_init(&o->closed, false);
 }
 
-bool opener_closes(struct opener *o, pid_t thread)
+bool close_owner_closes(struct close_owner *o, pid_t thread)
 {
     pid_t process;
 

@@ -13,15 +13,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct opener {
+struct close_owner {
     pid_t thread, process; /* 0: not known, and then every close counts */
     atomic_bool closed;
 };
 
 /* `thread` is the request's pid, which to the kernel is a thread's id. */
-void opener_init(struct opener *o, pid_t thread);
+void close_owner_init(struct close_owner *o, pid_t thread);
 
 /* True when this FLUSH of `thread` is a close. Any thread. */
-bool opener_closes(struct opener *o, pid_t thread);
+bool close_owner_closes(struct close_owner *o, pid_t thread);
 
 #endif

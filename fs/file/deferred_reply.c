@@ -8,7 +8,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
 
-struct later {
+struct deferred_reply {
     struct fs *fs;
     fuse_req_t req;
     enum later_kind kind;
@@ -19,7 +19,7 @@ struct later {
     unsigned refs;
 };
 
-static void unref(struct later *l)
+static void unref(struct deferred_reply *l)
 {
     bool last;
 
@@ -32,10 +32,10 @@ static void unref(struct later *l)
     free(l);
 }
 
-/* Called by libfuse with the request's own lock held, so never beside later_claim's reset. */
+/* Called by libfuse with the request's own lock held, so never beside deferred_reply_claim's reset. */
 static void interrupted(fuse_req_t req, void *arg)
 {
-    struct later *l = arg;
+    struct deferred_reply *l = arg;
     bool answer = false, cut = false;
     uint64_t ticket;
 
@@ -55,9 +55,9 @@ static void interrupted(fuse_req_t req, void *arg)
         fuse_reply_err(req, EINTR);
 }
 
-struct later *later_new(struct fs *fs, fuse_req_t req, enum later_kind kind)
+struct deferred_reply *deferred_reply_new(struct fs *fs, fuse_req_t req, enum later_kind kind)
 {
-    struct later *l = xcalloc(1, sizeof(*l));
+    struct deferred_reply *l = xcalloc(1, sizeof(*l));
 
     l->fs = fs;
     l->req = req;
@@ -68,7 +68,7 @@ struct later *later_new(struct fs *fs, fuse_req_t req, enum later_kind kind)
     return l;
 }
 
-bool later_claim(struct later *l)
+bool deferred_reply_claim(struct deferred_reply *l)
 {
     bool mine;
 
@@ -82,7 +82,7 @@ bool later_claim(struct later *l)
     return mine;
 }
 
-void later_wait(struct later *l, int64_t opid, mirror_done_fn *done, void *arg)
+void deferred_reply_wait(struct deferred_reply *l, int64_t opid, mirror_done_fn *done, void *arg)
 {
     struct fs *fs = l->fs;
     uint64_t ticket;
@@ -104,7 +104,7 @@ void later_wait(struct later *l, int64_t opid, mirror_done_fn *done, void *arg)
 
 static void over(void *arg, int error)
 {
-    struct later *l = arg;
+    struct deferred_reply *l = arg;
     uint64_t ticket;
     bool cut;
 
@@ -119,7 +119,7 @@ static void over(void *arg, int error)
     unref(l);
 }
 
-void later_limit(struct later *l, int64_t ms)
+void deferred_reply_limit(struct deferred_reply *l, int64_t ms)
 {
     mutex_lock(&l->lock);
     l->refs++;

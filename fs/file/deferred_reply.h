@@ -11,21 +11,21 @@
 
 enum later_kind {
     LATER_EINTR, /* an interrupt answers EINTR: for what can be repeated */
-    LATER_CUT,   /* an interrupt ends the wait of later_wait */
+    LATER_CUT,   /* an interrupt ends the wait of deferred_reply_wait */
 };
 
-struct later;
+struct deferred_reply;
 
-/* From here on only the one for whom later_claim is true may answer req. */
-struct later *later_new(struct fs *fs, fuse_req_t req, enum later_kind kind);
+/* From here on only the one for whom deferred_reply_claim is true may answer req. */
+struct deferred_reply *deferred_reply_new(struct fs *fs, fuse_req_t req, enum later_kind kind);
 
 /* True: answer the request now. False: it is answered already. Frees l. */
-bool later_claim(struct later *l);
+bool deferred_reply_claim(struct deferred_reply *l);
 
-/* mirror_wait(opid, done, arg), which an interrupt cuts. `done` may call later_claim. */
-void later_wait(struct later *l, int64_t opid, mirror_done_fn *done, void *arg);
+/* mirror_wait(opid, done, arg), which an interrupt cuts. `done` may call deferred_reply_claim. */
+void deferred_reply_wait(struct deferred_reply *l, int64_t opid, mirror_done_fn *done, void *arg);
 
-/* From now on for `ms` milliseconds at most. For LATER_CUT, before later_wait. */
-void later_limit(struct later *l, int64_t ms);
+/* From now on for `ms` milliseconds at most. For LATER_CUT, before deferred_reply_wait. */
+void deferred_reply_limit(struct deferred_reply *l, int64_t ms);
 
 #endif

@@ -169,7 +169,7 @@ static int folders_first(const void *a, const void *b)
     return n != m ? (n > m) - (n < m) : strcmp(x->from, y->from);
 }
 
-void rename_follow(void *arg, const struct replica_move *v, size_t n, bool begin)
+void follow_rename(void *arg, const struct replica_move *v, size_t n, bool begin)
 {
     struct fs *fs = arg;
     struct replica_move *sorted;

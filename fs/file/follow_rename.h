@@ -9,6 +9,6 @@
 #include "fs/file/fs.h"
 
 /* replica_moved_fn; `arg` is the struct fs. Holds the tree for writing between its two calls. */
-void rename_follow(void *arg, const struct replica_move *v, size_t n, bool begin);
+void follow_rename(void *arg, const struct replica_move *v, size_t n, bool begin);
 
 #endif

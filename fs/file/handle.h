@@ -17,7 +17,7 @@ struct node;
 struct handle {
     struct node *node; /* holds a reference */
     bool writable;
-    struct opener opener;
+    struct close_owner opener;
     /* guarded by the node table's lock */
     bool wrote; /* since its last FLUSH */
     bool ever;  /* wrote anything */

@@ -22,7 +22,7 @@
 struct publish {
     struct fs *fs;
     struct node *node; /* holds a reference */
-    struct later *later;
+    struct deferred_reply *later;
     mirror_done_fn *done;
     void *arg;
 };
@@ -227,7 +227,7 @@ static void publish_end(struct publish *p, int result)
         notify_path(fs->notify, path);
     free(path);
     if (p->later && result == 0 && opid > 0)
-        later_wait(p->later, opid, p->done, p->arg);
+        deferred_reply_wait(p->later, opid, p->done, p->arg);
     else if (p->done)
         p->done(p->arg, result);
     free(p);
@@ -246,7 +246,8 @@ static void publish_job(void *arg, int error)
         publish_end(p, r);
 }
 
-void publish_start(struct fs *fs, struct node *n, struct later *l, mirror_done_fn *done, void *arg)
+void publish_start(struct fs *fs, struct node *n, struct deferred_reply *l, mirror_done_fn *done,
+                   void *arg)
 {
     struct publish *p = xcalloc(1, sizeof(*p));
 

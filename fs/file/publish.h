@@ -14,7 +14,8 @@
  * mirror_wait has it), without it as soon as it is logged. `done` may be NULL. Takes its own
  * reference on n.
  */
-void publish_start(struct fs *fs, struct node *n, struct later *l, mirror_done_fn *done, void *arg);
+void publish_start(struct fs *fs, struct node *n, struct deferred_reply *l, mirror_done_fn *done,
+                   void *arg);
 
 /* After the session's end: publishes what was closed but is still dirty; with `all` (an orderly
  * umount: nothing can be open) everything. Waits for the pool, not for the master. */

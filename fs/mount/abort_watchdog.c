@@ -70,7 +70,7 @@ static void guard_abort(const char *point)
     }
 }
 
-void guard_end(const char *point)
+void abort_watchdog_end(const char *point)
 {
     unsigned dev = 0;
     int fd, r;
@@ -124,7 +124,7 @@ static void let_go_of_everything(void)
         return;
 }
 
-int guard_start(const char *point, struct err *e)
+int abort_watchdog_start(const char *point, struct err *e)
 {
     pid_t daemon = getpid(), pid = fork();
 

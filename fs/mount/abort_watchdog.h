@@ -18,13 +18,13 @@
 /* Forks the guard of the mount that will be on `point`. From the main thread, which must live as
  * long as the process, while it is the only one. The guard keeps no descriptor, and ends by itself
  * after the daemon did. */
-int guard_start(const char *point, struct err *e);
+int abort_watchdog_start(const char *point, struct err *e);
 
 /*
  * Takes the eefs mount off `point`, if there is one, and then aborts its connection, so that all
  * that waits ends with an error. In this order: libfuse does not unmount what was aborted before.
  * Does not touch the mount. Does nothing for who may not unmount (libfuse then asks fusermount3).
  */
-void guard_end(const char *point);
+void abort_watchdog_end(const char *point);
 
 #endif

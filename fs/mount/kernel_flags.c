@@ -38,7 +38,7 @@ static const char *const contexts[] = {"context=", "fscontext=", "defcontext=", 
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-bool flags_take(struct flags *f, const char *item)
+bool kernel_flags_take(struct kernel_flags *f, const char *item)
 {
     for (size_t i = 0; i < COUNT(table); i++) {
         if (strcmp(item, table[i].on) == 0) {
@@ -63,7 +63,7 @@ bool flags_take(struct flags *f, const char *item)
     return false;
 }
 
-void flags_words(const struct flags *f, char **list)
+void kernel_flags_words(const struct kernel_flags *f, char **list)
 {
     for (size_t i = 0; i < COUNT(table); i++) {
         if (table[i].fuse && (f->on & table[i].flag))
@@ -128,7 +128,7 @@ static int look(const char *point, unsigned long *ret, struct err *e)
 }
 
 /* The first option that is not as asked for; NULL: all are. */
-static const char *missing(const struct flags *f, unsigned long now)
+static const char *missing(const struct kernel_flags *f, unsigned long now)
 {
     for (size_t i = 0; i < COUNT(table); i++) {
         if ((f->on & table[i].flag) && !(now & table[i].flag))
@@ -140,7 +140,7 @@ static const char *missing(const struct flags *f, unsigned long now)
     return NULL;
 }
 
-static unsigned long wanted(const struct flags *f, unsigned long now)
+static unsigned long wanted(const struct kernel_flags *f, unsigned long now)
 {
     const unsigned long times = MS_NOATIME | MS_RELATIME | MS_STRICTATIME;
 
@@ -149,7 +149,7 @@ static unsigned long wanted(const struct flags *f, unsigned long now)
     return (now & ~f->off) | f->on;
 }
 
-static int set(const struct flags *f, const char *point, unsigned long now, struct err *e)
+static int set(const struct kernel_flags *f, const char *point, unsigned long now, struct err *e)
 {
     const char *name = missing(f, now);
 
@@ -163,7 +163,7 @@ static int set(const struct flags *f, const char *point, unsigned long now, stru
     return err_sys(e, errno, "cannot set '%s' on '%s'", name, point);
 }
 
-static int check(const struct flags *f, const char *point, struct err *e)
+static int check(const struct kernel_flags *f, const char *point, struct err *e)
 {
     unsigned long now;
     int r = look(point, &now, e);
@@ -172,7 +172,7 @@ static int check(const struct flags *f, const char *point, struct err *e)
     return name ? err_set(e, EINVAL, "the kernel does not apply option '%s' here", name) : r;
 }
 
-int flags_apply(const struct flags *f, const char *point, struct err *e)
+int kernel_flags_apply(const struct kernel_flags *f, const char *point, struct err *e)
 {
     unsigned long now;
     int r = 0;
@@ -185,9 +185,9 @@ int flags_apply(const struct flags *f, const char *point, struct err *e)
     return r < 0 ? r : check(f, point, e);
 }
 
-int flags_remount(const struct flags *f, const char *point, struct err *e)
+int kernel_flags_remount(const struct kernel_flags *f, const char *point, struct err *e)
 {
     if (f->contexts)
         return err_set(e, EINVAL, "option '%s' cannot be changed while mounted", f->contexts);
-    return flags_apply(f, point, e);
+    return kernel_flags_apply(f, point, e);
 }

@@ -11,22 +11,22 @@
 
 #include "sync/common/err.h"
 
-struct flags {
+struct kernel_flags {
     unsigned long on, off; /* MS_… that were asked for, and whose opposite was */
     char *contexts;        /* "context=…,rootcontext=…" or NULL; lives until exit */
 };
 
 /* True when `item` of an -o list is such an option; the last of two opposites counts. */
-bool flags_take(struct flags *f, const char *item);
+bool kernel_flags_take(struct kernel_flags *f, const char *item);
 
 /* Adds what libfuse is to mount with to its option list. */
-void flags_words(const struct flags *f, char **list);
+void kernel_flags_words(const struct kernel_flags *f, char **list);
 
 /* After the mount: sets the others, and looks whether all are in force. 0, or -errno with a
  * sentence that names the option. */
-int flags_apply(const struct flags *f, const char *point, struct err *e);
+int kernel_flags_apply(const struct kernel_flags *f, const char *point, struct err *e);
 
 /* For a mount that is served: changes what is given and leaves the other flags as they are. */
-int flags_remount(const struct flags *f, const char *point, struct err *e);
+int kernel_flags_remount(const struct kernel_flags *f, const char *point, struct err *e);
 
 #endif

@@ -17,7 +17,7 @@
         .type = OPT_IGNORED, .name = n                                                             \
     }
 
-/* An option that flags_take() takes before the table is asked. */
+/* An option that kernel_flags_take() takes before the table is asked. */
 #define KERNEL(n, h)                                                                               \
     {                                                                                              \
         .type = OPT_FLAG, .name = n, .at = offsetof(struct options, kernel), .help = h             \
@@ -239,7 +239,7 @@ int options_list(struct options *o, const char *list, bool sloppy, struct err *e
         item = xstrndup(list, len);
         if (o->remount && of_mountinfo(item))
             ;
-        else if (flags_take(&o->flags, item))
+        else if (kernel_flags_take(&o->flags, item))
             o->read_only = (o->flags.on & MS_RDONLY) != 0;
         else if (*item && !is_userspace(item) && (!sloppy || in_table(item)))
             r = opt_comma(table, o, item, "-o", e);

@@ -31,11 +31,11 @@ struct options {
     struct strlist private, on_change;
     char *on_change_user;
     bool allow_other, read_only, foreground, insecure_http, bg, fg;
-    struct flags flags; /* ro is in both */
-    bool remount;       /* change a mount that is served */
-    char *given;        /* all -o lists, joined */
-    bool kernel;        /* unused: what the kernel enforces is in `flags` */
-    int64_t retry;      /* minutes, -1: not given */
+    struct kernel_flags flags; /* ro is in both */
+    bool remount;              /* change a mount that is served */
+    char *given;               /* all -o lists, joined */
+    bool kernel;               /* unused: what the kernel enforces is in `flags` */
+    int64_t retry;             /* minutes, -1: not given */
 };
 
 /* Fills *ret (strings live until exit). -EINVAL with a sentence. Not thread safe (getopt). */

@@ -151,7 +151,7 @@ int remount_run(const struct options *o, struct err *e)
     if (r == 0 && !closing)
         r = tell(socket, o->given, true, e);
     if (r == 0)
-        r = flags_remount(&o->flags, point, e);
+        r = kernel_flags_remount(&o->flags, point, e);
     if (r == 0 && closing)
         r = tell(socket, o->given, true, e);
     free(socket);

@@ -88,7 +88,7 @@ int session_new(struct fs *fs, const struct options *o, struct err *e)
     fuse_opt_add_opt(&list, "subtype=eefs,default_permissions");
     if (o->allow_other)
         fuse_opt_add_opt(&list, "allow_other");
-    flags_words(&o->flags, &list);
+    kernel_flags_words(&o->flags, &list);
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, list);
     fs->se = fuse_session_new(&args, &ops, sizeof(ops), fs);
@@ -110,7 +110,7 @@ int session_mount(struct fs *fs, const struct options *o, const char *point, str
             e, EIO, "cannot mount on '%s'%s%s%s: %s", point, o->flags.contexts ? " with '" : "",
             o->flags.contexts ? o->flags.contexts : "", o->flags.contexts ? "'" : "",
             *fuse_message ? fuse_message : "FUSE is not available (is /dev/fuse there?)");
-    r = flags_apply(&o->flags, point, e);
+    r = kernel_flags_apply(&o->flags, point, e);
     if (r < 0) {
         fuse_session_unmount(fs->se);
         return r;
@@ -204,7 +204,7 @@ int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), voi
     if (r == 0) {
         r = fuse_session_loop_mt(fs->se, config);
         if (r != 0) /* by a signal: what the kernel waits for would keep our threads */
-            guard_end(point);
+            abort_watchdog_end(point);
         session_unmount(fs); /* or the greeter could wait for ever */
         thread_join(greeter);
     }

@@ -56,7 +56,7 @@ struct setattr {
     struct node_change change;
     off_t size;
     struct handle *handle; /* NULL: truncate(2), which is open, truncate and close in one */
-    struct later *later;
+    struct deferred_reply *later;
 };
 
 static void setattr_end(struct setattr *s, int r)
@@ -66,7 +66,7 @@ static void setattr_end(struct setattr *s, int r)
     if (r == -ESTALE && s->handle) /* there is no name to look up again */
         r = -ENOENT;
 
-    if (!s->later || later_claim(s->later)) {
+    if (!s->later || deferred_reply_claim(s->later)) {
         if (r < 0)
             fuse_reply_err(s->req, -r);
         else
@@ -187,7 +187,7 @@ static void setattr_size(void *arg, int error)
     alone = s->node->writers == 1;
     nodes_unlock(fs->nodes);
     if (r == 0 && !s->handle && alone) {
-        s->later = later_new(fs, s->req, LATER_CUT);
+        s->later = deferred_reply_new(fs, s->req, LATER_CUT);
         publish_start(fs, s->node, s->later, setattr_waited, s);
         return;
     }

@@ -211,14 +211,14 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 struct sync {
     struct fs *fs;
     fuse_req_t req;
-    struct later *later;
+    struct deferred_reply *later;
 };
 
 static void synced(void *arg, int result)
 {
     struct sync *s = arg;
 
-    if (later_claim(s->later))
+    if (deferred_reply_claim(s->later))
         fuse_reply_err(s->req, -result);
     free(s);
 }
@@ -232,7 +232,7 @@ static void sync_job(void *arg, int error)
     if (r < 0 || opid == 0)
         synced(s, r);
     else
-        later_wait(s->later, opid, synced, s);
+        deferred_reply_wait(s->later, opid, synced, s);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -244,7 +244,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
     (void)fi;
     s->fs = fs_of(req);
     s->req = req;
-    s->later = later_new(s->fs, req, LATER_CUT);
+    s->later = deferred_reply_new(s->fs, req, LATER_CUT);
     pool_add(s->fs->pool, sync_job, s, 0);
 }
 

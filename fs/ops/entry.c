@@ -205,7 +205,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 struct removal {
     struct fs *fs;
     fuse_req_t req;
-    struct later *later;
+    struct deferred_reply *later;
     struct node *parent; /* holds a reference */
     char *name;
 };
@@ -230,7 +230,7 @@ static void removed_job(void *arg, int error)
         unlink_node(fs, d->parent, d->name);
     fs_tree_unlock(fs);
     free(dir);
-    if (later_claim(d->later))
+    if (deferred_reply_claim(d->later))
         fuse_reply_err(d->req, back ? ENOTEMPTY : 0);
     node_unref(fs->nodes, d->parent);
     free(d->name);
@@ -253,9 +253,9 @@ static void wait_removed(fuse_req_t req, struct node *parent, const char *name, 
     d->req = req;
     d->parent = parent;
     d->name = xstrdup(name);
-    d->later = later_new(fs, req, LATER_CUT);
-    later_limit(d->later, RMDIR_MS);
-    later_wait(d->later, opid, removed, d);
+    d->later = deferred_reply_new(fs, req, LATER_CUT);
+    deferred_reply_limit(d->later, RMDIR_MS);
+    deferred_reply_wait(d->later, opid, removed, d);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)

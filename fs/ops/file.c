@@ -28,11 +28,11 @@ struct open {
     fuse_req_t req;
     struct handle *handle;
     struct fuse_file_info fi;
-    struct later *later;    /* the content had to be fetched */
-    struct node_attr asked; /* the version that the kernel knows … */
-    bool renewed;           /* … or not */
-    bool created;           /* answer with `entry` */
-    bool fresh;             /* created, and the name was not there before */
+    struct deferred_reply *later; /* the content had to be fetched */
+    struct node_attr asked;       /* the version that the kernel knows … */
+    bool renewed;                 /* … or not */
+    bool created;                 /* answer with `entry` */
+    bool fresh;                   /* created, and the name was not there before */
     struct fuse_entry_param entry;
 };
 
@@ -118,7 +118,7 @@ static void open_reply(struct open *o, int r)
     struct fs *fs = o->fs;
     int res = 0;
 
-    if (o->later && !later_claim(o->later)) {
+    if (o->later && !deferred_reply_claim(o->later)) {
         r = -EINTR; /* and told already */
     } else if (r < 0) {
         if (r == -ESTALE)
@@ -183,7 +183,7 @@ static void open_node(struct open *o, struct node *n)
     o->handle->node = n;
     o->handle->writable = writes(o->fi.flags);
     if (o->handle->writable)
-        opener_init(&o->handle->opener, fuse_req_ctx(o->req)->pid);
+        close_owner_init(&o->handle->opener, fuse_req_ctx(o->req)->pid);
     o->handle->wrote = o->handle->ever = o->fresh;
     nodes_lock(fs->nodes);
     n->opens++;
@@ -203,7 +203,7 @@ static void open_node(struct open *o, struct node *n)
         open_reply(o, 0);
         return;
     }
-    o->later = later_new(fs, o->req, LATER_EINTR);
+    o->later = deferred_reply_new(fs, o->req, LATER_EINTR);
     content_need(fs, n, !again, open_fetched, o);
 }
 

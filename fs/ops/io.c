@@ -25,7 +25,7 @@
 struct fetch {
     struct fs *fs;
     fuse_req_t req;
-    struct later *later;
+    struct deferred_reply *later;
     struct node *node; /* holds a reference */
     size_t size;
     off_t off;
@@ -69,7 +69,7 @@ static void fetched(void *arg, int error)
     nodes_lock(fs->nodes);
     f = draft_file_locked(w->node);
     nodes_unlock(fs->nodes);
-    if (later_claim(w->later)) {
+    if (deferred_reply_claim(w->later)) {
         if (error < 0)
             fuse_reply_err(w->req, -by_handle(error));
         else if (w->whence >= 0 && f)
@@ -129,7 +129,7 @@ static void look_into(fuse_req_t req, struct node *n, size_t size, off_t off, in
     nodes_lock(fs->nodes);
     node_ref_locked(n);
     nodes_unlock(fs->nodes);
-    w->later = later_new(fs, req, LATER_EINTR);
+    w->later = deferred_reply_new(fs, req, LATER_EINTR);
     /* -EAGAIN: it is here but has to be hashed; that too is not for this thread */
     content_need(fs, n, false, fetched, w);
 }
@@ -277,14 +277,14 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 
 struct wait {
     fuse_req_t req;
-    struct later *later;
+    struct deferred_reply *later;
 };
 
 static void waited(void *arg, int result)
 {
     struct wait *w = arg;
 
-    if (later_claim(w->later))
+    if (deferred_reply_claim(w->later))
         fuse_reply_err(w->req, -result);
     free(w);
 }
@@ -302,11 +302,11 @@ static void flush(fuse_req_t req, struct handle *h, bool fsync)
     }
     w = xcalloc(1, sizeof(*w));
     w->req = req;
-    w->later = later_new(fs, req, LATER_CUT);
+    w->later = deferred_reply_new(fs, req, LATER_CUT);
     if (publish)
         publish_start(fs, h->node, w->later, waited, w);
     else
-        later_wait(w->later, opid, waited, w);
+        deferred_reply_wait(w->later, opid, waited, w);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -314,7 +314,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *h = handle_of(fi);
 
     (void)ino;
-    if (h->writable && opener_closes(&h->opener, fuse_req_ctx(req)->pid))
+    if (h->writable && close_owner_closes(&h->opener, fuse_req_ctx(req)->pid))
         flush(req, h, false);
     else
         fuse_reply_err(req, 0);

@@ -12,7 +12,7 @@
 #define PENDING "_eefs_todo_"
 #define DONE    "_eefs_done_"
 
-void commit_init(struct commit *c, const char *stage, const struct hash *hash)
+void commit_marker_init(struct commit_marker *c, const char *stage, const struct hash *hash)
 {
     uint8_t bytes[16];
 
@@ -38,7 +38,7 @@ static int has_table(struct server *s, const char *schema, const char *table, bo
     return r;
 }
 
-int commit_prepare_row(const struct commit *c, struct server *s, struct err *e)
+int commit_marker_prepare_row(const struct commit_marker *c, struct server *s, struct err *e)
 {
     char *stage;
     bool there = false;
@@ -52,7 +52,7 @@ int commit_prepare_row(const struct commit *c, struct server *s, struct err *e)
     return r;
 }
 
-int commit_write_row(const struct commit *c, struct server *s, struct err *e)
+int commit_marker_write_row(const struct commit_marker *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage);
     char hash[HASH_TEXT_CAP];
@@ -65,7 +65,7 @@ int commit_write_row(const struct commit *c, struct server *s, struct err *e)
     return r;
 }
 
-int commit_row_is_done(const struct commit *c, struct server *s, struct err *e)
+int commit_marker_row_is_done(const struct commit_marker *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage), *there = NULL;
     bool state = false;
@@ -88,7 +88,7 @@ static void marker_name(char name[64], const char *prefix, const char *token)
     snprintf(name, 64, "%s%.32s", prefix, token);
 }
 
-int commit_prepare_marker(const struct commit *c, struct server *s, struct err *e)
+int commit_marker_prepare_marker(const struct commit_marker *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage), name[64];
     int r;
@@ -99,8 +99,8 @@ int commit_prepare_marker(const struct commit *c, struct server *s, struct err *
     return r;
 }
 
-int commit_put_rename(const char *stage, const char *token, struct server *s, struct buf *b,
-                      struct err *e)
+int commit_marker_put_rename(const char *stage, const char *token, struct server *s, struct buf *b,
+                             struct err *e)
 {
     char todo[64], done[64];
     bool there = false;
@@ -110,7 +110,7 @@ int commit_put_rename(const char *stage, const char *token, struct server *s, st
     marker_name(done, DONE, token);
     r = has_table(s, stage, todo, &there, e);
     if (r == 0 && there)
-        record_put_rename(b, stage, todo, stage, done);
+        move_record_put_rename(b, stage, todo, stage, done);
     return r;
 }
 
@@ -125,7 +125,7 @@ int commit_marker_is_done(const char *stage, const char *token, struct server *s
     return r < 0 ? r : there;
 }
 
-int commit_drop_markers(const char *stage, struct server *s, struct err *e)
+int commit_marker_drop_markers(const char *stage, struct server *s, struct err *e)
 {
     char *text = server_text(stage), *name = server_name(stage);
     MYSQL_RES *res = NULL;

@@ -16,27 +16,27 @@
 
 #define COMMIT_STATE "_eefs_state" /* stays in the staging schema from one import to the next */
 
-struct commit {
+struct commit_marker {
     const char *stage; /* name of the staging schema */
     char token[33];
     struct hash hash;
 };
 
 /* A new token. */
-void commit_init(struct commit *c, const char *stage, const struct hash *hash);
+void commit_marker_init(struct commit_marker *c, const char *stage, const struct hash *hash);
 
 /* For a transaction: makes sure the table is there (before it), writes the row (in it), and whether
  * it did: 1, 0, or -errno when it cannot be told now. */
-int commit_prepare_row(const struct commit *c, struct server *s, struct err *e);
-int commit_write_row(const struct commit *c, struct server *s, struct err *e);
-int commit_row_is_done(const struct commit *c, struct server *s, struct err *e);
+int commit_marker_prepare_row(const struct commit_marker *c, struct server *s, struct err *e);
+int commit_marker_write_row(const struct commit_marker *c, struct server *s, struct err *e);
+int commit_marker_row_is_done(const struct commit_marker *c, struct server *s, struct err *e);
 
 /* For a RENAME: makes the marker, appends its rename when it is still to be done, and whether it
  * is: 1, 0, -errno. */
-int commit_prepare_marker(const struct commit *c, struct server *s, struct err *e);
-int commit_put_rename(const char *stage, const char *token, struct server *s, struct buf *b,
-                      struct err *e);
+int commit_marker_prepare_marker(const struct commit_marker *c, struct server *s, struct err *e);
+int commit_marker_put_rename(const char *stage, const char *token, struct server *s, struct buf *b,
+                             struct err *e);
 int commit_marker_is_done(const char *stage, const char *token, struct server *s, struct err *e);
-int commit_drop_markers(const char *stage, struct server *s, struct err *e);
+int commit_marker_drop_markers(const char *stage, struct server *s, struct err *e);
 
 #endif

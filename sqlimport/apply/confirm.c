@@ -55,30 +55,30 @@ static int longest_ago(void *arg, const char *name, const struct past *past)
 
 /* 1: the live rows are those of the rowset, 0: they are not. */
 static int same_rows(struct server *s, const char *database, const struct candidate *c,
-                     struct rowset_reader *old, struct err *e)
+                     struct row_cache_reader *old, struct err *e)
 {
     struct live_rows *rows = NULL;
-    struct diff diff = {0};
-    struct shape shape;
+    struct row_diff diff = {0};
+    struct table_def shape;
     int r = live_shape(s, database, c->name, &shape, e);
 
     if (r < 0)
         return r;
     if (!hash_eq(&shape.hash, &c->past.shape)) {
-        shape_release(&shape);
+        table_def_release(&shape);
         return 0;
     }
-    r = server_run(s, rowset_settings(old), strlen(rowset_settings(old)), e);
+    r = server_run(s, row_cache_settings(old), strlen(row_cache_settings(old)), e);
     if (r == 0)
-        r = live_rows_open(s, database, c->name, rowset_columns(old), rowset_left_out(old),
+        r = live_rows_open(s, database, c->name, row_cache_columns(old), row_cache_left_out(old),
                            &shape.key, NULL, &rows, e);
     if (r == 0) {
-        r = diff_make(&diff, live_rows_next, rows, rowset_next, old, 0, e);
+        r = row_diff_make(&diff, live_rows_next, rows, row_cache_next, old, 0, e);
         r = r == 0 ? 1 : r == -E2BIG || r == -EPROTO ? 0 : r;
     }
-    diff_release(&diff);
+    row_diff_release(&diff);
     live_rows_close(rows);
-    shape_release(&shape);
+    table_def_release(&shape);
     return r;
 }
 
@@ -87,8 +87,8 @@ static int same_rows(struct server *s, const char *database, const struct candid
 static int look(struct server *s, const struct confirm *a, struct candidate *c, char *ret_mark,
                 struct err *e)
 {
-    struct rowset_reader *old = rowset_open(a->rowset_dir, &c->past.hash);
-    struct shape shape = {0};
+    struct row_cache_reader *old = row_cache_open(a->row_cache_dir, &c->past.hash);
+    struct table_def shape = {0};
     struct live live = {0};
     const struct live_table *t;
     int r = live_read(s, a->database, &live, e);
@@ -104,10 +104,10 @@ static int look(struct server *s, const struct confirm *a, struct candidate *c, 
         }
         if (r == 0)
             r = same_rows(s, a->database, c, old, e);
-        shape_release(&shape);
+        table_def_release(&shape);
     }
     live_release(&live);
-    rowset_close(old);
+    row_cache_close(old);
     return r;
 }
 
@@ -133,11 +133,11 @@ static int compare(struct server *s, const struct confirm *a, struct candidate *
 {
     char noted[MARK_CAP], mark[MARK_CAP] = "";
     bool has_rows;
-    struct rowset_reader *old = rowset_open(a->rowset_dir, &c->past.hash);
+    struct row_cache_reader *old = row_cache_open(a->row_cache_dir, &c->past.hash);
     int r;
 
     has_rows = old != NULL;
-    rowset_close(old);
+    row_cache_close(old);
     memcpy(noted, c->past.mark, sizeof(noted));
     r = look(s, a, c, mark, e);
     if (r < 0)

@@ -21,7 +21,7 @@
 
 struct confirm {
     struct history *history;
-    const char *defaults_file, *database, *rowset_dir;
+    const char *defaults_file, *database, *row_cache_dir;
     int64_t every_ms; /* each table is compared at least so often; 0: never */
     bool due_only;    /* not those without a mark */
 };

@@ -21,7 +21,7 @@ struct table {
     const char *database;
     int fd;
     struct server *s;
-    struct section *section; /* knows the columns */
+    struct table_rows *section; /* knows the columns */
     const struct strlist *columns;
     int env;
     struct token_mode mode;
@@ -36,7 +36,7 @@ static void put_keys(const struct table *t, struct buf *b, size_t *i)
 {
     size_t end = *i + KEYS_AT_ONCE, from = *i, start = b->len;
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
-    const struct diff *d = &t->st->diff;
+    const struct row_diff *d = &t->st->diff;
     bool one = t->st->shape.key.n == 1;
 
     for (; *i < d->n_old && *i < end && (*i == from || b->len - start < limit); ++*i) {
@@ -144,7 +144,7 @@ static int read_own(struct table *t, struct err *e)
     for (size_t i = 0; i < t->st->diff.n_old && r >= 0; i++) {
         buf_clear(&key);
         row_key_condition(&key, &t->st->diff.old_rows[i].id, &t->st->shape.key, t->mode);
-        r = own_read(t->s, t->database, t->st->o, &key, i, e);
+        r = kept_columns_read(t->s, t->database, t->st->o, &key, i, e);
         t->has_own[i] = r == 1;
     }
     buf_release(&key);
@@ -176,7 +176,7 @@ static int delete_old(const struct table *t, struct err *e)
 static int use_own(const struct table *t, const struct row_id *id, struct buf *b, size_t at,
                    struct err *e)
 {
-    const struct diff *d = &t->st->diff;
+    const struct row_diff *d = &t->st->diff;
     struct buf row = BUF_INIT;
     size_t i = 0;
 
@@ -184,8 +184,8 @@ static int use_own(const struct table *t, const struct row_id *id, struct buf *b
         i++;
     if (i == d->n_old)
         return 0;
-    if (!own_put_row(&row, &(struct row){b->data + at, b->len - at}, t->mode, t->columns, t->st->o,
-                     i)) {
+    if (!kept_columns_put_row(&row, &(struct row){b->data + at, b->len - at}, t->mode, t->columns,
+                              t->st->o, i)) {
         buf_release(&row);
         return err_set(e, EPROTO, "a row cannot take over values that are kept");
     }
@@ -239,7 +239,7 @@ static void put_head(const struct table *t, struct buf *b)
 static int insert_new(const struct table *t, struct err *e)
 {
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
-    const struct diff *d = &t->st->diff;
+    const struct row_diff *d = &t->st->diff;
     struct row_maker *maker = row_maker_new(t->columns, &t->st->shape.key);
     struct buf b = BUF_INIT;
     size_t head;
@@ -285,9 +285,9 @@ static int table_init(struct table *t, const struct plan *p, const struct step *
     t->p = p;
     t->st = st;
     t->env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
-    t->mode = env_mode_of(p->dump->env, t->env);
-    t->section = section_open(t->fd, p->dump, st->o, &st->shape, NULL);
-    if (!section_columns(t->section, &t->columns, e))
+    t->mode = session_vars_mode_of(p->dump->env, t->env);
+    t->section = table_rows_open(t->fd, p->dump, st->o, &st->shape, NULL);
+    if (!table_rows_columns(t->section, &t->columns, e))
         return -EPROTO;
     make_locks(t);
     return 0;
@@ -295,7 +295,7 @@ static int table_init(struct table *t, const struct plan *p, const struct step *
 
 static void table_release(struct table *t)
 {
-    section_close(t->section);
+    table_rows_close(t->section);
     for (size_t i = 0; i < t->n_locks; i++)
         buf_release(&t->locks[i]);
     free(t->locks);
@@ -319,8 +319,8 @@ static int each_table(struct table *tables, size_t n, table_fn *fn, struct err *
     return r;
 }
 
-static int change_tables(struct table *tables, size_t n, struct server *s, const struct commit *c,
-                         struct err *e)
+static int change_tables(struct table *tables, size_t n, struct server *s,
+                         const struct commit_marker *c, struct err *e)
 {
     int r = server_begin(s, e);
 
@@ -333,7 +333,7 @@ static int change_tables(struct table *tables, size_t n, struct server *s, const
     if (r == 0)
         r = each_table(tables, n, change_rows, e);
     if (r == 0)
-        r = commit_write_row(c, s, e);
+        r = commit_marker_write_row(c, s, e);
     crash_point("import.commit");
     if (r == 0)
         r = server_runf(s, e, "COMMIT");
@@ -344,7 +344,7 @@ static int change_tables(struct table *tables, size_t n, struct server *s, const
 }
 
 int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
-              const struct commit *c, struct err *e)
+              const struct commit_marker *c, struct err *e)
 {
     struct table *tables = xcalloc(p->n + 1, sizeof(*tables));
     size_t n = 0;
@@ -389,7 +389,7 @@ int delta_counters(struct plan *p, const char *database, struct server *s, size_
     *ret_n = 0;
     for (size_t i = 0; i < p->n && r == 0; i++) {
         struct step *st = &p->steps[i];
-        struct shape now;
+        struct table_def now;
         char *name;
 
         if (!counter_due(st))
@@ -404,7 +404,7 @@ int delta_counters(struct plan *p, const char *database, struct server *s, size_
             free(name);
             ++*ret_n;
         }
-        shape_release(&now);
+        table_def_release(&now);
     }
     free(db);
     return r;

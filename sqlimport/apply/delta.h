@@ -5,7 +5,7 @@
  * Rows that go or change are first locked, all of them, table by table and in the order of the
  * keys, and compared with what they were thought to be; then they are deleted and the new ones
  * inserted, so that values of unique keys may trade places; columns that stay this server's own
- * (own.h) keep the locked row's values. As patience has set the connection, no lock is waited for,
+ * (kept_columns.h) keep the locked row's values. As patience has set the connection, no lock is waited for,
  * whatever its kind: of rows and the gaps between them, of entries in other indexes, of a table's
  * counter. (Foreign keys are not checked, so their rows are not locked.) One thread.
  */
@@ -21,7 +21,7 @@
  * unknown, see commit_is_done(). But for that nothing is changed on failure.
  */
 int delta_try(const struct plan *p, const char *database, int fd, struct server *s,
-              const struct commit *c, struct err *e);
+              const struct commit_marker *c, struct err *e);
 
 /* False: delta_counters() has nothing to look at. */
 bool delta_counters_due(const struct plan *p);

@@ -34,7 +34,7 @@ int exchange_begin(const struct schemas *c, struct server *s, struct err *e)
     return r < 0 ? r : clear(c, s, &settled, e);
 }
 
-static int prepare(const struct schemas *c, const struct commit *commit, struct moves *m,
+static int prepare(const struct schemas *c, const struct commit_marker *commit, struct moves *m,
                    const char *name, struct server *s, struct err *e)
 {
     char *place = recover_place_name(name, commit->token);
@@ -45,10 +45,10 @@ static int prepare(const struct schemas *c, const struct commit *commit, struct 
     v = moves_add(m, MOVE_VIEW, name, c->database, place);
     v->live = v->staged = true;
     free(place);
-    r = record_prove(c, m, s, e);
+    r = move_record_prove(c, m, s, e);
     if (r == 0)
-        r = commit_prepare_marker(commit, s, e);
-    return r < 0 ? r : record_write(c, m, s, e);
+        r = commit_marker_prepare_marker(commit, s, e);
+    return r < 0 ? r : move_record_write(c, m, s, e);
 }
 
 static int rename_both(const struct schemas *c, const struct moves *m, struct server *s,
@@ -57,8 +57,8 @@ static int rename_both(const struct schemas *c, const struct moves *m, struct se
     struct buf b = BUF_INIT;
     int r;
 
-    record_put_renames(c, m, VERDICT_FORWARD, &b);
-    r = commit_put_rename(c->stage, m->token, s, &b, e);
+    move_record_put_renames(c, m, VERDICT_FORWARD, &b);
+    r = commit_marker_put_rename(c->stage, m->token, s, &b, e);
     crash_point("import.view");
     if (r == 0)
         r = server_run(s, b.data, b.len, e);
@@ -71,12 +71,12 @@ int exchange_view(const struct schemas *c, const struct hash *hash, const char *
                   struct server *s, struct err *e)
 {
     struct moves m = {.n = 0};
-    struct commit commit;
+    struct commit_marker commit;
     enum settled settled = SETTLED_NOTHING;
     struct err e2 = {0};
     int r, r2;
 
-    commit_init(&commit, c->stage, hash);
+    commit_marker_init(&commit, c->stage, hash);
     r = prepare(c, &commit, &m, name, s, e);
     if (r == 0)
         r = rename_both(c, &m, s, e);

@@ -53,7 +53,8 @@ static void put_rows(struct buf *b, const struct moves *m)
     }
 }
 
-int record_write(const struct schemas *c, const struct moves *m, struct server *s, struct err *e)
+int move_record_write(const struct schemas *c, const struct moves *m, struct server *s,
+                      struct err *e)
 {
     char *stage = server_name(c->stage);
     struct buf rows = BUF_INIT, sql = BUF_INIT;
@@ -90,7 +91,7 @@ static int has_table(struct server *s, const char *schema, const char *table, bo
     return r;
 }
 
-int record_exists(const char *stage, struct server *s, struct err *e)
+int move_record_exists(const char *stage, struct server *s, struct err *e)
 {
     bool there = false;
     int r = has_table(s, stage, TABLE, &there, e);
@@ -119,12 +120,12 @@ static void add_row(struct moves *m, const MYSQL_ROW row)
         }
 }
 
-int record_read(const struct schemas *c, struct server *s, struct moves *ret, struct err *e)
+int move_record_read(const struct schemas *c, struct server *s, struct moves *ret, struct err *e)
 {
     char *stage = server_name(c->stage);
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    int r = record_exists(c->stage, s, e);
+    int r = move_record_exists(c->stage, s, e);
 
     memset(ret, 0, sizeof(*ret));
     if (r == 1)
@@ -140,10 +141,10 @@ int record_read(const struct schemas *c, struct server *s, struct moves *ret, st
     return ret->n > 0;
 }
 
-int record_forget(const struct schemas *c, struct server *s, struct err *e)
+int move_record_forget(const struct schemas *c, struct server *s, struct err *e)
 {
     char *stage = server_name(c->stage);
-    int r = record_exists(c->stage, s, e);
+    int r = move_record_exists(c->stage, s, e);
 
     if (r == 1)
         r = server_runf(s, e, "DROP TABLE IF EXISTS %s." TABLE, stage);
@@ -153,8 +154,8 @@ int record_forget(const struct schemas *c, struct server *s, struct err *e)
 
 /* --- where tables lie --- */
 
-void record_where(const struct schemas *c, const struct move *v, enum moves_where where,
-                  const char **ret_schema, const char **ret_name)
+void move_record_where(const struct schemas *c, const struct move *v, enum moves_where where,
+                       const char **ret_schema, const char **ret_name)
 {
     bool view = v->kind == MOVE_VIEW;
 
@@ -236,7 +237,7 @@ static const struct hash *find_columns(const struct columns *c, const char *tabl
     return NULL;
 }
 
-int record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
+int move_record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
 {
     struct columns staged = {NULL, 0}, live = {NULL, 0};
     names_cmp *cmp;
@@ -251,7 +252,7 @@ int record_prove(const struct schemas *c, struct moves *m, struct server *s, str
         struct move *v = &m->v[i];
         const char *schema, *name;
         const struct hash *h;
-        record_where(c, v, WHERE_STAGE, &schema, &name);
+        move_record_where(c, v, WHERE_STAGE, &schema, &name);
         h = find_columns(schema == c->stage ? &staged : &live, name, cmp);
         if (h && v->kind != MOVE_DROP)
             v->columns = *h;
@@ -270,7 +271,7 @@ static void look_for(const struct schemas *c, struct moves *m, const char *schem
             [WHERE_LIVE] = &v->live, [WHERE_STAGE] = &v->staged, [WHERE_PLACE] = &v->placed};
         for (int w = WHERE_LIVE; w <= (v->place ? WHERE_PLACE : WHERE_STAGE); w++) {
             const char *at, *as;
-            record_where(c, v, (enum moves_where)w, &at, &as);
+            move_record_where(c, v, (enum moves_where)w, &at, &as);
             *there[w] = *there[w] || (cmp(schema, at) == 0 && cmp(name, as) == 0);
         }
     }
@@ -301,7 +302,7 @@ static int look_into(const struct schemas *c, struct move *v, enum moves_where w
     char *q, *n;
     int r;
 
-    record_where(c, v, where, &schema, &name);
+    move_record_where(c, v, where, &schema, &name);
     q = server_name(schema);
     n = server_name(name);
     r = server_runf(s, e, "SELECT 1 FROM %s.%s LIMIT 0", q, n);
@@ -340,7 +341,7 @@ static int look_into_all(const struct schemas *c, struct moves *m, struct server
     return r;
 }
 
-int record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
+int move_record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e)
 {
     char *database = server_text(c->database), *stage = server_text(c->stage);
     char *old = server_text(c->old);
@@ -372,8 +373,8 @@ int record_look(const struct schemas *c, struct moves *m, struct server *s, stru
 
 /* --- renames --- */
 
-void record_put_rename(struct buf *b, const char *from_schema, const char *from,
-                       const char *to_schema, const char *to)
+void move_record_put_rename(struct buf *b, const char *from_schema, const char *from,
+                            const char *to_schema, const char *to)
 {
     char *fs = server_name(from_schema), *f = server_name(from);
     char *ts = server_name(to_schema), *t = server_name(to);
@@ -395,13 +396,13 @@ static void put(void *arg, const struct move *v, enum moves_where from, enum mov
     const struct putting *p = arg;
     const char *fs, *f, *ts, *t;
 
-    record_where(p->c, v, from, &fs, &f);
-    record_where(p->c, v, to, &ts, &t);
-    record_put_rename(p->b, fs, f, ts, t);
+    move_record_where(p->c, v, from, &fs, &f);
+    move_record_where(p->c, v, to, &ts, &t);
+    move_record_put_rename(p->b, fs, f, ts, t);
 }
 
-void record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,
-                        struct buf *b)
+void move_record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,
+                             struct buf *b)
 {
     struct putting p = {.c = c, .b = b};
 

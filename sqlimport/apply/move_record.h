@@ -20,26 +20,27 @@ struct schemas {
 };
 
 /* There must be none. */
-int record_write(const struct schemas *c, const struct moves *m, struct server *s, struct err *e);
+int move_record_write(const struct schemas *c, const struct moves *m, struct server *s,
+                      struct err *e);
 /* 1: *ret is filled, the caller releases it; 0: there is none. */
-int record_read(const struct schemas *c, struct server *s, struct moves *ret, struct err *e);
-int record_forget(const struct schemas *c, struct server *s, struct err *e);
+int move_record_read(const struct schemas *c, struct server *s, struct moves *ret, struct err *e);
+int move_record_forget(const struct schemas *c, struct server *s, struct err *e);
 /* 1: there is one. */
-int record_exists(const char *stage, struct server *s, struct err *e);
+int move_record_exists(const char *stage, struct server *s, struct err *e);
 
 /* Notes the staged tables' columns, as proof. */
-int record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
+int move_record_prove(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
 /* Looks where the tables lie now, and whether they can be read. */
-int record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
+int move_record_look(const struct schemas *c, struct moves *m, struct server *s, struct err *e);
 
 /* Appends the verdict's renames to a RENAME TABLE statement. */
-void record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,
-                        struct buf *b);
+void move_record_put_renames(const struct schemas *c, const struct moves *m, enum verdict verdict,
+                             struct buf *b);
 /* Schema and name of a table's place. */
-void record_where(const struct schemas *c, const struct move *v, enum moves_where where,
-                  const char **ret_schema, const char **ret_name);
+void move_record_where(const struct schemas *c, const struct move *v, enum moves_where where,
+                       const char **ret_schema, const char **ret_name);
 /* Appends one. */
-void record_put_rename(struct buf *b, const char *from_schema, const char *from,
-                       const char *to_schema, const char *to);
+void move_record_put_rename(struct buf *b, const char *from_schema, const char *from,
+                            const char *to_schema, const char *to);
 
 #endif

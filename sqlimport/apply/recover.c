@@ -83,7 +83,7 @@ static void clear_torn(void *arg, const struct move *v, enum moves_where from, e
     (void)from;
     if (!v->torn[to] || g->r < 0)
         return;
-    record_where(g->c, v, to, &schema, &name);
+    move_record_where(g->c, v, to, &schema, &name);
     q = server_name(schema);
     n = server_name(name);
     g->r = server_runf(g->s, &g->err, "DROP TABLE IF EXISTS %s.%s", q, n);
@@ -131,7 +131,7 @@ static int forget_unlisted(const struct settling *g, const struct move *v, enum 
 
     if (to != WHERE_LIVE || v->live)
         return -EEXIST;
-    record_where(g->c, v, to, &schema, &name);
+    move_record_where(g->c, v, to, &schema, &name);
     q = server_name(schema);
     n = server_name(name);
     r = server_runf(g->s, NULL, "DROP TABLE %s.%s", q, n);
@@ -149,9 +149,9 @@ static void rename_one(void *arg, const struct move *v, enum moves_where from, e
     struct err e = {0};
     int r;
 
-    record_where(g->c, v, from, &fs, &f);
-    record_where(g->c, v, to, &ts, &t);
-    record_put_rename(&b, fs, f, ts, t);
+    move_record_where(g->c, v, from, &fs, &f);
+    move_record_where(g->c, v, to, &ts, &t);
+    move_record_put_rename(&b, fs, f, ts, t);
     r = server_run(g->s, b.data, b.len, &e);
     if (r == -EREMOTEIO && from == WHERE_PLACE && forget_unlisted(g, v, to) == 0)
         r = server_run(g->s, b.data, b.len, &e);
@@ -171,9 +171,9 @@ static void rename_all(struct settling *g, const struct moves *m, enum verdict v
 {
     struct buf b = BUF_INIT;
 
-    record_put_renames(g->c, m, verdict, &b);
+    move_record_put_renames(g->c, m, verdict, &b);
     if (verdict == VERDICT_FORWARD)
-        g->r = commit_put_rename(g->c->stage, m->token, g->s, &b, &g->err);
+        g->r = commit_marker_put_rename(g->c->stage, m->token, g->s, &b, &g->err);
     if (g->r == 0)
         g->r = server_run(g->s, b.data, b.len, &g->err);
     buf_release(&b);
@@ -219,7 +219,7 @@ static int refuse(const struct schemas *c, const struct move *v, struct err *e)
     char *staged;
     int r;
 
-    record_where(c, v, WHERE_STAGE, &schema, &name);
+    move_record_where(c, v, WHERE_STAGE, &schema, &name);
     staged = !v->staged             ? xstrdup("")
              : v->kind == MOVE_VIEW ? xasprintf(" and as '%s'", name)
                                     : xasprintf(" and in '%s'", schema);
@@ -240,10 +240,10 @@ static int one_round(struct settling *g, enum settled *ret, struct err *e)
     bool committed = false;
     enum verdict verdict;
     size_t which;
-    int r = record_read(g->c, g->s, &m, e);
+    int r = move_record_read(g->c, g->s, &m, e);
 
     if (r == 0) { /* one without rows was never begun */
-        r = record_forget(g->c, g->s, e);
+        r = move_record_forget(g->c, g->s, e);
         moves_release(&m);
         return r < 0 ? r : 1;
     }
@@ -251,7 +251,7 @@ static int one_round(struct settling *g, enum settled *ret, struct err *e)
         r = commit_marker_is_done(g->c->stage, m.token, g->s, e);
     committed = r == 1;
     if (r >= 0)
-        r = record_look(g->c, &m, g->s, e);
+        r = move_record_look(g->c, &m, g->s, e);
     if (r < 0) {
         moves_release(&m);
         return r;
@@ -260,7 +260,7 @@ static int one_round(struct settling *g, enum settled *ret, struct err *e)
     switch (verdict) {
     case VERDICT_NOTHING:
         *ret = g->acted ? SETTLED_BACK : SETTLED_NOTHING;
-        r = record_forget(g->c, g->s, e);
+        r = move_record_forget(g->c, g->s, e);
         r = r < 0 ? r : 1;
         break;
     case VERDICT_DONE:
@@ -366,10 +366,10 @@ int recover_rename_constraint(struct server *s, const char *schema, const struct
 int recover_finish(const struct schemas *c, struct server *s, char **ret_odd, struct err *e)
 {
     struct moves m;
-    int r = record_read(c, s, &m, e);
+    int r = move_record_read(c, s, &m, e);
 
     if (r == 1)
-        r = record_look(c, &m, s, e);
+        r = move_record_look(c, &m, s, e);
     for (size_t i = 0; i < m.n && r == 0; i++)
         if (m.v[i].placed && strcmp(m.v[i].schema, c->database) == 0 &&
             (m.v[i].live || m.v[i].kind == MOVE_DROP))
@@ -450,7 +450,7 @@ static int sweep_one(struct sweeping *g, const char *schema, const char *table, 
     if (name && (gone || is_live(g, name))) {
         r = drop(g->s, schema, table, type, e);
     } else if (name) {
-        record_put_rename(&b, schema, table, g->c->database, name);
+        move_record_put_rename(&b, schema, table, g->c->database, name);
         r = server_run(g->s, b.data, b.len, e);
         g->back += r == 0;
     } else {
@@ -545,7 +545,7 @@ int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, c
                   struct err *e)
 {
     struct sweeping g = {.c = c, .s = s};
-    int r = record_read(c, s, &g.m, e);
+    int r = move_record_read(c, s, &g.m, e);
 
     if (r >= 0)
         r = read_earlier(&g, e);
@@ -557,9 +557,9 @@ int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, c
         r = forget_earlier(&g, e);
     crash_point("import.swept");
     if (r == 0)
-        r = record_forget(c, s, e);
+        r = move_record_forget(c, s, e);
     if (r == 0)
-        r = commit_drop_markers(c->stage, s, e);
+        r = commit_marker_drop_markers(c->stage, s, e);
     *ret_back = g.back;
     if (ret_unknown)
         *ret_unknown = g.unknown.len > 0 ? xstrdup(g.unknown.data) : NULL;

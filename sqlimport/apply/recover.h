@@ -7,7 +7,7 @@
  * or its answer lost. No old table is dropped but here, and only while its live table is there.
  * The caller holds the importers' lock, so that no RENAME of another connection is under way.
  *
- *     record.h ──> settle ──> nothing of it happened: the record goes, staging may be emptied
+ *     move_record.h ──> settle ──> nothing of it happened: the record goes, staging may be emptied
  *                        └──> all of it happened ──> finish ──> … ──> sweep: the record goes
  *
  * All return -EAGAIN when a table was in use (call again), -ENOTCONN, -ENOTRECOVERABLE with a

@@ -57,7 +57,7 @@ int stage_empty(struct server *s, const char *schema, struct err *e)
     char *name = server_name(schema), *text = server_text(schema);
     MYSQL_RES *res = NULL;
     MYSQL_ROW row;
-    int r = record_exists(schema, s, e);
+    int r = move_record_exists(schema, s, e);
 
     if (r == 1) /* what is staged may be all that there is of a table */
         r = err_set(e, EAGAIN, "it holds tables of an import that is not settled");
@@ -137,7 +137,7 @@ struct filling {
     struct work *w;
     struct server *s;
     const struct step *st;
-    struct section *section;
+    struct table_rows *section;
     struct buf create, keys; /* of the table; no keys: they are in `create` */
     uint64_t rows;           /* of the table, sent */
     uint64_t told;           /* of its bytes, as progress */
@@ -160,7 +160,7 @@ static int fill_statement(struct filling *f, const struct statement *st, struct 
                   : run_split(f->s, st->text, st->len, mode, f->rows, &f->e);
 
     if (r == 0) {
-        section_note(f->section);
+        table_rows_note(f->section);
         r = whole ? server_await(f->s, &f->e) : 0;
     }
     f->rows += (uint64_t)st->rows;
@@ -170,22 +170,22 @@ static int fill_statement(struct filling *f, const struct statement *st, struct 
 static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
 {
     f->told += bytes;
-    state_progress_add(f->w->a->state, rows, bytes);
+    report_progress_add(f->w->a->state, rows, bytes);
 }
 
-/* What section_load() brought into memory. */
+/* What table_rows_load() brought into memory. */
 static int fill_range(struct filling *f, const struct range *g)
 {
-    const struct env *env = f->w->a->plan->dump->env;
+    const struct session_vars *env = f->w->a->plan->dump->env;
     struct statement st = {0};
-    bool more = section_statement(f->section, &st);
+    bool more = table_rows_statement(f->section, &st);
     int r = server_env(f->s, env, g->env, &f->e);
 
     if (r == 0)
-        r = room_check(f->w->a->room, g->len, &f->e);
+        r = disk_space_check(f->w->a->room, g->len, &f->e);
     while (r == 0 && more) {
-        r = fill_statement(f, &st, env_mode_of(env, g->env));
-        more = r == 0 && section_statement(f->section, &st);
+        r = fill_statement(f, &st, session_vars_mode_of(env, g->env));
+        more = r == 0 && table_rows_statement(f->section, &st);
     }
     if (r == 0 && (f->uncommitted += g->len) >= COMMIT_BYTES)
         r = commit(f);
@@ -201,7 +201,7 @@ static int fill_rows(struct filling *f)
     const struct range *g = f->st->o->ranges;
     int r;
 
-    while ((r = section_load(f->section, &f->e)) == 1) {
+    while ((r = table_rows_load(f->section, &f->e)) == 1) {
         r = *f->w->a->stop ? err_set(&f->e, EINTR, "stopped") : fill_range(f, g++);
         if (r < 0)
             break;
@@ -233,7 +233,8 @@ static void read_create(struct filling *f)
     buf_clear(&f->keys);
     if (o->kind == OBJECT_TABLE && o->bytes >= KEYS_LATER_MIN && o->bytes <= KEYS_LATER_MAX &&
         !is_parent(d, o->name) &&
-        keys_cut(o->ddl, o->ddl_len, env_mode_of(d->env, o->env), &f->create, &f->keys))
+        deferred_keys_cut(o->ddl, o->ddl_len, session_vars_mode_of(d->env, o->env), &f->create,
+                          &f->keys))
         return;
     buf_clear(&f->create);
     buf_clear(&f->keys);
@@ -247,10 +248,10 @@ static int add_keys(struct filling *f)
     int r = server_env(f->s, f->w->a->plan->dump->env, o->env, &f->e);
 
     if (r == 0)
-        r = room_check(f->w->a->room, o->bytes, &f->e);
+        r = disk_space_check(f->w->a->room, o->bytes, &f->e);
     if (r == 0)
         r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
-    if (r == -ENOSPC && room_check(f->w->a->room, o->bytes, &f->e) == 0) {
+    if (r == -ENOSPC && disk_space_check(f->w->a->room, o->bytes, &f->e) == 0) {
         buf_puts(&f->keys, ", ALGORITHM=COPY");
         r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
     }
@@ -269,7 +270,7 @@ static int fill_table(struct filling *f)
 
     f->rows = f->told = 0;
     read_create(f);
-    f->section = section_open(a->fd, a->plan->dump, o, &f->st->shape, a->rowset_dir);
+    f->section = table_rows_open(a->fd, a->plan->dump, o, &f->st->shape, a->row_cache_dir);
     if (r == 0)
         r = server_run(f->s, f->create.data, f->create.len, &f->e);
     if (r < 0)
@@ -280,7 +281,7 @@ static int fill_table(struct filling *f)
         crash_point("import.keys");
         r = add_keys(f);
     }
-    section_close(f->section);
+    table_rows_close(f->section);
     if (r < 0)
         err_prefix(&f->e, "cannot fill table '%.64s'", f->st->name);
     return r;

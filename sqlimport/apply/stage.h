@@ -13,17 +13,17 @@
 struct stage_args {
     const struct plan *plan;
     const char *defaults_file, *schema;
-    const char *rowset_dir;
+    const char *row_cache_dir;
     int fd; /* the dump */
     int connections;
-    const struct room *room;
-    struct state *state;      /* progress */
+    const struct disk_space *room;
+    struct report *state;     /* progress */
     const volatile int *stop; /* nonzero: give up with -EINTR */
 };
 
 /* Creates the schema when it is missing. */
 int stage_make(struct server *s, const char *schema, struct err *e);
-/* Drops every table in it but the importer's own. -EAGAIN as long as there is a record (record.h).
+/* Drops every table in it but the importer's own. -EAGAIN as long as there is a record (move_record.h).
  */
 int stage_empty(struct server *s, const char *schema, struct err *e);
 

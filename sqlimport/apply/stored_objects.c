@@ -19,10 +19,10 @@
 static int check_one(const struct dump *d, const struct object *o, const char *database,
                      struct err *e)
 {
-    struct token_mode mode = env_mode_of(d->env, o->env);
+    struct token_mode mode = session_vars_mode_of(d->env, o->env);
     char *table = NULL, *definer = NULL;
     size_t body;
-    int r = stored_read(o->kind, o->ddl, o->ddl_len, mode, &body, &table, &definer, e);
+    int r = stored_grammar_read(o->kind, o->ddl, o->ddl_len, mode, &body, &table, &definer, e);
 
     free(table);
     free(definer);
@@ -46,8 +46,8 @@ static void set_fault(struct dump_fault *fault, const struct object *o)
     fault->line = o->line;
 }
 
-int others_check(const struct dump *d, const char *database, const struct strlist *allow,
-                 struct dump_fault *fault, struct err *e)
+int stored_objects_check(const struct dump *d, const char *database, const struct strlist *allow,
+                         struct dump_fault *fault, struct err *e)
 {
     for (size_t i = 0; i < d->n; i++) {
         const struct object *o = d->objects[i];
@@ -88,7 +88,7 @@ static bool is_current_user(const struct object *o, struct token_mode mode, cons
     return is;
 }
 
-char *others_definers(const struct dump *d, struct server *s)
+char *stored_objects_definers(const struct dump *d, struct server *s)
 {
     struct buf b = BUF_INIT;
     char *me = NULL, *text;
@@ -98,10 +98,10 @@ char *others_definers(const struct dump *d, struct server *s)
         return NULL;
     for (size_t i = 0; i < d->n; i++) {
         const struct object *o = d->objects[i];
-        if (!o->definer || is_current_user(o, env_mode_of(d->env, o->env), me))
+        if (!o->definer || is_current_user(o, session_vars_mode_of(d->env, o->env), me))
             continue;
         if (n++ < SHOWN) {
-            text = account_text(o->definer, env_mode_of(d->env, o->env));
+            text = account_text(o->definer, session_vars_mode_of(d->env, o->env));
             buf_printf(&b, "%s'%.64s' (%.80s)", n > 1 ? ", " : "", o->name, text);
             free(text);
         }
@@ -160,7 +160,7 @@ static bool is_there(struct server *s, const char *database, const struct object
 
 /* The server takes e for é in the names of routines and events: what the dump does not name is not
  * replaced by what it names. */
-static int check_name(const struct others *w, struct server *s, const struct object *o,
+static int check_name(const struct stored_objects *w, struct server *s, const struct object *o,
                       struct err *e)
 {
     char *there = find_there(s, w->schemas->database, o);
@@ -208,8 +208,8 @@ static int replace(struct server *s, const struct object *o, struct token_mode m
 }
 
 /* OR REPLACE does not take a trigger from one table to another. */
-static int free_trigger_name(const struct others *w, struct server *s, const struct object *o,
-                             struct err *e)
+static int free_trigger_name(const struct stored_objects *w, struct server *s,
+                             const struct object *o, struct err *e)
 {
     char *schema = server_text(w->schemas->database), *text = server_text(o->name), *table = NULL;
     char *name = server_name(o->name);
@@ -228,9 +228,10 @@ static int free_trigger_name(const struct others *w, struct server *s, const str
 }
 
 /* MySQL replaces views only. */
-static int make_one(const struct others *w, struct server *s, const struct object *o, struct err *e)
+static int make_one(const struct stored_objects *w, struct server *s, const struct object *o,
+                    struct err *e)
 {
-    const struct env *env = w->plan->dump->env;
+    const struct session_vars *env = w->plan->dump->env;
     bool can_replace = o->kind == OBJECT_VIEW || server_is_mariadb(s);
     char *name = server_name(o->name);
     int r = check_name(w, s, o, e);
@@ -242,37 +243,37 @@ static int make_one(const struct others *w, struct server *s, const struct objec
     if (r == 0)
         r = server_env(s, env, o->env, e);
     if (r == 0)
-        r = can_replace ? replace(s, o, env_mode_of(env, o->env), NULL, e)
+        r = can_replace ? replace(s, o, session_vars_mode_of(env, o->env), NULL, e)
                         : server_run(s, o->ddl, o->ddl_len, e);
     free(name);
     return r;
 }
 
 /* A view whose name a table has so far. */
-static bool takes_a_table(const struct others *w, struct server *s, const struct object *o)
+static bool takes_a_table(const struct stored_objects *w, struct server *s, const struct object *o)
 {
     const struct step *st = o->kind == OBJECT_VIEW ? plan_find(w->plan, o->name) : NULL;
 
     return st && st->action == ACTION_VIEW && !is_there(s, w->schemas->database, o);
 }
 
-static int make_view_of_table(const struct others *w, struct server *s, const struct object *o,
-                              struct err *e)
+static int make_view_of_table(const struct stored_objects *w, struct server *s,
+                              const struct object *o, struct err *e)
 {
-    const struct env *env = w->plan->dump->env;
+    const struct session_vars *env = w->plan->dump->env;
     int r = exchange_begin(w->schemas, s, e);
 
     if (r == 0)
         r = server_env(s, env, o->env, e);
     if (r == 0)
-        r = replace(s, o, env_mode_of(env, o->env), RECORD_VIEW, e);
+        r = replace(s, o, session_vars_mode_of(env, o->env), RECORD_VIEW, e);
     return r < 0 ? r : exchange_view(w->schemas, &w->plan->dump->hash, o->name, s, e);
 }
 
 /* --- what is gone from the dump --- */
 
 struct gone {
-    const struct others *w;
+    const struct stored_objects *w;
     enum object_kind kind;
     struct strlist names;
 };
@@ -287,7 +288,8 @@ static int note_gone(void *arg, const char *name, const struct past *past)
     return 0;
 }
 
-static int drop_gone(const struct others *w, struct server *s, enum object_kind kind, struct err *e)
+static int drop_gone(const struct stored_objects *w, struct server *s, enum object_kind kind,
+                     struct err *e)
 {
     struct gone g = {.w = w, .kind = kind};
     int r = history_each(w->history, object_kind_name(kind), note_gone, &g, e);
@@ -296,7 +298,7 @@ static int drop_gone(const struct others *w, struct server *s, enum object_kind 
         char *name = server_name(g.names.v[i]);
         do
             r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
-        while (r == -EAGAIN && patience_again(w->patience));
+        while (r == -EAGAIN && lock_retry_again(w->lock_retry));
         free(name);
         if (r == 0 && history_forget(w->history, object_kind_name(kind), g.names.v[i]) < 0)
             r = err_set(e, EIO, "cannot write the import history");
@@ -305,7 +307,7 @@ static int drop_gone(const struct others *w, struct server *s, enum object_kind 
     return r;
 }
 
-static int drop_all_gone(const struct others *w, struct server *s, struct err *e)
+static int drop_all_gone(const struct stored_objects *w, struct server *s, struct err *e)
 {
     static const enum object_kind kinds[] = {OBJECT_VIEW, OBJECT_FUNCTION, OBJECT_PROCEDURE,
                                              OBJECT_EVENT};
@@ -318,7 +320,7 @@ static int drop_all_gone(const struct others *w, struct server *s, struct err *e
 
 /* --- all --- */
 
-static bool differs(const struct others *w, struct server *s, const struct object *o)
+static bool differs(const struct stored_objects *w, struct server *s, const struct object *o)
 {
     struct past past;
 
@@ -336,7 +338,7 @@ static bool shares_table(struct object *const *todo, size_t n, const struct obje
     return false;
 }
 
-static size_t choose(const struct others *w, struct server *s, struct object **todo)
+static size_t choose(const struct stored_objects *w, struct server *s, struct object **todo)
 {
     const struct dump *d = w->plan->dump;
     bool *wanted = xcalloc(d->n + 1, sizeof(*wanted));
@@ -360,7 +362,7 @@ static bool is_routine(const struct object *o)
     return o->kind == OBJECT_FUNCTION || o->kind == OBJECT_PROCEDURE;
 }
 
-static bool is_new_routine(const struct others *w, const struct object *o)
+static bool is_new_routine(const struct stored_objects *w, const struct object *o)
 {
     struct past past;
 
@@ -369,13 +371,13 @@ static bool is_new_routine(const struct others *w, const struct object *o)
              hash_eq(&past.hash, &o->hash));
 }
 
-static bool has_swapped_table(const struct others *w, const struct object *o)
+static bool has_swapped_table(const struct stored_objects *w, const struct object *o)
 {
     return o->kind == OBJECT_TRIGGER && table_swapped(w->plan, o->table);
 }
 
 /* In as few statements as can be. */
-static int make_trigger(const struct others *w, struct server *s, const struct object *o,
+static int make_trigger(const struct stored_objects *w, struct server *s, const struct object *o,
                         struct err *e)
 {
     char *name = server_name(o->name);
@@ -389,7 +391,7 @@ static int make_trigger(const struct others *w, struct server *s, const struct o
     return r;
 }
 
-int others_make_triggers(const struct others *w, struct server *s, struct err *e)
+int stored_objects_make_triggers(const struct stored_objects *w, struct server *s, struct err *e)
 {
     const struct dump *d = w->plan->dump;
     char *database = server_name(w->schemas->database);
@@ -413,8 +415,8 @@ int others_make_triggers(const struct others *w, struct server *s, struct err *e
 }
 
 /* One round over what is left: 1 when it makes sense to go on, 0 all is made. */
-static int make_round(const struct others *w, struct server *s, struct object **todo, size_t *n,
-                      struct dump_fault *fault, struct err *e)
+static int make_round(const struct stored_objects *w, struct server *s, struct object **todo,
+                      size_t *n, struct dump_fault *fault, struct err *e)
 {
     size_t left = 0;
     bool busy = false;
@@ -430,14 +432,14 @@ static int make_round(const struct others *w, struct server *s, struct object **
         set_fault(fault, todo[i]);
         todo[left++] = todo[i];
     }
-    if (left > 0 && left == *n && !(busy && patience_again(w->patience)))
+    if (left > 0 && left == *n && !(busy && lock_retry_again(w->lock_retry)))
         return err_prefix(e, "the tables are imported, but '%.64s' cannot be made", fault->table);
     *n = left;
     return left > 0;
 }
 
-int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
-                struct err *e)
+int stored_objects_make(const struct stored_objects *w, struct server *s, int64_t *ret_n,
+                        struct dump_fault *fault, struct err *e)
 {
     struct object **todo = xcalloc(w->plan->dump->n + 1, sizeof(*todo));
     char *database = server_name(w->schemas->database);

@@ -10,39 +10,39 @@
 #include "sqlimport/dump/fault.h"
 #include "sqlimport/plan/plan.h"
 
-struct others {
+struct stored_objects {
     const struct plan *plan;
     const struct schemas *schemas;
     struct history *history;
-    struct patience *patience; /* with tables in use */
+    struct lock_retry *lock_retry; /* with tables in use */
     bool drop_missing; /* drop views, routines and events that are gone from the dump, too */
-    bool *made;        /* by the index in the dump: by others_make_triggers() */
+    bool *made;        /* by the index in the dump: by stored_objects_make_triggers() */
 };
 
 /*
  * Judges their bodies (body.h), but for objects of the names in `allow`. -EPERM with a sentence;
  * then *fault says which.
  */
-int others_check(const struct dump *d, const char *database, const struct strlist *allow,
-                 struct dump_fault *fault, struct err *e);
+int stored_objects_check(const struct dump *d, const char *database, const struct strlist *allow,
+                         struct dump_fault *fault, struct err *e);
 
 /* A malloc'd sentence that names those whose definer is another account than the importer's, which
  * takes its place; NULL: there is none. */
-char *others_definers(const struct dump *d, struct server *s);
+char *stored_objects_definers(const struct dump *d, struct server *s);
 
 /*
  * Right after tables were swapped: makes their triggers, without which their rows are written until
  * then, and the routines that changed, which a trigger may call. The old triggers, which lie on the
- * tables that were set aside, give their names. What cannot be made now is left to others_make().
+ * tables that were set aside, give their names. What cannot be made now is left to stored_objects_make().
  * -EAGAIN: a table is in use, call again; -ENOTCONN.
  */
-int others_make_triggers(const struct others *w, struct server *s, struct err *e);
+int stored_objects_make_triggers(const struct stored_objects *w, struct server *s, struct err *e);
 
 /*
  * Makes those that differ from the last import or whose table was swapped, and drops triggers that
  * are gone from the dump. A view takes the place of a table by exchange.h. *ret_n counts them. On failure *fault says which one cannot be made.
  */
-int others_make(const struct others *w, struct server *s, int64_t *ret_n, struct dump_fault *fault,
-                struct err *e);
+int stored_objects_make(const struct stored_objects *w, struct server *s, int64_t *ret_n,
+                        struct dump_fault *fault, struct err *e);
 
 #endif

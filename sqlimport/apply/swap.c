@@ -274,18 +274,18 @@ int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, stru
     int r;
 
     make_moves(w, ret);
-    r = record_forget(w->schemas, s, e);
+    r = move_record_forget(w->schemas, s, e);
     if (r == 0)
         r = point_all_to_live(w, ret, s, e);
     if (r == 0)
         r = lend_names(w, ret, s, e);
     if (r == 0)
-        r = record_prove(w->schemas, ret, s, e);
+        r = move_record_prove(w->schemas, ret, s, e);
     if (r == 0)
-        r = commit_prepare_marker(w->commit, s, e);
+        r = commit_marker_prepare_marker(w->commit, s, e);
     crash_point("import.prepare");
     if (r == 0)
-        r = record_write(w->schemas, ret, s, e);
+        r = move_record_write(w->schemas, ret, s, e);
     return r;
 }
 
@@ -324,8 +324,8 @@ int swap_try(const struct swap *w, const struct moves *m, struct server *s, stru
     struct err why = {0};
     int r;
 
-    record_put_renames(w->schemas, m, VERDICT_FORWARD, &b);
-    r = commit_put_rename(w->schemas->stage, m->token, s, &b, e);
+    move_record_put_renames(w->schemas, m, VERDICT_FORWARD, &b);
+    r = commit_marker_put_rename(w->schemas->stage, m->token, s, &b, e);
     crash_point("import.swap");
     if (r == 0) {
         r = server_run(s, b.data, b.len, &why);

@@ -2,7 +2,7 @@
 /*
  * swap: the one statement by which staged tables become the live ones.
  *
- * What it will rename is written down first (record.h). When it does not succeed, or its answer is
+ * What it will rename is written down first (move_record.h). When it does not succeed, or its answer is
  * lost, recover.h finds out what became of it.
  */
 #ifndef EEFS_SQLIMPORT_APPLY_SWAP_H
@@ -15,7 +15,7 @@
 struct swap {
     const struct plan *plan;
     const struct schemas *schemas;
-    const struct commit *commit;
+    const struct commit_marker *commit;
 };
 
 /* When all is staged: writes down what will be renamed, and makes the commit's marker. Caller

@@ -187,7 +187,7 @@ struct live_table *live_find(const struct live *l, const char *name)
 
 /* --- one table --- */
 
-int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,
+int live_shape(struct server *s, const char *schema, const char *table, struct table_def *ret,
                struct err *e)
 {
     char *db = server_name(schema), *name = server_name(table);
@@ -201,7 +201,7 @@ int live_shape(struct server *s, const char *schema, const char *table, struct s
         return r;
     row = mysql_fetch_row(res);
     if (row && row[1])
-        shape_read(ret, row[1], strlen(row[1]), (struct token_mode){0});
+        table_def_read(ret, row[1], strlen(row[1]), (struct token_mode){0});
     else
         r = err_set(e, EREMOTEIO, "the server does not say what table '%s' looks like", table);
     mysql_free_result(res);

@@ -39,7 +39,7 @@ void live_release(struct live *l);
 struct live_table *live_find(const struct live *l, const char *name);
 
 /* The table's shape by SHOW CREATE TABLE; caller releases *ret, after success only. */
-int live_shape(struct server *s, const char *schema, const char *table, struct shape *ret,
+int live_shape(struct server *s, const char *schema, const char *table, struct table_def *ret,
                struct err *e);
 
 /*

@@ -17,13 +17,13 @@
 #define END_MARK  255
 #define END_LEN   9
 
-struct rowset_writer {
+struct row_cache_writer {
     FILE *f;
     char *path, *temp;
     uint64_t rows;
 };
 
-struct rowset_reader {
+struct row_cache_reader {
     FILE *f;
     char *settings;
     struct strlist columns, left_out;
@@ -86,10 +86,11 @@ static void put_names(FILE *f, const struct strlist *names)
     put_text(f, "");
 }
 
-struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, const char *settings,
-                                    const struct strlist *columns, const struct strlist *left_out)
+struct row_cache_writer *row_cache_create(const char *dir, const struct hash *hash,
+                                          const char *settings, const struct strlist *columns,
+                                          const struct strlist *left_out)
 {
-    struct rowset_writer *w = xcalloc(1, sizeof(*w));
+    struct row_cache_writer *w = xcalloc(1, sizeof(*w));
 
     w->path = path_of(dir, hash);
     w->temp = xasprintf("%s.tmp", w->path);
@@ -110,7 +111,7 @@ struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, co
     return w;
 }
 
-void rowset_add(struct rowset_writer *w, const struct row_id *id)
+void row_cache_add(struct row_cache_writer *w, const struct row_id *id)
 {
     unsigned char head[3] = {(unsigned char)id->n_key, (unsigned char)(id->key_len >> 8),
                              (unsigned char)id->key_len};
@@ -121,7 +122,7 @@ void rowset_add(struct rowset_writer *w, const struct row_id *id)
     w->rows++;
 }
 
-void rowset_end(struct rowset_writer *w, bool keep)
+void row_cache_end(struct row_cache_writer *w, bool keep)
 {
     unsigned char end[END_LEN] = {END_MARK};
     bool good;
@@ -154,7 +155,7 @@ static bool get_names(FILE *f, struct strlist *names)
     return !more;
 }
 
-static bool read_head(struct rowset_reader *r)
+static bool read_head(struct row_cache_reader *r)
 {
     char magic[MAGIC_LEN];
 
@@ -164,36 +165,36 @@ static bool read_head(struct rowset_reader *r)
     return get_names(r->f, &r->columns) && get_names(r->f, &r->left_out);
 }
 
-struct rowset_reader *rowset_open(const char *dir, const struct hash *hash)
+struct row_cache_reader *row_cache_open(const char *dir, const struct hash *hash)
 {
-    struct rowset_reader *r = xcalloc(1, sizeof(*r));
+    struct row_cache_reader *r = xcalloc(1, sizeof(*r));
     char *path = path_of(dir, hash);
 
     r->f = open_file(path, false);
     free(path);
     if (r->f && read_head(r))
         return r;
-    rowset_close(r);
+    row_cache_close(r);
     return NULL;
 }
 
-const char *rowset_settings(const struct rowset_reader *r)
+const char *row_cache_settings(const struct row_cache_reader *r)
 {
     return r->settings;
 }
 
-const struct strlist *rowset_columns(const struct rowset_reader *r)
+const struct strlist *row_cache_columns(const struct row_cache_reader *r)
 {
     return &r->columns;
 }
 
-const struct strlist *rowset_left_out(const struct rowset_reader *r)
+const struct strlist *row_cache_left_out(const struct row_cache_reader *r)
 {
     return &r->left_out;
 }
 
 /* 1, 0 at the end, negative when the bytes are not those of a rowset. */
-static int read_row(struct rowset_reader *r, struct row_id *ret)
+static int read_row(struct row_cache_reader *r, struct row_id *ret)
 {
     unsigned char head[END_LEN];
     uint64_t rows = 0;
@@ -217,7 +218,7 @@ static int read_row(struct rowset_reader *r, struct row_id *ret)
     return 1;
 }
 
-int rowset_next(void *reader, struct row_id *id, struct row_place *place, struct err *e)
+int row_cache_next(void *reader, struct row_id *id, struct row_place *place, struct err *e)
 {
     int r = read_row(reader, id);
 
@@ -226,7 +227,7 @@ int rowset_next(void *reader, struct row_id *id, struct row_place *place, struct
     return r < 0 ? err_set(e, EPROTO, "the notes of the last import are damaged") : r;
 }
 
-void rowset_close(struct rowset_reader *r)
+void row_cache_close(struct row_cache_reader *r)
 {
     if (!r)
         return;
@@ -238,7 +239,7 @@ void rowset_close(struct rowset_reader *r)
     free(r);
 }
 
-void rowset_sweep(const char *dir, rowset_wanted *wanted, void *arg)
+void row_cache_sweep(const char *dir, row_cache_wanted *wanted, void *arg)
 {
     DIR *d = opendir(dir);
     struct dirent *de;

@@ -19,28 +19,29 @@
 #include "sqlimport/compare/row_diff.h"
 
 /* One thread per writer or reader. */
-struct rowset_writer;
+struct row_cache_writer;
 
 /* Begins a file for `hash` in folder `dir` (made when missing). NULL when it cannot be made. */
-struct rowset_writer *rowset_create(const char *dir, const struct hash *hash, const char *settings,
-                                    const struct strlist *columns, const struct strlist *left_out);
-void rowset_add(struct rowset_writer *w, const struct row_id *id);
+struct row_cache_writer *row_cache_create(const char *dir, const struct hash *hash,
+                                          const char *settings, const struct strlist *columns,
+                                          const struct strlist *left_out);
+void row_cache_add(struct row_cache_writer *w, const struct row_id *id);
 /* Ends it; only a whole one (keep) that was written without error stays. NULL is fine. */
-void rowset_end(struct rowset_writer *w, bool keep);
+void row_cache_end(struct row_cache_writer *w, bool keep);
 
-struct rowset_reader;
+struct row_cache_reader;
 
 /* NULL: not there or not whole. */
-struct rowset_reader *rowset_open(const char *dir, const struct hash *hash);
-const char *rowset_settings(const struct rowset_reader *r);
-const struct strlist *rowset_columns(const struct rowset_reader *r);
-const struct strlist *rowset_left_out(const struct rowset_reader *r);
+struct row_cache_reader *row_cache_open(const char *dir, const struct hash *hash);
+const char *row_cache_settings(const struct row_cache_reader *r);
+const struct strlist *row_cache_columns(const struct row_cache_reader *r);
+const struct strlist *row_cache_left_out(const struct row_cache_reader *r);
 /* A row_source, without places; -EPROTO: the file is damaged. */
-int rowset_next(void *reader, struct row_id *id, struct row_place *place, struct err *e);
-void rowset_close(struct rowset_reader *r);
+int row_cache_next(void *reader, struct row_id *id, struct row_place *place, struct err *e);
+void row_cache_close(struct row_cache_reader *r);
 
 /* Removes every file whose hash `wanted` does not want, and what a crash left. */
-typedef bool rowset_wanted(void *arg, const struct hash *hash);
-void rowset_sweep(const char *dir, rowset_wanted *wanted, void *arg);
+typedef bool row_cache_wanted(void *arg, const struct hash *hash);
+void row_cache_sweep(const char *dir, row_cache_wanted *wanted, void *arg);
 
 #endif

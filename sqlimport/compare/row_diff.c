@@ -21,7 +21,7 @@ struct waiting {
 };
 
 struct walk {
-    struct diff *d;
+    struct row_diff *d;
     void *old_tree, *new_tree; /* tsearch(3), of struct waiting */
     size_t n_waiting, max;
     struct row_id old_id, new_id;
@@ -39,7 +39,7 @@ static void *grow(void *array, size_t n, size_t size)
     return (n & (n - 1)) ? array : xrealloc(array, (n ? 2 * n : 1) * size);
 }
 
-static void add_old(struct diff *d, const struct row_id *id)
+static void add_old(struct row_diff *d, const struct row_id *id)
 {
     struct old_row *o;
     unsigned char *key = xmalloc(id->key_len + 1);
@@ -51,7 +51,7 @@ static void add_old(struct diff *d, const struct row_id *id)
     o->id.key = key;
 }
 
-static void add_new(struct diff *d, const struct row_id *id, const struct row_place *place)
+static void add_new(struct row_diff *d, const struct row_id *id, const struct row_place *place)
 {
     struct new_row *n;
 
@@ -62,7 +62,7 @@ static void add_new(struct diff *d, const struct row_id *id, const struct row_pl
     d->bytes += place->len;
 }
 
-static void pair(struct diff *d, const struct row_id *old, const struct row_id *new,
+static void pair(struct row_diff *d, const struct row_id *old, const struct row_id *new,
                  const struct row_place *place)
 {
     if (memcmp(old->hash, new->hash, ROW_HASH_BYTES) == 0)
@@ -160,8 +160,8 @@ static int by_order(const void *a, const void *b)
     return row_key_order(&x->id, &y->id);
 }
 
-int diff_make(struct diff *ret, row_source *old, void *old_arg, row_source *new, void *new_arg,
-              size_t max, struct err *e)
+int row_diff_make(struct row_diff *ret, row_source *old, void *old_arg, row_source *new,
+                  void *new_arg, size_t max, struct err *e)
 {
     struct walk w = {.d = ret};
     bool more_old = true, more_new = true;
@@ -191,7 +191,7 @@ int diff_make(struct diff *ret, row_source *old, void *old_arg, row_source *new,
     return r;
 }
 
-void diff_release(struct diff *d)
+void row_diff_release(struct row_diff *d)
 {
     for (size_t i = 0; i < d->n_old; i++)
         free((void *)(uintptr_t)d->old_rows[i].id.key);

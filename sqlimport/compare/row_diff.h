@@ -33,7 +33,7 @@ struct new_row { /* to be inserted */
     uint8_t hash[ROW_HASH_BYTES];
 };
 
-struct diff {
+struct row_diff {
     struct old_row *old_rows; /* in the order of their keys, see row_key_order() */
     size_t n_old;
     struct new_row *new_rows;
@@ -44,8 +44,8 @@ struct diff {
 
 /* Fills *ret (release it in any case). 0; -E2BIG: more than max rows differ; or a source's -errno.
  */
-int diff_make(struct diff *ret, row_source *old, void *old_arg, row_source *new, void *new_arg,
-              size_t max, struct err *e);
-void diff_release(struct diff *d);
+int row_diff_make(struct row_diff *ret, row_source *old, void *old_arg, row_source *new,
+                  void *new_arg, size_t max, struct err *e);
+void row_diff_release(struct row_diff *d);
 
 #endif

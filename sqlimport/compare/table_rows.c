@@ -10,12 +10,12 @@
 #include "sqlimport/sql/rows.h"
 #include "sync/common/file.h"
 
-struct section {
+struct table_rows {
     int fd;
     const struct dump *d;
     const struct object *o;
-    const struct shape *shape;
-    const char *rowset_dir;
+    const struct table_def *shape;
+    const char *row_cache_dir;
     struct strlist listed;        /* columns that the statements name; none: those of the shape */
     char *list;                   /* their text, the same in every statement */
     bool known;                   /* the columns are */
@@ -29,28 +29,28 @@ struct section {
     bool reading;
     struct rowhash *hash;
     struct row_maker *maker;
-    struct rowset_writer *rowset;
+    struct row_cache_writer *rowset;
 };
 
-struct section *section_open(int fd, const struct dump *d, const struct object *o,
-                             const struct shape *shape, const char *rowset_dir)
+struct table_rows *table_rows_open(int fd, const struct dump *d, const struct object *o,
+                                   const struct table_def *shape, const char *row_cache_dir)
 {
-    struct section *s = xcalloc(1, sizeof(*s));
+    struct table_rows *s = xcalloc(1, sizeof(*s));
 
     s->fd = fd;
     s->d = d;
     s->o = o;
     s->shape = shape;
-    s->rowset_dir = rowset_dir;
+    s->row_cache_dir = row_cache_dir;
     s->hash = rowhash_new(&d->secret);
     return s;
 }
 
-void section_close(struct section *s)
+void table_rows_close(struct table_rows *s)
 {
     if (!s)
         return;
-    rowset_end(s->rowset, s->ended && !s->bad && s->maker);
+    row_cache_end(s->rowset, s->ended && !s->bad && s->maker);
     values_release(&s->rows);
     row_maker_free(s->maker);
     rowhash_free(s->hash);
@@ -62,14 +62,15 @@ void section_close(struct section *s)
 }
 
 /* It is sent with rows, in their character set; and one in UTF-8 is not written in another one. */
-static bool name_fits(const struct section *s, const char *name)
+static bool name_fits(const struct table_rows *s, const char *name)
 {
     int env = s->o->n_ranges ? s->o->ranges[0].env : s->o->env;
 
-    return charset_is_utf8(env_charset_of(s->d->env, env)) || charset_is_ascii(name, strlen(name));
+    return charset_is_utf8(session_vars_charset_of(s->d->env, env)) ||
+           charset_is_ascii(name, strlen(name));
 }
 
-static bool names_fit(const struct section *s, const struct strlist *names)
+static bool names_fit(const struct table_rows *s, const struct strlist *names)
 {
     for (size_t i = 0; i < names->n; i++)
         if (!name_fits(s, names->v[i]))
@@ -77,7 +78,7 @@ static bool names_fit(const struct section *s, const struct strlist *names)
     return name_fits(s, s->o->name);
 }
 
-static void read_list(struct section *s, const struct values *r)
+static void read_list(struct table_rows *s, const struct values *r)
 {
     struct lexer l;
     struct token t;
@@ -96,7 +97,7 @@ static void read_list(struct section *s, const struct values *r)
 }
 
 /* From the first statement, or from the shape alone when there is none. */
-static void learn_columns(struct section *s, const struct values *r)
+static void learn_columns(struct table_rows *s, const struct values *r)
 {
     const struct strlist *columns;
 
@@ -109,22 +110,23 @@ static void learn_columns(struct section *s, const struct values *r)
     columns = s->listed.n ? &s->listed : &s->shape->columns;
     s->maker = row_maker_new(columns, &s->shape->key);
     row_maker_leave_out(s->maker, columns, &s->o->own);
-    if (section_has_key(s) && s->rowset_dir && !s->bad &&
+    if (table_rows_has_key(s) && s->row_cache_dir && !s->bad &&
         strcasecmp(s->shape->engine, "InnoDB") == 0) {
-        char *settings = env_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
-        s->rowset = rowset_create(s->rowset_dir, &s->o->hash, settings, columns, &s->o->own);
+        char *settings =
+            session_vars_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
+        s->rowset = row_cache_create(s->row_cache_dir, &s->o->hash, settings, columns, &s->o->own);
         free(settings);
     }
 }
 
-static bool same_list(const struct section *s, const struct values *r)
+static bool same_list(const struct table_rows *s, const struct values *r)
 {
     return r->columns ? s->list && strlen(s->list) == r->columns_len &&
                             memcmp(s->list, r->columns, r->columns_len) == 0
                       : !s->list;
 }
 
-static struct statement *add_statement(struct section *s)
+static struct statement *add_statement(struct table_rows *s)
 {
     if (s->n == s->cap) {
         s->cap = s->cap ? 2 * s->cap : 16;
@@ -135,7 +137,8 @@ static struct statement *add_statement(struct section *s)
 
 /* Appends the INSERT at *p, behind white space and the end of the one before, and moves *p to its
  * end. False: there is none, so the bytes are not those that were judged. */
-static bool cut_insert(struct section *s, const char **p, const char *end, struct token_mode mode)
+static bool cut_insert(struct table_rows *s, const char **p, const char *end,
+                       struct token_mode mode)
 {
     struct row row = {*p, 0};
     struct statement *st;
@@ -159,9 +162,9 @@ static bool cut_insert(struct section *s, const char **p, const char *end, struc
     return rows > 0;
 }
 
-static bool cut(struct section *s, const struct range *g)
+static bool cut(struct table_rows *s, const struct range *g)
 {
-    struct token_mode mode = env_mode_of(s->d->env, g->env);
+    struct token_mode mode = session_vars_mode_of(s->d->env, g->env);
     const char *text = s->text.data, *end = text + s->text.len, *p = text;
     uint64_t line = g->line;
 
@@ -184,7 +187,7 @@ static bool cut(struct section *s, const struct range *g)
 }
 
 /* Appends bytes of the dump to the text. */
-static int read_text(struct section *s, off_t offset, size_t len, struct err *e)
+static int read_text(struct table_rows *s, off_t offset, size_t len, struct err *e)
 {
     ssize_t got = file_pread(s->fd, s->text.data + s->text.len, len, offset);
 
@@ -196,7 +199,7 @@ static int read_text(struct section *s, off_t offset, size_t len, struct err *e)
     return 0;
 }
 
-int section_load(struct section *s, struct err *e)
+int table_rows_load(struct table_rows *s, struct err *e)
 {
     uint8_t hash[ROWHASH_BYTES];
     const struct range *g;
@@ -224,7 +227,7 @@ int section_load(struct section *s, struct err *e)
     return err_set(e, ESTALE, "the dump changed while it was imported");
 }
 
-bool section_statement(struct section *s, struct statement *ret)
+bool table_rows_statement(struct table_rows *s, struct statement *ret)
 {
     if (s->given == s->n)
         return false;
@@ -232,14 +235,14 @@ bool section_statement(struct section *s, struct statement *ret)
     return true;
 }
 
-static int begin_rows(struct section *s)
+static int begin_rows(struct table_rows *s)
 {
     const struct range *g = &s->o->ranges[s->next - 1];
     const struct statement *st = &s->statements[s->given - 1];
     int r;
 
     values_release(&s->rows);
-    r = values_init(&s->rows, st->text, st->len, env_mode_of(s->d->env, g->env));
+    r = values_init(&s->rows, st->text, st->len, session_vars_mode_of(s->d->env, g->env));
     if (r == 0 && !s->known)
         learn_columns(s, &s->rows);
     /* Rows are compared by their bytes, which mean something else under other settings. */
@@ -250,7 +253,7 @@ static int begin_rows(struct section *s)
     return 0;
 }
 
-static int one_row(struct section *s, struct row_id *id)
+static int one_row(struct table_rows *s, struct row_id *id)
 {
     size_t columns = s->listed.n ? s->listed.n : s->shape->columns.n;
     int r = values_next(&s->rows);
@@ -262,23 +265,23 @@ static int one_row(struct section *s, struct row_id *id)
     if (r < 0)
         s->bad = true;
     else if (r == 1 && s->rowset)
-        rowset_add(s->rowset, id);
+        row_cache_add(s->rowset, id);
     return r;
 }
 
-void section_note(struct section *s)
+void table_rows_note(struct table_rows *s)
 {
     struct row_id id;
 
-    if (s->bad || !s->rowset_dir || s->shape->key.n == 0 || begin_rows(s) < 0 || !s->rowset)
+    if (s->bad || !s->row_cache_dir || s->shape->key.n == 0 || begin_rows(s) < 0 || !s->rowset)
         return;
     while (one_row(s, &id) == 1)
         ;
 }
 
-int section_next(void *section, struct row_id *id, struct row_place *place, struct err *e)
+int table_rows_next(void *section, struct row_id *id, struct row_place *place, struct err *e)
 {
-    struct section *s = section;
+    struct table_rows *s = section;
     struct statement st;
     int r;
 
@@ -297,17 +300,17 @@ int section_next(void *section, struct row_id *id, struct row_place *place, stru
         }
         s->reading = false;
         if (s->given == s->n) {
-            r = section_load(s, e);
+            r = table_rows_load(s, e);
             if (r <= 0)
                 return r;
         }
-        if (section_statement(s, &st) && begin_rows(s) < 0)
+        if (table_rows_statement(s, &st) && begin_rows(s) < 0)
             return err_set(e, EPROTO, "its rows cannot be compared");
         s->reading = true;
     }
 }
 
-bool section_columns(struct section *s, const struct strlist **ret, struct err *e)
+bool table_rows_columns(struct table_rows *s, const struct strlist **ret, struct err *e)
 {
     const struct range *g = s->o->ranges;
     struct values rows = {0};
@@ -316,7 +319,8 @@ bool section_columns(struct section *s, const struct strlist **ret, struct err *
     if (!s->known && s->o->n_ranges > 0) {
         ssize_t got =
             file_pread(s->fd, head, g->len < sizeof(head) ? g->len : sizeof(head), g->offset);
-        if (got < 0 || values_init(&rows, head, (size_t)got, env_mode_of(s->d->env, g->env)) < 0)
+        if (got < 0 ||
+            values_init(&rows, head, (size_t)got, session_vars_mode_of(s->d->env, g->env)) < 0)
             s->bad = true;
     }
     if (!s->known && !s->bad)
@@ -330,7 +334,7 @@ bool section_columns(struct section *s, const struct strlist **ret, struct err *
     return true;
 }
 
-bool section_has_key(const struct section *s)
+bool table_rows_has_key(const struct table_rows *s)
 {
     return s->shape->key.n > 0 && s->shape->key.n <= ROW_KEY_MAX;
 }

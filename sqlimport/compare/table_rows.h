@@ -14,33 +14,33 @@
 #include "sqlimport/sql/table_def.h"
 #include "sqlimport/sql/split.h"
 
-struct section;
+struct table_rows;
 
 /*
- * `shape` is that of o's CREATE TABLE and must live as long. The rowset is made when `rowset_dir`
+ * `shape` is that of o's CREATE TABLE and must live as long. The rowset is made when `row_cache_dir`
  * is not NULL and the table has a primary key. Nothing is read from fd yet.
  */
-struct section *section_open(int fd, const struct dump *d, const struct object *o,
-                             const struct shape *shape, const char *rowset_dir);
+struct table_rows *table_rows_open(int fd, const struct dump *d, const struct object *o,
+                                   const struct table_def *shape, const char *row_cache_dir);
 /* Ends the rowset, which stays only when all rows went by without an error. */
-void section_close(struct section *s);
+void table_rows_close(struct table_rows *s);
 
 /*
- * Reads the next range into memory; section_statement() gives its statements, each valid until the
+ * Reads the next range into memory; table_rows_statement() gives its statements, each valid until the
  * next load. 1; 0: that was all; -ESTALE: the dump is not as it was judged.
  */
-int section_load(struct section *s, struct err *e);
-bool section_statement(struct section *s, struct statement *ret);
+int table_rows_load(struct table_rows *s, struct err *e);
+bool table_rows_statement(struct table_rows *s, struct statement *ret);
 /* Notes the rows of the statement that was given last, for the rowset. */
-void section_note(struct section *s);
+void table_rows_note(struct table_rows *s);
 
 /* All rows one after the other, with the checks of above: a row_source; -EPROTO: a row of a form
  * that cannot be compared. */
-int section_next(void *section, struct row_id *id, struct row_place *place, struct err *e);
+int table_rows_next(void *section, struct row_id *id, struct row_place *place, struct err *e);
 
 /* Names of a row's values; false when they are not known for sure. */
-bool section_columns(struct section *s, const struct strlist **ret, struct err *e);
+bool table_rows_columns(struct table_rows *s, const struct strlist **ret, struct err *e);
 /* The primary key can tell rows apart. */
-bool section_has_key(const struct section *s);
+bool table_rows_has_key(const struct table_rows *s);
 
 #endif

@@ -27,8 +27,8 @@ static void put_create(struct reading *r, struct buf *b, const char *head, size_
 /* Keeps it, with the importer as definer. */
 static void keep_ddl(struct reading *r, struct object *o, const struct buf *create)
 {
-    int id = env_current(r->d->env);
-    char *env = env_sql(r->d->env, id);
+    int id = session_vars_current(r->d->env);
+    char *env = session_vars_sql(r->d->env, id);
     struct buf b = BUF_INIT;
 
     ddl_replace_definer(&b, create->data, create->len, r->l.mode);
@@ -37,7 +37,7 @@ static void keep_ddl(struct reading *r, struct object *o, const struct buf *crea
     o->ddl = buf_detach(&b);
     o->offset = r->st->offset;
     o->line = r->st->line;
-    o->env = r->utf8 ? env_as_utf8(r->d->env, id) : id;
+    o->env = r->utf8 ? session_vars_as_utf8(r->d->env, id) : id;
     hash_stream_add(o->stream, env, strlen(env) + 1);
     hash_stream_add(o->stream, o->ddl, o->ddl_len);
     hash_stream_add(o->stream, "", 1);
@@ -81,8 +81,8 @@ static int create_table(struct reading *r, enum object_kind kind, const char *he
     keep_ddl(r, r->o, &b);
     buf_release(&b);
     return kind == OBJECT_TABLE
-               ? tabledef_check(r->o->ddl, r->o->ddl_len, r->l.mode, &r->o->parents, r->e)
-               : tabledef_check_sequence(r->o->ddl, r->o->ddl_len, r->l.mode, r->e);
+               ? table_grammar_check(r->o->ddl, r->o->ddl_len, r->l.mode, &r->o->parents, r->e)
+               : table_grammar_check_sequence(r->o->ddl, r->o->ddl_len, r->l.mode, r->e);
 }
 
 /* A view, trigger, routine or event; the last CREATE of a view is the real one. */
@@ -99,7 +99,8 @@ static int create_other(struct reading *r, enum object_kind kind, const char *he
         return reading_refuse(r, "the dump creates something unknown");
     put_create(r, &b, head, head_len, r->t.p);
     name = reading_object_name(r);
-    rc = name ? stored_read(kind, b.data, b.len, r->l.mode, &body, &table, &definer, r->e) : -EPERM;
+    rc = name ? stored_grammar_read(kind, b.data, b.len, r->l.mode, &body, &table, &definer, r->e)
+              : -EPERM;
     if (rc == 0 && table && reading_is_reserved(table))
         rc = reading_refuse(r, "a trigger is one of a table that no dump may name");
     if (rc == 0) {
@@ -118,7 +119,7 @@ static int create_other(struct reading *r, enum object_kind kind, const char *he
     return rc;
 }
 
-/* The kind that is created; stored_read() looks at what stands before the word. -1: none. */
+/* The kind that is created; stored_grammar_read() looks at what stands before the word. -1: none. */
 static int find_kind(const struct reading *r)
 {
     struct lexer l = r->l;
@@ -158,7 +159,7 @@ int define_create(struct reading *r)
 static bool zeros_count(const struct reading *r, const struct object *o)
 {
     for (size_t i = 0; i < o->n_ranges; i++)
-        if (!env_has_mode(r->d->env, o->ranges[i].env, "NO_AUTO_VALUE_ON_ZERO"))
+        if (!session_vars_has_mode(r->d->env, o->ranges[i].env, "NO_AUTO_VALUE_ON_ZERO"))
             return false;
     return true;
 }
@@ -183,7 +184,7 @@ static int change_table(struct reading *r, struct object *o)
                "NO_AUTO_VALUE_ON_ZERO");
     if (rc == 0) {
         strlist_release(&o->parents);
-        rc = tabledef_check(create.data, create.len, r->l.mode, &o->parents, r->e);
+        rc = table_grammar_check(create.data, create.len, r->l.mode, &o->parents, r->e);
     }
     free(o->ddl);
     o->ddl_len = create.len;
@@ -193,7 +194,7 @@ static int change_table(struct reading *r, struct object *o)
 
 int define_alter(struct reading *r)
 {
-    int env = env_current(r->d->env);
+    int env = session_vars_current(r->d->env);
     struct object *o;
     char *name;
 
@@ -214,7 +215,7 @@ int define_alter(struct reading *r)
     if (!o || !o->ddl)
         return reading_refuse(r, "the dump alters a table that it does not make");
     r->o = o;
-    if (o->env != (r->utf8 ? env_as_utf8(r->d->env, env) : env))
+    if (o->env != (r->utf8 ? session_vars_as_utf8(r->d->env, env) : env))
         return reading_refuse(r, "the dump alters a table under other settings than it was made");
     return change_table(r, o);
 }

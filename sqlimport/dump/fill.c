@@ -27,7 +27,7 @@ static void add_range(struct reading *r, int64_t rows)
 {
     struct object *o = r->o;
     struct range *g = o->n_ranges > 0 ? &o->ranges[o->n_ranges - 1] : NULL;
-    int env = env_current(r->d->env);
+    int env = session_vars_current(r->d->env);
 
     if (g && continues(g, r->st, env)) {
         g->len = (uint32_t)(r->st->offset - g->offset + (off_t)r->st->len);

@@ -59,7 +59,7 @@ struct dump {
     struct object **objects; /* in the order of the dump */
     size_t n, cap;
     bool discarded, triggers; /* some objects are; while reading */
-    struct env *env;
+    struct session_vars *env;
     struct hash secret; /* of rowhash */
     struct hash hash;   /* of all bytes */
     off_t size;

@@ -18,7 +18,7 @@ struct block {
     ssize_t len; /* 0: end of the file, negative: -errno */
 };
 
-struct source {
+struct reader {
     int fd;
     bool threaded; /* false: no thread could be had, the reader fills the blocks itself */
     pthread_t thread;
@@ -33,7 +33,7 @@ struct source {
 
 /* Fills the next block, of which the caller has made sure that it is free. false: it is the last.
  */
-static bool fill_next(struct source *s)
+static bool fill_next(struct reader *s)
 {
     struct block *b = &s->blocks[s->filled % BLOCKS];
     ssize_t len = file_pread(s->fd, b->data, BLOCK_SIZE, s->size);
@@ -52,7 +52,7 @@ static bool fill_next(struct source *s)
 
 static void *read_ahead(void *arg)
 {
-    struct source *s = arg;
+    struct reader *s = arg;
 
     do {
         mutex_lock(&s->lock);
@@ -63,9 +63,9 @@ static void *read_ahead(void *arg)
     return NULL;
 }
 
-struct source *source_new(int fd)
+struct reader *reader_new(int fd)
 {
-    struct source *s = xcalloc(1, sizeof(*s));
+    struct reader *s = xcalloc(1, sizeof(*s));
 
     s->fd = fd;
     s->hash = hash_stream_new();
@@ -78,7 +78,7 @@ struct source *source_new(int fd)
 }
 
 /* The block to read from next, once it is there. */
-static struct block *wait_for_block(struct source *s)
+static struct block *wait_for_block(struct reader *s)
 {
     mutex_lock(&s->lock);
     while (s->threaded && s->filled == s->taken)
@@ -89,7 +89,7 @@ static struct block *wait_for_block(struct source *s)
     return &s->blocks[s->taken % BLOCKS];
 }
 
-static void give_back(struct source *s)
+static void give_back(struct reader *s)
 {
     s->at = 0;
     mutex_lock(&s->lock);
@@ -98,9 +98,9 @@ static void give_back(struct source *s)
     mutex_unlock(&s->lock);
 }
 
-ssize_t source_read(void *source, void *data, size_t n)
+ssize_t reader_read(void *source, void *data, size_t n)
 {
-    struct source *s = source;
+    struct reader *s = source;
     struct block *b = wait_for_block(s);
 
     if (b->len <= 0)
@@ -114,7 +114,7 @@ ssize_t source_read(void *source, void *data, size_t n)
     return (ssize_t)n;
 }
 
-void source_end(struct source *s, struct hash *ret_hash, off_t *ret_size)
+void reader_end(struct reader *s, struct hash *ret_hash, off_t *ret_size)
 {
     while (wait_for_block(s)->len > 0)
         give_back(s);

@@ -10,14 +10,14 @@
 
 #include "sync/common/hash.h"
 
-struct source;
+struct reader;
 
 /* Begins to read fd from offset 0. */
-struct source *source_new(int fd);
+struct reader *reader_new(int fd);
 /* The next bytes, in order (a split_reader): count, 0 at the end, -errno. */
-ssize_t source_read(void *source, void *data, size_t n);
+ssize_t reader_read(void *source, void *data, size_t n);
 /* Reads what is left, gives hash and size of all, and frees it. After an error of the file they are
  * those of what could be read. */
-void source_end(struct source *s, struct hash *ret_hash, off_t *ret_size);
+void reader_end(struct reader *s, struct hash *ret_hash, off_t *ret_size);
 
 #endif

@@ -69,10 +69,11 @@ static void add_text(struct rowhash *h, char kind, const char *text, size_t len)
     add(h, text, len);
 }
 
-void rowhash_add(struct rowhash *h, const struct env *v, int env, const char *text, size_t len)
+void rowhash_add(struct rowhash *h, const struct session_vars *v, int env, const char *text,
+                 size_t len)
 {
     if (env != h->env) {
-        char *sql = env_sql(v, env);
+        char *sql = session_vars_sql(v, env);
         add_text(h, 'e', sql, strlen(sql));
         free(sql);
         h->env = env;

@@ -44,12 +44,12 @@ struct run {
     struct plan *plan;
     char *stage, *old;
     struct schemas schemas; /* made of them */
-    struct commit commit;
+    struct commit_marker commit;
     struct moves moves;
     enum settled settled;
-    struct room room;
-    struct patience patience;
-    bool *made; /* see others_of() */
+    struct disk_space room;
+    struct lock_retry lock_retry;
+    bool *made; /* see stored_objects_of() */
     int64_t others;
 };
 
@@ -58,7 +58,7 @@ struct run {
 static int lock_out_others(struct run *r, struct err *e)
 {
     char *dead = NULL;
-    int rc = turn_take(r->s, r->a->database, &dead, e);
+    int rc = import_lock_take(r->s, r->a->database, &dead, e);
 
     if (dead)
         log_warn("%s", dead);
@@ -93,7 +93,7 @@ static char *busy_tables(struct run *r)
     for (size_t i = 0; r->plan && i < r->plan->n && n < BUSY_SHOWN; i++) {
         const struct step *st = &r->plan->steps[i];
         if ((step_is_swap(st) || !st->o) && st->live &&
-            patience_holds(r->s, r->a->database, st->name))
+            lock_retry_holds(r->s, r->a->database, st->name))
             buf_printf(&b, "%s '%.64s'", n++ ? "," : "", st->name);
     }
     buf_printf(&b, " of '%s'", r->a->database);
@@ -104,13 +104,13 @@ static void tell_blockers(struct run *r, const struct err *e)
 {
     char *who, *what;
 
-    if (!patience_reports(&r->patience))
+    if (!lock_retry_reports(&r->lock_retry))
         return;
     what = busy_tables(r);
-    who = patience_blockers(r->s, r->a->database);
+    who = lock_retry_blockers(r->s, r->a->database);
     log_warn("%s are in use, the import waits for %d s now%s (%.200s); in the way may be: %s", what,
-             patience_age(&r->patience),
-             r->patience.waits ? " and has begun to make others wait, 1 s at a time" : "",
+             lock_retry_age(&r->lock_retry),
+             r->lock_retry.waits ? " and has begun to make others wait, 1 s at a time" : "",
              e ? e->text : "", who);
     free(what);
     free(who);
@@ -124,8 +124,8 @@ static int over(struct run *r, struct err *e)
     if (*r->a->stop)
         return err_set(e, EINTR, "stopped");
     what = busy_tables(r);
-    who = patience_blockers(r->s, r->a->database);
-    err_prefix(e, "%s were in use for %d s, by: %.400s", what, patience_age(&r->patience), who);
+    who = lock_retry_blockers(r->s, r->a->database);
+    err_prefix(e, "%s were in use for %d s, by: %.400s", what, lock_retry_age(&r->lock_retry), who);
     free(what);
     free(who);
     return -EAGAIN;
@@ -138,15 +138,15 @@ static int patiently_for(struct run *r, int64_t patience_ms, try_fn *try, struct
 {
     int rc;
 
-    patience_init(&r->patience, r->s, patience_ms, r->a->stop);
+    lock_retry_init(&r->lock_retry, r->s, patience_ms, r->a->stop);
     while ((rc = try(r, e)) == -EAGAIN) {
         tell_blockers(r, e);
-        if (!patience_again(&r->patience)) {
+        if (!lock_retry_again(&r->lock_retry)) {
             rc = over(r, e);
             break;
         }
     }
-    patience_end(&r->patience);
+    lock_retry_end(&r->lock_retry);
     return rc;
 }
 
@@ -196,7 +196,7 @@ static int try_sweep(struct run *r, struct err *e)
                          "known whose old ones they are: %s; look into them, and drop them",
                          r->a->database, unknown);
     if (rc == 0)
-        state_note(r->a->state, "leftovers", note);
+        report_note(r->a->state, "leftovers", note);
     free(note);
     free(unknown);
     if (back > 0)
@@ -281,11 +281,11 @@ static int note_untold(struct run *r, struct err *e)
 
 static int reconnect(struct run *r, struct err *e)
 {
-    struct patience wait;
+    struct lock_retry wait;
     int rc;
 
-    patience_init(&wait, NULL, RECONNECT_MS, r->a->stop);
-    while ((rc = connect_server(r, e)) == -ENOTCONN && patience_again(&wait))
+    lock_retry_init(&wait, NULL, RECONNECT_MS, r->a->stop);
+    while ((rc = connect_server(r, e)) == -ENOTCONN && lock_retry_again(&wait))
         ;
     return rc;
 }
@@ -317,7 +317,7 @@ static int commit_rows(struct run *r, struct err *e)
         rc = patiently_for(r, swap_costs_little(r->plan) ? ROWS_MS : PATIENCE_MS, try_delta, e);
     if (rc != -ENOTCONN || reconnect(r, &e2) < 0)
         return rc;
-    rc = commit_row_is_done(&r->commit, r->s, &e2); /* the outcome is unknown: ask */
+    rc = commit_marker_row_is_done(&r->commit, r->s, &e2); /* the outcome is unknown: ask */
     return rc == 1 ? 0 : rc == 0 ? -ENOTCONN : rc;
 }
 
@@ -325,13 +325,13 @@ static int change_rows(struct run *r, struct err *e)
 {
     int rc = stage_make(r->s, r->stage, e);
 
-    commit_init(&r->commit, r->stage, &r->dump->hash);
+    commit_marker_init(&r->commit, r->stage, &r->dump->hash);
     if (rc == 0)
         rc = stage_empty(r->s, r->stage, e);
     if (rc == 0)
-        rc = room_check(&r->room, r->plan->bytes, e);
+        rc = disk_space_check(&r->room, r->plan->bytes, e);
     if (rc == 0)
-        rc = commit_prepare_row(&r->commit, r->s, e);
+        rc = commit_marker_prepare_row(&r->commit, r->s, e);
     if (rc == 0)
         rc = commit_rows(r, e);
     for (size_t i = 0; i < r->plan->n; i++)
@@ -366,18 +366,18 @@ static int set_counters(struct run *r, struct err *e)
 
 static void report_own(struct run *r, const char *sentence)
 {
-    if (keep_report(r->a->keep, sentence))
+    if (keep_rules_report(r->a->keep, sentence))
         log_warn("columns of '%s' that were to be kept: %s", r->a->database, sentence);
 }
 
 static int try_own(struct run *r, struct err *e)
 {
     struct buf notes = BUF_INIT;
-    int rc = own_copy(r->plan, r->a->database, r->stage, r->s, &notes, e);
+    int rc = kept_columns_copy(r->plan, r->a->database, r->stage, r->s, &notes, e);
 
     if (rc == 0 && notes.len > 0) {
         report_own(r, notes.data);
-        state_note(r->a->state, "columns", notes.data);
+        report_note(r->a->state, "columns", notes.data);
     }
     buf_release(&notes);
     return rc;
@@ -398,7 +398,7 @@ static int rename_tables(struct run *r, bool *ret_none, struct err *e)
     struct err e2 = {0};
     int rc, rc2;
 
-    commit_init(&r->commit, r->stage, &r->dump->hash);
+    commit_marker_init(&r->commit, r->stage, &r->dump->hash);
     rc = swap_prepare(&w, r->s, &r->moves, e);
     if (rc == 0)
         rc = note_untold(r, e);
@@ -433,7 +433,7 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
     for (size_t i = 0; i < r->plan->n && rc == 0; i++) {
         struct step *st = &r->plan->steps[i];
         const struct live_table *a = live_find(staged, st->name), *b = live_find(&now, st->name);
-        struct shape shape;
+        struct table_def shape;
         if (!step_is_swap(st))
             continue;
         st->mark[0] = '\0';
@@ -445,7 +445,7 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
         rc = live_shape(r->s, r->a->database, st->name, &shape, e);
         if (rc == 0) {
             st->live_shape = shape.hash;
-            shape_release(&shape);
+            table_def_release(&shape);
         }
     }
     live_release(&now);
@@ -472,23 +472,23 @@ static int probe_staged(struct run *r, const struct live *staged, struct err *e)
     return rc;
 }
 
-static struct others others_of(struct run *r)
+static struct stored_objects stored_objects_of(struct run *r)
 {
     if (!r->made)
         r->made = xcalloc(r->dump->n + 1, sizeof(*r->made));
-    return (struct others){.plan = r->plan,
-                           .schemas = &r->schemas,
-                           .history = r->a->history,
-                           .patience = &r->patience,
-                           .drop_missing = r->a->drop_missing,
-                           .made = r->made};
+    return (struct stored_objects){.plan = r->plan,
+                                   .schemas = &r->schemas,
+                                   .history = r->a->history,
+                                   .lock_retry = &r->lock_retry,
+                                   .drop_missing = r->a->drop_missing,
+                                   .made = r->made};
 }
 
 static int try_triggers(struct run *r, struct err *e)
 {
-    const struct others w = others_of(r);
+    const struct stored_objects w = stored_objects_of(r);
 
-    return others_make_triggers(&w, r->s, e);
+    return stored_objects_make_triggers(&w, r->s, e);
 }
 
 /* Those that wait for a table in use are made with the other objects. */
@@ -522,7 +522,7 @@ static int fill_stage(struct run *r, struct failure *f, struct err *e)
         .plan = r->plan,
         .defaults_file = r->a->defaults_file,
         .schema = r->stage,
-        .rowset_dir = r->a->rowset_dir,
+        .row_cache_dir = r->a->row_cache_dir,
         .fd = r->fd,
         .connections = r->a->connections,
         .room = &r->room,
@@ -531,9 +531,9 @@ static int fill_stage(struct run *r, struct failure *f, struct err *e)
     };
     int rc;
 
-    state_progress_begin(r->a->state, r->plan->bytes);
+    report_progress_begin(r->a->state, r->plan->bytes);
     rc = stage_run(&sa, &f->where, &f->code, e);
-    state_progress_end(r->a->state);
+    report_progress_end(r->a->state);
     return rc;
 }
 
@@ -544,7 +544,7 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
     int rc = clear_schemas(r, e);
 
     if (rc == 0)
-        rc = room_check(&r->room, r->plan->bytes, e);
+        rc = disk_space_check(&r->room, r->plan->bytes, e);
     if (rc == 0 && r->plan->swaps > 0)
         rc = fill_stage(r, f, e);
     crash_point("import.staged");
@@ -644,7 +644,7 @@ static int check_rights(struct run *r, struct err *e)
                          "with the rights in the README only",
                          excess);
     if (rc == 0)
-        state_note(r->a->state, "rights", note);
+        report_note(r->a->state, "rights", note);
     free(note);
     free(excess);
     return rc;
@@ -652,11 +652,11 @@ static int check_rights(struct run *r, struct err *e)
 
 static void note_definers(struct run *r)
 {
-    char *note = others_definers(r->dump, r->s);
+    char *note = stored_objects_definers(r->dump, r->s);
 
     if (note && r->others > 0)
         log_warn("%s", note);
-    state_note(r->a->state, "definers", note);
+    report_note(r->a->state, "definers", note);
     free(note);
 }
 
@@ -680,13 +680,13 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     if (rc == -EPROTO && r->dump->unmarked && r->a->accept_unmarked)
         rc = 0;
     if (rc == 0)
-        rc = others_check(r->dump, r->a->database, r->a->allow_body, &f->where, e);
+        rc = stored_objects_check(r->dump, r->a->database, r->a->allow_body, &f->where, e);
     if (rc == 0)
         rc = collation_adapt(r->dump, r->s, e);
     if (rc == 0)
         rc = check_rights(r, e);
     if (r->s)
-        room_init(&r->room, r->s);
+        disk_space_init(&r->room, r->s);
     return rc;
 }
 
@@ -696,7 +696,7 @@ static void report_kept(struct run *r, const struct strlist *kept)
 
     for (size_t i = 0; i < kept->n; i++)
         buf_printf(&b, "%s%s", i ? ", " : "", kept->v[i]);
-    if (state_set_kept(r->a->state, kept))
+    if (report_set_kept(r->a->state, kept))
         log_info("tables and columns of '%s' that stay this server's own: %s", r->a->database,
                  kept->n > 0 ? b.data : "none");
     buf_release(&b);
@@ -717,7 +717,7 @@ static void report_kept_of_plan(struct run *r)
 
     for (size_t i = 0; i < r->plan->n; i++) {
         const struct step *st = &r->plan->steps[i];
-        if (st->o && keep_table(r->a->keep, st->name))
+        if (st->o && keep_rules_table(r->a->keep, st->name))
             strlist_add(&kept, st->name);
         for (size_t k = 0; st->o && k < st->o->own.n; k++)
             add_kept_column(&kept, st->name, st->o->own.v[k]);
@@ -729,7 +729,7 @@ static void report_kept_of_plan(struct run *r)
 struct kept_columns {
     struct strlist *kept;
     const char *table;
-    struct shape shape;
+    struct table_def shape;
 };
 
 static void add_if_there(void *arg, const char *column, bool asked)
@@ -754,11 +754,11 @@ static void add_kept_of_server(struct run *r, const char *table, struct strlist 
     struct kept_columns c = {.kept = kept, .table = table};
     size_t n = 0;
 
-    keep_columns(r->a->keep, table, count_column, &n);
+    keep_rules_columns(r->a->keep, table, count_column, &n);
     if (n == 0 || live_shape(r->s, r->a->database, table, &c.shape, NULL) < 0)
         return;
-    keep_columns(r->a->keep, table, add_if_there, &c);
-    shape_release(&c.shape);
+    keep_rules_columns(r->a->keep, table, add_if_there, &c);
+    table_def_release(&c.shape);
 }
 
 /* Before the first dump. */
@@ -768,12 +768,12 @@ static int report_kept_of_server(struct run *r, struct err *e)
     struct live live;
     int rc = live_read(r->s, r->a->database, &live, e);
 
-    keep_begin(r->a->keep);
+    keep_rules_begin(r->a->keep);
     for (size_t i = 0; i < live.n; i++)
-        keep_see(r->a->keep, live.v[i].name);
-    keep_end(r->a->keep);
+        keep_rules_see(r->a->keep, live.v[i].name);
+    keep_rules_end(r->a->keep);
     for (size_t i = 0; i < live.n; i++)
-        if (!live.v[i].view && keep_table(r->a->keep, live.v[i].name))
+        if (!live.v[i].view && keep_rules_table(r->a->keep, live.v[i].name))
             strlist_add(&kept, live.v[i].name);
         else if (!live.v[i].view)
             add_kept_of_server(r, live.v[i].name, &kept);
@@ -805,7 +805,7 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
         .defaults_file = r->a->defaults_file,
         .history = r->a->history,
         .database = r->a->database,
-        .rowset_dir = r->a->rowset_dir,
+        .row_cache_dir = r->a->row_cache_dir,
         .keep = r->a->keep,
         .drop_missing = r->a->drop_missing,
         .drop_limit = r->a->drop_limit,
@@ -823,7 +823,7 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
     if (rc == 0 && r->plan->notes.len > 0)
         report_own(r, r->plan->notes.data);
     if (rc == 0)
-        state_note(r->a->state, "columns", r->plan->notes.len ? r->plan->notes.data : NULL);
+        report_note(r->a->state, "columns", r->plan->notes.len ? r->plan->notes.data : NULL);
     crash_point("import.planned");
     return rc;
 }
@@ -855,13 +855,13 @@ static int change(struct run *r, struct failure *f, struct err *e)
 
 static int make_others(struct run *r, struct failure *f, struct err *e)
 {
-    const struct others w = others_of(r);
+    const struct stored_objects w = stored_objects_of(r);
     struct err e2 = {0};
     int rc;
 
-    patience_init(&r->patience, r->s, PATIENCE_MS, r->a->stop);
-    rc = others_make(&w, r->s, &r->others, &f->where, e);
-    patience_end(&r->patience);
+    lock_retry_init(&r->lock_retry, r->s, PATIENCE_MS, r->a->stop);
+    rc = stored_objects_make(&w, r->s, &r->others, &f->where, e);
+    lock_retry_end(&r->lock_retry);
     /* A server that died may have left a table's name to nobody, while a view came to it. */
     if (rc == -ENOTCONN && r->plan->views > 0 && reconnect(r, &e2) == 0)
         (void)recover(r, &e2);
@@ -893,12 +893,12 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     crash_point("import.done");
     rc = record(r, last, e);
     if (rc == -ENOSPC) { /* the history matters, the row hashes beside it are a cache */
-        rowset_sweep(r->a->rowset_dir, in_none, NULL);
+        row_cache_sweep(r->a->row_cache_dir, in_none, NULL);
         rc = record(r, last, e);
     }
     if (r->plan->swaps + r->plan->drops + r->plan->views > 0)
         (void)try_sweep(r, NULL); /* what stays is dropped by the next import */
-    rowset_sweep(r->a->rowset_dir, in_dump, r->dump);
+    row_cache_sweep(r->a->row_cache_dir, in_dump, r->dump);
     return rc;
 }
 
@@ -914,7 +914,7 @@ static void run_release(struct run *r)
     plan_free(r->plan);
     free(r->made);
     moves_release(&r->moves);
-    room_release(&r->room);
+    disk_space_release(&r->room);
     server_close(r->s);
     dump_free(r->dump);
     free(r->stage);

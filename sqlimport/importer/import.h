@@ -11,15 +11,15 @@
 
 struct import_args {
     const char *database, *defaults_file;
-    const char *rowset_dir;           /* folder for row hashes */
+    const char *row_cache_dir;        /* folder for row hashes */
     const char *file;                 /* the dump's name, noted with the import */
     const struct strlist *allow_body; /* names of views and the like whose bodies are not judged */
-    struct keep *keep;
+    struct keep_rules *keep;
     int connections;
     bool dry_run, drop_missing;
     bool accept_unmarked; /* a dump without a mark at its end */
     int64_t drop_limit;   /* see plan.h */
-    struct state *state;
+    struct report *state;
     struct history *history;
     const volatile int *stop;     /* nonzero: give up with -EINTR */
     const struct hash *known_bad; /* a dump that failed before and is not to be tried, or NULL */

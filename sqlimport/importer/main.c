@@ -62,13 +62,13 @@ struct program {
     char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
     bool once, dry_run, keep_dump, no_keep, drop_missing, accept_unmarked;
     struct strlist allow_body;
-    struct strlist keep_tables, keep_columns, prefixes;
+    struct strlist keep_tables, keep_rules_columns, prefixes;
     struct keep_args keep_args;
-    struct keep *keep;
+    struct keep_rules *keep;
     int64_t poll_ms, compare_ms, connections, drop_limit, after_timeout_ms;
-    char *rowset_dir;
+    char *row_cache_dir;
 
-    struct state *state;
+    struct report *state;
     struct history *history;
     struct slot *slot;
     struct last_import last;
@@ -149,7 +149,7 @@ static const struct opt options[] = {
     {.type = OPT_LIST,
      .name = "keep-column",
      .arg = "TABLE.COLUMN",
-     .at = offsetof(struct program, keep_columns),
+     .at = offsetof(struct program, keep_rules_columns),
      .help = "a column whose values are never overwritten, besides ExpressionEngine's "
              "sites.site_bootstrap_checksums"},
     {.type = OPT_LIST,
@@ -245,10 +245,10 @@ static void complain(struct program *p, const char *text)
 
 static void show_failed(struct program *p)
 {
-    state_set_failure(p->state, &p->failure);
-    state_set(p->state, "failed", p->failure.error,
-              "make a new dump on the master; this one is not tried again until it changes "
-              "(eefs-sqlimport --once tries it)");
+    report_set_failure(p->state, &p->failure);
+    report_set(p->state, "failed", p->failure.error,
+               "make a new dump on the master; this one is not tried again until it changes "
+               "(eefs-sqlimport --once tries it)");
 }
 
 /* Told once: what, where, and what to do. */
@@ -310,7 +310,7 @@ static const char *what_to_do(int r)
 static void later(struct program *p, int r, const struct err *e)
 {
     complain(p, e->text);
-    state_set(p->state, "waiting_database", e->text, what_to_do(r));
+    report_set(p->state, "waiting_database", e->text, what_to_do(r));
     p->backoff_ms = p->backoff_ms ? p->backoff_ms * 2 : 500;
     if (p->backoff_ms > BACKOFF_MAX_MS)
         p->backoff_ms = BACKOFF_MAX_MS;
@@ -330,10 +330,10 @@ static void succeeded(struct program *p, const struct slot_taken *taken, const s
              slot_file(p->slot), p->last.seconds, (long long)p->last.tables_changed,
              (long long)p->last.rows);
     slot_took(p->slot);
-    state_set_last(p->state, &p->last);
-    state_set_failure(p->state, &p->failure);
-    state_note(p->state, "compared", NULL);
-    state_set(p->state, "idle", NULL, NULL);
+    report_set_last(p->state, &p->last);
+    report_set_failure(p->state, &p->failure);
+    report_note(p->state, "compared", NULL);
+    report_set(p->state, "idle", NULL, NULL);
     p->seen = *st;
     p->has_seen = p->keep_dump;
     if (p->keep_dump)
@@ -364,7 +364,7 @@ static bool is_seen(struct program *p, int fd, const struct stat *st)
 static void found_none(struct program *p)
 {
     if (!p->once)
-        state_set(p->state, "idle", NULL, NULL);
+        report_set(p->state, "idle", NULL, NULL);
     else if (p->file)
         log_error("nothing imported: the slot '%s' holds no '%s'", p->slot_dir, p->file);
     else
@@ -377,8 +377,8 @@ static void found_none(struct program *p)
 static void found_doubtful(struct program *p, const struct err *e)
 {
     complain(p, e->text);
-    state_set(p->state, "idle", e->text,
-              "give the importer --file NAME with the one that is meant");
+    report_set(p->state, "idle", e->text,
+               "give the importer --file NAME with the one that is meant");
 }
 
 /* The dump in the slot as plain SQL. */
@@ -426,7 +426,7 @@ static int look(struct program *p)
         .drop_missing = p->drop_missing,
         .accept_unmarked = p->accept_unmarked,
         .drop_limit = p->drop_limit,
-        .rowset_dir = p->rowset_dir,
+        .row_cache_dir = p->row_cache_dir,
         .state = p->state,
         .history = p->history,
         .stop = &stop,
@@ -450,14 +450,14 @@ static int look(struct program *p)
         return -ENOENT;
     if (r < 0) {
         complain(p, e.text);
-        state_set(p->state, "waiting_database", e.text, "check the mount and --slot");
+        report_set(p->state, "waiting_database", e.text, "check the mount and --slot");
         return r;
     }
     r = 0;
     a.file = slot_file(p->slot);
     if (is_seen(p, fd, &st))
         goto out;
-    state_set(p->state, "importing", NULL, NULL);
+    report_set(p->state, "importing", NULL, NULL);
     r = open_plain(p, fd, &plain, &e);
     opened = r >= 0;
     r = opened ? import_run(&a, plain.fd, &p->last, &f, &e) : refuse_file(&a, fd, r, &f);
@@ -472,7 +472,7 @@ static int look(struct program *p)
     } else if (r == -EALREADY) {
         show_failed(p);
     } else if (r == -EINTR) {
-        state_set(p->state, "idle", NULL, NULL);
+        report_set(p->state, "idle", NULL, NULL);
     } else if (not_now(r)) {
         later(p, r, &e);
     } else if (r < 0) {
@@ -507,12 +507,12 @@ static int set_up(struct program *p, struct err *e)
     sigaction(SIGINT, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGIO, SIG_IGN); /* somebody writes to a dump while a witness is taken */
-    p->rowset_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
+    p->row_cache_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
     r = history_open(p->state_dir, p->name, &p->history, e);
     if (r == 0)
         r = history_last(p->history, &p->last, &p->failure, e);
     if (r == 0)
-        r = state_open(rundir, p->name, p->database, p->slot_dir, p->file, &p->state, e);
+        r = report_open(rundir, p->name, p->database, p->slot_dir, p->file, &p->state, e);
     if (r < 0)
         return r;
     sa.rundir = rundir;
@@ -520,8 +520,8 @@ static int set_up(struct program *p, struct err *e)
     ; /* before names were noted */
     p->slot = slot_new(&sa);
     free(own);
-    state_set_last(p->state, &p->last);
-    state_set_failure(p->state, &p->failure);
+    report_set_last(p->state, &p->last);
+    report_set_failure(p->state, &p->failure);
     return 0;
 }
 
@@ -550,7 +550,7 @@ static void report_found(struct program *p, const char *table)
             "dump repairs it (eefs-sqldump --force on the master makes one at once)",
             table, clock_text(clock_wall_ns(), text));
     log_warn("%s", e.text);
-    state_note(p->state, "compared", e.text);
+    report_note(p->state, "compared", e.text);
     p->has_seen = false; /* a dump that was kept is imported again */
 }
 
@@ -561,7 +561,7 @@ static void confirm(struct program *p)
     const struct confirm c = {.history = p->history,
                               .defaults_file = p->defaults_file,
                               .database = p->database,
-                              .rowset_dir = p->rowset_dir,
+                              .row_cache_dir = p->row_cache_dir,
                               .every_ms = p->compare_ms,
                               .due_only = p->once};
     int64_t begin = clock_mono_ms(), pause;
@@ -639,7 +639,7 @@ static int run(struct program *p)
         if (stop)
             break;
     }
-    state_close(p->state);
+    report_close(p->state);
     history_close(p->history);
     slot_free(p->slot);
     if (!p->once || r == 0)
@@ -678,8 +678,9 @@ int main(int argc, char **argv)
     if (!p.name)
         p.name = xstrdup(p.database);
     p.once = p.once || p.dry_run;
-    p.keep_args = (struct keep_args){&p.keep_tables, &p.keep_columns, &p.prefixes, !p.no_keep};
-    if (keep_new(&p.keep_args, &p.keep, &e) < 0) {
+    p.keep_args =
+        (struct keep_args){&p.keep_tables, &p.keep_rules_columns, &p.prefixes, !p.no_keep};
+    if (keep_rules_new(&p.keep_args, &p.keep, &e) < 0) {
         log_error("%s", e.text);
         return 3;
     }

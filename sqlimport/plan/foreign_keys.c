@@ -50,7 +50,7 @@ static int pull_from_dropped(struct plan *p, const char *child, const char *pare
                        parent, x->why, child);
     y->action = ACTION_SWAP;
     y->why = "foreign key";
-    diff_release(&y->diff);
+    row_diff_release(&y->diff);
     *again = true;
     return 0;
 }
@@ -126,7 +126,7 @@ static void swap_deltas(struct plan *p)
     for (size_t i = 0; i < p->n && swaps; i++)
         if (p->steps[i].action == ACTION_DELTA) {
             p->steps[i].action = ACTION_SWAP;
-            diff_release(&p->steps[i].diff);
+            row_diff_release(&p->steps[i].diff);
         }
 }
 
@@ -158,7 +158,7 @@ static int drop_before_views(struct plan *p, struct server *s, const char *datab
     return r;
 }
 
-int kin_pull(struct plan *p, struct server *s, const char *database, struct err *e)
+int foreign_keys_pull(struct plan *p, struct server *s, const char *database, struct err *e)
 {
     char *text = server_text(database);
     MYSQL_RES *keys;

@@ -11,6 +11,6 @@
 /* Makes a SWAP (or NEW) of every step that is connected with one, or whose key leads to a table
  * that is dropped. -EPERM, with a sentence: one of them is kept, not in the dump, or of another
  * database. */
-int kin_pull(struct plan *p, struct server *s, const char *database, struct err *e);
+int foreign_keys_pull(struct plan *p, struct server *s, const char *database, struct err *e);
 
 #endif

@@ -27,7 +27,7 @@ struct column {
     char *table, *name;
 };
 
-struct keep {
+struct keep_rules {
     const struct keep_args *a;
     struct column *columns;
     size_t n;
@@ -69,29 +69,29 @@ static bool read_column(struct column *c, const char *text)
     return c->name && *p == '\0';
 }
 
-int keep_new(const struct keep_args *args, struct keep **ret, struct err *e)
+int keep_rules_new(const struct keep_args *args, struct keep_rules **ret, struct err *e)
 {
-    struct keep *k = xcalloc(1, sizeof(*k));
+    struct keep_rules *k = xcalloc(1, sizeof(*k));
 
     k->a = args;
     k->columns = xcalloc(args->columns->n + 1, sizeof(*k->columns));
     for (size_t i = 0; i < args->columns->n; i++) {
         if (read_column(&k->columns[k->n++], args->columns->v[i]))
             continue;
-        keep_free(k);
+        keep_rules_free(k);
         return err_set(
             e, EINVAL,
             "--keep-column takes TABLE.COLUMN, not '%s': put a name that holds a dot or backtick "
             "in backticks",
             args->columns->v[i]);
     }
-    keep_begin(k);
-    keep_end(k);
+    keep_rules_begin(k);
+    keep_rules_end(k);
     *ret = k;
     return 0;
 }
 
-void keep_free(struct keep *k)
+void keep_rules_free(struct keep_rules *k)
 {
     if (!k)
         return;
@@ -114,19 +114,19 @@ static bool has(const struct strlist *list, const char *name)
     return false;
 }
 
-void keep_begin(struct keep *k)
+void keep_rules_begin(struct keep_rules *k)
 {
     strlist_release(&k->seen);
     strlist_release(&k->prefixes);
 }
 
-void keep_see(struct keep *k, const char *table)
+void keep_rules_see(struct keep_rules *k, const char *table)
 {
     strlist_add(&k->seen, table);
 }
 
 /* The prefix of a table of sessions, malloc'd, or NULL. */
-static char *prefix_of(const struct keep *k, const char *table)
+static char *prefix_of(const struct keep_rules *k, const char *table)
 {
     static const char *const others[] = {"channel_titles", "weblog_titles"};
     size_t len = strlen(table), tail = strlen(own_tables[0]);
@@ -147,7 +147,7 @@ static char *prefix_of(const struct keep *k, const char *table)
     return NULL;
 }
 
-void keep_end(struct keep *k)
+void keep_rules_end(struct keep_rules *k)
 {
     for (size_t i = 0; i < k->a->prefixes->n; i++)
         strlist_add(&k->prefixes, k->a->prefixes->v[i]);
@@ -162,7 +162,7 @@ void keep_end(struct keep *k)
 }
 
 /* Is it this name behind one of the prefixes? */
-static bool is_own(const struct keep *k, const char *name, const char *own)
+static bool is_own(const struct keep_rules *k, const char *name, const char *own)
 {
     for (size_t i = 0; i < k->prefixes.n; i++) {
         size_t len = strlen(k->prefixes.v[i]);
@@ -172,7 +172,7 @@ static bool is_own(const struct keep *k, const char *name, const char *own)
     return false;
 }
 
-bool keep_table(const struct keep *k, const char *name)
+bool keep_rules_table(const struct keep_rules *k, const char *name)
 {
     for (size_t i = 0; i < k->a->patterns->n; i++)
         if (fnmatch(k->a->patterns->v[i], name, 0) == 0)
@@ -183,7 +183,7 @@ bool keep_table(const struct keep *k, const char *name)
     return false;
 }
 
-void keep_columns(const struct keep *k, const char *table, keep_fn *fn, void *arg)
+void keep_rules_columns(const struct keep_rules *k, const char *table, keep_fn *fn, void *arg)
 {
     for (size_t i = 0; i < k->n; i++)
         if (strcasecmp(k->columns[i].table, table) == 0)
@@ -193,7 +193,7 @@ void keep_columns(const struct keep *k, const char *table, keep_fn *fn, void *ar
             fn(arg, own_columns[i].column, false);
 }
 
-const char *keep_lost(const struct keep *k)
+const char *keep_rules_lost(const struct keep_rules *k)
 {
     for (size_t i = 0; i < k->n; i++)
         if (!has(&k->seen, k->columns[i].table))
@@ -201,7 +201,7 @@ const char *keep_lost(const struct keep *k)
     return NULL;
 }
 
-bool keep_report(struct keep *k, const char *sentence)
+bool keep_rules_report(struct keep_rules *k, const char *sentence)
 {
     if (*sentence == '\0' || has(&k->reported, sentence))
         return false;

@@ -14,7 +14,7 @@
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
 
-struct keep;
+struct keep_rules;
 
 struct keep_args {
     const struct strlist *patterns; /* tables, as of fnmatch(3) */
@@ -24,22 +24,22 @@ struct keep_args {
 };
 
 /* -EINVAL: a column that is not of that form. *args must live as long. */
-int keep_new(const struct keep_args *args, struct keep **ret, struct err *e);
-void keep_free(struct keep *k);
+int keep_rules_new(const struct keep_args *args, struct keep_rules **ret, struct err *e);
+void keep_rules_free(struct keep_rules *k);
 
 /* Begins anew with the tables that are there; then each of them; then the prefixes are known. */
-void keep_begin(struct keep *k);
-void keep_see(struct keep *k, const char *table);
-void keep_end(struct keep *k);
+void keep_rules_begin(struct keep_rules *k);
+void keep_rules_see(struct keep_rules *k, const char *table);
+void keep_rules_end(struct keep_rules *k);
 
-bool keep_table(const struct keep *k, const char *name);
+bool keep_rules_table(const struct keep_rules *k, const char *name);
 /* Adds the columns of a table that are to be kept; whether one was asked for by name, and not by
  * ExpressionEngine's list, is said for each. */
 typedef void keep_fn(void *arg, const char *column, bool asked);
-void keep_columns(const struct keep *k, const char *table, keep_fn *fn, void *arg);
+void keep_rules_columns(const struct keep_rules *k, const char *table, keep_fn *fn, void *arg);
 /* Columns asked for by name whose table was not seen: the first, as it was written, or NULL. */
-const char *keep_lost(const struct keep *k);
+const char *keep_rules_lost(const struct keep_rules *k);
 /* The sentence is not empty, and comes for the first time: it is to be reported. */
-bool keep_report(struct keep *k, const char *sentence);
+bool keep_rules_report(struct keep_rules *k, const char *sentence);
 
 #endif

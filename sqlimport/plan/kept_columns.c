@@ -24,7 +24,7 @@ static void note(struct buf *notes, const char *text)
 
 struct finding {
     const struct object *o;
-    const struct shape *shape;
+    const struct table_def *shape;
     struct strlist *ret;
     struct buf *notes;
     int r;
@@ -65,13 +65,14 @@ static void find_one(void *arg, const char *column, bool asked)
     free(text);
 }
 
-int own_find(const struct object *o, const struct shape *shape, const struct keep *k,
-             struct strlist *ret, struct buf *notes, struct err *e)
+int kept_columns_find(const struct object *o, const struct table_def *shape,
+                      const struct keep_rules *k, struct strlist *ret, struct buf *notes,
+                      struct err *e)
 {
     struct finding f = {o, shape, ret, notes, 0, e};
 
     if (o->kind == OBJECT_TABLE)
-        keep_columns(k, o->name, find_one, &f);
+        keep_rules_columns(k, o->name, find_one, &f);
     return f.r;
 }
 
@@ -113,8 +114,8 @@ static int read_columns(struct copying *c, struct err *e)
 /* 1: there is something to copy. */
 static int compare_tables(struct copying *c, struct buf *notes, struct err *e)
 {
-    const struct shape *shape = &c->st->shape;
-    struct shape live;
+    const struct table_def *shape = &c->st->shape;
+    struct table_def live;
     char *text;
     int r = live_shape(c->s, c->database, c->st->name, &live, e);
 
@@ -141,7 +142,7 @@ static int compare_tables(struct copying *c, struct buf *notes, struct err *e)
         note(notes, text);
         free(text);
     }
-    shape_release(&live);
+    table_def_release(&live);
     return r == 0 && c->own.n > 0;
 }
 
@@ -259,8 +260,8 @@ static int copy_table(struct copying *c, struct buf *notes, struct err *e)
     return r < 0 ? err_prefix(e, "cannot keep values of '%.64s'", c->st->name) : r;
 }
 
-int own_copy(const struct plan *p, const char *database, const char *stage, struct server *s,
-             struct buf *notes, struct err *e)
+int kept_columns_copy(const struct plan *p, const char *database, const char *stage,
+                      struct server *s, struct buf *notes, struct err *e)
 {
     int r = 0;
 
@@ -278,8 +279,8 @@ int own_copy(const struct plan *p, const char *database, const char *stage, stru
 
 /* --- in a delta --- */
 
-int own_read(struct server *s, const char *database, const struct object *o,
-             const struct buf *condition, size_t number, struct err *e)
+int kept_columns_read(struct server *s, const char *database, const struct object *o,
+                      const struct buf *condition, size_t number, struct err *e)
 {
     char *db = server_name(database), *name = server_name(o->name);
     struct buf b = BUF_INIT;
@@ -304,8 +305,8 @@ int own_read(struct server *s, const char *database, const struct object *o,
     return r;
 }
 
-bool own_put_row(struct buf *b, const struct row *row, struct token_mode mode,
-                 const struct strlist *columns, const struct object *o, size_t number)
+bool kept_columns_put_row(struct buf *b, const struct row *row, struct token_mode mode,
+                          const struct strlist *columns, const struct object *o, size_t number)
 {
     const char *p = row->p + 1, *end = row->p + row->len;
     struct row v;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kept_columns: the columns of a dump's tables whose values stay this server's own (see keep.h).
+ * kept_columns: the columns of a dump's tables whose values stay this server's own (see keep_rules.h).
  *
  * They are no part of rows' hashes. A row that changes keeps the live row's values: in a delta they
  * are read under the locks of the rows, and a staged table gets them row by row (by primary key)
@@ -16,8 +16,9 @@
 
 /* Finds those of one table. What was named and is not there is told in `notes`. -EPERM: a column
  * that was named cannot be kept, with a sentence. */
-int own_find(const struct object *o, const struct shape *shape, const struct keep *k,
-             struct strlist *ret, struct buf *notes, struct err *e);
+int kept_columns_find(const struct object *o, const struct table_def *shape,
+                      const struct keep_rules *k, struct strlist *ret, struct buf *notes,
+                      struct err *e);
 
 /*
  * Brings the live values into the staged tables where they are others; once more before each try of
@@ -25,16 +26,16 @@ int own_find(const struct object *o, const struct shape *shape, const struct kee
  * writes between the last copy and the RENAME is lost.) What a column of another form cannot take
  * is told in `notes`, and the dump's values stay. -EAGAIN: rows are in use.
  */
-int own_copy(const struct plan *p, const char *database, const char *stage, struct server *s,
-             struct buf *notes, struct err *e);
+int kept_columns_copy(const struct plan *p, const char *database, const char *stage,
+                      struct server *s, struct buf *notes, struct err *e);
 
 /* In a delta: reads the values of the row `condition` into variables of the connection, by the
  * row's number. 1, or 0: there is no such row. */
-int own_read(struct server *s, const char *database, const struct object *o,
-             const struct buf *condition, size_t number, struct err *e);
+int kept_columns_read(struct server *s, const char *database, const struct object *o,
+                      const struct buf *condition, size_t number, struct err *e);
 /* Appends the row "(…)" of the dump, whose values are `columns`, with these variables in their
  * places. false: it is no such row. */
-bool own_put_row(struct buf *b, const struct row *row, struct token_mode mode,
-                 const struct strlist *columns, const struct object *o, size_t number);
+bool kept_columns_put_row(struct buf *b, const struct row *row, struct token_mode mode,
+                          const struct strlist *columns, const struct object *o, size_t number);
 
 #endif

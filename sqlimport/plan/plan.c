@@ -28,8 +28,8 @@ void plan_free(struct plan *p)
         struct step *st = &p->steps[i];
         if (!st->o)
             free((void *)(uintptr_t)st->name);
-        shape_release(&st->shape);
-        diff_release(&st->diff);
+        table_def_release(&st->shape);
+        row_diff_release(&st->diff);
     }
     free(p->steps);
     buf_release(&p->notes);

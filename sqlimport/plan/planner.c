@@ -72,7 +72,7 @@ static void first_look(struct planning *g, struct step *st)
     }
     if (!t || t->view)
         set(st, t ? ACTION_SWAP : ACTION_NEW, t ? "a view so far" : "missing");
-    else if (keep_table(g->a->keep, st->name))
+    else if (keep_rules_table(g->a->keep, st->name))
         set(st, ACTION_KEEP, "keep-list");
     else if (same_section(st) && untouched(g, st))
         set(st, ACTION_UNCHANGED, "as imported");
@@ -122,7 +122,7 @@ static const char *no_delta(const struct step *st)
 
 static int second_look(struct planning *g, struct step *st, struct err *e)
 {
-    struct shape live;
+    struct table_def live;
     const char *reason;
     int r;
 
@@ -135,7 +135,7 @@ static int second_look(struct planning *g, struct step *st, struct err *e)
             st->live_shape = live.hash;
             st->live_auto = live.auto_increment;
             st->innodb = strcasecmp(live.engine, "InnoDB") == 0;
-            shape_release(&live);
+            table_def_release(&live);
         }
     }
     st->same_structure = comparable(st);
@@ -182,21 +182,21 @@ static bool strlist_same(const struct strlist *a, const struct strlist *b)
 }
 
 /* The old rows are those of the last dump when nobody touched them since, else the live ones. */
-static int diff_sections(struct planning *g, struct step *st, struct section *sec, size_t max,
+static int diff_sections(struct planning *g, struct step *st, struct table_rows *sec, size_t max,
                          struct err *e)
 {
     const struct strlist *columns;
-    struct rowset_reader *old = NULL;
+    struct row_cache_reader *old = NULL;
     struct live_rows *rows = NULL;
     int r = 0;
 
-    if (!section_columns(sec, &columns, e))
+    if (!table_rows_columns(sec, &columns, e))
         return -EPROTO;
     if (untouched(g, st))
-        old = rowset_open(g->a->rowset_dir, &st->past.hash);
-    if (old && !(strlist_same(rowset_columns(old), columns) &&
-                 strlist_same(rowset_left_out(old), &st->o->own))) {
-        rowset_close(old);
+        old = row_cache_open(g->a->row_cache_dir, &st->past.hash);
+    if (old && !(strlist_same(row_cache_columns(old), columns) &&
+                 strlist_same(row_cache_left_out(old), &st->o->own))) {
+        row_cache_close(old);
         old = NULL;
     }
     st->rows_read = !old;
@@ -207,9 +207,9 @@ static int diff_sections(struct planning *g, struct step *st, struct section *se
                                &st->shape.key, NULL, &rows, e);
     }
     if (r == 0)
-        r = old ? diff_make(&st->diff, rowset_next, old, section_next, sec, max, e)
-                : diff_make(&st->diff, live_rows_next, rows, section_next, sec, max, e);
-    rowset_close(old);
+        r = old ? row_diff_make(&st->diff, row_cache_next, old, table_rows_next, sec, max, e)
+                : row_diff_make(&st->diff, live_rows_next, rows, table_rows_next, sec, max, e);
+    row_cache_close(old);
     live_rows_close(rows);
     return r;
 }
@@ -223,19 +223,19 @@ static bool fatal(int r)
 static int compare(struct planning *g, struct step *st, struct err *e)
 {
     bool writes = !no_delta(st);
-    struct section *sec =
-        section_open(g->a->fd, g->a->dump, st->o, &st->shape, writes ? g->a->rowset_dir : NULL);
+    struct table_rows *sec = table_rows_open(g->a->fd, g->a->dump, st->o, &st->shape,
+                                             writes ? g->a->row_cache_dir : NULL);
     struct err e2 = {0};
     int r = diff_sections(g, st, sec, delta_limit(g, st), &e2);
 
-    section_close(sec);
+    table_rows_close(sec);
     if (r == 0 && st->diff.n_old + st->diff.n_new == 0)
         set(st, ACTION_UNCHANGED, "same rows");
     else if (r == 0)
         set(st, ACTION_DELTA, same_section(st) ? "changed here" : "few rows");
     if (r == 0)
         return 0;
-    diff_release(&st->diff);
+    row_diff_release(&st->diff);
     if (fatal(r)) {
         if (e)
             *e = e2;
@@ -280,7 +280,7 @@ static void find_views(struct planning *g)
     for (size_t i = 0; i < g->live.n; i++) {
         const struct live_table *t = &g->live.v[i];
         if (t->view || !dump_find(g->a->dump, OBJECT_VIEW, t->name) || plan_find(g->p, t->name) ||
-            keep_table(g->a->keep, t->name))
+            keep_rules_table(g->a->keep, t->name))
             continue;
         add_gone(g->p, t, is_parent(g->a->dump, t->name) ? ACTION_DROP : ACTION_VIEW,
                  "a view in the dump");
@@ -294,7 +294,7 @@ static int note_gone(void *arg, const char *name, const struct past *past)
 
     (void)past;
     if (g->a->drop_missing && t && !t->view && !plan_find(g->p, name) &&
-        !keep_table(g->a->keep, name))
+        !keep_rules_table(g->a->keep, name))
         add_gone(g->p, t, ACTION_DROP, "gone from the dump");
     return 0;
 }
@@ -326,18 +326,18 @@ static int find_gone(struct planning *g, struct err *e)
 
 static void see_tables(struct planning *g)
 {
-    keep_begin(g->a->keep);
+    keep_rules_begin(g->a->keep);
     for (size_t i = 0; i < g->p->n; i++)
-        keep_see(g->a->keep, g->p->steps[i].name);
+        keep_rules_see(g->a->keep, g->p->steps[i].name);
     for (size_t i = 0; i < g->live.n; i++)
-        keep_see(g->a->keep, g->live.v[i].name);
-    keep_end(g->a->keep);
+        keep_rules_see(g->a->keep, g->live.v[i].name);
+    keep_rules_end(g->a->keep);
 }
 
 /* A plan that is made again finds them done. */
 static int find_own(struct planning *g, struct err *e)
 {
-    const char *lost = keep_lost(g->a->keep);
+    const char *lost = keep_rules_lost(g->a->keep);
     int r = 0;
 
     if (lost)
@@ -345,7 +345,7 @@ static int find_own(struct planning *g, struct err *e)
     for (size_t i = 0; i < g->p->n && r == 0; i++) {
         struct object *o = dump_find(g->a->dump, g->p->steps[i].o->kind, g->p->steps[i].name);
         struct strlist own = {NULL, 0};
-        r = own_find(o, &g->p->steps[i].shape, g->a->keep, &own, &g->p->notes, e);
+        r = kept_columns_find(o, &g->p->steps[i].shape, g->a->keep, &own, &g->p->notes, e);
         if (r == 0 && own.n > 0 && o->own.n == 0)
             object_set_own(o, &own);
         strlist_release(&own);
@@ -363,7 +363,7 @@ static int probe_all(struct planning *g, struct err *e)
     for (size_t i = 0; i < g->p->n; i++) {
         struct step *st = &g->p->steps[i];
         const struct live_table *t = live_find(&g->live, st->name);
-        if (t && !t->view && !t->sequence && !keep_table(g->a->keep, st->name))
+        if (t && !t->view && !t->sequence && !keep_rules_table(g->a->keep, st->name))
             v[n++] = (struct probe){.table = t, .key = &st->shape.key, .ret = &st->probe};
         else if (t && t->sequence) /* its mark is all of it */
             memset(&st->probe, 1, sizeof(st->probe));
@@ -412,7 +412,7 @@ static void choose_way(struct planning *g)
         struct step *st = &g->p->steps[i];
         if (st->action == ACTION_DELTA)
             st->action = ACTION_SWAP;
-        diff_release(&st->diff);
+        row_diff_release(&st->diff);
     }
 }
 
@@ -452,7 +452,7 @@ int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
             continue;
         st->o = o;
         st->name = o->name;
-        shape_read(&st->shape, o->ddl, o->ddl_len, env_mode_of(a->dump->env, o->env));
+        table_def_read(&st->shape, o->ddl, o->ddl_len, session_vars_mode_of(a->dump->env, o->env));
         p->n++;
     }
     r = live_read(a->server, a->database, &g.live, e);
@@ -466,7 +466,7 @@ int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
         r = find_gone(&g, e);
     if (r == 0) {
         choose_way(&g);
-        r = kin_pull(p, a->server, a->database, e);
+        r = foreign_keys_pull(p, a->server, a->database, e);
         sum_up(p);
     }
     server_close(g.scan);

@@ -27,8 +27,8 @@ struct plan_args {
     const char *defaults_file; /* for a second connection, which reads live tables */
     struct history *history;
     const char *database;
-    const char *rowset_dir;
-    struct keep *keep; /* sees the tables of the dump and of the server */
+    const char *row_cache_dir;
+    struct keep_rules *keep; /* sees the tables of the dump and of the server */
     bool drop_missing;
     int64_t drop_limit; /* per cent of the tables imported earlier */
     enum trust trust;

@@ -24,7 +24,7 @@
 #define HEARTBEAT_MS 5000
 #define PROGRESS_MS  500
 
-struct state {
+struct report {
     char *path, *name, *database, *slot, *file; /* fixed; file may be NULL */
     struct worker worker;                       /* its lock guards all below */
     bool dirty;
@@ -92,7 +92,7 @@ static json_t *failure_json(const struct failure *f)
 }
 
 /* From what was done so far; -1: too early to tell. */
-static int64_t seconds_left_locked(const struct state *s)
+static int64_t seconds_left_locked(const struct report *s)
 {
     int64_t ms = clock_mono_ms() - s->begin_ms;
 
@@ -102,7 +102,7 @@ static int64_t seconds_left_locked(const struct state *s)
                      0.5);
 }
 
-static void draw_locked(const struct state *s)
+static void draw_locked(const struct report *s)
 {
     int64_t left = seconds_left_locked(s);
 
@@ -115,7 +115,7 @@ static void draw_locked(const struct state *s)
     dprintf(STDERR_FILENO, "\033[K"); /* to the end of the line */
 }
 
-static json_t *snapshot_locked(struct state *s)
+static json_t *snapshot_locked(struct report *s)
 {
     json_t *j = json_object(), *p;
 
@@ -152,7 +152,7 @@ static json_t *snapshot_locked(struct state *s)
 }
 
 /* A full or vanished run directory must not stop imports: the next write tries again. */
-static void publish(struct state *s)
+static void publish(struct report *s)
 {
     char *body;
     json_t *j;
@@ -172,7 +172,7 @@ static void publish(struct state *s)
 
 static void *report_run(void *arg)
 {
-    struct state *s = arg;
+    struct report *s = arg;
     bool go_on = true;
 
     while (go_on) {
@@ -189,10 +189,10 @@ static void *report_run(void *arg)
     return NULL;
 }
 
-int state_open(const char *rundir, const char *name, const char *database, const char *slot,
-               const char *file, struct state **ret, struct err *e)
+int report_open(const char *rundir, const char *name, const char *database, const char *slot,
+                const char *file, struct report **ret, struct err *e)
 {
-    struct state *s;
+    struct report *s;
     int r = rundir_ensure(rundir, e);
 
     if (r < 0)
@@ -217,7 +217,7 @@ int state_open(const char *rundir, const char *name, const char *database, const
     return r;
 }
 
-void state_close(struct state *s)
+void report_close(struct report *s)
 {
     if (!s)
         return;
@@ -241,13 +241,13 @@ void state_close(struct state *s)
     free(s);
 }
 
-static void changed_locked(struct state *s)
+static void changed_locked(struct report *s)
 {
     s->dirty = true;
     worker_wake_locked(&s->worker);
 }
 
-void state_set(struct state *s, const char *state, const char *reason, const char *action)
+void report_set(struct report *s, const char *state, const char *reason, const char *action)
 {
     worker_lock(&s->worker);
     s->state = state;
@@ -259,7 +259,7 @@ void state_set(struct state *s, const char *state, const char *reason, const cha
     worker_unlock(&s->worker);
 }
 
-void state_set_last(struct state *s, const struct last_import *last)
+void report_set_last(struct report *s, const struct last_import *last)
 {
     worker_lock(&s->worker);
     s->last = *last;
@@ -267,7 +267,7 @@ void state_set_last(struct state *s, const struct last_import *last)
     worker_unlock(&s->worker);
 }
 
-void state_note(struct state *s, const char *topic, const char *sentence)
+void report_note(struct report *s, const char *topic, const char *sentence)
 {
     worker_lock(&s->worker);
     if (sentence)
@@ -278,7 +278,7 @@ void state_note(struct state *s, const char *topic, const char *sentence)
     worker_unlock(&s->worker);
 }
 
-void state_set_failure(struct state *s, const struct failure *f)
+void report_set_failure(struct report *s, const struct failure *f)
 {
     worker_lock(&s->worker);
     s->failure = *f;
@@ -286,7 +286,7 @@ void state_set_failure(struct state *s, const struct failure *f)
     worker_unlock(&s->worker);
 }
 
-bool state_set_kept(struct state *s, const struct strlist *tables)
+bool report_set_kept(struct report *s, const struct strlist *tables)
 {
     json_t *j = json_array();
     bool changed;
@@ -302,7 +302,7 @@ bool state_set_kept(struct state *s, const struct strlist *tables)
     return changed;
 }
 
-void state_progress_begin(struct state *s, uint64_t bytes_total)
+void report_progress_begin(struct report *s, uint64_t bytes_total)
 {
     worker_lock(&s->worker);
     s->progressing = true;
@@ -313,7 +313,7 @@ void state_progress_begin(struct state *s, uint64_t bytes_total)
     worker_unlock(&s->worker);
 }
 
-void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes)
+void report_progress_add(struct report *s, uint64_t rows, uint64_t bytes)
 {
     worker_lock(&s->worker);
     s->rows += rows;
@@ -321,7 +321,7 @@ void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes)
     worker_unlock(&s->worker);
 }
 
-void state_progress_end(struct state *s)
+void report_progress_end(struct report *s)
 {
     worker_lock(&s->worker);
     s->progressing = false;

@@ -14,28 +14,28 @@
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
 
-struct state;
+struct report;
 
 /* file: the dump's name when --file gave one, else NULL. */
-int state_open(const char *rundir, const char *name, const char *database, const char *slot,
-               const char *file, struct state **ret, struct err *e);
+int report_open(const char *rundir, const char *name, const char *database, const char *slot,
+                const char *file, struct report **ret, struct err *e);
 /* Writes state "stopped" and ends the thread. NULL is fine. */
-void state_close(struct state *s);
+void report_close(struct report *s);
 
 /* state: idle, waiting_database, importing, failed. reason and action may be NULL. */
-void state_set(struct state *s, const char *state, const char *reason, const char *action);
-void state_set_last(struct state *s, const struct last_import *last);
-void state_set_failure(struct state *s, const struct failure *f);
+void report_set(struct report *s, const char *state, const char *reason, const char *action);
+void report_set_last(struct report *s, const struct last_import *last);
+void report_set_failure(struct report *s, const struct failure *f);
 /* What is worth knowing beside the state, one sentence for each topic (a literal, such as
  * "rights"); NULL takes it back. */
-void state_note(struct state *s, const char *topic, const char *sentence);
+void report_note(struct report *s, const char *topic, const char *sentence);
 /* The tables, and columns as TABLE.COLUMN, that stay this server's own. True: they are others than
  * those that were set last. */
-bool state_set_kept(struct state *s, const struct strlist *tables);
+bool report_set_kept(struct report *s, const struct strlist *tables);
 /* Progress of the running import, with an estimate of the time left; shown on stderr too when it is
  * a terminal. Cheap. */
-void state_progress_begin(struct state *s, uint64_t bytes_total);
-void state_progress_add(struct state *s, uint64_t rows, uint64_t bytes);
-void state_progress_end(struct state *s);
+void report_progress_begin(struct report *s, uint64_t bytes_total);
+void report_progress_add(struct report *s, uint64_t rows, uint64_t bytes);
+void report_progress_end(struct report *s);
 
 #endif

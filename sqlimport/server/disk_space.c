@@ -8,20 +8,20 @@
 
 #define MB 1000000
 
-void room_init(struct room *ret, struct server *s)
+void disk_space_init(struct disk_space *ret, struct server *s)
 {
     ret->datadir = NULL;
     if (strstr(mysql_get_host_info(s->my), "UNIX socket"))
         (void)server_value(s, &ret->datadir, NULL, "SELECT @@datadir");
 }
 
-void room_release(struct room *r)
+void disk_space_release(struct disk_space *r)
 {
     free(r->datadir);
     r->datadir = NULL;
 }
 
-int room_check(const struct room *r, uint64_t bytes, struct err *e)
+int disk_space_check(const struct disk_space *r, uint64_t bytes, struct err *e)
 {
     struct statvfs v;
     uint64_t left;

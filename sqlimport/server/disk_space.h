@@ -14,13 +14,13 @@
 
 #define ROOM_RESERVE ((uint64_t)64 << 20) /* bytes that an import leaves free */
 
-struct room {
+struct disk_space {
     char *datadir; /* NULL: not to be seen */
 };
 
-void room_init(struct room *ret, struct server *s);
-void room_release(struct room *r);
+void disk_space_init(struct disk_space *ret, struct server *s);
+void disk_space_release(struct disk_space *r);
 /* -ENOSPC, with a sentence: less than the reserve would be left after `bytes` more. Thread safe. */
-int room_check(const struct room *r, uint64_t bytes, struct err *e);
+int disk_space_check(const struct disk_space *r, uint64_t bytes, struct err *e);
 
 #endif

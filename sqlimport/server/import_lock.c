@@ -137,7 +137,7 @@ static int look_at_others(struct server *s, const char *database, int mine, stru
     return r;
 }
 
-int turn_take(struct server *s, const char *database, char **ret_dead, struct err *e)
+int import_lock_take(struct server *s, const char *database, char **ret_dead, struct err *e)
 {
     struct buf dead = BUF_INIT;
     int r = 0, i = 0;

@@ -18,6 +18,6 @@
  * whose importer just ended. *ret_dead: a sentence, malloc'd, when the locks of dead connections
  * were passed over, else NULL. -EAGAIN: another import is running; else as of server.h. One thread.
  */
-int turn_take(struct server *s, const char *database, char **ret_dead, struct err *e);
+int import_lock_take(struct server *s, const char *database, char **ret_dead, struct err *e);
 
 #endif

@@ -20,8 +20,8 @@
 #define REPORT_EVERY_MS 15000
 #define SHOWN           3
 
-void patience_init(struct patience *w, struct server *s, int64_t patience_ms,
-                   const volatile int *stop)
+void lock_retry_init(struct lock_retry *w, struct server *s, int64_t patience_ms,
+                     const volatile int *stop)
 {
     w->s = s;
     w->begin_ms = clock_mono_ms();
@@ -36,13 +36,13 @@ void patience_init(struct patience *w, struct server *s, int64_t patience_ms,
         (void)server_lock_wait(s, 0, NULL); /* on failure the first try reports it */
 }
 
-void patience_end(struct patience *w)
+void lock_retry_end(struct lock_retry *w)
 {
     if (w->s)
         (void)server_lock_wait(w->s, 1, NULL);
 }
 
-bool patience_again(struct patience *w)
+bool lock_retry_again(struct lock_retry *w)
 {
     uint16_t random;
     int64_t end;
@@ -61,7 +61,7 @@ bool patience_again(struct patience *w)
     return !*w->stop && clock_mono_ms() < w->until_ms;
 }
 
-bool patience_reports(struct patience *w)
+bool lock_retry_reports(struct lock_retry *w)
 {
     int64_t now = clock_mono_ms();
 
@@ -71,12 +71,12 @@ bool patience_reports(struct patience *w)
     return true;
 }
 
-int patience_age(const struct patience *w)
+int lock_retry_age(const struct lock_retry *w)
 {
     return (int)((clock_mono_ms() - w->begin_ms) / 1000);
 }
 
-bool patience_holds(struct server *s, const char *database, const char *table)
+bool lock_retry_holds(struct server *s, const char *database, const char *table)
 {
     char *db, *name;
     int r;
@@ -117,7 +117,7 @@ static void put_connections(struct buf *b, MYSQL_RES *res)
  * listed: those in a transaction (InnoDB says so to who has PROCESS), the longest first, then those
  * on the database, then all others, for a statement may name the database.
  */
-char *patience_blockers(struct server *s, const char *database)
+char *lock_retry_blockers(struct server *s, const char *database)
 {
     char *text = server_text(database), *process = NULL;
     struct buf b = BUF_INIT;

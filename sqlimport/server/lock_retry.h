@@ -14,7 +14,7 @@
 
 #include "sqlimport/server/server.h"
 
-struct patience {
+struct lock_retry {
     struct server *s;
     int64_t begin_ms, until_ms; /* clock_mono_ms(); patience ends then */
     int64_t pause_ms;           /* the next one */
@@ -24,23 +24,23 @@ struct patience {
     const volatile int *stop;
 };
 
-/* From here on statements of s (may be NULL) are refused what is in use, until patience_end(). */
-void patience_init(struct patience *w, struct server *s, int64_t patience_ms,
-                   const volatile int *stop);
-void patience_end(struct patience *w);
+/* From here on statements of s (may be NULL) are refused what is in use, until lock_retry_end(). */
+void lock_retry_init(struct lock_retry *w, struct server *s, int64_t patience_ms,
+                     const volatile int *stop);
+void lock_retry_end(struct lock_retry *w);
 /* Steps back. false: patience is over, or stop was asked for. */
-bool patience_again(struct patience *w);
+bool lock_retry_again(struct lock_retry *w);
 /* After a refusal: it is time to report that somebody is in the way (1 s after the first try, then
  * every 15 s). */
-bool patience_reports(struct patience *w);
+bool lock_retry_reports(struct lock_retry *w);
 /* Seconds since the first try. */
-int patience_age(const struct patience *w);
+int lock_retry_age(const struct lock_retry *w);
 
 /* Somebody uses the table now. Found out by a RENAME to its own name, which takes the lock, or is
  * refused it, and then fails; false where the server would wait for the lock. */
-bool patience_holds(struct server *s, const char *database, const char *table);
+bool lock_retry_holds(struct server *s, const char *database, const char *table);
 
 /* malloc'd: who is in the way, as far as the account may see it; for a log. */
-char *patience_blockers(struct server *s, const char *database);
+char *lock_retry_blockers(struct server *s, const char *database);
 
 #endif

@@ -368,7 +368,7 @@ int server_begin(struct server *s, struct err *e)
     return r < 0 ? r : server_runf(s, e, "START TRANSACTION");
 }
 
-int server_env(struct server *s, const struct env *v, int id, struct err *e)
+int server_env(struct server *s, const struct session_vars *v, int id, struct err *e)
 {
     char *sql, *modes = NULL;
     int r;
@@ -376,11 +376,11 @@ int server_env(struct server *s, const struct env *v, int id, struct err *e)
     if (s->env == id)
         return 0;
     s->env = -1; /* also for the question below */
-    sql = env_sql(v, id);
+    sql = session_vars_sql(v, id);
     r = server_run(s, sql, strlen(sql), e);
     if (r == 0)
         r = server_value(s, &modes, e, "SELECT @@sql_mode");
-    if (r == 0 && !env_mode_agrees(v, id, modes ? modes : ""))
+    if (r == 0 && !session_vars_mode_agrees(v, id, modes ? modes : ""))
         r = err_set(e, EPERM, "the server makes sql_mode '%.200s' of the dump's '%.200s'",
                     modes ? modes : "", sql);
     free(modes);

@@ -74,7 +74,7 @@ int server_begin(struct server *s, struct err *e);
 /* Makes the settings `id` of the dump, when they are not already made, for what server_run(),
  * server_send() and server_stream() take. -EPERM: the server cuts text in another way under them
  * than the dump was judged by. */
-int server_env(struct server *s, const struct env *v, int id, struct err *e);
+int server_env(struct server *s, const struct session_vars *v, int id, struct err *e);
 
 /*
  * How long statements wait for locks of tables and rows from here on. With 0 they are refused at

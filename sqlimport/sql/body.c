@@ -250,7 +250,7 @@ static int engine(struct body *b)
     if (syntax_is_punct(&b->s, '='))
         next(b);
     engine = token_text(&b->s.t, b->s.l.mode);
-    ok = tabledef_allows_engine(engine);
+    ok = table_grammar_allows_engine(engine);
     free(engine);
     next(b);
     return ok ? 0 : refuse(b, "makes a table of a storage engine that an import does not allow");

@@ -215,8 +215,8 @@ static bool has_versioned(const char *text, size_t len, struct token_mode mode)
     return false;
 }
 
-bool keys_cut(const char *text, size_t len, struct token_mode mode, struct buf *create,
-              struct buf *alter)
+bool deferred_keys_cut(const char *text, size_t len, struct token_mode mode, struct buf *create,
+                       struct buf *alter)
 {
     struct cutting c = {.done = text, .create = create, .alter = alter};
     bool ok;

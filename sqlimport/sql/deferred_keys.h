@@ -20,7 +20,7 @@
  * columns, an AUTO_INCREMENT that needs one of the keys, versioned comments, or anything else that
  * is not known here for sure.
  */
-bool keys_cut(const char *text, size_t len, struct token_mode mode, struct buf *create,
-              struct buf *alter);
+bool deferred_keys_cut(const char *text, size_t len, struct token_mode mode, struct buf *create,
+                       struct buf *alter);
 
 #endif

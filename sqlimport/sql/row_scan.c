@@ -126,9 +126,9 @@ static void classify(const char *p, struct masks *m)
 
 #endif
 
-void skim_init(struct skim *s, bool escapes)
+void row_scan_init(struct row_scan *s, bool escapes)
 {
-    *s = (struct skim){.escapes = escapes};
+    *s = (struct row_scan){.escapes = escapes};
 }
 
 /* Bit i: xor of bits 0..i. */
@@ -140,7 +140,7 @@ static uint64_t running_xor(uint64_t m)
 }
 
 /* The bytes that a backslash escapes: those behind a run of backslashes of odd length. */
-static uint64_t find_escaped(struct skim *s, uint64_t backslash)
+static uint64_t find_escaped(struct row_scan *s, uint64_t backslash)
 {
     const uint64_t even = 0x5555555555555555u;
     uint64_t carry = s->escaped, follows, odd_starts, runs;
@@ -194,7 +194,7 @@ static uint64_t find_bad_word(const char *p, uint64_t starts)
 
 /* The first minus sign behind another one, which may begin a comment, as a bit, or 0. `signs`:
  * where a sign or dot stands. */
-static uint64_t find_comment(const struct skim *s, const char *p, uint64_t signs)
+static uint64_t find_comment(const struct row_scan *s, const char *p, uint64_t signs)
 {
     for (uint64_t m = signs & (signs << 1 | s->minus); m; m &= m - 1) {
         int i = __builtin_ctzll(m);
@@ -205,7 +205,7 @@ static uint64_t find_comment(const struct skim *s, const char *p, uint64_t signs
 }
 
 /* One block: 64, or the place where the rows end or go wrong. */
-static int skim_block(struct skim *s, const char *p, enum skim_result *ret)
+static int row_scan_block(struct row_scan *s, const char *p, enum row_scan_result *ret)
 {
     struct masks m;
     uint64_t quotes, text, out, brackets, row, wordy, starts, bad, end, stop;
@@ -240,10 +240,10 @@ static int skim_block(struct skim *s, const char *p, enum skim_result *ret)
     return BLOCK;
 }
 
-enum skim_result skim_rows(struct skim *s, const char **p, const char *end, bool whole)
+enum row_scan_result row_scan_rows(struct row_scan *s, const char **p, const char *end, bool whole)
 {
     char last[BLOCK + PEEK];
-    enum skim_result r = SKIM_MORE;
+    enum row_scan_result r = SKIM_MORE;
 
     for (;;) {
         const char *block = *p;
@@ -266,7 +266,7 @@ enum skim_result skim_rows(struct skim *s, const char **p, const char *end, bool
             *p += BLOCK;
             continue;
         }
-        n = skim_block(s, block, &r);
+        n = row_scan_block(s, block, &r);
         *p += (size_t)n < left ? (size_t)n : left;
         if (n < BLOCK)
             return r;

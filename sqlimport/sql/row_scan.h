@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct skim {
+struct row_scan {
     int64_t rows;  /* begun so far */
     bool escapes;  /* a backslash escapes in strings */
     bool escaped;  /* the byte before was such a backslash */
@@ -22,15 +22,15 @@ struct skim {
     uint64_t row;  /* all ones within brackets */
 };
 
-enum skim_result {
+enum row_scan_result {
     SKIM_MORE, /* go on at *p with more text */
     SKIM_END,  /* *p is behind the last row and white space: nothing of rows */
     SKIM_BAD,  /* *p is at something else than plain values, within a row */
 };
 
 /* Begins before the first row's bracket. */
-void skim_init(struct skim *s, bool escapes);
+void row_scan_init(struct row_scan *s, bool escapes);
 /* Goes on from *p. `whole`: there is no text after `end`; then it never returns SKIM_MORE. */
-enum skim_result skim_rows(struct skim *s, const char **p, const char *end, bool whole);
+enum row_scan_result row_scan_rows(struct row_scan *s, const char **p, const char *end, bool whole);
 
 #endif

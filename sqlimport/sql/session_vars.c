@@ -26,7 +26,7 @@ struct known { /* a node of the index of `all` */
     int id;
 };
 
-struct env {
+struct session_vars {
     struct dialect dialect;
     char *sql_mode; /* dialect's */
     struct setting now;
@@ -34,7 +34,7 @@ struct env {
     int n;
     int current; /* the number of `now`, or -1: not looked up yet */
     void *index; /* tsearch(3) */
-    struct variables *variables;
+    struct user_vars *variables;
     bool checks_off; /* foreign_key_checks was 0 when the first object came */
     enum { CHECKS_UNTOUCHED, CHECKS_OFF, CHECKS_ON } checks; /* in this run of SETs */
 };
@@ -42,14 +42,14 @@ struct env {
 static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM", "0"};
 
 /* What a new session has. */
-static const char *start_of(const struct env *v, enum field f)
+static const char *start_of(const struct session_vars *v, enum field f)
 {
     return f == SQL_MODE && v->dialect.sql_mode ? v->dialect.sql_mode : start[f];
 }
 
-struct env *env_new(const struct dialect *dialect)
+struct session_vars *session_vars_new(const struct dialect *dialect)
 {
-    struct env *v = xcalloc(1, sizeof(*v));
+    struct session_vars *v = xcalloc(1, sizeof(*v));
 
     v->dialect = *dialect;
     v->sql_mode = dialect->sql_mode ? xstrdup(dialect->sql_mode) : NULL;
@@ -57,7 +57,7 @@ struct env *env_new(const struct dialect *dialect)
     for (int i = 0; i < FIELDS; i++)
         v->now.f[i] = xstrdup(start_of(v, (enum field)i));
     v->current = -1;
-    v->variables = variables_new();
+    v->variables = user_vars_new();
     return v;
 }
 
@@ -69,7 +69,7 @@ static void free_known(void *node)
     free(k);
 }
 
-void env_free(struct env *v)
+void session_vars_free(struct session_vars *v)
 {
     if (!v)
         return;
@@ -79,13 +79,13 @@ void env_free(struct env *v)
     for (int j = 0; j < FIELDS; j++)
         free(v->now.f[j]);
     tdestroy(v->index, free_known);
-    variables_free(v->variables);
+    user_vars_free(v->variables);
     free(v->sql_mode);
     free(v->all);
     free(v);
 }
 
-static void put(struct env *v, enum field f, const char *value)
+static void put(struct session_vars *v, enum field f, const char *value)
 {
     char *copy = xstrdup(value);
 
@@ -160,7 +160,7 @@ static bool unsafe_charset(const char *s)
     return false;
 }
 
-static int put_checked(struct env *v, enum field f, const char *value, struct err *e)
+static int put_checked(struct session_vars *v, enum field f, const char *value, struct err *e)
 {
     bool named = f == CLIENT || f == NAMES || (f == COLLATION && *value);
 
@@ -182,7 +182,8 @@ static int cannot_follow(struct err *e)
 }
 
 /* The value of a literal or a plain word; at the token behind it afterwards. */
-static int literal(struct env *v, enum field f, struct lexer *l, struct token *t, struct err *e)
+static int literal(struct session_vars *v, enum field f, struct lexer *l, struct token *t,
+                   struct err *e)
 {
     bool plain = t->type == TOKEN_WORD || t->type == TOKEN_STRING ||
                  (t->type == TOKEN_NUMBER && f == HISTORY);
@@ -200,7 +201,8 @@ static int literal(struct env *v, enum field f, struct lexer *l, struct token *t
 
 /* What a variable gives back. One that nothing was saved in (a dump whose head is missing) gives
  * the setting of the start. */
-static int give_back(struct env *v, enum field f, const struct variable *from, struct err *e)
+static int give_back(struct session_vars *v, enum field f, const struct variable *from,
+                     struct err *e)
 {
     if (from->kind == VARIABLE_NULL) {
         put(v, f, start_of(v, f));
@@ -228,8 +230,8 @@ static bool take_word(struct lexer *l, struct token *t, const char *word)
 }
 
 /* IFNULL(@x, 'y') and IF(@x IS NULL, 'y', @x), as HeidiSQL writes. */
-static int give_back_or(struct env *v, enum field f, bool is_if, struct lexer *l, struct token *t,
-                        struct err *e)
+static int give_back_or(struct session_vars *v, enum field f, bool is_if, struct lexer *l,
+                        struct token *t, struct err *e)
 {
     const struct variable *from;
     char *name;
@@ -239,7 +241,7 @@ static int give_back_or(struct env *v, enum field f, bool is_if, struct lexer *l
     if (!take_punct(l, t, '(') || t->type != TOKEN_USER)
         return cannot_follow(e);
     name = token_text(t, l->mode);
-    from = variables_get(v->variables, name);
+    from = user_vars_get(v->variables, name);
     free(name);
     lexer_next(l, t);
     if (is_if && (!take_word(l, t, "IS") || !take_word(l, t, "NULL")))
@@ -258,11 +260,12 @@ static int give_back_or(struct env *v, enum field f, bool is_if, struct lexer *l
 }
 
 /* The value behind '='; at the token behind it afterwards. */
-static int assign(struct env *v, enum field f, struct lexer *l, struct token *t, struct err *e)
+static int assign(struct session_vars *v, enum field f, struct lexer *l, struct token *t,
+                  struct err *e)
 {
     if (t->type == TOKEN_USER) {
         char *name = token_text(t, l->mode);
-        const struct variable *from = variables_get(v->variables, name);
+        const struct variable *from = user_vars_get(v->variables, name);
         free(name);
         lexer_next(l, t);
         return give_back(v, f, from, e);
@@ -274,7 +277,7 @@ static int assign(struct env *v, enum field f, struct lexer *l, struct token *t,
 
 /* Stands at the value; leaves at the ',' or the end behind it. Notes the variables in it: what
  * gets a value from one is given back. */
-static void skip_value(struct env *v, bool back, struct lexer *l, struct token *t)
+static void skip_value(struct session_vars *v, bool back, struct lexer *l, struct token *t)
 {
     int depth = 0;
 
@@ -287,20 +290,20 @@ static void skip_value(struct env *v, bool back, struct lexer *l, struct token *
             return;
         if (back && t->type == TOKEN_USER) {
             char *name = token_text(t, l->mode);
-            variables_restored(v->variables, name);
+            user_vars_restored(v->variables, name);
             free(name);
         }
     }
 }
 
 /* What one token is worth to a variable; the value is the caller's. */
-static struct variable value_of(const struct env *v, const struct token *t, char *text)
+static struct variable value_of(const struct session_vars *v, const struct token *t, char *text)
 {
     struct variable x = {VARIABLE_UNKNOWN, -1, NULL};
     const char *system = strncasecmp(text, "session.", 8) == 0 ? text + 8 : text;
 
     if (t->type == TOKEN_USER) {
-        x = *variables_get(v->variables, text);
+        x = *user_vars_get(v->variables, text);
         if (x.kind == VARIABLE_NULL)
             x.kind = VARIABLE_UNKNOWN; /* it is set now */
     } else if (t->type == TOKEN_STRING || t->type == TOKEN_NUMBER) {
@@ -313,8 +316,8 @@ static struct variable value_of(const struct env *v, const struct token *t, char
     return x;
 }
 
-static int set_user_variable(struct env *v, const char *name, struct lexer *l, struct token *t,
-                             struct err *e)
+static int set_user_variable(struct session_vars *v, const char *name, struct lexer *l,
+                             struct token *t, struct err *e)
 {
     char *text = token_text(t, l->mode);
     struct variable x = value_of(v, t, text);
@@ -326,13 +329,13 @@ static int set_user_variable(struct env *v, const char *name, struct lexer *l, s
     if (t->type != TOKEN_END && !token_is_punct(t, ','))
         x = (struct variable){VARIABLE_UNKNOWN, -1, NULL}; /* an expression */
     if (r == 0)
-        r = variables_set(v->variables, name, &x, e);
+        r = user_vars_set(v->variables, name, &x, e);
     skip_value(v, false, l, t);
     free(text);
     return r;
 }
 
-static int set_names(struct env *v, struct lexer *l, struct token *t, struct err *e)
+static int set_names(struct session_vars *v, struct lexer *l, struct token *t, struct err *e)
 {
     char *cs;
     int r;
@@ -354,7 +357,7 @@ static int set_names(struct env *v, struct lexer *l, struct token *t, struct err
 }
 
 /* foreign_key_checks = 0 or 1 */
-static void note_checks(struct env *v, const char *name, const struct token *value)
+static void note_checks(struct session_vars *v, const char *name, const struct token *value)
 {
     if (strcasecmp(name, "foreign_key_checks") != 0)
         return;
@@ -363,7 +366,7 @@ static void note_checks(struct env *v, const char *name, const struct token *val
                                                                : CHECKS_ON;
 }
 
-static int set_one(struct env *v, struct lexer *l, struct token *t, struct err *e)
+static int set_one(struct session_vars *v, struct lexer *l, struct token *t, struct err *e)
 {
     bool user = t->type == TOKEN_USER, global = false;
     char *name;
@@ -417,7 +420,7 @@ out:
     return r;
 }
 
-int env_set(struct env *v, struct lexer *l, struct err *e)
+int session_vars_set(struct session_vars *v, struct lexer *l, struct err *e)
 {
     struct token t;
 
@@ -445,7 +448,7 @@ static int compare(const void *a, const void *b)
     return strcmp(x->key, y->key);
 }
 
-static int number_of(struct env *v, const struct setting *s)
+static int number_of(struct session_vars *v, const struct setting *s)
 {
     struct buf key = BUF_INIT;
     struct known *k = xcalloc(1, sizeof(*k));
@@ -468,14 +471,14 @@ static int number_of(struct env *v, const struct setting *s)
     return v->n++;
 }
 
-int env_current(struct env *v)
+int session_vars_current(struct session_vars *v)
 {
     if (v->current < 0)
         v->current = number_of(v, &v->now);
     return v->current;
 }
 
-int env_as_utf8(struct env *v, int id)
+int session_vars_as_utf8(struct session_vars *v, int id)
 {
     char utf8[] = "utf8mb4";
     struct setting s = v->all[id];
@@ -484,47 +487,47 @@ int env_as_utf8(struct env *v, int id)
     return number_of(v, &s);
 }
 
-void env_break(struct env *v, bool object)
+void session_vars_break(struct session_vars *v, bool object)
 {
-    variables_break(v->variables, object);
+    user_vars_break(v->variables, object);
     v->checks_off = v->checks_off || (object && v->checks == CHECKS_OFF);
     if (object || v->checks == CHECKS_ON)
         v->checks = CHECKS_UNTOUCHED;
 }
 
-bool env_is_restored(const struct env *v)
+bool session_vars_is_restored(const struct session_vars *v)
 {
-    return variables_all_restored(v->variables);
+    return user_vars_all_restored(v->variables);
 }
 
-bool env_has_saved(const struct env *v)
+bool session_vars_has_saved(const struct session_vars *v)
 {
-    return variables_saved(v->variables) > 0;
+    return user_vars_saved(v->variables) > 0;
 }
 
-bool env_checks_are_back(const struct env *v)
+bool session_vars_checks_are_back(const struct session_vars *v)
 {
     return v->checks_off && v->checks == CHECKS_ON;
 }
 
-const char *env_charset(const struct env *v)
+const char *session_vars_charset(const struct session_vars *v)
 {
     return v->now.f[CLIENT];
 }
 
-const char *env_charset_of(const struct env *v, int id)
+const char *session_vars_charset_of(const struct session_vars *v, int id)
 {
     return v->all[id].f[CLIENT];
 }
 
-void env_collations(const struct env *v, struct strlist *ret)
+void session_vars_collations(const struct session_vars *v, struct strlist *ret)
 {
     for (int i = 0; i < v->n; i++)
         if (*v->all[i].f[COLLATION])
             ddl_add_collation(ret, v->all[i].f[COLLATION]);
 }
 
-void env_replace_collation(struct env *v, const char *from, const char *to)
+void session_vars_replace_collation(struct session_vars *v, const char *from, const char *to)
 {
     for (int i = 0; i < v->n; i++) {
         char **name = &v->all[i].f[COLLATION];
@@ -535,7 +538,7 @@ void env_replace_collation(struct env *v, const char *from, const char *to)
     }
 }
 
-char *env_sql(const struct env *v, int id)
+char *session_vars_sql(const struct session_vars *v, int id)
 {
     char *const *f = v->all[id].f;
     struct buf b = BUF_INIT;
@@ -575,7 +578,7 @@ static enum token_charset charset_of(const char *client)
     return TOKEN_SINGLE;
 }
 
-static struct token_mode mode_of(const struct env *v, const struct setting *s)
+static struct token_mode mode_of(const struct session_vars *v, const struct setting *s)
 {
     const char *modes = s->f[SQL_MODE];
     struct token_mode m = {
@@ -590,25 +593,25 @@ static struct token_mode mode_of(const struct env *v, const struct setting *s)
     return m;
 }
 
-bool env_mode_agrees(const struct env *v, int id, const char *modes)
+bool session_vars_mode_agrees(const struct session_vars *v, int id, const char *modes)
 {
-    struct token_mode m = env_mode_of(v, id);
+    struct token_mode m = session_vars_mode_of(v, id);
 
     return m.no_backslash_escapes == has_mode(modes, "NO_BACKSLASH_ESCAPES") &&
            m.ansi_quotes == has_mode(modes, "ANSI_QUOTES");
 }
 
-bool env_has_mode(const struct env *v, int id, const char *mode)
+bool session_vars_has_mode(const struct session_vars *v, int id, const char *mode)
 {
     return has_mode(v->all[id].f[SQL_MODE], mode);
 }
 
-struct token_mode env_mode(const struct env *v)
+struct token_mode session_vars_mode(const struct session_vars *v)
 {
     return mode_of(v, &v->now);
 }
 
-struct token_mode env_mode_of(const struct env *v, int id)
+struct token_mode session_vars_mode_of(const struct session_vars *v, int id)
 {
     return mode_of(v, &v->all[id]);
 }

@@ -4,7 +4,7 @@
  *
  * The dump's own SET statements are never sent to a server. What they mean (character set of the
  * text, collation, sql_mode, time zone) is kept per statement as a number of an interned setting,
- * and env_sql() gives the SET that produces it; so a statement can be run on any connection, in
+ * and session_vars_sql() gives the SET that produces it; so a statement can be run on any connection, in
  * any order. Settings outside a small list, and anything global, are refused. One thread while
  * parsing, read-only afterwards.
  */
@@ -15,41 +15,41 @@
 #include "sync/common/err.h"
 #include "sync/common/opt.h"
 
-struct env;
+struct session_vars;
 
-struct env *env_new(const struct dialect *dialect);
-void env_free(struct env *v);
+struct session_vars *session_vars_new(const struct dialect *dialect);
+void session_vars_free(struct session_vars *v);
 
 /* Follows one SET statement (l stands behind the word SET). -EPERM with a sentence: refused. */
-int env_set(struct env *v, struct lexer *l, struct err *e);
+int session_vars_set(struct session_vars *v, struct lexer *l, struct err *e);
 
 /* A statement that is no SET came by; `object`: one that makes or fills something came before. */
-void env_break(struct env *v, bool object);
+void session_vars_break(struct session_vars *v, bool object);
 /* The SETs since then give back all that those of the head saved. */
-bool env_is_restored(const struct env *v);
-bool env_has_saved(const struct env *v); /* the head did */
+bool session_vars_is_restored(const struct session_vars *v);
+bool session_vars_has_saved(const struct session_vars *v); /* the head did */
 /* They set foreign_key_checks to 1, and those of the head to 0. */
-bool env_checks_are_back(const struct env *v);
+bool session_vars_checks_are_back(const struct session_vars *v);
 /* The character set of the text now: "utf8mb4", "binary". */
-const char *env_charset(const struct env *v);
-const char *env_charset_of(const struct env *v, int id);
+const char *session_vars_charset(const struct session_vars *v);
+const char *session_vars_charset_of(const struct session_vars *v, int id);
 
 /* Setting `id` with text in UTF-8: its number. */
-int env_as_utf8(struct env *v, int id);
+int session_vars_as_utf8(struct session_vars *v, int id);
 /* sql_mode of setting `id` has this word. */
-bool env_has_mode(const struct env *v, int id, const char *mode);
+bool session_vars_has_mode(const struct session_vars *v, int id, const char *mode);
 
-/* The settings now, as a number for env_sql(). */
-int env_current(struct env *v);
+/* The settings now, as a number for session_vars_sql(). */
+int session_vars_current(struct session_vars *v);
 /* malloc'd SET statement that makes setting `id`. */
-char *env_sql(const struct env *v, int id);
+char *session_vars_sql(const struct session_vars *v, int id);
 /* Collations of all settings: adds them in lower case, each once; and replaces one. */
-void env_collations(const struct env *v, struct strlist *ret);
-void env_replace_collation(struct env *v, const char *from, const char *to);
+void session_vars_collations(const struct session_vars *v, struct strlist *ret);
+void session_vars_replace_collation(struct session_vars *v, const char *from, const char *to);
 /* How text is cut into tokens now, and under setting `id`. */
-struct token_mode env_mode(const struct env *v);
-struct token_mode env_mode_of(const struct env *v, int id);
-/* A server that made setting `id` and shows this sql_mode cuts text as env_mode_of() says. */
-bool env_mode_agrees(const struct env *v, int id, const char *modes);
+struct token_mode session_vars_mode(const struct session_vars *v);
+struct token_mode session_vars_mode_of(const struct session_vars *v, int id);
+/* A server that made setting `id` and shows this sql_mode cuts text as session_vars_mode_of() says. */
+bool session_vars_mode_agrees(const struct session_vars *v, int id, const char *modes);
 
 #endif

@@ -51,7 +51,7 @@ struct split {
     bool long_comment; /* its begin is no longer in the buffer */
     bool begun;        /* a byte of the statement was met: start is its first */
     bool insert;       /* the statement is INSERT or REPLACE, its rows were not met yet */
-    struct skim rows;
+    struct row_scan rows;
     int64_t rows_given; /* of them, in earlier parts */
     size_t part;        /* the rows up to here from start on are given, when there are more */
     size_t cut;         /* the next part's first row, or 0 */
@@ -366,7 +366,7 @@ static int scan_sql(struct split *s)
             s->in = IN_ROWS;
             s->insert = false;
             s->rows_at = s->pos - s->start;
-            skim_init(&s->rows, token_escapes('\'', s->mode));
+            row_scan_init(&s->rows, token_escapes('\'', s->mode));
             return 0;
         }
         s->pos++;
@@ -384,7 +384,7 @@ static int scan_rows(struct split *s)
 {
     bool more = s->b.len > s->start + s->part;
     const char *p = s->b.data + s->pos, *end = s->b.data + (more ? s->start + s->part : s->b.len);
-    enum skim_result r = skim_rows(&s->rows, &p, end, s->eof && !more);
+    enum row_scan_result r = row_scan_rows(&s->rows, &p, end, s->eof && !more);
 
     s->pos = (size_t)(p - s->b.data);
     if (r == SKIM_MORE)

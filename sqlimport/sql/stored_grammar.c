@@ -202,8 +202,8 @@ static bool head(struct syntax *s, enum object_kind kind, char **table, char **d
     return false;
 }
 
-int stored_read(enum object_kind kind, const char *text, size_t len, struct token_mode mode,
-                size_t *ret_body, char **ret_table, char **ret_definer, struct err *e)
+int stored_grammar_read(enum object_kind kind, const char *text, size_t len, struct token_mode mode,
+                        size_t *ret_body, char **ret_table, char **ret_definer, struct err *e)
 {
     char *table = NULL, *definer = NULL;
     struct syntax s;

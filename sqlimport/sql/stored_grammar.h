@@ -15,7 +15,7 @@
  * body begins in it; *ret_table (malloc'd) a trigger's table, else NULL; *ret_definer (malloc'd)
  * the account that it names, or NULL. -EPERM with a sentence.
  */
-int stored_read(enum object_kind kind, const char *text, size_t len, struct token_mode mode,
-                size_t *ret_body, char **ret_table, char **ret_definer, struct err *e);
+int stored_grammar_read(enum object_kind kind, const char *text, size_t len, struct token_mode mode,
+                        size_t *ret_body, char **ret_table, char **ret_definer, struct err *e);
 
 #endif

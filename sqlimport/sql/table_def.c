@@ -8,7 +8,7 @@
 #include "sync/common/buf.h"
 
 struct reading {
-    struct shape *s;
+    struct table_def *s;
     struct lexer l;
     struct token t;
 };
@@ -118,7 +118,7 @@ static void read_options(struct reading *r, const char **hashed, struct hash_str
     }
 }
 
-void shape_read(struct shape *ret, const char *text, size_t len, struct token_mode mode)
+void table_def_read(struct table_def *ret, const char *text, size_t len, struct token_mode mode)
 {
     struct reading r = {.s = ret};
     struct hash_stream *hs = hash_stream_new();
@@ -141,7 +141,7 @@ void shape_read(struct shape *ret, const char *text, size_t len, struct token_mo
     hash_stream_free(hs);
 }
 
-void shape_release(struct shape *s)
+void table_def_release(struct table_def *s)
 {
     strlist_release(&s->columns);
     strlist_release(&s->key);

@@ -12,7 +12,7 @@
 #include "sync/common/hash.h"
 #include "sync/common/opt.h"
 
-struct shape {
+struct table_def {
     struct strlist columns;
     struct strlist key;      /* columns of the primary key; none: no usable one */
     struct strlist bound;    /* columns that are computed, or in a primary, unique or foreign key */
@@ -23,7 +23,7 @@ struct shape {
 };
 
 /* Fills *ret; release it in any case. */
-void shape_read(struct shape *ret, const char *text, size_t len, struct token_mode mode);
-void shape_release(struct shape *s);
+void table_def_read(struct table_def *ret, const char *text, size_t len, struct token_mode mode);
+void table_def_release(struct table_def *s);
 
 #endif

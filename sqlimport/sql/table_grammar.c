@@ -15,7 +15,7 @@ struct def {
     struct strlist *parents;
 };
 
-bool tabledef_allows_engine(const char *name)
+bool table_grammar_allows_engine(const char *name)
 {
     static const char *const names[] = {"InnoDB", "MyISAM",  "Aria", "MEMORY",
                                         "HEAP",   "ARCHIVE", "CSV",  "RocksDB"};
@@ -421,7 +421,7 @@ static bool engine(struct syntax *s)
     if (!syntax_is_name(s) && s->t.type != TOKEN_STRING)
         return false;
     name = token_text(&s->t, s->l.mode);
-    ok = tabledef_allows_engine(name);
+    ok = table_grammar_allows_engine(name);
     free(name);
     if (!ok)
         return forbidden(s, "a table uses a storage engine that an import does not allow");
@@ -604,8 +604,8 @@ static bool table(struct def *d)
            s->t.type == TOKEN_END;
 }
 
-int tabledef_check(const char *sql, size_t len, struct token_mode mode, struct strlist *parents,
-                   struct err *e)
+int table_grammar_check(const char *sql, size_t len, struct token_mode mode,
+                        struct strlist *parents, struct err *e)
 {
     struct syntax s;
     struct def d = {.s = &s, .parents = parents};
@@ -615,14 +615,14 @@ int tabledef_check(const char *sql, size_t len, struct token_mode mode, struct s
                      : syntax_refuse(&s, "a table is made in a way that an import does not allow");
 }
 
-int tabledef_column(struct syntax *s, struct strlist *parents)
+int table_grammar_column(struct syntax *s, struct strlist *parents)
 {
     struct def d = {.s = s, .parents = parents};
 
     return column(&d) ? 0 : syntax_refuse(s, "a column is one that an import does not allow");
 }
 
-int tabledef_key(struct syntax *s, struct strlist *parents)
+int table_grammar_key(struct syntax *s, struct strlist *parents)
 {
     struct def d = {.s = s, .parents = parents};
 
@@ -666,7 +666,7 @@ static bool sequence(struct syntax *s)
     return true;
 }
 
-int tabledef_check_sequence(const char *sql, size_t len, struct token_mode mode, struct err *e)
+int table_grammar_check_sequence(const char *sql, size_t len, struct token_mode mode, struct err *e)
 {
     struct syntax s;
 

@@ -13,15 +13,16 @@
 
 /* Judges a whole statement of plain text. Adds the tables that foreign keys name to `parents`.
  * -EPERM with a sentence. */
-int tabledef_check(const char *text, size_t len, struct token_mode mode, struct strlist *parents,
-                   struct err *e);
-int tabledef_check_sequence(const char *text, size_t len, struct token_mode mode, struct err *e);
+int table_grammar_check(const char *text, size_t len, struct token_mode mode,
+                        struct strlist *parents, struct err *e);
+int table_grammar_check_sequence(const char *text, size_t len, struct token_mode mode,
+                                 struct err *e);
 
 /* Parts of it, for ALTER TABLE: one column or one key or constraint, from its first word up to the
  * ',' or ')' or end behind it. */
-int tabledef_column(struct syntax *s, struct strlist *parents);
-int tabledef_key(struct syntax *s, struct strlist *parents);
+int table_grammar_column(struct syntax *s, struct strlist *parents);
+int table_grammar_key(struct syntax *s, struct strlist *parents);
 /* Rows may lie in a table of this engine. */
-bool tabledef_allows_engine(const char *name);
+bool table_grammar_allows_engine(const char *name);
 
 #endif

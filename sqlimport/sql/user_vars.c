@@ -17,7 +17,7 @@ struct remembered {
     uint64_t back; /* the run of SET statements in which it was given back last */
 };
 
-struct variables {
+struct user_vars {
     void *tree; /* tsearch(3) */
     size_t n;
     bool head;
@@ -34,9 +34,9 @@ static int compare(const void *a, const void *b)
     return strcasecmp(x->name, y->name);
 }
 
-struct variables *variables_new(void)
+struct user_vars *user_vars_new(void)
 {
-    struct variables *v = xcalloc(1, sizeof(*v));
+    struct user_vars *v = xcalloc(1, sizeof(*v));
 
     v->head = true;
     v->run = 1;
@@ -52,7 +52,7 @@ static void free_entry(void *node)
     free(x);
 }
 
-void variables_free(struct variables *v)
+void user_vars_free(struct user_vars *v)
 {
     if (!v)
         return;
@@ -60,7 +60,7 @@ void variables_free(struct variables *v)
     free(v);
 }
 
-static struct remembered *find(const struct variables *v, const char *name)
+static struct remembered *find(const struct user_vars *v, const char *name)
 {
     struct remembered key = {0};
     void *const *node;
@@ -71,7 +71,7 @@ static struct remembered *find(const struct variables *v, const char *name)
     return node ? *node : NULL;
 }
 
-const struct variable *variables_get(const struct variables *v, const char *name)
+const struct variable *user_vars_get(const struct user_vars *v, const char *name)
 {
     const struct remembered *x = find(v, name);
 
@@ -85,7 +85,7 @@ static bool is_kept_for_the_end(const char *name)
            strncasecmp(name, "PREVIOUS_", 9) == 0;
 }
 
-int variables_set(struct variables *v, const char *name, const struct variable *value,
+int user_vars_set(struct user_vars *v, const char *name, const struct variable *value,
                   struct err *e)
 {
     struct remembered *x = find(v, name);
@@ -112,14 +112,14 @@ int variables_set(struct variables *v, const char *name, const struct variable *
     return 0;
 }
 
-void variables_break(struct variables *v, bool object)
+void user_vars_break(struct user_vars *v, bool object)
 {
     v->run++;
     v->n_back = 0;
     v->head = v->head && !object;
 }
 
-void variables_restored(struct variables *v, const char *name)
+void user_vars_restored(struct user_vars *v, const char *name)
 {
     struct remembered *x = find(v, name);
 
@@ -129,12 +129,12 @@ void variables_restored(struct variables *v, const char *name)
     v->n_back += x->saved;
 }
 
-size_t variables_saved(const struct variables *v)
+size_t user_vars_saved(const struct user_vars *v)
 {
     return v->n_saved;
 }
 
-bool variables_all_restored(const struct variables *v)
+bool user_vars_all_restored(const struct user_vars *v)
 {
     return v->n_saved > 0 && v->n_back == v->n_saved;
 }

@@ -33,25 +33,25 @@ struct variable {
     char *value; /* of FIELD and TEXT */
 };
 
-struct variables;
+struct user_vars;
 
-struct variables *variables_new(void);
-void variables_free(struct variables *v);
+struct user_vars *user_vars_new(void);
+void user_vars_free(struct user_vars *v);
 
-/* Never NULL; valid until the next variables_set(). */
-const struct variable *variables_get(const struct variables *v, const char *name);
+/* Never NULL; valid until the next user_vars_set(). */
+const struct variable *user_vars_get(const struct user_vars *v, const char *name);
 /* Copies value. -EPERM: there are too many. */
-int variables_set(struct variables *v, const char *name, const struct variable *value,
+int user_vars_set(struct user_vars *v, const char *name, const struct variable *value,
                   struct err *e);
 
 /* A statement that is no SET: with `object` the first that makes or fills something ends the head.
  */
-void variables_break(struct variables *v, bool object);
+void user_vars_break(struct user_vars *v, bool object);
 /* A setting was given back from this variable. */
-void variables_restored(struct variables *v, const char *name);
+void user_vars_restored(struct user_vars *v, const char *name);
 /* All that the head saved (@OLD_…, @ORIG_…, @PREVIOUS_…) was given back since the last break, and
  * that is at least one. */
-bool variables_all_restored(const struct variables *v);
-size_t variables_saved(const struct variables *v);
+bool user_vars_all_restored(const struct user_vars *v);
+size_t user_vars_saved(const struct user_vars *v);
 
 #endif

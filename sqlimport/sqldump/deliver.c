@@ -19,7 +19,7 @@
 #define MASTER_WORK   ".eefs/sqldump"
 #define LEVELS_MAX    16
 
-struct drop {
+struct deliver {
     char *slots, *database;
     int slots_fd, work, lock;
     int out, in;
@@ -57,7 +57,7 @@ static int open_work(int slots)
     return fd < 0 ? -errno : fd;
 }
 
-static int lock_out_others(struct drop *d, struct err *e)
+static int lock_out_others(struct deliver *d, struct err *e)
 {
     char *name = xasprintf(".eefs-sqldump.%s.lock", d->database);
     int r = 0;
@@ -71,9 +71,9 @@ static int lock_out_others(struct drop *d, struct err *e)
     return r;
 }
 
-int drop_open(const char *slots, const char *database, struct drop **ret, struct err *e)
+int deliver_open(const char *slots, const char *database, struct deliver **ret, struct err *e)
 {
-    struct drop *d = xcalloc(1, sizeof(*d));
+    struct deliver *d = xcalloc(1, sizeof(*d));
     int r = 0;
 
     d->slots = xstrdup(slots);
@@ -95,14 +95,14 @@ int drop_open(const char *slots, const char *database, struct drop **ret, struct
             (void)!fchown(d->out, d->owner.st_uid, d->owner.st_gid);
     }
     if (r < 0) {
-        drop_close(d);
+        deliver_close(d);
         return r;
     }
     *ret = d;
     return 0;
 }
 
-void drop_close(struct drop *d)
+void deliver_close(struct deliver *d)
 {
     if (!d)
         return;
@@ -124,12 +124,12 @@ void drop_close(struct drop *d)
     free(d);
 }
 
-int drop_file(struct drop *d)
+int deliver_file(struct deliver *d)
 {
     return d->out;
 }
 
-int drop_finish(struct drop *d, struct err *e)
+int deliver_finish(struct deliver *d, struct err *e)
 {
     if (fsync(d->out) < 0)
         return err_sys(e, errno, "cannot write the new dump");
@@ -153,7 +153,7 @@ static char *memory_text(const struct hash *hash, int slot)
                      (unsigned long long)st.st_ino);
 }
 
-static bool remembers(struct drop *d, const char *memory, const char *text)
+static bool remembers(struct deliver *d, const char *memory, const char *text)
 {
     struct buf b = BUF_INIT;
     bool same = file_slurp(d->work, memory, 4096, &b) == 0 && strcmp(b.data, text) == 0;
@@ -162,7 +162,7 @@ static bool remembers(struct drop *d, const char *memory, const char *text)
     return same;
 }
 
-static int copy_into(struct drop *d, int slot, const char *temp)
+static int copy_into(struct deliver *d, int slot, const char *temp)
 {
     int out = openat(slot, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640), r;
 
@@ -179,7 +179,7 @@ static int copy_into(struct drop *d, int slot, const char *temp)
 
 /* By a second name of the dump that is moved into the slot, else by a copy (reflink where the
  * filesystem can) beside the old one. */
-static int replace(struct drop *d, int slot, const char *final)
+static int replace(struct deliver *d, int slot, const char *final)
 {
     char *temp = xasprintf(".eefs-sqldump.%s.new", d->database);
     int r = 0;
@@ -201,7 +201,7 @@ out:
     return r < 0 ? r : file_sync_dir(slot);
 }
 
-static int open_slot(struct drop *d, const char *name, struct err *e)
+static int open_slot(struct deliver *d, const char *name, struct err *e)
 {
     int fd;
 
@@ -215,7 +215,8 @@ static int open_slot(struct drop *d, const char *name, struct err *e)
     return fd < 0 ? err_sys(e, errno, "cannot open the slot '%s/%s'", d->slots, name) : fd;
 }
 
-int drop_into(struct drop *d, const char *slot, const struct hash *hash, bool force, struct err *e)
+int deliver_into(struct deliver *d, const char *slot, const struct hash *hash, bool force,
+                 struct err *e)
 {
     char *memory = xasprintf(".eefs-sqldump.%s.%s.last", d->database, slot);
     char *final = xasprintf("%s.sql", d->database), *text = NULL;

@@ -15,24 +15,25 @@
 #include "sync/common/err.h"
 #include "sync/common/hash.h"
 
-struct drop;
+struct deliver;
 
-/* slots: the folder that holds the slots. database: names the dumps; locked until drop_close:
+/* slots: the folder that holds the slots. database: names the dumps; locked until deliver_close:
  * -EBUSY when another run holds it. */
-int drop_open(const char *slots, const char *database, struct drop **ret, struct err *e);
-void drop_close(struct drop *d); /* removes the dump's own name; NULL is fine */
+int deliver_open(const char *slots, const char *database, struct deliver **ret, struct err *e);
+void deliver_close(struct deliver *d); /* removes the dump's own name; NULL is fine */
 
 /* The empty file to dump into, belongs to d. */
-int drop_file(struct drop *d);
+int deliver_file(struct deliver *d);
 /* No more is written: makes it durable and closes it for writing. Returns a descriptor to read it
  * from, which belongs to d. */
-int drop_finish(struct drop *d, struct err *e);
+int deliver_finish(struct deliver *d, struct err *e);
 
 /*
  * Puts the dump, whose bytes have this hash, into SLOTS/slot/DATABASE.sql, by hard link where that
  * is possible, and makes the slot when it is missing. 1: done; 0: it was dropped there last, or
  * before; `force` does it anyway. -errno: what was there before stays.
  */
-int drop_into(struct drop *d, const char *slot, const struct hash *hash, bool force, struct err *e);
+int deliver_into(struct deliver *d, const char *slot, const struct hash *hash, bool force,
+                 struct err *e);
 
 #endif

@@ -3,10 +3,10 @@
  * eefs-sqldump: one consistent dump of each database, dropped into each mirror's slot.
  *
  *   for each --database:
- *     drop.c       lock, a file to dump into
+ *     deliver.c       lock, a file to dump into
  *     mysqldump.c  mariadb-dump > that file
  *     dump_read.c  judge all of it, as the importer will: whole, and nothing that mirrors refuse
- *     drop.c       into every slot whose last dump was another one
+ *     deliver.c       into every slot whose last dump was another one
  *
  * Meant for a timer or cron: silent when all is well, one sentence on stderr and a nonzero exit
  * code when not. A dump that fails leaves the dumps of before in their slots.
@@ -133,7 +133,7 @@ static int check(int fd, struct hash *ret, struct err *e)
     return r;
 }
 
-static int make_dump(struct program *p, struct drop *d, const char *database, struct hash *hash,
+static int make_dump(struct program *p, struct deliver *d, const char *database, struct hash *hash,
                      struct err *e)
 {
     const struct mysqldump m = {
@@ -142,19 +142,19 @@ static int make_dump(struct program *p, struct drop *d, const char *database, st
         .ignore = &p->ignore,
         .timeout_ms = p->timeout_ms,
     };
-    int r = mysqldump_run(&m, drop_file(d), e);
+    int r = mysqldump_run(&m, deliver_file(d), e);
 
     if (r == 0)
-        r = drop_finish(d, e);
+        r = deliver_finish(d, e);
     return r < 0 ? r : check(r, hash, e);
 }
 
 static int dump_one(struct program *p, const char *database)
 {
-    struct drop *d = NULL;
+    struct deliver *d = NULL;
     struct err e = {0};
     struct hash hash;
-    int r = drop_open(p->slots, database, &d, &e), rc = EXIT_DONE;
+    int r = deliver_open(p->slots, database, &d, &e), rc = EXIT_DONE;
 
     if (r == 0)
         r = make_dump(p, d, database, &hash, &e);
@@ -168,7 +168,7 @@ static int dump_one(struct program *p, const char *database)
 
         if (a->databases.n > 0 && !has(&a->databases, database))
             continue;
-        done = drop_into(d, a->name, &hash, p->force, &e);
+        done = deliver_into(d, a->name, &hash, p->force, &e);
         if (done < 0) {
             log_error("%s", e.text);
             rc = EXIT_DUMP;
@@ -176,7 +176,7 @@ static int dump_one(struct program *p, const char *database)
             log_info("%s: %s", a->name, done ? "a new dump" : "unchanged since the last dump");
         }
     }
-    drop_close(d);
+    deliver_close(d);
     return rc;
 }
 

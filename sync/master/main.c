@@ -3,25 +3,25 @@
  * eefs-master: serves a folder to its mirrors.
  *
  *   main.c      subcommands; options.c           serve.c    start, signals, reload, stop
- *   root.c      the folder and its marker, looked at by lookout.c; fstype.c  its filesystem;
+ *   root.c      the folder and its marker, looked at by root_monitor.c; fstype.c  its filesystem;
  *               private_dir.c  .eefs or --store
  *   tree.c      the index in SQLite, timelines
  *   pool.c      read connections
  *   watch.c     inotify  ─┐
- *   index.c     what to look at, workers ─> examine.c  one look (writers.c, alike.c) ─┐
+ *   scan_queue.c     what to look at, workers ─> examine.c  one look (lease.c, name_collisions.c) ─┐
  *   committer.c the one writer: observations <───────────────────────────────────────┘ and
- *               operations; brake.c holds deletions back, publish.c makes rows, checkpoint.c
+ *               operations; delete_guard.c holds deletions back, publish.c makes rows, checkpoint.c
  *               keeps the database's log short
  *   space.c     room on the disks                notices.c  what status lists
- *   ops.c       keys and answers ─> apply.c  preconditions (truth.c), put.c contents, move.c
- *               renames, intent.c  notes of what they begin ─> place.c  files into the folder,
- *               owner.c, inherit.c; displace.c  what is in the way, settle.c  hashed again later,
- *               conflict.c  where losers go; moved.c  folders renamed since a path was named
- *   history.c   versions of a path, keep.c their contents, keeper.c the thread that fills that
+ *   ops.c       keys and answers ─> apply.c  preconditions (current.c), put.c contents, rename.c
+ *               renames, intent_log.c  notes of what they begin ─> staging.c  files into the folder,
+ *               owner.c, inherit.c; replace.c  what is in the way, settle.c  hashed again later,
+ *               conflict.c  where losers go; folder_renames.c  folders renamed since a path was named
+ *   history.c   versions of a path, kept.c their contents, keeper.c the thread that fills that
  *               store, restore.c  back into the folder; versions.c  the commands
  *   routes.c    HTTP (connections.c bounds it) ─> feed.c pages and long polls, content.c downloads
  *               and uploads, upload.c their staging
- *   mirrors.c   names, tokens, scopes, reports   status.c   control socket
+ *   registry.c   names, tokens, scopes, reports   status.c   control socket
  */
 #include <errno.h>
 #include <stdio.h>
@@ -113,7 +113,7 @@ static int cmd_confirm(int argc, char **argv)
         r = opt_required(confirm_table, &confirm, &e);
     if (r < 0)
         return fail(&e, EXIT_USAGE);
-    r = state_socket(confirm.state, confirm.rundir, &socket, &e);
+    r = state_dir_socket(confirm.state, confirm.rundir, &socket, &e);
     if (r == 0) {
         json_t *ask = json_pack("{s:s}", "cmd", "confirm");
         r = ctl_call(socket, ask, 10000, &o, &e);
@@ -180,7 +180,7 @@ static int mirror_add(struct db *db, struct mirror_options *o, const char *name,
     int r = o->url ? http_check_url(o->url, &clear, e) : 0;
 
     if (r == 0)
-        r = mirrors_add(db, name, &o->read, &o->write, o->url, &token, e);
+        r = registry_add(db, name, &o->read, &o->write, o->url, &token, e);
     if (r < 0)
         return r;
     if (o->token_only) {
@@ -228,7 +228,7 @@ static void print_mirror(void *arg, const struct mirror *m)
     add_list(&b, &m->scope.write, "nothing");
     printable_line(stdout, "%s", b.data);
     buf_release(&b);
-    mirrors_cloned_at(arg, m->name, &cloned);
+    registry_cloned_at(arg, m->name, &cloned);
     t = (time_t)(cloned / 1000000000);
     if (cloned && gmtime_r(&t, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm))
         printf("%-16s  %s (last %s); give the copy its own with 'eefs-status --renew'\n", "",
@@ -239,7 +239,7 @@ static int mirror_run(struct mirror_options *o, int nargs, char **args, struct e
 {
     const char *verb = args[0];
     struct db *db = NULL;
-    int r = state_open(o->state, true, &db, e);
+    int r = state_dir_open(o->state, true, &db, e);
 
     if (r < 0)
         return r;
@@ -247,11 +247,11 @@ static int mirror_run(struct mirror_options *o, int nargs, char **args, struct e
     if (strcmp(verb, "add") == 0)
         r = mirror_add(db, o, args[1], e);
     else if (strcmp(verb, "set") == 0)
-        r = mirrors_set(db, args[1], &o->read, &o->write, e);
+        r = registry_set(db, args[1], &o->read, &o->write, e);
     else if (strcmp(verb, "remove") == 0)
-        r = mirrors_remove(db, args[1], e);
+        r = registry_remove(db, args[1], e);
     else
-        r = mirrors_each(db, print_mirror, db);
+        r = registry_each(db, print_mirror, db);
     db_close(db);
     return r;
 }

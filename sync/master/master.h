@@ -4,7 +4,7 @@
  * released after all have ended.
  *
  * Threads: HTTP workers (routes.c), one committer (committer.c) and its carrier (carry.c), index
- * workers (index.c), the watcher (watch.c), the lookout (at the root), recheck (commit/disk_check.c), the
+ * workers (scan_queue.c), the watcher (watch.c), the lookout (at the root), recheck (commit/disk_check.c), the
  * poll timer (feed.c) and main (signals, systemd). Only the committer writes entries.
  */
 #ifndef EEFS_MASTER_MASTER_H
@@ -18,21 +18,21 @@
 #include "sync/master/folder/root.h"
 #include "sync/master/db/tree.h"
 
-struct brake;
+struct delete_guard;
 struct carrier;
 struct checkpoint;
 struct committer;
-struct db_pool;
+struct readers;
 struct departures;
 struct displaced;
 struct feed;
 struct head;
-struct index;
+struct scan_queue;
 struct intruder;
-struct keep;
+struct kept;
 struct keeper;
-struct lookout;
-struct mirrors;
+struct root_monitor;
+struct registry;
 struct notices;
 struct uploads;
 struct volumes;
@@ -51,25 +51,25 @@ struct master {
     /* constant while threads run */
     struct root *root;
     struct tree *tree; /* the committer's */
-    struct db_pool *pool;
+    struct readers *readers;
     struct checkpoint *checkpoint;
     struct head *head;
     struct committer *committer;
     struct carrier *carrier;
-    struct brake *brake; /* the committer's */
-    struct index *index;
+    struct delete_guard *delete_guard; /* the committer's */
+    struct scan_queue *scan_queue;
     struct watch *watch;
     struct feed *feed;
-    struct mirrors *mirrors;
+    struct registry *registry;
     struct notices *notices;
     struct departures *departures;
     struct uploads *uploads;
     struct intruder *intruder;
     struct volumes *volumes;
     struct displaced *displaced;
-    struct keep *keep;
+    struct kept *kept;
     struct keeper *keeper;
-    struct lookout *lookout;
+    struct root_monitor *root_monitor;
     char *db_path, *listen;
     char *conflicts; /* folder for conflict copies; NULL: beside the file */
     char id[33], timeline[17];
@@ -77,10 +77,10 @@ struct master {
     /* settings that SIGHUP changes */
     struct excludes *_Atomic exclude;
     _Atomic int64_t owner_uid, owner_gid; /* of what mirrors write; -1: as they are */
-    _Atomic int64_t max_delete, reserve;  /* brake.h, space.h */
+    _Atomic int64_t max_delete, reserve;  /* delete_guard.h, space.h */
     _Atomic int64_t upload_space;         /* bytes that one mirror may have staged (upload.h) */
     _Atomic int64_t open_ms;              /* a writer may hold a file open; 0: for ever */
-    _Atomic int64_t quiet_ms;             /* unchanged for so long: nobody writes (writers.h) */
+    _Atomic int64_t quiet_ms;             /* unchanged for so long: nobody writes (lease.h) */
 
     atomic_bool scanned; /* the first scan has ended */
     atomic_bool stopping;

@@ -18,7 +18,7 @@ struct serve_options {
     struct strlist exclude;
     int64_t rescan_ms, max_delete, reserve, upload_space, open_ms, quiet_ms;
     bool insecure_http;
-    struct keep_rules keep;
+    struct kept_rules keep;
 };
 
 /* Fills *ret from `serve`'s arguments (argv[0] is skipped and left as it is). 0, or -EINVAL with

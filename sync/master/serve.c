@@ -68,7 +68,7 @@ struct server {
     struct routes *routes;
     struct status *status;
     struct recheck *recheck;
-    struct settling *settling;
+    struct settle *settling;
     sigset_t signals;    /* that loop() waits for */
     atomic_bool stopped; /* no thread is left */
 };
@@ -141,11 +141,11 @@ static int open_database(struct server *s, struct err *e)
     }
     if (r < 0)
         return r;
-    n = registry_restore(s->tree.db, false);
+    n = registry_copy_restore(s->tree.db, false);
     if (n > 0)
         log_warn("the database '%s' knew no mirror: %d are put back from 'mirrors.json' beside it",
                  path, n);
-    n = n == -EUCLEAN ? n : registry_save(s->tree.db);
+    n = n == -EUCLEAN ? n : registry_copy_save(s->tree.db);
     if (n < 0)
         log_error("cannot keep the copy of the mirrors beside '%s': %s", path, strerror(-n));
     return 0;
@@ -178,7 +178,7 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     if (!known)
         log_info("'%s' has no tree yet: every file is hashed first", m->db_path);
     m->head = head_new(s->tree.seq);
-    r = mirrors_exclude(s->tree.db, &s->excludes->list, e);
+    r = registry_exclude(s->tree.db, &s->excludes->list, e);
     if (r < 0)
         return r;
     r = o->store ? private_dir_check(o->store, o->root, m->id, e) : 0;
@@ -197,10 +197,10 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     int r = lock_state(s, o->state, e);
 
     m->listen = xstrdup(o->listen);
-    m->brake = brake_new(m);
+    m->delete_guard = delete_guard_new(m);
     m->notices = notices_new();
     m->departures = departures_new();
-    m->mirrors = mirrors_new();
+    m->registry = registry_new();
     m->intruder = intruder_new();
     if (r == 0)
         r = configure(s, o, e);
@@ -214,13 +214,13 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     sigprocmask(SIG_BLOCK, &s->signals, NULL);
     m->volumes = volumes_new(m);
     volumes_look(m->volumes);
-    r = intent_judge(m, e);
+    r = intent_log_judge(m, e);
     if (r < 0)
         return r;
-    m->pool = db_pool_new(m->db_path);
+    m->readers = readers_new(m->db_path);
     m->uploads = uploads_new(m);
     m->displaced = displaced_new();
-    m->keep = keep_new(m, &o->keep);
+    m->kept = kept_new(m, &o->keep);
     uploads_clean(m->uploads, true);
     r = checkpoint_start(m->db_path, m->tree->db, &m->checkpoint, e);
     if (r == 0)
@@ -232,9 +232,9 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
-        r = settling_start(m, &s->settling, e);
+        r = settle_start(m, &s->settling, e);
     if (r == 0)
-        r = lookout_start(m, &m->lookout, e);
+        r = root_monitor_start(m, &m->root_monitor, e);
     if (r == 0)
         r = watch_start(m, &m->watch, e);
     if (r == 0)
@@ -257,15 +257,15 @@ static void *stop_threads(void *arg)
     m->stopping = true;
     status_stop(s->status);
     recheck_stop(s->recheck);
-    index_stop(m->index);
+    scan_queue_stop(m->scan_queue);
     watch_stop(m->watch);
     feed_stop(m->feed);
-    settling_stop(s->settling);
+    settle_stop(s->settling);
     keeper_stop(m->keeper);
     carrier_stop(m->carrier);
     committer_stop(m->committer);
     routes_stop(s->routes);
-    lookout_stop(m->lookout);
+    root_monitor_stop(m->root_monitor);
     s->stopped = true;
     return NULL;
 }
@@ -283,33 +283,33 @@ static void stop(struct server *s)
     else {
         while (!s->stopped) {
             nanosleep(&pause, NULL);
-            if (m->lookout && root_silent_ms(m->root) > ROOT_SILENT_MS) {
+            if (m->root_monitor && root_silent_ms(m->root) > ROOT_SILENT_MS) {
                 log_error("the folder '%s' does not answer: not waited for", root_path(m->root));
                 _exit(1);
             }
         }
         thread_join(thread);
     }
-    index_free(m->index);
-    settling_free(s->settling);
+    scan_queue_free(m->scan_queue);
+    settle_free(s->settling);
     displaced_free(m->displaced);
     committer_free(m->committer);
     carrier_free(m->carrier);
     keeper_free(m->keeper);
-    keep_free(m->keep);
+    kept_free(m->kept);
     feed_free(m->feed);
     uploads_free(m->uploads);
     volumes_free(m->volumes);
     intruder_free(m->intruder);
     root_close(m->root);
-    mirrors_free(m->mirrors);
+    registry_free(m->registry);
     notices_free(m->notices);
     departures_free(m->departures);
-    db_pool_free(m->pool);
+    readers_free(m->readers);
     checkpoint_stop(m->checkpoint);
     db_close(s->tree.db);
     head_free(m->head);
-    brake_free(m->brake);
+    delete_guard_free(m->delete_guard);
     for (struct excludes *older; s->excludes; s->excludes = older) {
         older = s->excludes->older;
         strlist_release(&s->excludes->list);
@@ -333,20 +333,20 @@ static int64_t jittered(int64_t ms)
 
 static void push_again(void *arg, const char *path)
 {
-    index_push(arg, path, INDEX_FOUND, 0);
+    scan_queue_push(arg, path, SCAN_FOUND, 0);
 }
 
 static void begin_scan(struct master *m)
 {
     workers_scan(m);
-    notices_each(m->notices, push_again, m->index);
+    notices_each(m->notices, push_again, m->scan_queue);
 }
 
 /* When the next scan begins. Where folders are not watched it is all that finds changes: then it
  * follows at ten times its own length. */
 static int64_t next_scan(struct server *s, const struct serve_options *o)
 {
-    int64_t ms = o->rescan_ms, soon = 10 * index_scan_ms(s->m.index);
+    int64_t ms = o->rescan_ms, soon = 10 * scan_queue_scan_ms(s->m.scan_queue);
 
     if (soon < UNWATCHED_MS)
         soon = UNWATCHED_MS;
@@ -367,7 +367,7 @@ static int tell_exclude(struct server *s, struct err *e)
     int r = tree_db_open(s->m.db_path, 0, &db, e);
 
     if (r == 0)
-        r = mirrors_exclude(db, &s->excludes->list, e);
+        r = registry_exclude(db, &s->excludes->list, e);
     db_close(db);
     return r;
 }
@@ -399,7 +399,7 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
             log_warn(
                 "root, state, listen, rundir, conflicts, store and insecure-http change with a "
                 "restart only");
-        strlist_release(&now.keep.except); /* keep.h holds the rules it began with */
+        strlist_release(&now.keep.except); /* kept.h holds the rules it began with */
         now.keep = o->keep;
         memset(&o->keep, 0, sizeof(o->keep));
         options_release(o);
@@ -470,7 +470,8 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
         if (now_limited != limited && next > 0)
             next = next_scan(s, o);
         limited = now_limited;
-        if (ok && (!was || sig == SIGHUP || clock_mono_ms() >= next) && !index_scanning(m->index)) {
+        if (ok && (!was || sig == SIGHUP || clock_mono_ms() >= next) &&
+            !scan_queue_scanning(m->scan_queue)) {
             begin_scan(m);
             next = next_scan(s, o);
         }

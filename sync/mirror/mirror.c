@@ -209,10 +209,10 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->upload = upload_new(m);
         m->wait = wait_new(m);
         m->fetch = fetch_new(m);
-        m->tell = tell_new(m);
+        m->changes = changes_new(m);
         m->hooks = hooks_new(m);
         m->prefetch = prefetch_new(m);
-        m->state = state_new(m);
+        m->status = status_new(m);
         first = !replica_is_complete(m->replica);
         r = first ? first_contact(m, e) : pull_check_address(m->pull, e);
     }
@@ -232,14 +232,14 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
     if (r < 0)
         return r;
     r = hooks_start(m->hooks);
-    r = r < 0 ? r : tell_start(m->tell, changed, arg);
+    r = r < 0 ? r : changes_start(m->changes, changed, arg);
     r = r < 0 ? r : fetch_start(m->fetch);
     r = r < 0 ? r : upload_start(m->upload);
     r = r < 0 ? r : wait_start(m->wait);
     r = r < 0 ? r : push_start(m->push);
     r = r < 0 ? r : pull_start(m->pull);
     r = r < 0 ? r : prefetch_start(m->prefetch);
-    r = r < 0 ? r : state_start(m->state);
+    r = r < 0 ? r : status_start(m->status);
     r = r < 0 ? r : recheck_start(disk_check, m, &m->recheck);
     if (r < 0) {
         err_sys(e, -r, "cannot start a thread");
@@ -290,7 +290,7 @@ void mirror_stop(struct mirror *m, int64_t flush_ms)
     atomic_store(&m->stop, true);
     http_stop(m->http);
     link_wake(&m->link);
-    tell_stop(m->tell); /* first: a watch stream must end before its connection is joined */
+    changes_stop(m->changes); /* first: a watch stream must end before its connection is joined */
     hooks_stop(m->hooks);
     control_stop(m);
     pull_stop(m->pull);
@@ -299,7 +299,7 @@ void mirror_stop(struct mirror *m, int64_t flush_ms)
     prefetch_stop(m->prefetch);
     fetch_stop(m->fetch);
     wait_stop(m->wait);
-    state_stop(m->state);
+    status_stop(m->status);
     recheck_stop(m->recheck);
     m->recheck = NULL;
     store_sync(m->store);
@@ -310,9 +310,9 @@ void mirror_close(struct mirror *m)
 {
     if (!m)
         return;
-    state_free(m->state);
+    status_free(m->status);
     prefetch_free(m->prefetch);
-    tell_free(m->tell);
+    changes_free(m->changes);
     hooks_free(m->hooks);
     fetch_free(m->fetch);
     wait_free(m->wait);
@@ -386,5 +386,5 @@ void mirror_on_remount(struct mirror *m, mirror_remount_fn *fn, void *arg)
 void mirror_set_read_only(struct mirror *m, bool read_only)
 {
     replica_set_read_only(m->replica, read_only);
-    tell_all(m->tell);
+    changes_all(m->changes);
 }

@@ -17,14 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct hash none;
 static const struct dialect any;
 
-struct source {
+struct reader {
     const uint8_t *data;
     size_t left;
 };
 
 static ssize_t read_some(void *arg, void *out, size_t n)
 {
-    struct source *s = arg;
+    struct reader *s = arg;
     size_t take = s->left < n ? s->left : n;
 
     memcpy(out, s->data, take);
@@ -61,31 +61,31 @@ static void read_again(const struct dump *d, const uint8_t *data, size_t size)
     for (size_t i = 0; i < d->n; i++) {
         const struct object *o = d->objects[i];
         struct statement st;
-        struct shape shape;
-        struct section *s;
+        struct table_def shape;
+        struct table_rows *s;
         uint64_t rows = 0;
 
         if (!object_is_table(o))
             continue;
-        shape_read(&shape, o->ddl, o->ddl_len, env_mode_of(d->env, o->env));
-        s = section_open(fd, d, o, &shape, NULL);
+        table_def_read(&shape, o->ddl, o->ddl_len, session_vars_mode_of(d->env, o->env));
+        s = table_rows_open(fd, d, o, &shape, NULL);
         for (size_t j = 0; j < o->n_ranges; j++) {
-            assert(section_load(s, NULL) == 1);
-            while (section_statement(s, &st)) {
+            assert(table_rows_load(s, NULL) == 1);
+            while (table_rows_statement(s, &st)) {
                 assert(memcmp(st.text, data + st.offset, st.len) == 0);
                 rows += (uint64_t)st.rows;
             }
         }
-        assert(section_load(s, NULL) == 0 && rows == o->rows);
-        section_close(s);
-        shape_release(&shape);
+        assert(table_rows_load(s, NULL) == 0 && rows == o->rows);
+        table_rows_close(s);
+        table_def_release(&shape);
     }
     close(fd);
 }
 
 static char *understand(const uint8_t *data, size_t size, size_t step)
 {
-    struct source src = {data, size};
+    struct reader src = {data, size};
     struct split *s = split_new(read_some, &src, step);
     struct dump *d = dump_new(&none, &any);
     struct dump_fault fault;

@@ -12,15 +12,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static enum skim_result skim(const char *text, size_t size, size_t step, bool escapes,
-                             struct skim *s, const char **p)
+static enum row_scan_result skim(const char *text, size_t size, size_t step, bool escapes,
+                                 struct row_scan *s, const char **p)
 {
-    enum skim_result r;
+    enum row_scan_result r;
     size_t n = step < size ? step : size;
 
     *p = text;
-    skim_init(s, escapes);
-    while ((r = skim_rows(s, p, text + n, n == size)) == SKIM_MORE)
+    row_scan_init(s, escapes);
+    while ((r = row_scan_rows(s, p, text + n, n == size)) == SKIM_MORE)
         n = size - n > step ? n + step : size;
     return r;
 }
@@ -30,9 +30,9 @@ static void both(const char *text, size_t size, bool no_backslash_escapes)
     static const size_t steps[] = {1, 63, 64, 97};
     struct token_mode mode = {.no_backslash_escapes = no_backslash_escapes};
     int64_t rows = rows_count(text, text + size, mode, NULL);
-    struct skim whole, parts;
+    struct row_scan whole, parts;
     const char *end, *p;
-    enum skim_result r = skim(text, size, size, !no_backslash_escapes, &whole, &end);
+    enum row_scan_result r = skim(text, size, size, !no_backslash_escapes, &whole, &end);
 
     assert(end >= text && end <= text + size);
     if (rows > 0 && !memchr(text, '"', size))

@@ -321,7 +321,8 @@ static void test_heads(void **state)
         char *table = NULL, *definer = NULL;
         struct err e = {0};
         size_t body = 0;
-        int r = stored_read(heads[i].kind, text, strlen(text), mode, &body, &table, &definer, &e);
+        int r = stored_grammar_read(heads[i].kind, text, strlen(text), mode, &body, &table,
+                                    &definer, &e);
 
         if (r != (heads[i].body ? 0 : -EPERM))
             fail_msg("%s: %d %s", text, r, e.text);

@@ -17,7 +17,7 @@ static bool cut(const char *sql, struct buf *create, struct buf *alter)
 
     buf_clear(create);
     buf_clear(alter);
-    return keys_cut(sql, strlen(sql), mode, create, alter);
+    return deferred_keys_cut(sql, strlen(sql), mode, create, alter);
 }
 
 static void test_plain_keys_are_cut(void **state)

@@ -67,10 +67,10 @@ static void test_shape(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct shape s;
+        struct table_def s;
         char *columns, *key;
 
-        shape_read(&s, cases[i].text, strlen(cases[i].text), plain);
+        table_def_read(&s, cases[i].text, strlen(cases[i].text), plain);
         columns = joined(&s.columns);
         key = joined(&s.key);
         assert_string_equal(columns, cases[i].columns);
@@ -80,14 +80,14 @@ static void test_shape(void **state)
         assert_int_equal(s.hidden, cases[i].hidden);
         free(columns);
         free(key);
-        shape_release(&s);
+        table_def_release(&s);
     }
 }
 
 /* Columns whose values are not free. */
 static void test_shape_bound(void **state)
 {
-    struct shape s;
+    struct table_def s;
     char *bound;
     const char *text =
         "CREATE TABLE t (a int, b int UNIQUE, c int AS (a+1), d int GENERATED ALWAYS AS "
@@ -96,19 +96,19 @@ static void test_shape_bound(void **state)
         "CONSTRAINT x FOREIGN KEY (h) REFERENCES p (i) ON DELETE CASCADE, CHECK (i>1))";
 
     (void)state;
-    shape_read(&s, text, strlen(text), plain);
+    table_def_read(&s, text, strlen(text), plain);
     bound = joined(&s.bound);
     assert_string_equal(bound, "b|c|d|a|e|f|h");
     free(bound);
-    shape_release(&s);
+    table_def_release(&s);
 }
 
 static struct hash shape_hash(const char *text)
 {
-    struct shape s;
+    struct table_def s;
 
-    shape_read(&s, text, strlen(text), plain);
-    shape_release(&s);
+    table_def_read(&s, text, strlen(text), plain);
+    table_def_release(&s);
     return s.hash;
 }
 
@@ -389,7 +389,7 @@ static int next_row(void *arg, struct row_id *id, struct row_place *place, struc
 }
 
 /* "-key" for each old row that goes, "+row" for each new one, sorted by what the diff gives. */
-static int differ(const char *old, const char *new, size_t max, struct diff *d, char *ret)
+static int differ(const char *old, const char *new, size_t max, struct row_diff *d, char *ret)
 {
     struct rows a, b;
     struct err e;
@@ -398,7 +398,7 @@ static int differ(const char *old, const char *new, size_t max, struct diff *d, 
 
     rows_open(&a, old);
     rows_open(&b, new);
-    r = diff_make(d, next_row, &a, next_row, &b, max, &e);
+    r = row_diff_make(d, next_row, &a, next_row, &b, max, &e);
     *p = '\0';
     for (size_t i = 0; r == 0 && i < d->n_old; i++)
         p += sprintf(p, "-%.*s", (int)(d->old_rows[i].id.key_len - 3),
@@ -434,7 +434,7 @@ static void test_diff(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct diff d;
+        struct row_diff d;
         assert_int_equal(differ(cases[i].old, cases[i].new, 100, &d, text), cases[i].result);
         if (cases[i].result == 0) {
             assert_string_equal(text, cases[i].wanted);
@@ -442,24 +442,24 @@ static void test_diff(void **state)
             assert_int_equal(d.updated, cases[i].updated);
             assert_int_equal(d.deleted, cases[i].deleted);
         }
-        diff_release(&d);
+        row_diff_release(&d);
     }
 }
 
 static void test_diff_limit(void **state)
 {
-    struct diff d;
+    struct row_diff d;
     char text[200];
 
     (void)state;
     assert_int_equal(differ("(1,1),(2,1),(3,1)", "(1,2),(2,2),(3,1)", 2, &d, text), 0);
-    diff_release(&d);
+    row_diff_release(&d);
     assert_int_equal(differ("(1,1),(2,1),(3,1)", "(1,2),(2,2),(3,2)", 2, &d, text), -E2BIG);
-    diff_release(&d);
+    row_diff_release(&d);
     assert_int_equal(differ("(1,1),(2,1)", "(1,1),(2,1)", 0, &d, text), 0);
-    diff_release(&d);
+    row_diff_release(&d);
     assert_int_equal(differ("(1,1),(2,1)", "(1,1),(2,2)", 0, &d, text), -E2BIG);
-    diff_release(&d);
+    row_diff_release(&d);
 }
 
 /* --- rowset --- */
@@ -470,7 +470,7 @@ static const char notes[] = "(1,'a'),(22,'b'),(333,NULL)";
 static char *write_notes(const char *dir, const struct hash *h, bool keep)
 {
     struct strlist columns = list("x|y");
-    struct rowset_writer *w = rowset_create(dir, h, "SET x=1", &columns, &none);
+    struct row_cache_writer *w = row_cache_create(dir, h, "SET x=1", &columns, &none);
     struct rows rows;
     struct row_id id;
     char t[HASH_TEXT_CAP];
@@ -478,8 +478,8 @@ static char *write_notes(const char *dir, const struct hash *h, bool keep)
     assert_non_null(w);
     rows_open(&rows, notes);
     while (next_row(&rows, &id, NULL, NULL) == 1)
-        rowset_add(w, &id);
-    rowset_end(w, keep);
+        row_cache_add(w, &id);
+    row_cache_end(w, keep);
     rows_close(&rows);
     strlist_release(&columns);
     return xasprintf("%s/%s", dir, hash_text(h, t));
@@ -488,7 +488,7 @@ static char *write_notes(const char *dir, const struct hash *h, bool keep)
 /* Rows that come back the same; -EPROTO where the file ends or goes wrong, -ENOENT: none at all. */
 static int read_notes(const char *dir, const struct hash *h)
 {
-    struct rowset_reader *r = rowset_open(dir, h);
+    struct row_cache_reader *r = row_cache_open(dir, h);
     struct rows rows;
     struct row_id id, was;
     struct row_place place;
@@ -497,14 +497,14 @@ static int read_notes(const char *dir, const struct hash *h)
     if (!r)
         return -ENOENT;
     rows_open(&rows, notes);
-    while ((rc = rowset_next(r, &id, &place, NULL)) == 1) {
+    while ((rc = row_cache_next(r, &id, &place, NULL)) == 1) {
         if (next_row(&rows, &was, NULL, NULL) != 1 || row_key_compare(&id, &was) != 0 ||
             id.n_key != was.n_key || memcmp(id.hash, was.hash, ROW_HASH_BYTES) != 0)
             break;
         n++;
     }
     rows_close(&rows);
-    rowset_close(r);
+    row_cache_close(r);
     return rc < 0 ? rc : rc == 1 ? -EBADMSG : n;
 }
 
@@ -517,7 +517,7 @@ static void test_rowset(void **state)
 {
     char dir[] = "/tmp/eefs-rowset-XXXXXX";
     struct hash h = {{1}}, other = {{2}};
-    struct rowset_reader *r;
+    struct row_cache_reader *r;
     struct buf whole = BUF_INIT;
     char *path, *names;
 
@@ -527,12 +527,12 @@ static void test_rowset(void **state)
     assert_int_equal(read_notes(dir, &h), -ENOENT);
     path = write_notes(dir, &h, true);
     assert_int_equal(read_notes(dir, &h), 3);
-    r = rowset_open(dir, &h);
-    assert_string_equal(rowset_settings(r), "SET x=1");
-    names = joined(rowset_columns(r));
+    r = row_cache_open(dir, &h);
+    assert_string_equal(row_cache_settings(r), "SET x=1");
+    names = joined(row_cache_columns(r));
     assert_string_equal(names, "x|y");
     free(names);
-    rowset_close(r);
+    row_cache_close(r);
 
     /* cut anywhere it is never taken for a whole one */
     assert_int_equal(file_slurp(AT_FDCWD, path, 1 << 20, &whole), 0);
@@ -545,15 +545,15 @@ static void test_rowset(void **state)
 
     free(write_notes(dir, &h, true));
     path = write_notes(dir, &other, true);
-    rowset_sweep(dir, want, &h);
+    row_cache_sweep(dir, want, &h);
     assert_int_equal(read_notes(dir, &h), 3);
     assert_int_equal(access(path, F_OK), -1);
-    rowset_sweep(dir, want, &other);
+    row_cache_sweep(dir, want, &other);
     assert_int_equal(rmdir(dir), 0);
     free(path);
-    assert_null(rowset_open("/nonexistent", &h));
-    assert_null(rowset_create("/proc/nonexistent", &h, "", &(struct strlist){NULL, 0},
-                              &(struct strlist){NULL, 0}));
+    assert_null(row_cache_open("/nonexistent", &h));
+    assert_null(row_cache_create("/proc/nonexistent", &h, "", &(struct strlist){NULL, 0},
+                                 &(struct strlist){NULL, 0}));
 }
 
 int main(void)

@@ -205,8 +205,8 @@ static struct hash read_parts(const char *head, size_t row, size_t len, uint64_t
     struct buf b = BUF_INIT;
     struct dump_fault f;
     struct dump *d;
-    struct shape shape;
-    struct section *s;
+    struct table_def shape;
+    struct table_rows *s;
     struct row_id id;
     struct row_place place;
     struct err e = {0};
@@ -222,9 +222,10 @@ static struct hash read_parts(const char *head, size_t row, size_t len, uint64_t
     r = dump_read(fd, &no_secret, &any, &d, &f, &e);
     if (r < 0)
         fail_msg("%s", e.text);
-    shape_read(&shape, create, strlen(create), env_mode_of(d->env, d->objects[0]->env));
-    s = section_open(fd, d, d->objects[0], &shape, NULL);
-    while ((r = section_next(s, &id, &place, &e)) == 1) {
+    table_def_read(&shape, create, strlen(create),
+                   session_vars_mode_of(d->env, d->objects[0]->env));
+    s = table_rows_open(fd, d, d->objects[0], &shape, NULL);
+    while ((r = table_rows_next(s, &id, &place, &e)) == 1) {
         const char *at = b.data + d->objects[0]->ranges[place.range].offset + place.offset;
         assert_true(*at == '(' && at[place.len - 1] == ')');
         n++;
@@ -237,8 +238,8 @@ static struct hash read_parts(const char *head, size_t row, size_t len, uint64_t
     assert_true(d->objects[0]->n_ranges > 1);
     for (size_t i = 0; i < d->objects[0]->n_ranges; i++)
         assert_true(d->objects[0]->ranges[i].len <= SPLIT_ROW_MAX);
-    section_close(s);
-    shape_release(&shape);
+    table_rows_close(s);
+    table_def_release(&shape);
     dump_free(d);
     close(fd);
     buf_release(&b);

@@ -16,8 +16,8 @@ static int check(const char *text, struct strlist *parents, struct err *e)
 
     e->text[0] = '\0';
     return strstr(text, "SEQUENCE") == text + strlen("CREATE ")
-               ? tabledef_check_sequence(text, strlen(text), mode, e)
-               : tabledef_check(text, strlen(text), mode, parents, e);
+               ? table_grammar_check_sequence(text, strlen(text), mode, e)
+               : table_grammar_check(text, strlen(text), mode, parents, e);
 }
 
 /* What servers from MySQL 5.0 and MariaDB 5.5 on print. */

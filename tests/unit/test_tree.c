@@ -194,8 +194,8 @@ static void test_mirrors(void **state)
     char *one, *two, *again = NULL;
     int64_t gen;
 
-    assert_int_equal(mirrors_add(f->t.db, "slave1", &none, &none, NULL, &one, &e), 0);
-    assert_int_equal(mirrors_find(f->t.db, one, &m), 1);
+    assert_int_equal(registry_add(f->t.db, "slave1", &none, &none, NULL, &one, &e), 0);
+    assert_int_equal(registry_find(f->t.db, one, &m), 1);
     assert_string_equal(m.name, "slave1");
     assert_int_equal(m.scope.deny.n, 0);
     assert_true(scope_writes(&m.scope, "uploads/a.jpg"));
@@ -205,23 +205,23 @@ static void test_mirrors(void **state)
     mirror_release(&m);
 
     strlist_add(&read, "css/");
-    assert_int_equal(mirrors_add(f->t.db, "slave2", &read, &none, NULL, &two, &e), 0);
-    assert_int_equal(mirrors_add(f->t.db, "slave2", &read, &none, NULL, &again, &e), -EEXIST);
+    assert_int_equal(registry_add(f->t.db, "slave2", &read, &none, NULL, &two, &e), 0);
+    assert_int_equal(registry_add(f->t.db, "slave2", &read, &none, NULL, &again, &e), -EEXIST);
     assert_null(again);
-    assert_int_equal(mirrors_add(f->t.db, "No/Name", &none, &none, NULL, &again, &e), -EINVAL);
+    assert_int_equal(registry_add(f->t.db, "No/Name", &none, &none, NULL, &again, &e), -EINVAL);
     assert_string_not_equal(one, two);
-    assert_int_equal(mirrors_find(f->t.db, one, &m), 1);
+    assert_int_equal(registry_find(f->t.db, one, &m), 1);
     assert_true(m.scopegen > gen); /* somebody else's slot is denied now */
     assert_false(scope_reads(&m.scope, "sql/slave2/x.sql"));
     mirror_release(&m);
-    assert_int_equal(mirrors_find(f->t.db, two, &m), 1);
+    assert_int_equal(registry_find(f->t.db, two, &m), 1);
     assert_true(scope_reads(&m.scope, "css/a.css"));
     assert_false(scope_reads(&m.scope, "img/a.png"));
     mirror_release(&m);
 
-    assert_int_equal(mirrors_remove(f->t.db, "slave1", &e), 0);
-    assert_int_equal(mirrors_remove(f->t.db, "slave1", &e), -ENOENT);
-    assert_int_equal(mirrors_find(f->t.db, one, &m), 0);
+    assert_int_equal(registry_remove(f->t.db, "slave1", &e), 0);
+    assert_int_equal(registry_remove(f->t.db, "slave1", &e), -ENOENT);
+    assert_int_equal(registry_find(f->t.db, one, &m), 0);
     strlist_release(&read);
     free(one);
     free(two);

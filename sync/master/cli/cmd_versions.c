@@ -201,7 +201,7 @@ int cmd_history(int argc, char **argv)
         return fail(&e);
     r = tree_path(argv[0], &path, &folder, &e);
     if (r == 0)
-        r = state_open(history.state, false, &db, &e);
+        r = state_dir_open(history.state, false, &db, &e);
     if (r == 0)
         r = history_of(db, path, folder, history.json, &e);
     db_close(db);
@@ -304,7 +304,7 @@ int cmd_restore(int argc, char **argv)
         return fail(&e);
     r = parse_version(argv[0], &path, &seq, &e);
     if (r == 0)
-        r = state_socket(restore.state, restore.rundir, &socket, &e);
+        r = state_dir_socket(restore.state, restore.rundir, &socket, &e);
     if (r == 0)
         r = ask(socket, path, seq, &e);
     free(path);

@@ -24,7 +24,7 @@ static void become_owner(const char *dir)
         log_warn("cannot work as the owner of '%s'", dir);
 }
 
-int state_open(const char *dir, bool make, struct db **ret, struct err *e)
+int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e)
 {
     char *path;
     int r = make ? file_mkdirs(dir, 0700) : 0;
@@ -38,18 +38,18 @@ int state_open(const char *dir, bool make, struct db **ret, struct err *e)
                     dir);
     if (r == 0)
         r = tree_db_open(path, 0, ret, e);
-    if (r == 0 && make && registry_restore(*ret, false) > 0)
+    if (r == 0 && make && registry_copy_restore(*ret, false) > 0)
         log_warn("'%s' knew no mirror: they are put back from 'mirrors.json' beside it", path);
     free(path);
     return r;
 }
 
-int state_socket(const char *state, const char *rundir, char **ret, struct err *e)
+int state_dir_socket(const char *state, const char *rundir, char **ret, struct err *e)
 {
     struct db *db = NULL;
     sqlite3_stmt *st;
     char id[9] = "";
-    int r = state_open(state, false, &db, e);
+    int r = state_dir_open(state, false, &db, e);
 
     if (r < 0)
         return r;

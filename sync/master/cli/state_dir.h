@@ -11,8 +11,8 @@
  * Opens the database in `dir`; with `make` both are made when they are not there. Root goes on as
  * the folder's owner, so that what is created here can be opened by the user that serves.
  */
-int state_open(const char *dir, bool make, struct db **ret, struct err *e);
+int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e);
 /* The control socket of the serve that uses `dir`; malloc'd. */
-int state_socket(const char *dir, const char *rundir, char **ret, struct err *e);
+int state_dir_socket(const char *dir, const char *rundir, char **ret, struct err *e);
 
 #endif

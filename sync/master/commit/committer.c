@@ -32,7 +32,7 @@ struct call { /* on the caller's stack */
 struct job {
     struct job *next;
     struct observation *o; /* one of these */
-    struct ops_batch *ops;
+    struct batch *ops;
     struct call *call;
     bool scanned, confirm;
 };
@@ -66,13 +66,13 @@ static void finish(struct committer *c, struct job *jobs, int r)
     for (struct job *next; jobs; jobs = next) {
         next = jobs->next;
         if (jobs->ops)
-            ops_finish(m, jobs->ops, r);
+            batch_finish(m, jobs->ops, r);
         if (jobs->call)
             finish_call(c, jobs->call, r);
         if (jobs->scanned && !atomic_exchange(&m->scanned, true))
             log_info("the first scan has ended: %lld changes in all", (long long)head_seq(m->head));
         if (r < 0 && jobs->o)
-            index_push(m->index, jobs->o->path, INDEX_DEEP, 5000);
+            scan_queue_push(m->scan_queue, jobs->o->path, SCAN_DEEP, 5000);
         observation_free(jobs->o);
         free(jobs);
     }
@@ -105,7 +105,7 @@ void committer_observe(struct committer *c, struct observation *o)
     push(c, j, true);
 }
 
-void committer_ops(struct committer *c, struct ops_batch *b)
+void committer_ops(struct committer *c, struct batch *b)
 {
     struct job *j = xcalloc(1, sizeof(*j));
 
@@ -158,7 +158,7 @@ bool committer_alive(struct committer *c, int64_t ms)
 /* False: the end. *ret may be NULL: the brake is due. */
 static bool take(struct committer *c, struct job **ret)
 {
-    int64_t due = brake_due(c->m->brake);
+    int64_t due = delete_guard_due(c->m->delete_guard);
     size_t n = 0;
 
     c->busy_since = 0;
@@ -188,9 +188,11 @@ static bool take(struct committer *c, struct job **ret)
     return *ret || !c->stopping;
 }
 
-static void run_brake(struct master *m, int *r)
+static void run_delete_guard(struct master *m, int *r)
 {
-    int n = *r == 0 && clock_mono_ms() >= brake_due(m->brake) ? brake_run(m->brake) : 0;
+    int n = *r == 0 && clock_mono_ms() >= delete_guard_due(m->delete_guard)
+                ? delete_guard_run(m->delete_guard)
+                : 0;
 
     if (n < 0)
         *r = n;
@@ -209,13 +211,13 @@ static void run_batch(struct committer *c, struct job *jobs)
             r = observe(m, j->o);
         if (j->confirm) {
             volumes_forget_away(m->volumes);
-            brake_confirm(m->brake);
+            delete_guard_confirm(m->delete_guard);
         }
         if (j->scanned && !m->scanned) /* all that is gone is known: no burst to wait for */
-            brake_now(m->brake);
+            delete_guard_now(m->delete_guard);
         if (j->ops) {
             any_ops = true;
-            r = ops_apply(m, j->ops, ok);
+            r = batch_apply(m, j->ops, ok);
         }
         if (j->call && ok)
             r = j->call->fn(m, j->call->arg);
@@ -223,7 +225,7 @@ static void run_batch(struct committer *c, struct job *jobs)
             j->call->result = -ENODEV;
     }
     if (ok)
-        run_brake(m, &r);
+        run_delete_guard(m, &r);
     if (r == 0 && ok)
         r = publish_folders(m);
     crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
@@ -231,9 +233,9 @@ static void run_batch(struct committer *c, struct job *jobs)
         r = tree_commit(m->tree);
     else
         tree_rollback(m->tree);
-    brake_committed(m->brake, r == 0);
+    delete_guard_committed(m->delete_guard, r == 0);
     if (r < 0 || !ok)
-        brake_put_off(m->brake);
+        delete_guard_put_off(m->delete_guard);
     crash_point(any_ops ? "master.ops.committed" : "master.index.committed");
     if (r == 0 && any_ops)
         r = db_sync(m->tree->db);

@@ -13,7 +13,7 @@
 #include "sync/master/publish/observe.h"
 
 /* A batch of operations, filled in by the committer; defined in ops.h. */
-struct ops_batch;
+struct batch;
 
 int committer_start(struct master *m, struct committer **ret, struct err *e);
 /* Finishes what is queued and ends the thread; operations that come later are answered with
@@ -23,14 +23,14 @@ void committer_free(struct committer *c);
 /* Takes over o and what it owns. Blocks while the queue is long; never called by the committer. */
 void committer_observe(struct committer *c, struct observation *o);
 /* Never blocks; b->done is called in the committer's thread once the answers are durable. */
-void committer_ops(struct committer *c, struct ops_batch *b);
+void committer_ops(struct committer *c, struct batch *b);
 /*
  * Runs fn in the committer's thread and its transaction, and returns once that is committed: fn's
  * error (it ends the transaction, so it is one of the database) or the commit's; -ENODEV when the
  * root is away, -ESHUTDOWN; then fn was not called. Never called by the committer.
  */
 int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg);
-/* All deletions that wait now are meant (brake.h). Never blocks. */
+/* All deletions that wait now are meant (delete_guard.h). Never blocks. */
 void committer_confirm(struct committer *c);
 /* What the last commit said: 0 or -errno. Any thread. */
 int committer_error(struct committer *c);

@@ -29,10 +29,10 @@ static int commit_try(struct master *m, void *arg)
 
 static int try_database(struct master *m)
 {
-    struct db *db = db_pool_get(m->pool);
+    struct db *db = readers_get(m->readers);
     int r = db ? db_read_all(db) : -EIO;
 
-    db_pool_put(m->pool, db);
+    readers_put(m->readers, db);
     if (r == 0)
         r = committer_call(m->committer, commit_try, NULL);
     if (r == 0)

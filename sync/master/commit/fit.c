@@ -17,7 +17,7 @@ bool fit_database_damaged(void)
 
 const char *fit_why_not(struct master *m, char *out, size_t cap)
 {
-    if (!root_ok(m->root, out, cap) || brake_emptied(m->brake, out, cap))
+    if (!root_ok(m->root, out, cap) || delete_guard_emptied(m->delete_guard, out, cap))
         return out;
     if (m->stopping)
         snprintf(out, cap, "the master is stopping");

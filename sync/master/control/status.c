@@ -44,8 +44,8 @@ static void add_mirror(void *arg, const struct mirror *who)
 {
     struct list *l = arg;
 
-    json_array_append_new(
-        l->array, mirrors_report(l->m->mirrors, who->name, head_seq(l->m->head), clock_mono_ms()));
+    json_array_append_new(l->array, registry_report(l->m->registry, who->name, head_seq(l->m->head),
+                                                    clock_mono_ms()));
 }
 
 /* What is not as it should be, worst first. */
@@ -106,10 +106,10 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
     if (!root_ok(m->root, why, sizeof(why)))
         problem(p, "FAILED", why,
                 "mount or restore the folder; nothing is published until it is back");
-    if (brake_emptied(m->brake, why, sizeof(why)))
+    if (delete_guard_emptied(m->delete_guard, why, sizeof(why)))
         problem(p, "FAILED", why,
                 "bring the files back; if they are meant to be deleted: eefs-master confirm");
-    else if (brake_held(m->brake, why, sizeof(why)) > 0)
+    else if (delete_guard_held(m->delete_guard, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why,
                 "bring the files back; if they are meant to be deleted: eefs-master confirm");
     find_trouble(p);
@@ -122,7 +122,7 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
                  strerror(-committer_error(m->committer)));
         problem(p, "DEGRADED", why, "make room on its disk, or see to the disk; it is tried again");
     }
-    if (lookout_short(m->lookout, why, sizeof(why)))
+    if (root_monitor_short(m->root_monitor, why, sizeof(why)))
         problem(p, "DEGRADED", why, "make room: what mirrors send is refused until then");
     if (watch_limited(m->watch, why, sizeof(why), action, sizeof(action)))
         problem(p, "DEGRADED", why, action);
@@ -161,18 +161,20 @@ static void add_state(struct master *m, json_t *mirrors, json_t *o)
     json_object_set_new(o, "reason", json_string(reason));
     json_object_set_new(o, "action", json_string(action));
     json_object_set_new(o, "problems", p.array);
-    json_object_set_new(o, "held_deletions", json_integer(brake_held(m->brake, why, sizeof(why))));
+    json_object_set_new(o, "held_deletions",
+                        json_integer(delete_guard_held(m->delete_guard, why, sizeof(why))));
     json_object_set_new(o, "watched", json_integer(watch_folders(m->watch)));
     json_object_set_new(o, "unwatched", json_integer(watch_limited(m->watch, NULL, 0, NULL, 0)));
-    json_object_set_new(o, "scan_ms", json_integer(index_scan_ms(m->index)));
-    json_object_set_new(o, "waiting", json_integer(index_waiting(m->index)));
+    json_object_set_new(o, "scan_ms", json_integer(scan_queue_scan_ms(m->scan_queue)));
+    json_object_set_new(o, "waiting", json_integer(scan_queue_waiting(m->scan_queue)));
     json_object_set_new(o, "notices", notices_report(m->notices, NOTICES_SHOWN));
 }
 
 static void confirm(struct master *m, struct ctl_conn *conn, uid_t uid)
 {
     char why[512];
-    int64_t n = brake_held(m->brake, why, sizeof(why)) + volumes_away(m->volumes, why, sizeof(why));
+    int64_t n = delete_guard_held(m->delete_guard, why, sizeof(why)) +
+                volumes_away(m->volumes, why, sizeof(why));
 
     if (uid != 0 && uid != geteuid()) {
         ctl_reply_error(conn, "permission", "only root or the user that serves may confirm");
@@ -262,7 +264,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
         ctl_reply_error(conn, "bad_request", "the commands are 'status', 'confirm' and 'restore'");
         return;
     }
-    db = db_pool_get(m->pool);
+    db = readers_get(m->readers);
     if (!db) {
         ctl_reply_error(conn, "database", "the master's database cannot be read");
         return;
@@ -270,18 +272,18 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     o = json_pack("{s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "ok", 1, "kind", "master", "root",
                   root_path(m->root), "listen", m->listen, "master_id", m->id, "timeline",
                   m->timeline, "head", (json_int_t)head_seq(m->head), "scanning",
-                  index_scanning(m->index));
+                  scan_queue_scanning(m->scan_queue));
     if (!o) /* a root path that is not UTF-8 */
         o = json_pack("{s:b,s:s}", "ok", 1, "kind", "master");
     l = (struct list){m, json_array()};
-    mirrors_each(db, add_mirror, &l);
+    registry_each(db, add_mirror, &l);
     add_state(m, l.array, o);
     add_counts(db, o);
     json_object_set_new(o, "wrong_tokens", intruder_report(m->intruder));
-    json_object_set_new(o, "kept", keep_report(m->keep));
+    json_object_set_new(o, "kept", kept_report(m->kept));
     json_object_set_new(o, "errors", trouble_json());
     json_object_set_new(o, "mirrors", l.array);
-    db_pool_put(m->pool, db);
+    readers_put(m->readers, db);
     if (!ctl_conn_peer(conn)->trusted)
         hide_names(o);
     ctl_reply(conn, o);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * history: the versions that a path had before: one row for each content that was replaced or
- * deleted, whether its bytes are kept (keep.h) or not. The seq of a version is that of its last
+ * deleted, whether its bytes are kept (kept.h) or not. The seq of a version is that of its last
  * row; `until` is the seq that ended it. Dumps (everything below `sql/`) have no history: they are
  * made anew all the time.
  */

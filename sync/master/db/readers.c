@@ -9,23 +9,23 @@
 
 #define IDLE_MAX 16
 
-struct db_pool {
+struct readers {
     char *path;
     pthread_mutex_t lock; /* guards the rest */
     struct db *idle[IDLE_MAX];
     size_t n;
 };
 
-struct db_pool *db_pool_new(const char *path)
+struct readers *readers_new(const char *path)
 {
-    struct db_pool *p = xcalloc(1, sizeof(*p));
+    struct readers *p = xcalloc(1, sizeof(*p));
 
     p->path = xstrdup(path);
     mutex_init(&p->lock);
     return p;
 }
 
-void db_pool_free(struct db_pool *p)
+void readers_free(struct readers *p)
 {
     if (!p)
         return;
@@ -36,7 +36,7 @@ void db_pool_free(struct db_pool *p)
     free(p);
 }
 
-struct db *db_pool_get(struct db_pool *p)
+struct db *readers_get(struct readers *p)
 {
     struct db *db = NULL;
     struct err e;
@@ -50,7 +50,7 @@ struct db *db_pool_get(struct db_pool *p)
     return db;
 }
 
-void db_pool_put(struct db_pool *p, struct db *db)
+void readers_put(struct readers *p, struct db *db)
 {
     if (!db)
         return;

@@ -5,12 +5,12 @@
 
 #include "sync/common/db.h"
 
-struct db_pool;
+struct readers;
 
-struct db_pool *db_pool_new(const char *path);
-void db_pool_free(struct db_pool *p);
+struct readers *readers_new(const char *path);
+void readers_free(struct readers *p);
 /* NULL when no connection can be opened. */
-struct db *db_pool_get(struct db_pool *p);
-void db_pool_put(struct db_pool *p, struct db *db);
+struct db *readers_get(struct readers *p);
+void readers_put(struct readers *p, struct db *db);
 
 #endif

@@ -131,7 +131,7 @@ int rebuild_database(const char *db_path, struct err *e)
     }
     log_warn("the damaged database is kept as '%s'; a new one is made from the folder", damaged);
     take_over(to, damaged);
-    n = registry_restore(to, true);
+    n = registry_copy_restore(to, true);
     if (n < 0)
         log_error("'mirrors.json' beside the database cannot be used: mirrors that could not be "
                   "read are to be added again (eefs-master mirror add)");

@@ -113,8 +113,8 @@ static int check_paths(struct strlist *l, const char *what, struct err *e)
     return 0;
 }
 
-int mirrors_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
-                const char *url, char **token, struct err *e)
+int registry_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                 const char *url, char **token, struct err *e)
 {
     struct strlist defaults = {0};
     char *slot = xasprintf(SLOTS "/%s", name), *r_text = NULL, *w_text = NULL, *tok = NULL;
@@ -162,7 +162,7 @@ int mirrors_add(struct db *db, const char *name, struct strlist *read, struct st
         db_rollback(db);
         goto out;
     }
-    (void)registry_save(db); /* or by the next start of serve, which reports */
+    (void)registry_copy_save(db); /* or by the next start of serve, which reports */
     *token = tok;
     tok = NULL;
 out:
@@ -189,8 +189,8 @@ static int bump_scopegen(struct db *db, const char *name)
     return r < 0 ? r : 0;
 }
 
-int mirrors_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
-                struct err *e)
+int registry_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                 struct err *e)
 {
     char *r_text, *w_text;
     int n = 0, r = check_paths(read, "--read", e);
@@ -221,11 +221,11 @@ int mirrors_set(struct db *db, const char *name, struct strlist *read, struct st
     }
     if (n == 0)
         return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
-    (void)registry_save(db);
+    (void)registry_copy_save(db);
     return 0;
 }
 
-int mirrors_remove(struct db *db, const char *name, struct err *e)
+int registry_remove(struct db *db, const char *name, struct err *e)
 {
     int n = 0, r = db_begin(db);
 
@@ -248,7 +248,7 @@ int mirrors_remove(struct db *db, const char *name, struct err *e)
     }
     if (n == 0)
         return err_set(e, ENOENT, "there is no mirror '%.64s'; 'mirror list' shows them", name);
-    (void)registry_save(db);
+    (void)registry_copy_save(db);
     return 0;
 }
 
@@ -277,12 +277,12 @@ static int remember_list(struct db *db, const char *key, const struct strlist *l
     return r < 0 ? r : 0;
 }
 
-int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e)
+int registry_exclude(struct db *db, const struct strlist *patterns, struct err *e)
 {
     return remember_list(db, "exclude", patterns, "cannot remember the exclude patterns", e);
 }
 
-int mirrors_volumes(struct db *db, const struct strlist *tops, struct err *e)
+int registry_volumes(struct db *db, const struct strlist *tops, struct err *e)
 {
     return remember_list(db, "volumes", tops, "cannot remember the filesystems below the folder",
                          e);
@@ -297,7 +297,7 @@ static void fill(sqlite3_stmt *st, struct mirror *ret)
     ret->scopegen = sqlite3_column_int64(st, 3);
 }
 
-int mirrors_cloned(struct db *db, const char *name)
+int registry_cloned(struct db *db, const char *name)
 {
     int r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('cloned:' || ?,?)", "si",
                    name, clock_wall_ns());
@@ -305,12 +305,12 @@ int mirrors_cloned(struct db *db, const char *name)
     return r < 0 ? r : 0;
 }
 
-int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret)
+int registry_cloned_at(struct db *db, const char *name, int64_t *ret)
 {
     return db_get_int(db, 0, ret, "SELECT value FROM meta WHERE key='cloned:' || ?", "s", name);
 }
 
-int mirrors_find(struct db *db, const char *token, struct mirror *ret)
+int registry_find(struct db *db, const char *token, struct mirror *ret)
 {
     struct hash digest;
     sqlite3_stmt *st;
@@ -342,7 +342,7 @@ int mirrors_find(struct db *db, const char *token, struct mirror *ret)
     return 1;
 }
 
-int mirrors_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg)
+int registry_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg)
 {
     sqlite3_stmt *st =
         db_query(db, "SELECT name, read, write, scopegen FROM mirror ORDER BY name", "");
@@ -366,20 +366,20 @@ struct seen {
     json_t *report;
 };
 
-struct mirrors {
+struct registry {
     pthread_mutex_t lock; /* guards the list */
     struct seen *first;
 };
 
-struct mirrors *mirrors_new(void)
+struct registry *registry_new(void)
 {
-    struct mirrors *s = xcalloc(1, sizeof(*s));
+    struct registry *s = xcalloc(1, sizeof(*s));
 
     mutex_init(&s->lock);
     return s;
 }
 
-void mirrors_free(struct mirrors *s)
+void registry_free(struct registry *s)
 {
     if (!s)
         return;
@@ -392,7 +392,7 @@ void mirrors_free(struct mirrors *s)
     free(s);
 }
 
-static struct seen *find_locked(struct mirrors *s, const char *name)
+static struct seen *find_locked(struct registry *s, const char *name)
 {
     for (struct seen *p = s->first; p; p = p->next)
         if (strcmp(p->name, name) == 0)
@@ -400,7 +400,7 @@ static struct seen *find_locked(struct mirrors *s, const char *name)
     return NULL;
 }
 
-static struct seen *enter_locked(struct mirrors *s, const char *name)
+static struct seen *enter_locked(struct registry *s, const char *name)
 {
     struct seen *p = find_locked(s, name);
 
@@ -415,7 +415,7 @@ static struct seen *enter_locked(struct mirrors *s, const char *name)
     return p;
 }
 
-bool mirrors_begin(struct mirrors *s, const char *name)
+bool registry_begin(struct registry *s, const char *name)
 {
     struct seen *p;
     bool yes;
@@ -428,7 +428,7 @@ bool mirrors_begin(struct mirrors *s, const char *name)
     return yes;
 }
 
-void mirrors_end(struct mirrors *s, const char *name)
+void registry_end(struct registry *s, const char *name)
 {
     struct seen *p;
 
@@ -439,14 +439,14 @@ void mirrors_end(struct mirrors *s, const char *name)
     mutex_unlock(&s->lock);
 }
 
-void mirrors_seen_clone(struct mirrors *s, const char *name)
+void registry_seen_clone(struct registry *s, const char *name)
 {
     mutex_lock(&s->lock);
     enter_locked(s, name)->cloned = clock_mono_ms();
     mutex_unlock(&s->lock);
 }
 
-void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq)
+void registry_seen(struct registry *s, const char *name, json_t *report, int64_t seq)
 {
     struct seen *p;
 
@@ -477,7 +477,7 @@ static void add_told(json_t *o, const struct seen *p, int64_t head)
         json_object_set_new(o, "cursor_behind", json_integer(head > p->seq ? head - p->seq : 0));
 }
 
-json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_t now)
+json_t *registry_report(struct registry *s, const char *name, int64_t head, int64_t now)
 {
     json_t *o = json_object();
     struct seen *p;

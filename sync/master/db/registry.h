@@ -29,39 +29,39 @@ void mirror_release(struct mirror *m);
 
 /* NAME is [a-z0-9_-]{1,32}. -EEXIST when it is there. *token is malloc'd. Empty write: the default.
  * The paths of read and write are as a person wrote them (path_from_text) and become tree paths. */
-int mirrors_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
-                const char *url, char **token, struct err *e);
-int mirrors_remove(struct db *db, const char *name, struct err *e);
+int registry_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                 const char *url, char **token, struct err *e);
+int registry_remove(struct db *db, const char *name, struct err *e);
 /* Another scope; an empty list leaves that half as it is. */
-int mirrors_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
-                struct err *e);
+int registry_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
+                 struct err *e);
 /* Notes that operations of this mirror were refused because two machines use one outbox; when that
  * was last, ns since the epoch, 0: never. */
-int mirrors_cloned(struct db *db, const char *name);
-int mirrors_cloned_at(struct db *db, const char *name, int64_t *ret);
+int registry_cloned(struct db *db, const char *name);
+int registry_cloned_at(struct db *db, const char *name, int64_t *ret);
 /* Remembers the exclude patterns. When they are others than before every scopegen is raised: so
  * each mirror asks for them and lists again. */
-int mirrors_exclude(struct db *db, const struct strlist *patterns, struct err *e);
+int registry_exclude(struct db *db, const struct strlist *patterns, struct err *e);
 /* The same for the tops of the volumes below the root (volume.h). */
-int mirrors_volumes(struct db *db, const struct strlist *tops, struct err *e);
+int registry_volumes(struct db *db, const struct strlist *tops, struct err *e);
 /* By token: 1, 0 (unknown) or -errno. */
-int mirrors_find(struct db *db, const char *token, struct mirror *ret);
+int registry_find(struct db *db, const char *token, struct mirror *ret);
 /* Calls fn for each. */
-int mirrors_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg);
+int registry_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg);
 
 /* --- reports; thread safe --- */
 
-struct mirrors *mirrors_new(void);
-void mirrors_free(struct mirrors *s);
+struct registry *registry_new(void);
+void registry_free(struct registry *s);
 /* Remembers a report (POST /v1/state), or with NULL only that the mirror was seen, and its cursor's
  * seq (-1: not told). */
-void mirrors_seen(struct mirrors *s, const char *name, json_t *report, int64_t seq);
+void registry_seen(struct registry *s, const char *name, json_t *report, int64_t seq);
 /* A request of this mirror begins: false when MIRRORS_REQUESTS_MAX are running; and ends. */
-bool mirrors_begin(struct mirrors *s, const char *name);
-void mirrors_end(struct mirrors *s, const char *name);
+bool registry_begin(struct registry *s, const char *name);
+void registry_end(struct registry *s, const char *name);
 #define MIRRORS_REQUESTS_MAX 128
 /* A copy of its cache was refused: for five minutes the mirror is shown as DEGRADED. */
-void mirrors_seen_clone(struct mirrors *s, const char *name);
+void registry_seen_clone(struct registry *s, const char *name);
 #define MIRRORS_CLONED                                                                             \
     "two machines use copies of one cache: the changes of one of them are refused"
 /* Mirrors report every 10 s: one that was not heard of for this long is "unknown". */
@@ -69,6 +69,6 @@ void mirrors_seen_clone(struct mirrors *s, const char *name);
 /* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind"…}; new. A
  * mirror that was not heard of has no figures, and is "silent" if it has ever reported. `now`:
  * clock_mono_ms(). */
-json_t *mirrors_report(struct mirrors *s, const char *name, int64_t head, int64_t now);
+json_t *registry_report(struct registry *s, const char *name, int64_t head, int64_t now);
 
 #endif

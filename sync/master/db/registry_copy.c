@@ -57,7 +57,7 @@ static int dump(struct db *db, struct buf *out)
     return 0;
 }
 
-int registry_save(struct db *db)
+int registry_copy_save(struct db *db)
 {
     struct buf now = BUF_INIT, was = BUF_INIT;
     char *path = path_of(db);
@@ -132,7 +132,7 @@ static int put_back(struct db *db, json_t *list)
     return r < 0 ? r : (int)json_array_size(list);
 }
 
-int registry_restore(struct db *db, bool always)
+int registry_copy_restore(struct db *db, bool always)
 {
     struct buf b = BUF_INIT;
     char *path = path_of(db);

@@ -36,19 +36,19 @@ static const char *const schema[] = {
     " until INTEGER NOT NULL, ended INTEGER NOT NULL, PRIMARY KEY(dir,name,seq)) WITHOUT ROWID;"
     "CREATE INDEX version_hash ON version(hash);"
     "CREATE INDEX version_ended ON version(ended);"
-    /* keep.h */
+    /* kept.h */
     "CREATE TABLE kept(hash BLOB PRIMARY KEY, size INTEGER NOT NULL, at INTEGER NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE INDEX kept_at ON kept(at)",
     "CREATE TABLE total(entries INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL);"
     "INSERT INTO total SELECT count(*),coalesce(sum(type=1),0),coalesce(sum(size),0) FROM entry"
     " WHERE type!=0",
-    /* intent.h; made: 0 not known, 1 yes */
+    /* intent_log.h; made: 0 not known, 1 yes */
     "CREATE TABLE intent(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
     " digest BLOB NOT NULL, life TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
     " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
     "KEY(mirror,id)) WITHOUT ROWID",
-    /* moved.h */
+    /* folder_renames.h */
     "CREATE TABLE moved(seq INTEGER PRIMARY KEY,old BLOB NOT NULL,new BLOB NOT NULL,outbox TEXT)",
 };
 

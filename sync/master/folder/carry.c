@@ -30,7 +30,7 @@ static void forget(struct carry *c)
 void carry_drop(struct master *m, struct carry *c)
 {
     if (*c->tmp && volume_enter(m, c->to) == 0)
-        place_discard(m, c->tmp);
+        staging_discard(m, c->tmp);
     volume_leave(m);
     forget(c);
 }
@@ -40,7 +40,7 @@ int carry_take(struct master *m, struct carry *c, int64_t n, const struct hash *
     if (c->n != n || c->wanted || !*c->tmp || !hash_eq(&c->hash, hash) ||
         faccessat(root_staging_fd(m->root), c->tmp, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    memcpy(tmp, c->tmp, PLACE_NAME_CAP);
+    memcpy(tmp, c->tmp, STAGING_NAME_CAP);
     *c->tmp = '\0';
     return 1;
 }
@@ -63,7 +63,7 @@ int carry_copy(struct master *m, struct carry *c, int64_t n, const struct hash *
                const char *from, const char *to, char *tmp)
 {
     if (from && size <= CARRY_AT_ONCE)
-        return place_copy(m, tmp, root_fd(m->root), from, hash);
+        return staging_copy(m, tmp, root_fd(m->root), from, hash);
     return carry_take(m, c, n, hash, tmp) ? 0 : want(m, c, n, hash, from, to);
 }
 
@@ -86,15 +86,15 @@ static void carry_now(struct master *m, struct carry *c)
     int r = volume_enter(m, c->to);
 
     upload_name(c->mirror, &c->hash, upload);
-    place_name(c->tmp);
+    staging_name(c->tmp);
     if (r == 0)
-        r = c->from ? place_copy(m, c->tmp, root_fd(m->root), c->from, &c->hash)
-                    : place_copy(m, c->tmp, root_own_staging_fd(m->root), upload, &c->hash);
+        r = c->from ? staging_copy(m, c->tmp, root_fd(m->root), c->from, &c->hash)
+                    : staging_copy(m, c->tmp, root_own_staging_fd(m->root), upload, &c->hash);
     if (r == 0) {
         crash_point("master.carry.copied");
         r = sync_staged(m, c->tmp);
         if (r < 0)
-            place_discard(m, c->tmp);
+            staging_discard(m, c->tmp);
     }
     volume_leave(m);
     if (r < 0)

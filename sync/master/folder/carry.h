@@ -6,7 +6,7 @@
  * of --conflicts. A small one is copied at once; for a larger one the committer puts the request aside and goes on with others, while the
  * carrier's thread copies; then the request is applied from that operation on.
  *
- *      ops_apply ── carry_copy(): -EINPROGRESS ──> ops_finish ── carrier_add() ──> carrier's thread
+ *      batch_apply ── carry_copy(): -EINPROGRESS ──> batch_finish ── carrier_add() ──> carrier's thread
  *          ^                                                                        │ copies
  *          └──────────────────────── committer_ops() <── done() <──────────────────┘
  */
@@ -25,9 +25,9 @@ struct carry {
     bool wanted; /* the request is to be put aside for it */
     int64_t n;   /* the operation, … */
     struct hash hash;
-    char *from, *to;          /* … see carry_copy() */
-    int result;               /* once it is not wanted any more: 0 or -errno */
-    char tmp[PLACE_NAME_CAP]; /* in staging; "": taken, or there is none */
+    char *from, *to;            /* … see carry_copy() */
+    int result;                 /* once it is not wanted any more: 0 or -errno */
+    char tmp[STAGING_NAME_CAP]; /* in staging; "": taken, or there is none */
     /* the carrier's, from carrier_add() until it calls done() */
     struct carry *next;
     const char *mirror;
@@ -47,7 +47,7 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
 /* --- for the committer --- */
 
 /*
- * Stages the content `hash` (`size` bytes) as `tmp`, PLACE_NAME_CAP bytes, in the volume of the
+ * Stages the content `hash` (`size` bytes) as `tmp`, STAGING_NAME_CAP bytes, in the volume of the
  * path `to` (NULL: the folder of --conflicts), which was entered, for the operation `n`. It is that of the served file `from`, or of
  * the mirror's upload (NULL). 0; -EINPROGRESS: it is wanted now; -ENOENT: the content is not there
  * (any more); -EAGAIN: the operation had one already; -errno.

@@ -77,7 +77,7 @@ static bool is_like(int dir, const char *name, struct conflict_like like)
 /* The same for a path in the served tree. */
 static bool is_there(const struct master *m, const char *path, struct conflict_like like)
 {
-    int dir = place_open_parent(m, path);
+    int dir = staging_open_parent(m, path);
     bool yes = dir >= 0 && is_like(dir, path_base(path), like);
 
     if (dir >= 0)
@@ -181,7 +181,7 @@ static int remove_staged(const char *dir)
     if (!d)
         return -errno;
     while ((e = readdir(d)))
-        if (place_is_name(e->d_name))
+        if (staging_is_name(e->d_name))
             unlinkat(dirfd(d), e->d_name, 0);
     closedir(d);
     return 0;

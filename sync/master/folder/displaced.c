@@ -39,7 +39,7 @@ void displaced_name(const char *path, const struct hash *was, const struct hash 
 
     digest_text(path, digest);
     file_random(&n, sizeof(n));
-    snprintf(out, PLACE_NAME_CAP, "over-%s-%s-%s-%08x", digest, hash_text(was, before) + 3,
+    snprintf(out, STAGING_NAME_CAP, "over-%s-%s-%s-%08x", digest, hash_text(was, before) + 3,
              hash_text(now, after) + 3, n);
 }
 

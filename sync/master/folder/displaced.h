@@ -16,15 +16,15 @@ struct displaced; /* those that wait, the first that is due first */
 
 struct displaced_file {
     struct displaced_file *next;
-    char name[PLACE_NAME_CAP]; /* in staging */
-    char *path;                /* owned; NULL after a restart: found by displaced_is_of() */
-    char *top;                 /* owned; of its volume */
-    struct hash was, now;      /* its content when it was taken, and what came in its place */
-    int64_t due;               /* clock_mono_ms() */
+    char name[STAGING_NAME_CAP]; /* in staging */
+    char *path;                  /* owned; NULL after a restart: found by displaced_is_of() */
+    char *top;                   /* owned; of its volume */
+    struct hash was, now;        /* its content when it was taken, and what came in its place */
+    int64_t due;                 /* clock_mono_ms() */
 };
 
 /* A new name for what is taken from `path`, `was`, when `now` (none: nothing) is put there. `out`
- * holds PLACE_NAME_CAP bytes. */
+ * holds STAGING_NAME_CAP bytes. */
 void displaced_name(const char *path, const struct hash *was, const struct hash *now, char *out);
 /* The file of that name, without path and top; NULL: it is no such name. The caller frees it. */
 struct displaced_file *displaced_parse(const char *name);

@@ -31,7 +31,7 @@ static bool takes_ending(int staging, const char *ending, size_t len)
     return takes;
 }
 
-bool place_takes_name(const struct master *m, const char *base)
+bool install_takes_name(const struct master *m, const char *base)
 {
     int staging = root_staging_fd(m->root);
     size_t half = strlen(base) / 2;
@@ -42,7 +42,7 @@ bool place_takes_name(const struct master *m, const char *base)
     return takes_ending(staging, base, half) && takes_ending(staging, base + half, strlen(base));
 }
 
-int place_give(const struct master *m, int fd, int dir, const struct stat *was)
+int install_owner(const struct master *m, int fd, int dir, const struct stat *was)
 {
     uid_t uid = (uid_t)-1;
     gid_t gid = (gid_t)-1;
@@ -72,17 +72,17 @@ int place_give(const struct master *m, int fd, int dir, const struct stat *was)
     return fchown(fd, (uid_t)-1, gid) == 0 || errno == EPERM ? 0 : -errno;
 }
 
-int place_parents(struct master *m, const char *path)
+int install_parents(struct master *m, const char *path)
 {
     char *dir = path_parent(path);
-    int parent, fd, r = place_open_parent(m, path);
+    int parent, fd, r = staging_open_parent(m, path);
 
     if (r >= 0) {
         close(r);
         r = 0;
     } else if (r == -ENOENT && *dir) {
-        r = place_parents(m, dir);
-        parent = r < 0 ? r : place_open_parent(m, dir);
+        r = install_parents(m, dir);
+        parent = r < 0 ? r : staging_open_parent(m, dir);
         if (parent < 0) {
             r = parent;
         } else {
@@ -92,7 +92,7 @@ int place_parents(struct master *m, const char *path)
             if (r == 0 && fd < 0)
                 r = -errno;
             if (r == 0)
-                r = place_give(m, fd, parent, NULL);
+                r = install_owner(m, fd, parent, NULL);
             if (r == 0)
                 r = file_sync_dir(parent);
             if (fd >= 0)
@@ -120,7 +120,8 @@ static int open_like(struct master *m, int dir, const char *base, const char *li
     return fd < 0 ? -1 : fd;
 }
 
-static int prepare(struct master *m, int fd, int dir, const char *base, const struct place_attr *a)
+static int prepare(struct master *m, int fd, int dir, const char *base,
+                   const struct install_attr *a)
 {
     struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(a->mtime)};
     struct stat was;
@@ -137,26 +138,26 @@ static int prepare(struct master *m, int fd, int dir, const char *base, const st
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
         r = -errno;
     if (r == 0)
-        r = place_give(m, fd, dir, there ? &was : NULL);
+        r = install_owner(m, fd, dir, there ? &was : NULL);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
     return r;
 }
 
-int place_file(struct master *m, char *tmp, const char *path, const struct row *was,
-               const struct place_attr *a, const struct hash *now, struct stat *st)
+int install_file(struct master *m, char *tmp, const char *path, const struct row *was,
+                 const struct install_attr *a, const struct hash *now, struct stat *st)
 {
     int staging = root_staging_fd(m->root), dir, r;
     int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return -errno;
-    r = dir = place_open_parent(m, path);
+    r = dir = staging_open_parent(m, path);
     if (dir >= 0)
         r = prepare(m, fd, dir, path_base(path), a);
     crash_point("master.put.staged");
     if (r == 0 && was->e.type != ENTRY_GONE)
-        r = displace_swap(m, tmp, dir, path, was, now);
+        r = replace_file(m, tmp, dir, path, was, now);
     else if (r == 0)
         r = file_rename_new(staging, tmp, dir, path_base(path));
     crash_point("master.put.renamed");
@@ -175,7 +176,7 @@ int place_file(struct master *m, char *tmp, const char *path, const struct row *
 static int link_time(const struct master *m, const char *path, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(*mtime)};
-    int dir = place_open_parent(m, path), r = 0;
+    int dir = staging_open_parent(m, path), r = 0;
 
     if (dir < 0)
         return dir;
@@ -185,7 +186,7 @@ static int link_time(const struct master *m, const char *path, const int64_t *mt
     return r;
 }
 
-int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime)
+int install_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     char proc[64];

@@ -9,35 +9,35 @@
 #include "sync/master/master.h"
 
 /* What a mirror may set of a file's mode: it makes no programs that run as somebody else. */
-#define PLACE_FILE_MODE 01777
+#define INSTALL_FILE_MODE 01777
 
-struct place_attr {
+struct install_attr {
     mode_t mode, umask; /* umask: op.h */
     int64_t mtime;
     const char *like; /* path of the file that a new one is a copy of; NULL: none */
 };
 
 /* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
-int place_parents(struct master *m, const char *path);
+int install_parents(struct master *m, const char *path);
 /*
  * Sets mode, mtime, owner and what is inherited (inherit.h), syncs, and puts staging file `tmp`
- * (content `now`) at `path`, where `was` is (displace.h; ENTRY_GONE: nothing). *st is the file's
+ * (content `now`) at `path`, where `was` is (replace.h; ENTRY_GONE: nothing). *st is the file's
  * stat afterwards. -EEXIST or -EBUSY: a local file came or is being written; `tmp` is there as
  * after every failure, and may be placed elsewhere.
  */
-int place_file(struct master *m, char *tmp, const char *path, const struct row *was,
-               const struct place_attr *a, const struct hash *now, struct stat *st);
+int install_file(struct master *m, char *tmp, const char *path, const struct row *was,
+                 const struct install_attr *a, const struct hash *now, struct stat *st);
 /*
  * Gives what mirrors put into the open folder `dir` its owner and group: those of --owner; else of
  * the file that it replaces (`was`, may be NULL); else the folder's, as far as the server may
  * (group of a setgid folder; all as root). -EPERM: --owner cannot be given.
  */
-int place_give(const struct master *m, int fd, int dir, const struct stat *was);
+int install_owner(const struct master *m, int fd, int dir, const struct stat *was);
 /* False when the filesystem says of names with the parts of this one that they are not there: it
  * does not take them. Asked in staging, where nobody removes a folder meanwhile. */
-bool place_takes_name(const struct master *m, const char *base);
+bool install_takes_name(const struct master *m, const char *base);
 /* mode (-1: leave) and mtime (NULL: leave) of a file or folder; of a link the mtime only
  * (mode: -ELOOP). */
-int place_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime);
+int install_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime);
 
 #endif

@@ -24,15 +24,15 @@
 #define AT_ONCE     (1 << 20) /* bytes copied while a mirror waits for its answer */
 #define RESERVE_MAX (1LL << 30)
 
-void keep_path(const struct hash *h, char *out)
+void kept_path(const struct hash *h, char *out)
 {
     char text[HASH_TEXT_CAP];
 
     hash_text(h, text);
-    snprintf(out, KEEP_PATH_CAP, "%s/%.2s/%s", KEEP_DIR, text + 3, text);
+    snprintf(out, KEPT_PATH_CAP, "%s/%.2s/%s", KEPT_DIR, text + 3, text);
 }
 
-bool keep_room(const struct master *m, int64_t size)
+bool kept_room(const struct master *m, int64_t size)
 {
     struct statvfs fs;
     int64_t all, reserve;
@@ -44,7 +44,7 @@ bool keep_room(const struct master *m, int64_t size)
     return (int64_t)(fs.f_bavail * fs.f_frsize) - size >= reserve;
 }
 
-bool keep_wants(struct keep *k, const char *path, int64_t size)
+bool kept_wants(struct kept *k, const char *path, int64_t size)
 {
     if (k->rules.space == 0 || size > k->rules.file || size > k->rules.space ||
         !history_wants(path))
@@ -55,22 +55,22 @@ bool keep_wants(struct keep *k, const char *path, int64_t size)
     return true;
 }
 
-bool keep_has(const struct master *m, const struct hash *h)
+bool kept_has(const struct master *m, const struct hash *h)
 {
-    char path[KEEP_PATH_CAP];
+    char path[KEPT_PATH_CAP];
     struct stat st;
 
-    keep_path(h, path);
+    kept_path(h, path);
     return fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(st.st_mode);
 }
 
-bool keep_lacks(const struct master *m, const struct hash *h)
+bool kept_lacks(const struct master *m, const struct hash *h)
 {
-    char path[KEEP_PATH_CAP];
+    char path[KEPT_PATH_CAP];
     struct stat st;
 
-    keep_path(h, path);
+    kept_path(h, path);
     if (fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return !S_ISREG(st.st_mode);
     return trouble_at(-errno, root_private_fd(m->root), path) == -ENOENT;
@@ -81,7 +81,7 @@ static int make_folders(const struct master *m, const char *path)
     char *dir = path_parent(path);
     int r = 0;
 
-    if ((mkdirat(root_private_fd(m->root), KEEP_DIR, 0700) < 0 && errno != EEXIST) ||
+    if ((mkdirat(root_private_fd(m->root), KEPT_DIR, 0700) < 0 && errno != EEXIST) ||
         (mkdirat(root_private_fd(m->root), dir, 0700) < 0 && errno != EEXIST))
         r = -errno;
     free(dir);
@@ -90,7 +90,7 @@ static int make_folders(const struct master *m, const char *path)
 
 /* With files_lock: `files` (1 or -1) of `size` bytes. What is in a folder that is not counted yet
  * will be counted with it. */
-static void count_locked(struct keep *k, const struct hash *h, int64_t size, int files)
+static void count_locked(struct kept *k, const struct hash *h, int64_t size, int files)
 {
     if (!k->counted[h->b[0]])
         return;
@@ -98,9 +98,9 @@ static void count_locked(struct keep *k, const struct hash *h, int64_t size, int
     k->files += files;
 }
 
-void keep_notes_add(struct keep *k, struct keep_note *notes)
+void kept_notes_add(struct kept *k, struct kept_note *notes)
 {
-    struct keep_note **end = &notes;
+    struct kept_note **end = &notes;
 
     while (*end)
         end = &(*end)->next;
@@ -110,9 +110,9 @@ void keep_notes_add(struct keep *k, struct keep_note *notes)
     mutex_unlock(&k->lock);
 }
 
-struct keep_note *keep_notes_take(struct keep *k)
+struct kept_note *kept_notes_take(struct kept *k)
 {
-    struct keep_note *notes;
+    struct kept_note *notes;
 
     mutex_lock(&k->lock);
     notes = k->notes;
@@ -121,22 +121,22 @@ struct keep_note *keep_notes_take(struct keep *k)
     return notes;
 }
 
-static void note(struct keep *k, const struct hash *h, int64_t size)
+static void note(struct kept *k, const struct hash *h, int64_t size)
 {
-    struct keep_note *n = xcalloc(1, sizeof(*n));
+    struct kept_note *n = xcalloc(1, sizeof(*n));
 
     n->hash = *h;
     n->size = size;
-    keep_notes_add(k, n);
+    kept_notes_add(k, n);
 }
 
 /* From the staging `dir` to its place. 0 or -errno. */
-static int move_in(struct keep *k, int dir, const char *tmp, const struct hash *h, int64_t size)
+static int move_in(struct kept *k, int dir, const char *tmp, const struct hash *h, int64_t size)
 {
     int root = root_private_fd(k->m->root), r;
-    char path[KEEP_PATH_CAP];
+    char path[KEPT_PATH_CAP];
 
-    keep_path(h, path);
+    kept_path(h, path);
     mutex_lock(&k->files_lock);
     r = file_rename_new(dir, tmp, root, path);
     if (r == -ENOENT) {
@@ -151,14 +151,14 @@ static int move_in(struct keep *k, int dir, const char *tmp, const struct hash *
 }
 
 /* From the staging of another filesystem. */
-static int adopt_copy(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
+static int adopt_copy(struct kept *k, const char *tmp, const struct hash *h, int64_t size)
 {
     int staging = root_staging_fd(k->m->root), own = root_own_staging_fd(k->m->root), r;
     int from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), to = -1;
-    char copy[PLACE_NAME_CAP];
+    char copy[STAGING_NAME_CAP];
 
-    place_name(copy);
-    if (from >= 0 && keep_room(k->m, size))
+    staging_name(copy);
+    if (from >= 0 && kept_room(k->m, size))
         to = openat(own, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     r = to < 0 ? -ENOSPC : file_copy(from, to);
     if (r == 0)
@@ -170,11 +170,11 @@ static int adopt_copy(struct keep *k, const char *tmp, const struct hash *h, int
     if (to >= 0)
         close(to);
     if (r == 0)
-        place_discard(k->m, tmp);
+        staging_discard(k->m, tmp);
     return r;
 }
 
-void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size)
+void kept_adopt(struct kept *k, const char *tmp, const struct hash *h, int64_t size)
 {
     int r = move_in(k, root_staging_fd(k->m->root), tmp, h, size);
 
@@ -184,14 +184,14 @@ void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t s
     if (r == 0)
         note(k, h, size);
     else
-        place_discard(k->m, tmp);
+        staging_discard(k->m, tmp);
 }
 
-void keep_damaged(struct keep *k, const struct hash *h, int64_t size)
+void kept_damaged(struct kept *k, const struct hash *h, int64_t size)
 {
-    char path[KEEP_PATH_CAP];
+    char path[KEPT_PATH_CAP];
 
-    keep_path(h, path);
+    kept_path(h, path);
     log_warn("'%s' is damaged: it is removed", path);
     mutex_lock(&k->files_lock);
     if (unlinkat(root_private_fd(k->m->root), path, 0) == 0)
@@ -199,17 +199,17 @@ void keep_damaged(struct keep *k, const struct hash *h, int64_t size)
     mutex_unlock(&k->files_lock);
 }
 
-void keep_staged(struct keep *k, const char *tmp, const char *path, const struct hash *h,
+void kept_staged(struct kept *k, const char *tmp, const char *path, const struct hash *h,
                  int64_t size)
 {
     int staging = root_staging_fd(k->m->root), from, to = -1, r;
-    char copy[PLACE_NAME_CAP];
+    char copy[STAGING_NAME_CAP];
 
-    if (!keep_wants(k, path, size) || keep_has(k->m, h) || !keep_room(k->m, size))
+    if (!kept_wants(k, path, size) || kept_has(k->m, h) || !kept_room(k->m, size))
         return;
     if (staging != root_own_staging_fd(k->m->root) && size > CARRY_AT_ONCE)
         return; /* no clone reaches another filesystem */
-    place_name(copy);
+    staging_name(copy);
     from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (from >= 0)
         to = openat(staging, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -221,12 +221,12 @@ void keep_staged(struct keep *k, const char *tmp, const char *path, const struct
     if (to >= 0)
         close(to);
     if (r == 0)
-        keep_adopt(k, copy, h, size);
+        kept_adopt(k, copy, h, size);
     else if (to >= 0)
-        place_discard(k->m, copy);
+        staging_discard(k->m, copy);
 }
 
-json_t *keep_report(struct keep *k)
+json_t *kept_report(struct kept *k)
 {
     return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)k->files, "bytes",
                      (json_int_t)k->bytes, "space", (json_int_t)k->rules.space, "unkept_files",
@@ -234,9 +234,9 @@ json_t *keep_report(struct keep *k)
                      "versions", (json_int_t)k->versions, "lost_versions", (json_int_t)k->lost);
 }
 
-struct keep *keep_new(struct master *m, const struct keep_rules *rules)
+struct kept *kept_new(struct master *m, const struct kept_rules *rules)
 {
-    struct keep *k = xcalloc(1, sizeof(*k));
+    struct kept *k = xcalloc(1, sizeof(*k));
 
     k->m = m;
     k->rules = *rules;
@@ -245,11 +245,11 @@ struct keep *keep_new(struct master *m, const struct keep_rules *rules)
     return k;
 }
 
-void keep_free(struct keep *k)
+void kept_free(struct kept *k)
 {
     if (!k)
         return;
-    for (struct keep_note *next, *n = k->notes; n; n = next) {
+    for (struct kept_note *next, *n = k->notes; n; n = next) {
         next = n->next;
         free(n);
     }

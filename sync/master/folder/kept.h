@@ -26,49 +26,49 @@
 
 #include "sync/master/master.h"
 
-struct keep;
+struct kept;
 
-struct keep_rules {
+struct kept_rules {
     int64_t space; /* bytes; 0: nothing is kept */
     int64_t age_ms, file, versions;
     struct strlist except; /* the caller's, lives on */
 };
 
 /* `rules` are copied; their list stays the caller's. */
-struct keep *keep_new(struct master *m, const struct keep_rules *rules);
+struct kept *kept_new(struct master *m, const struct kept_rules *rules);
 /* NULL is fine. */
-void keep_free(struct keep *k);
+void kept_free(struct kept *k);
 
 /* The rules let a content of that path and size in. */
-bool keep_wants(struct keep *k, const char *path, int64_t size);
-bool keep_has(const struct master *m, const struct hash *h);
+bool kept_wants(struct kept *k, const char *path, int64_t size);
+bool kept_has(const struct master *m, const struct hash *h);
 /* It is not there; false also when a disk that fails does not tell. */
-bool keep_lacks(const struct master *m, const struct hash *h);
+bool kept_lacks(const struct master *m, const struct hash *h);
 
 /* Moves the staging file `tmp`, whose hash was verified, into the store; it is gone from staging in
  * any case. Any thread; the row follows soon. */
-void keep_adopt(struct keep *k, const char *tmp, const struct hash *h, int64_t size);
+void kept_adopt(struct kept *k, const char *tmp, const struct hash *h, int64_t size);
 /* What is in the store under that name has not that hash (any more): it goes. */
-void keep_damaged(struct keep *k, const struct hash *h, int64_t size);
+void kept_damaged(struct kept *k, const struct hash *h, int64_t size);
 /* Keeps a copy of the staging file `tmp` of a mirror's write to `path`, if that can be done at
  * once. Committer's thread. */
-void keep_staged(struct keep *k, const char *tmp, const char *path, const struct hash *h,
+void kept_staged(struct kept *k, const char *tmp, const char *path, const struct hash *h,
                  int64_t size);
 
 /* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions"}; new. */
-json_t *keep_report(struct keep *k);
+json_t *kept_report(struct kept *k);
 
 /* --- for the keeper (versions/keeper.h) --- */
 
-struct keep_note {
-    struct keep_note *next;
+struct kept_note {
+    struct kept_note *next;
     struct hash hash;
     int64_t size;
 };
 
-struct keep {
+struct kept {
     struct master *m;
-    struct keep_rules rules;
+    struct kept_rules rules;
     _Atomic int64_t bytes, files; /* in the store */
     _Atomic int64_t unkept_files, unkept_bytes, versions, lost;
     pthread_mutex_t files_lock; /* guards counted; held while a file comes in, or goes other than by
@@ -76,17 +76,17 @@ struct keep {
                                  * never for a copy */
     bool counted[256];          /* folders of the store, by the first byte of its hashes */
     pthread_mutex_t lock;       /* guards the rest; taken last */
-    struct keep_note *notes;    /* in the store, without a row yet */
+    struct kept_note *notes;    /* in the store, without a row yet */
 };
 
 /* Puts notes (a list) back, or takes all that there are. */
-void keep_notes_add(struct keep *k, struct keep_note *notes);
-struct keep_note *keep_notes_take(struct keep *k);
-/* "kept/ab/s2-ab…" below root_private_fd(); out holds KEEP_PATH_CAP bytes. */
-#define KEEP_DIR      "kept"
-#define KEEP_PATH_CAP 96
-void keep_path(const struct hash *h, char *out);
+void kept_notes_add(struct kept *k, struct kept_note *notes);
+struct kept_note *kept_notes_take(struct kept *k);
+/* "kept/ab/s2-ab…" below root_private_fd(); out holds KEPT_PATH_CAP bytes. */
+#define KEPT_DIR      "kept"
+#define KEPT_PATH_CAP 96
+void kept_path(const struct hash *h, char *out);
 /* Free space lets `size` more bytes in. */
-bool keep_room(const struct master *m, int64_t size);
+bool kept_room(const struct master *m, int64_t size);
 
 #endif

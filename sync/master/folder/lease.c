@@ -6,7 +6,7 @@
 
 #include "sync/master/folder/fstype.h"
 
-enum writers writers_hold(int fd)
+enum writers lease_take(int fd)
 {
     if (fstype_is_shared(fd))
         return WRITERS_UNKNOWN;
@@ -15,14 +15,14 @@ enum writers writers_hold(int fd)
     return errno == EAGAIN ? WRITERS_SOME : WRITERS_UNKNOWN;
 }
 
-bool writers_came(int fd)
+bool lease_broken(int fd)
 {
     return fcntl(fd, F_GETLEASE) != F_RDLCK;
 }
 
-enum writers writers_of(int fd)
+enum writers lease_probe(int fd)
 {
-    enum writers who = writers_hold(fd);
+    enum writers who = lease_take(fd);
 
     if (who == WRITERS_NONE)
         fcntl(fd, F_SETLEASE, F_UNLCK);

@@ -14,10 +14,10 @@
 enum writers { WRITERS_NONE, WRITERS_SOME, WRITERS_UNKNOWN };
 
 /* fd is opened for reading. */
-enum writers writers_of(int fd);
+enum writers lease_probe(int fd);
 /* The same; WRITERS_NONE: who opens the file for writing from now on waits until fd is closed. */
-enum writers writers_hold(int fd);
-/* After WRITERS_NONE of writers_hold(): does a writer wait? */
-bool writers_came(int fd);
+enum writers lease_take(int fd);
+/* After WRITERS_NONE of lease_take(): does a writer wait? */
+bool lease_broken(int fd);
 
 #endif

@@ -119,7 +119,7 @@ void notices_clear(struct notices *n, enum notice kind, const char *path)
     mutex_unlock(&n->lock);
 }
 
-void notices_clear_alike(struct notices *n, const char *dir)
+void notices_clear_collisions(struct notices *n, const char *dir)
 {
     size_t len = strlen(dir);
     struct one **at;
@@ -130,7 +130,7 @@ void notices_clear_alike(struct notices *n, const char *dir)
     for (at = &n->first; *at;) {
         const char *path = (*at)->path;
 
-        if ((*at)->kind == NOTICE_ALIKE && path_parent_len(path) == len &&
+        if ((*at)->kind == NOTICE_COLLISION && path_parent_len(path) == len &&
             strncmp(path, dir, len) == 0)
             remove_locked(n, at);
         else
@@ -147,7 +147,7 @@ void notices_clear_path(struct notices *n, const char *path, bool below)
         return;
     mutex_lock(&n->lock);
     for (at = &n->first; *at;) {
-        bool it = (*at)->kind != NOTICE_ALIKE && strcmp((*at)->path, path) == 0;
+        bool it = (*at)->kind != NOTICE_COLLISION && strcmp((*at)->path, path) == 0;
 
         if (it || (below && path_is_under((*at)->path, path)))
             remove_locked(n, at);
@@ -204,7 +204,7 @@ void notices_each(struct notices *n, void (*fn)(void *arg, const char *path), vo
     mutex_lock(&n->lock);
     memset(n->more, 0, sizeof(n->more));
     for (struct one *o = n->first; o; o = o->next)
-        if (o->kind != NOTICE_ALIKE)
+        if (o->kind != NOTICE_COLLISION)
             strlist_add(&paths, o->path);
     mutex_unlock(&n->lock);
     for (size_t i = 0; i < paths.n; i++)

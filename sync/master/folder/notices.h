@@ -17,7 +17,7 @@ enum notice {
     NOTICE_OPEN,       /* a writer has the file open: published when it is closed */
     NOTICE_UNREADABLE, /* cannot be read: not published, or no longer */
     NOTICE_SKIPPED,    /* of a type or length that is not served */
-    NOTICE_ALIKE,      /* names in one folder that differ only by case or normalisation */
+    NOTICE_COLLISION,  /* names in one folder that differ only by case or normalisation */
     NOTICE_KINDS
 };
 
@@ -30,9 +30,9 @@ bool notices_set(struct notices *n, enum notice kind, const char *path, const ch
 /* Milliseconds since the first time; 0: it is not there. */
 int64_t notices_age(struct notices *n, enum notice kind, const char *path);
 void notices_clear(struct notices *n, enum notice kind, const char *path);
-/* NOTICE_ALIKE of the names in one folder. */
-void notices_clear_alike(struct notices *n, const char *dir);
-/* All kinds but NOTICE_ALIKE; of a folder that is gone: all below, too. */
+/* NOTICE_COLLISION of the names in one folder. */
+void notices_clear_collisions(struct notices *n, const char *dir);
+/* All kinds but NOTICE_COLLISION; of a folder that is gone: all below, too. */
 void notices_clear_path(struct notices *n, const char *path, bool below);
 /* How many there are, and milliseconds since the oldest (0 when none; may be NULL). */
 int64_t notices_count(struct notices *n, enum notice kind, int64_t *oldest_ms);

@@ -15,7 +15,7 @@
 #include "sync/master/folder/lease.h"
 
 /* Only attributes changed just now: 0. -EBUSY: another content; -EAGAIN: too large to read here,
- * and the next truth() knows it. */
+ * and the next current_row() knows it. */
 static int check_content(int fd, const struct row *was, const struct stat *st)
 {
     struct hash hash;
@@ -42,7 +42,7 @@ static int hold(int dir, const char *path, const struct row *was, struct held *r
 
     if (fd < 0)
         return -errno;
-    who = writers_hold(fd);
+    who = lease_take(fd);
     ret->fd = fd;
     ret->leased = who == WRITERS_NONE;
     if (who == WRITERS_SOME)
@@ -61,7 +61,7 @@ static bool untouched(const struct held *h)
 {
     struct stat st;
 
-    if (h->leased && writers_came(h->fd))
+    if (h->leased && lease_broken(h->fd))
         return false;
     return fstat(h->fd, &st) == 0 && st.st_size == h->st.st_size &&
            file_mtime_ns(&st) == file_mtime_ns(&h->st);
@@ -86,23 +86,23 @@ static int swap_link(int staging, char *tmp, int dir, const char *base, const st
  * replaced ours meanwhile: it keeps the path, and what was there before it is in `name`. */
 static int exchange_back(int staging, const char *name, int dir, const char *base, int64_t ino)
 {
-    int r = place_exchange(staging, name, dir, base);
+    int r = staging_exchange(staging, name, dir, base);
 
     if (r < 0)
         return r;
     if (is_inode(staging, name, ino))
         return -EBUSY;
-    r = place_exchange(staging, name, dir, base);
+    r = staging_exchange(staging, name, dir, base);
     return r < 0 ? r : -EAGAIN;
 }
 
-int displace_swap(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
-                  const struct hash *now)
+int replace_file(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
+                 const struct hash *now)
 {
     static const struct row unknown;
     int staging = root_staging_fd(m->root), r;
     const char *base = path_base(path);
-    char name[PLACE_NAME_CAP];
+    char name[STAGING_NAME_CAP];
     struct held old;
     struct stat ours;
     bool swapped;
@@ -117,10 +117,10 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
     if (r == 0)
         r = renameat(staging, tmp, staging, name) < 0 ? -errno : 0;
     if (r == 0)
-        snprintf(tmp, PLACE_NAME_CAP, "%s", name);
+        snprintf(tmp, STAGING_NAME_CAP, "%s", name);
     crash_point("master.put.named");
     if (r == 0)
-        r = place_exchange(staging, name, dir, base);
+        r = staging_exchange(staging, name, dir, base);
     swapped = r == 0;
     crash_point("master.put.exchanged");
     if (swapped && (!is_inode(staging, name, (int64_t)old.st.st_ino) || !untouched(&old))) {
@@ -137,12 +137,12 @@ int displace_swap(struct master *m, char *tmp, int dir, const char *path, const 
     return r == -ENOENT ? -EBUSY : r;
 }
 
-int displace_remove(struct master *m, int dir, const char *path, const struct row *was)
+int replace_remove(struct master *m, int dir, const char *path, const struct row *was)
 {
     static const struct hash none;
     int staging = root_staging_fd(m->root), r;
     const char *base = path_base(path);
-    char name[PLACE_NAME_CAP];
+    char name[STAGING_NAME_CAP];
     struct held old;
 
     if (was->e.type != ENTRY_FILE)
@@ -168,7 +168,7 @@ int displace_remove(struct master *m, int dir, const char *path, const struct ro
 static int rename_in_two(struct master *m, int a, const char *from, int dir, const char *path,
                          const struct row *was)
 {
-    int r = displace_remove(m, dir, path, was);
+    int r = replace_remove(m, dir, path, was);
 
     if (r == 0)
         r = file_rename_new(a, from, dir, path_base(path));
@@ -184,7 +184,7 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
 {
     static const struct row unknown;
     int staging = root_staging_fd(m->root), old, r;
-    char name[PLACE_NAME_CAP];
+    char name[STAGING_NAME_CAP];
 
     displaced_name(path, &was->e.hash, now, name);
     r = file_rename_new(a, from, staging, name);
@@ -195,11 +195,11 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
     return old;
 }
 
-int displace_rename(struct master *m, int a, const char *from, int dir, const char *path,
-                    const struct row *was, const struct hash *now)
+int replace_rename(struct master *m, int a, const char *from, int dir, const char *path,
+                   const struct row *was, const struct hash *now)
 {
     int staging = root_staging_fd(m->root);
-    char name[PLACE_NAME_CAP];
+    char name[STAGING_NAME_CAP];
     struct held old;
     int r = hold(dir, path, was, &old);
 
@@ -217,10 +217,10 @@ int displace_rename(struct master *m, int a, const char *from, int dir, const ch
         if (r <= 0)
             displaced_later(m, name, path, was, now);
         else
-            place_discard(m, name);
+            staging_discard(m, name);
         r = r < 0 ? r : 0;
     } else {
-        place_discard(m, name);
+        staging_discard(m, name);
     }
     close(old.fd);
     if (r == -EINVAL || r == -ENOSYS || r == -EPERM || r == -EOPNOTSUPP || r == -EMLINK)

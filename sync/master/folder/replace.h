@@ -22,19 +22,19 @@
 /*
  * Puts staging file `tmp` (content `now`) at `path` in the open folder `dir`, where `was` is.
  * -EBUSY: a local writer has that open, or it is another file by now: nothing was changed. `tmp`
- * holds PLACE_NAME_CAP bytes and is the staging file's name afterwards; "" when it has gone: placed
+ * holds STAGING_NAME_CAP bytes and is the staging file's name afterwards; "" when it has gone: placed
  * (0), or overwritten by a local file at that moment (-EAGAIN).
  */
-int displace_swap(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
-                  const struct hash *now);
+int replace_file(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
+                 const struct hash *now);
 /* Takes `was` away from `path`; -EBUSY as above, -ENOENT when it is gone. */
-int displace_remove(struct master *m, int dir, const char *path, const struct row *was);
+int replace_remove(struct master *m, int dir, const char *path, const struct row *was);
 /*
  * Renames `from` (a name in the open folder `a`) over `path` in `dir`, where the file `was` is:
  * exchanged first, then what has come to `from` is taken out. -EBUSY as above. `now` is the content
  * that comes to `path`.
  */
-int displace_rename(struct master *m, int a, const char *from, int dir, const char *path,
-                    const struct row *was, const struct hash *now);
+int replace_rename(struct master *m, int a, const char *from, int dir, const char *path,
+                   const struct row *was, const struct hash *now);
 
 #endif

@@ -15,16 +15,16 @@
 #define LOOK_MS  500
 #define CLEAN_MS 60000 /* between removals of old uploads */
 
-struct lookout {
+struct root_monitor {
     struct master *m;
     struct worker worker; /* its lock guards the rest */
     bool is_short;
     char why[512];
 };
 
-static void *lookout_run(void *arg)
+static void *root_monitor_run(void *arg)
 {
-    struct lookout *l = arg;
+    struct root_monitor *l = arg;
     struct master *m = l->m;
     int generation = 0;
     int64_t clean = clock_mono_ms() + CLEAN_MS;
@@ -61,14 +61,14 @@ static void *lookout_run(void *arg)
     return NULL;
 }
 
-int lookout_start(struct master *m, struct lookout **ret, struct err *e)
+int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *e)
 {
-    struct lookout *l = xcalloc(1, sizeof(*l));
+    struct root_monitor *l = xcalloc(1, sizeof(*l));
     int r;
 
     l->m = m;
     worker_init(&l->worker);
-    r = worker_start(&l->worker, "lookout", lookout_run, l);
+    r = worker_start(&l->worker, "lookout", root_monitor_run, l);
     if (r < 0) {
         worker_release(&l->worker);
         free(l);
@@ -78,7 +78,7 @@ int lookout_start(struct master *m, struct lookout **ret, struct err *e)
     return 0;
 }
 
-bool lookout_short(struct lookout *l, char *why, size_t cap)
+bool root_monitor_short(struct root_monitor *l, char *why, size_t cap)
 {
     bool yes;
 
@@ -90,7 +90,7 @@ bool lookout_short(struct lookout *l, char *why, size_t cap)
     return yes;
 }
 
-void lookout_stop(struct lookout *l)
+void root_monitor_stop(struct root_monitor *l)
 {
     if (!l)
         return;

@@ -8,11 +8,11 @@
 
 #include "sync/master/master.h"
 
-struct lookout;
+struct root_monitor;
 
-int lookout_start(struct master *m, struct lookout **ret, struct err *e);
-void lookout_stop(struct lookout *l);
+int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *e);
+void root_monitor_stop(struct root_monitor *l);
 /* What space_short() said at the last look. Never waits for the filesystem. */
-bool lookout_short(struct lookout *l, char *why, size_t cap);
+bool root_monitor_short(struct root_monitor *l, char *why, size_t cap);
 
 #endif

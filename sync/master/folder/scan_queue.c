@@ -34,7 +34,7 @@ struct lane {
     struct scan_item *first, *last;
 };
 
-struct index {
+struct scan_queue {
     struct scan_hooks hooks;
     struct worker worker;       /* its lock guards the rest */
     pthread_cond_t more, event; /* for those who take all lanes; for those who take events */
@@ -49,9 +49,9 @@ struct index {
 
 static int lane_of(int flags)
 {
-    return flags & INDEX_LARGE                  ? LANE_LARGE
-           : flags & (INDEX_SCAN | INDEX_FOUND) ? LANE_FOUND
-                                                : LANE_EVENT;
+    return flags & SCAN_LARGE                 ? LANE_LARGE
+           : flags & (SCAN_FULL | SCAN_FOUND) ? LANE_FOUND
+                                              : LANE_EVENT;
 }
 
 static uint32_t key_of(const char *path)
@@ -59,7 +59,7 @@ static uint32_t key_of(const char *path)
     return (uint32_t)hash64(path, strlen(path));
 }
 
-static struct scan_item **slot_locked(struct index *x, const char *path, uint32_t key)
+static struct scan_item **slot_locked(struct scan_queue *x, const char *path, uint32_t key)
 {
     struct scan_item **p = &x->table[key & (x->buckets - 1)];
 
@@ -68,7 +68,7 @@ static struct scan_item **slot_locked(struct index *x, const char *path, uint32_
     return p;
 }
 
-static void grow_locked(struct index *x)
+static void grow_locked(struct scan_queue *x)
 {
     size_t n = x->buckets * 2;
     struct scan_item **table = xcalloc(n, sizeof(struct scan_item *));
@@ -86,14 +86,14 @@ static void grow_locked(struct index *x)
 }
 
 /* One of those who may take it. */
-static void wake_locked(struct index *x, bool event)
+static void wake_locked(struct scan_queue *x, bool event)
 {
     if (event)
         cond_signal(&x->event);
     cond_signal(&x->more);
 }
 
-static void append_locked(struct index *x, struct scan_item *it)
+static void append_locked(struct scan_queue *x, struct scan_item *it)
 {
     struct lane *lane = &x->lanes[it->lane];
 
@@ -110,7 +110,7 @@ static void append_locked(struct index *x, struct scan_item *it)
     wake_locked(x, it->lane == LANE_EVENT);
 }
 
-static void unlink_locked(struct index *x, struct scan_item *it)
+static void unlink_locked(struct scan_queue *x, struct scan_item *it)
 {
     struct lane *lane = &x->lanes[it->lane];
 
@@ -118,14 +118,14 @@ static void unlink_locked(struct index *x, struct scan_item *it)
     *(it->next ? &it->next->prev : &lane->last) = it->prev;
 }
 
-static void heap_put(struct index *x, size_t at, struct scan_item *it)
+static void heap_put(struct scan_queue *x, size_t at, struct scan_item *it)
 {
     x->heap[at] = it;
     it->at = at;
 }
 
 /* Moves the item at `at` to where its due time belongs. */
-static void heap_settle(struct index *x, size_t at)
+static void heap_settle(struct scan_queue *x, size_t at)
 {
     struct scan_item *it = x->heap[at];
 
@@ -145,7 +145,7 @@ static void heap_settle(struct index *x, size_t at)
     heap_put(x, at, it);
 }
 
-static void delay_locked(struct index *x, struct scan_item *it, int64_t due)
+static void delay_locked(struct scan_queue *x, struct scan_item *it, int64_t due)
 {
     if (x->heap_n == x->heap_cap) {
         x->heap_cap = x->heap_cap * 2 + 64;
@@ -158,7 +158,7 @@ static void delay_locked(struct index *x, struct scan_item *it, int64_t due)
         wake_locked(x, true);
 }
 
-static void undelay_locked(struct index *x, struct scan_item *it)
+static void undelay_locked(struct scan_queue *x, struct scan_item *it)
 {
     size_t at = it->at;
     struct scan_item *last = x->heap[--x->heap_n];
@@ -169,7 +169,7 @@ static void undelay_locked(struct index *x, struct scan_item *it)
     }
 }
 
-static void put_locked(struct index *x, struct scan_item *it, int64_t due)
+static void put_locked(struct scan_queue *x, struct scan_item *it, int64_t due)
 {
     if (due)
         delay_locked(x, it, due);
@@ -178,7 +178,7 @@ static void put_locked(struct index *x, struct scan_item *it, int64_t due)
 }
 
 /* An item of the scan more; the first one begins it. */
-static void count_scan_locked(struct index *x)
+static void count_scan_locked(struct scan_queue *x)
 {
     if (x->scan_left++ == 0) {
         x->scan_began = clock_mono_ms();
@@ -186,7 +186,7 @@ static void count_scan_locked(struct index *x)
     }
 }
 
-static void push_locked(struct index *x, const char *path, int flags, int64_t delay_ms)
+static void push_locked(struct scan_queue *x, const char *path, int flags, int64_t delay_ms)
 {
     int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
     uint32_t key = key_of(path);
@@ -194,7 +194,7 @@ static void push_locked(struct index *x, const char *path, int flags, int64_t de
 
     slot = slot_locked(x, path, key);
     it = *slot;
-    if ((flags & INDEX_SCAN) && (!it || !(it->flags & INDEX_SCAN)))
+    if ((flags & SCAN_FULL) && (!it || !(it->flags & SCAN_FULL)))
         count_scan_locked(x);
     if (!it) {
         size_t len = strlen(path) + 1;
@@ -219,19 +219,19 @@ static void push_locked(struct index *x, const char *path, int flags, int64_t de
         it->lane = lane < it->lane ? lane : it->lane;
         it->flags |= flags;
         if (it->lane != LANE_LARGE)
-            it->flags &= ~INDEX_LARGE;
+            it->flags &= ~SCAN_LARGE;
         put_locked(x, it, due);
     }
 }
 
-void index_push(struct index *x, const char *path, int flags, int64_t delay_ms)
+void scan_queue_push(struct scan_queue *x, const char *path, int flags, int64_t delay_ms)
 {
     worker_lock(&x->worker);
     push_locked(x, path, flags, delay_ms);
     worker_unlock(&x->worker);
 }
 
-void index_put_off(struct index *x, const char *path)
+void scan_queue_put_off(struct scan_queue *x, const char *path)
 {
     worker_lock(&x->worker);
     strlist_add(&x->last, path);
@@ -239,14 +239,14 @@ void index_put_off(struct index *x, const char *path)
 }
 
 /* The rest was looked at: what was put off begins. */
-static void push_last_locked(struct index *x)
+static void push_last_locked(struct scan_queue *x)
 {
     for (size_t i = 0; i < x->last.n; i++)
-        push_locked(x, x->last.v[i], INDEX_DEEP | INDEX_FOUND | INDEX_SCAN | INDEX_LAST, 0);
+        push_locked(x, x->last.v[i], SCAN_DEEP | SCAN_FOUND | SCAN_FULL | SCAN_LAST, 0);
     strlist_release(&x->last);
 }
 
-bool index_scanning(struct index *x)
+bool scan_queue_scanning(struct scan_queue *x)
 {
     bool yes;
 
@@ -256,7 +256,7 @@ bool index_scanning(struct index *x)
     return yes;
 }
 
-int64_t index_scan_ms(struct index *x)
+int64_t scan_queue_scan_ms(struct scan_queue *x)
 {
     int64_t ms;
 
@@ -266,7 +266,7 @@ int64_t index_scan_ms(struct index *x)
     return ms;
 }
 
-int64_t index_waiting(struct index *x)
+int64_t scan_queue_waiting(struct scan_queue *x)
 {
     int64_t n;
 
@@ -276,7 +276,7 @@ int64_t index_waiting(struct index *x)
     return n;
 }
 
-static struct scan_item *first_locked(struct index *x, int lanes)
+static struct scan_item *first_locked(struct scan_queue *x, int lanes)
 {
     struct scan_item *it = NULL;
 
@@ -285,7 +285,7 @@ static struct scan_item *first_locked(struct index *x, int lanes)
     return it;
 }
 
-struct scan_item *index_take(struct index *x, bool events_only)
+struct scan_item *scan_queue_take(struct scan_queue *x, bool events_only)
 {
     pthread_cond_t *cond = events_only ? &x->event : &x->more;
     struct scan_item *it = NULL, **slot;
@@ -319,24 +319,24 @@ struct scan_item *index_take(struct index *x, bool events_only)
     return it;
 }
 
-const char *index_item_path(const struct scan_item *it)
+const char *scan_item_path(const struct scan_item *it)
 {
     return it->path;
 }
 
-int index_item_flags(const struct scan_item *it)
+int scan_item_flags(const struct scan_item *it)
 {
     return it->flags;
 }
 
-bool index_done(struct index *x, struct scan_item *it)
+bool scan_queue_done(struct scan_queue *x, struct scan_item *it)
 {
     bool ended = false;
 
     worker_lock(&x->worker);
-    if ((it->flags & INDEX_SCAN) && x->scan_left == 1)
+    if ((it->flags & SCAN_FULL) && x->scan_left == 1)
         push_last_locked(x);
-    if ((it->flags & INDEX_SCAN) && --x->scan_left == 0) {
+    if ((it->flags & SCAN_FULL) && --x->scan_left == 0) {
         ended = true;
         x->scan_ms = clock_mono_ms() - x->scan_began + 1;
         x->hooks.ends(x->hooks.arg);
@@ -346,9 +346,9 @@ bool index_done(struct index *x, struct scan_item *it)
     return ended;
 }
 
-struct index *index_new(const struct scan_hooks *hooks)
+struct scan_queue *scan_queue_new(const struct scan_hooks *hooks)
 {
-    struct index *x = xcalloc(1, sizeof(*x));
+    struct scan_queue *x = xcalloc(1, sizeof(*x));
 
     x->hooks = *hooks;
     x->buckets = 1024;
@@ -359,12 +359,12 @@ struct index *index_new(const struct scan_hooks *hooks)
     return x;
 }
 
-int index_start_thread(struct index *x, void *(*run)(void *), void *arg)
+int scan_queue_start_thread(struct scan_queue *x, void *(*run)(void *), void *arg)
 {
     return worker_start(&x->worker, "index", run, arg);
 }
 
-void index_stop(struct index *x)
+void scan_queue_stop(struct scan_queue *x)
 {
     if (!x)
         return;
@@ -376,7 +376,7 @@ void index_stop(struct index *x)
     worker_stop(&x->worker);
 }
 
-void index_free(struct index *x)
+void scan_queue_free(struct scan_queue *x)
 {
     if (!x)
         return;

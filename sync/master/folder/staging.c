@@ -16,7 +16,7 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 
-void place_name(char *out)
+void staging_name(char *out)
 {
     struct buf b = BUF_INIT;
     uint8_t raw[12];
@@ -24,11 +24,11 @@ void place_name(char *out)
     file_random(raw, sizeof(raw));
     buf_puts(&b, "tmp-");
     hex_encode(&b, raw, sizeof(raw));
-    snprintf(out, PLACE_NAME_CAP, "%s", b.data);
+    snprintf(out, STAGING_NAME_CAP, "%s", b.data);
     buf_release(&b);
 }
 
-bool place_is_name(const char *name)
+bool staging_is_name(const char *name)
 {
     return strncmp(name, "tmp-", 4) == 0 && strlen(name) == 28 &&
            strspn(name + 4, "0123456789abcdef") == 24;
@@ -50,15 +50,15 @@ static int finish(struct master *m, int fd, const char *tmp, int r)
     return r;
 }
 
-int place_data(struct master *m, const char *tmp, const void *data, size_t len)
+int staging_write(struct master *m, const char *tmp, const void *data, size_t len)
 {
     int fd = create(m, tmp);
 
     return fd < 0 ? fd : finish(m, fd, tmp, file_pwrite_sparse(fd, data, len, 0));
 }
 
-int place_copy(struct master *m, const char *tmp, int dir, const char *path,
-               const struct hash *hash)
+int staging_copy(struct master *m, const char *tmp, int dir, const char *path,
+                 const struct hash *hash)
 {
     int from = path_open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     struct hash got;
@@ -80,7 +80,7 @@ int place_copy(struct master *m, const char *tmp, int dir, const char *path,
     return finish(m, to, tmp, r);
 }
 
-int place_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime)
+int staging_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     int staging = root_staging_fd(m->root), r = 0;
@@ -98,7 +98,7 @@ int place_link(const struct master *m, const char *tmp, const char *target, cons
     return r;
 }
 
-int place_open_parent(const struct master *m, const char *path)
+int staging_open_parent(const struct master *m, const char *path)
 {
     char *dir = path_parent(path);
     int fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -112,9 +112,9 @@ int place_open_parent(const struct master *m, const char *path)
  * That second name says after a kill what `name` would say, so only its last digit differs. Where
  * there are no second names nothing has the path for a moment; settle.c mends it after a kill.
  */
-int place_exchange(int staging, const char *name, int dir, const char *base)
+int staging_exchange(int staging, const char *name, int dir, const char *base)
 {
-    char aside[PLACE_NAME_CAP];
+    char aside[STAGING_NAME_CAP];
     size_t len = strlen(name);
     int r = 0;
 
@@ -144,7 +144,7 @@ int place_exchange(int staging, const char *name, int dir, const char *base)
     return r;
 }
 
-void place_discard(struct master *m, const char *tmp)
+void staging_discard(struct master *m, const char *tmp)
 {
     if (*tmp)
         unlinkat(root_staging_fd(m->root), tmp, 0);

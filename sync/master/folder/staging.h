@@ -8,23 +8,23 @@
 
 #include "sync/master/master.h"
 
-#define PLACE_NAME_CAP 168 /* "over-…" of displace.c is the longest */
+#define STAGING_NAME_CAP 168 /* "over-…" of replace.c is the longest */
 
 /* An unused name in staging. */
-void place_name(char *out);
+void staging_name(char *out);
 /* True for such a name. */
-bool place_is_name(const char *name);
+bool staging_is_name(const char *name);
 /* Writes a staging file. 0 or -errno; nothing is left behind on failure. */
-int place_data(struct master *m, const char *tmp, const void *data, size_t len);
+int staging_write(struct master *m, const char *tmp, const void *data, size_t len);
 /* Copies a served file into a staging file and checks its hash: -ENOENT when it is another. */
-int place_copy(struct master *m, const char *tmp, int dir, const char *path,
-               const struct hash *hash);
+int staging_copy(struct master *m, const char *tmp, int dir, const char *path,
+                 const struct hash *hash);
 /* Makes a link in staging; mtime NULL: now. Nothing is left behind on failure. */
-int place_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime);
+int staging_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime);
 /* Exchanges staging file `name` ("over-…") and `base` in the open folder `dir`. 0 or -errno. */
-int place_exchange(int staging, const char *name, int dir, const char *base);
-void place_discard(struct master *m, const char *tmp);
+int staging_exchange(int staging, const char *name, int dir, const char *base);
+void staging_discard(struct master *m, const char *tmp);
 /* Opens the folder that holds `path`. */
-int place_open_parent(const struct master *m, const char *path);
+int staging_open_parent(const struct master *m, const char *path);
 
 #endif

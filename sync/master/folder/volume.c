@@ -157,7 +157,7 @@ void volumes_tell(struct volumes *v)
         return;
     r = tree_db_open(v->m->db_path, 0, &db, &e);
     if (r == 0)
-        r = mirrors_volumes(db, &tops, &e);
+        r = registry_volumes(db, &tops, &e);
     db_close(db);
     strlist_release(&tops);
     if (r < 0 && !v->failed)
@@ -408,8 +408,8 @@ static void report(struct volumes *v, const char *top, bool away)
     else
         log_info("the filesystem of '%s' is back", text);
     free(text);
-    if (!away && v->m->index)
-        index_push(v->m->index, top, INDEX_DEEP, 0);
+    if (!away && v->m->scan_queue)
+        scan_queue_push(v->m->scan_queue, top, SCAN_DEEP, 0);
 }
 
 void volumes_look(struct volumes *v)
@@ -460,8 +460,8 @@ int volumes_forget_away(struct volumes *v)
     for (size_t i = 0; i < v->tops.n; i++)
         if (!has(&v->away, v->tops.v[i]))
             strlist_add(&kept, v->tops.v[i]);
-        else if (v->m->index)
-            index_push(v->m->index, v->tops.v[i], INDEX_DEEP, 0);
+        else if (v->m->scan_queue)
+            scan_queue_push(v->m->scan_queue, v->tops.v[i], SCAN_DEEP, 0);
     n = (int)v->away.n;
     strlist_release(&v->tops);
     strlist_release(&v->away);

@@ -31,11 +31,11 @@ static bool may_read(void *arg, const char *path)
  */
 static int open_content(struct request *q, struct row *row)
 {
-    struct db *db = db_pool_get(q->m->pool);
+    struct db *db = readers_get(q->m->readers);
     struct stat st;
     int fd = -ENOENT, r = db ? tree_find_hash(db, &q->hash, may_read, q, row) : -EIO;
 
-    db_pool_put(q->m->pool, db);
+    readers_put(q->m->readers, db);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
     fd = path_open_beneath(root_fd(q->m->root), row->e.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);

@@ -149,13 +149,13 @@ static void resume_locked(struct feed *f, int64_t now)
  * or tokens are others than *known. */
 static bool scopes_changed(struct feed *f, int64_t *known)
 {
-    struct db *db = db_pool_get(f->m->pool);
+    struct db *db = readers_get(f->m->readers);
     int64_t now = *known;
     bool changed;
 
     if (db)
         db_get_int(db, *known, &now, "SELECT value FROM meta WHERE key='scopegen'", "");
-    db_pool_put(f->m->pool, db);
+    readers_put(f->m->readers, db);
     changed = now != *known && *known >= 0;
     *known = now;
     return changed;

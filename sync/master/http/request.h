@@ -41,8 +41,8 @@ struct request {
     /* waiting */
     struct parked parked;
     struct feed_query query;
-    int64_t deadline;        /* clock_mono_ms(); 0: not a long poll */
-    struct ops_batch *batch; /* answered operations */
+    int64_t deadline;    /* clock_mono_ms(); 0: not a long poll */
+    struct batch *batch; /* answered operations */
     bool waiting_ops;
 };
 

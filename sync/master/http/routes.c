@@ -122,19 +122,19 @@ static int authenticate(struct request *q)
 
     if (!v || strncasecmp(v, "Bearer ", 7) != 0 || strlen(v) > 512)
         return 0;
-    db = db_pool_get(q->m->pool);
+    db = readers_get(q->m->readers);
     mirror_release(&q->who);
-    r = db ? mirrors_find(db, v + 7, &q->who) : -EIO;
-    db_pool_put(q->m->pool, db);
+    r = db ? registry_find(db, v + 7, &q->who) : -EIO;
+    readers_put(q->m->readers, db);
     return r;
 }
 
 static int page(struct request *q, struct buf *out, struct cursor *next, size_t *n)
 {
-    struct db *db = db_pool_get(q->m->pool);
+    struct db *db = readers_get(q->m->readers);
     int r = db ? feed_page(q->m, db, &q->who, &q->query, out, next, n) : -EIO;
 
-    db_pool_put(q->m->pool, db);
+    readers_put(q->m->readers, db);
     return r;
 }
 
@@ -171,8 +171,8 @@ static enum MHD_Result run_changes(struct request *q)
     else
         res = reply_text(q, 200, "application/x-ndjson", out.data, out.len);
     if (r == 0)
-        mirrors_seen(q->m->mirrors, q->who.name, NULL,
-                     q->query.since.timeline[0] ? q->query.since.seq : -1);
+        registry_seen(q->m->registry, q->who.name, NULL,
+                      q->query.since.timeline[0] ? q->query.since.seq : -1);
 out:
     buf_release(&out);
     return res;
@@ -199,7 +199,7 @@ static enum MHD_Result begin_changes(struct request *q)
 
 static enum MHD_Result run_ops_answer(struct request *q)
 {
-    struct ops_batch *b = q->batch;
+    struct batch *b = q->batch;
     enum MHD_Result r;
 
     if (b->error == -ENOSPC)
@@ -216,7 +216,7 @@ static enum MHD_Result run_ops_answer(struct request *q)
 }
 
 /* In the carrier's thread. */
-static void ops_again(void *arg, struct ops_batch *b)
+static void ops_again(void *arg, struct batch *b)
 {
     struct request *q = arg;
 
@@ -224,7 +224,7 @@ static void ops_again(void *arg, struct ops_batch *b)
 }
 
 /* In the committer's thread. */
-static void ops_done(void *arg, struct ops_batch *b)
+static void ops_done(void *arg, struct batch *b)
 {
     struct request *q = arg;
 
@@ -235,10 +235,10 @@ static void ops_done(void *arg, struct ops_batch *b)
 
 static enum MHD_Result run_ops(struct request *q)
 {
-    struct ops_batch *b = NULL;
+    struct batch *b = NULL;
     struct err e;
 
-    if (ops_parse(q->body.data, q->body.len, &q->who, &b, &e) < 0)
+    if (batch_parse(q->body.data, q->body.len, &q->who, &b, &e) < 0)
         return reply_error(q, 400, WIRE_E_BAD_REQUEST, e.text);
     b->done = ops_done;
     b->again = ops_again;
@@ -261,14 +261,15 @@ static enum MHD_Result run_state(struct request *q)
     }
     if (text && *text)
         cursor_parse(text, &c);
-    mirrors_seen(q->m->mirrors, q->who.name, o, c.seq);
+    registry_seen(q->m->registry, q->who.name, o, c.seq);
     json_decref(o);
     return reply_json(q, 200, json_pack("{s:b}", "ok", 1));
 }
 
 static enum MHD_Result run_mirrors(struct request *q)
 {
-    json_t *one = mirrors_report(q->m->mirrors, q->who.name, head_seq(q->m->head), clock_mono_ms());
+    json_t *one =
+        registry_report(q->m->registry, q->who.name, head_seq(q->m->head), clock_mono_ms());
 
     return reply_json(q, 200, json_pack("{s:[o]}", "mirrors", one));
 }
@@ -390,7 +391,7 @@ static enum MHD_Result route(struct request *q, const char *method)
         note_intruder(q);
         return connections_delay(q->routes->connections, q->conn) ? MHD_YES : q->run(q);
     }
-    if (!mirrors_begin(q->m->mirrors, q->who.name))
+    if (!registry_begin(q->m->registry, q->who.name))
         return too_many(q);
     memcpy(q->counted, q->who.name, sizeof(q->counted));
     if (fit_why_not(q->m, why, sizeof(why)))
@@ -460,12 +461,12 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
         return;
     connections_answered(q->routes->connections, conn);
     if (*q->counted)
-        mirrors_end(q->m->mirrors, q->counted);
+        registry_end(q->m->registry, q->counted);
     atomic_fetch_sub(&q->routes->bodies, (int64_t)q->body.len);
     if (q->upload)
         upload_end(q->upload, false,
                    &have); /* the connection broke: what came stays for resuming */
-    ops_free(q->batch);
+    batch_free(q->batch);
     mirror_release(&q->who);
     buf_release(&q->body);
     free(q);

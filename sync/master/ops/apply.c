@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each operation first learns the present truth of its paths (truth.c). Then the precondition
+ * Each operation first learns the present truth of its paths (current.c). Then the precondition
  * decides: met, the change is made; not met, the master's version stays and the mirror's goes into
  * a conflict copy.
  */
@@ -43,12 +43,12 @@ static int make_folder(struct apply *j, int dir, const char *path)
         return -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
     if (r == 0) /* what a setgid folder hands down stays */
-        r = place_attrs(j->m, path,
-                        inherit_mode(dir, (mode_t)j->op->mode & 07777, (mode_t)j->op->umask) |
-                            (st.st_mode & S_ISGID),
-                        op_mtime(j->op));
+        r = install_attrs(j->m, path,
+                          inherit_mode(dir, (mode_t)j->op->mode & 07777, (mode_t)j->op->umask) |
+                              (st.st_mode & S_ISGID),
+                          op_mtime(j->op));
     if (r == 0)
-        r = place_give(j->m, fd, dir, NULL);
+        r = install_owner(j->m, fd, dir, NULL);
     if (r == 0)
         r = file_sync_dir(dir);
     close(fd);
@@ -58,8 +58,8 @@ static int make_folder(struct apply *j, int dir, const char *path)
 static int new_folder(struct apply *j, const char *path)
 {
     struct stat st;
-    int r = place_parents(j->m, path);
-    int dir = r < 0 ? r : place_open_parent(j->m, path);
+    int r = install_parents(j->m, path);
+    int dir = r < 0 ? r : staging_open_parent(j->m, path);
 
     if (dir < 0)
         return dir;
@@ -82,7 +82,7 @@ static int do_mkdir(struct apply *j)
 {
     const char *path = j->op->path;
     struct row row;
-    int r = truth(j, path, &row);
+    int r = current_row(j, path, &row);
     enum entry_type type = row.e.type;
     char *copy;
 
@@ -110,24 +110,23 @@ static int do_remove(struct apply *j)
     const struct op *op = j->op;
     bool is_dir = op->kind == OP_RMDIR, met;
     struct row row;
-    int dir, r = truth(j, op->path, &row);
+    int dir, r = current_row(j, op->path, &row);
 
-    met = is_dir
-              ? row.e.type == ENTRY_DIR
-              : row.e.type != ENTRY_GONE && row.e.type != ENTRY_DIR && truth_meets(&op->pre, &row);
+    met = is_dir ? row.e.type == ENTRY_DIR
+                 : row.e.type != ENTRY_GONE && row.e.type != ENTRY_DIR && pre_holds(&op->pre, &row);
     if (r == -EBUSY || (r == 0 && !met)) {
         row_release(&row);
         return kept(j);
     }
     if (r == 0 && !is_dir)
-        r = intent_note(j, NULL, NULL, RESULT_DONE);
-    dir = r < 0 ? r : place_open_parent(j->m, op->path);
+        r = intent_log_note(j, NULL, NULL, RESULT_DONE);
+    dir = r < 0 ? r : staging_open_parent(j->m, op->path);
     if (dir < 0) {
         row_release(&row);
         return dir;
     }
     if (!is_dir)
-        r = displace_remove(j->m, dir, op->path, &row);
+        r = replace_remove(j->m, dir, op->path, &row);
     else if (unlinkat(dir, path_base(op->path), AT_REMOVEDIR) < 0)
         r = -errno;
     row_release(&row);
@@ -151,12 +150,12 @@ static int do_setattr(struct apply *j)
 {
     const struct op *op = j->op;
     struct row row;
-    int r = truth(j, op->path, &row);
+    int r = current_row(j, op->path, &row);
 
     if (r == -EBUSY) { /* published with its attributes once it is closed */
-        r = place_attrs(j->m, op->path, op->mode < 0 ? -1 : op->mode & PLACE_FILE_MODE,
-                        op_mtime(op));
-        index_push(j->m->index, op->path, INDEX_FORCE, 0);
+        r = install_attrs(j->m, op->path, op->mode < 0 ? -1 : op->mode & INSTALL_FILE_MODE,
+                          op_mtime(op));
+        scan_queue_push(j->m->scan_queue, op->path, SCAN_FORCE, 0);
         if (r == 0)
             r = kept(j);
     } else if (r == 0 &&
@@ -167,7 +166,7 @@ static int do_setattr(struct apply *j)
     } else if (r == 0) {
         r = apply_attrs(
             j, op->path, &row,
-            op->mode < 0 ? -1 : op->mode & (row.e.type == ENTRY_DIR ? 07777 : PLACE_FILE_MODE));
+            op->mode < 0 ? -1 : op->mode & (row.e.type == ENTRY_DIR ? 07777 : INSTALL_FILE_MODE));
     }
     row_release(&row);
     return r;
@@ -271,13 +270,13 @@ static int refuse_errno(struct apply *j, int r)
 static int tell_made(struct apply *j, const struct intent *made)
 {
     const char *const paths[] = {j->op->path, j->op->to, made->lands};
-    int r = j->op->kind == OP_RENAME ? move_finish(j, made->over) : 0;
+    int r = j->op->kind == OP_RENAME ? rename_finish(j, made->over) : 0;
 
     for (size_t i = 0; r == 0 && i < sizeof(paths) / sizeof(paths[0]); i++) {
         struct row row = {0};
 
         if (paths[i])
-            r = truth(j, paths[i], &row);
+            r = current_row(j, paths[i], &row);
         if (r == -EBUSY && row.e.path && row.e.type != ENTRY_GONE)
             r = 0;
         row_release(&row);
@@ -293,8 +292,8 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
              const struct hash *digest, const char *asked, struct carry *carry, struct op_answer *a)
 {
     static int (*const fns[])(struct apply *) = {
-        [OP_PUT] = put_file,       [OP_MKDIR] = do_mkdir, [OP_RMDIR] = do_remove,
-        [OP_UNLINK] = do_remove,   [OP_RENAME] = move_op, [OP_SYMLINK] = put_link,
+        [OP_PUT] = put_file,       [OP_MKDIR] = do_mkdir,   [OP_RMDIR] = do_remove,
+        [OP_UNLINK] = do_remove,   [OP_RENAME] = rename_op, [OP_SYMLINK] = put_link,
         [OP_SETATTR] = do_setattr,
     };
     struct apply j = {m, who, outbox, op, digest, asked, carry, a, 0, false};
@@ -304,17 +303,17 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
     a->result = RESULT_DONE;
     if (!allowed(&j))
         return 0;
-    was_made = r = intent_made(&j, &made);
+    was_made = r = intent_log_made(&j, &made);
     if (r >= 0)
         r = was_made ? tell_made(&j, &made) : fns[op->kind](&j);
     free(made.lands);
     if (r < 0 && j.db_error == 0 && !was_made)
-        apply_db(&j, intent_forget(m->tree->db, who->name, outbox));
+        apply_db(&j, intent_log_forget(m->tree->db, who->name, outbox));
     if (j.db_error < 0 || carry->wanted)
         return j.db_error;
     /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;
      * else somebody removed a folder just now. */
-    if (r == -ENOENT && !place_takes_name(m, path_base(op->to ? op->to : op->path)))
+    if (r == -ENOENT && !install_takes_name(m, path_base(op->to ? op->to : op->path)))
         r = -EINVAL;
     return r < 0 ? refuse_errno(&j, r) : 0;
 }

@@ -36,7 +36,7 @@ static int parse_outbox(json_t *o, char *out, struct err *e)
 }
 
 /* One that is not to be understood is refused by itself, when its number is. */
-static bool note_bad(struct ops_batch *b, json_t *v, const struct err *e)
+static bool note_bad(struct batch *b, json_t *v, const struct err *e)
 {
     json_t *n = json_object_get(v, "n");
 
@@ -47,10 +47,9 @@ static bool note_bad(struct ops_batch *b, json_t *v, const struct err *e)
     return b->bad != NULL;
 }
 
-int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch **ret,
-              struct err *e)
+int batch_parse(const char *text, size_t len, struct mirror *who, struct batch **ret, struct err *e)
 {
-    struct ops_batch *b = xcalloc(1, sizeof(*b));
+    struct batch *b = xcalloc(1, sizeof(*b));
     json_error_t why;
     json_t *o = json_loadb(text ? text : "", len, 0, &why), *list = json_object_get(o, "ops");
     int r = 0;
@@ -73,7 +72,7 @@ int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch
     }
     json_decref(o);
     if (r < 0 && !b->bad) {
-        ops_free(b);
+        batch_free(b);
         return r;
     }
     b->who = *who;
@@ -82,7 +81,7 @@ int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch
     return 0;
 }
 
-void ops_free(struct ops_batch *b)
+void batch_free(struct batch *b)
 {
     if (!b)
         return;
@@ -103,7 +102,7 @@ static bool is_refusal(json_t *answer)
 }
 
 /* 1: answered before (appended), 2: so, with a refusal, or cloned; 0: new; -errno. */
-static int known(struct db *db, struct ops_batch *b, const struct op *op, const struct hash *digest)
+static int known(struct db *db, struct batch *b, const struct op *op, const struct hash *digest)
 {
     sqlite3_stmt *st;
     struct hash old;
@@ -125,7 +124,7 @@ static int known(struct db *db, struct ops_batch *b, const struct op *op, const 
         if (r == 1)
             db_done(st);
         b->cloned = true;
-        r = mirrors_cloned(db, b->who.name);
+        r = registry_cloned(db, b->who.name);
         return r < 0 ? r : 2;
     }
     answer = json_loads(db_col_text(st, 1), 0, NULL);
@@ -134,8 +133,8 @@ static int known(struct db *db, struct ops_batch *b, const struct op *op, const 
     return is_refusal(answer) ? 2 : 1;
 }
 
-static int remember(struct db *db, struct ops_batch *b, const struct op *op,
-                    const struct hash *digest, json_t *answer)
+static int remember(struct db *db, struct batch *b, const struct op *op, const struct hash *digest,
+                    json_t *answer)
 {
     char *text = json_dumps(answer, JSON_COMPACT);
     int r = text ? db_run(db, "INSERT INTO outbox(mirror,id,n,digest,answer) VALUES(?,?,?,?,?)",
@@ -146,7 +145,7 @@ static int remember(struct db *db, struct ops_batch *b, const struct op *op,
     if (r >= 0)
         r = db_run(db, "DELETE FROM outbox WHERE mirror=? AND id=? AND n<=?", "ssi", b->who.name,
                    b->outbox, op->n - ANSWERS_KEPT);
-    return r < 0 ? r : intent_forget(db, b->who.name, b->outbox);
+    return r < 0 ? r : intent_log_forget(db, b->who.name, b->outbox);
 }
 
 static bool makes(const struct op *op)
@@ -171,7 +170,7 @@ static bool is_tied(const struct op *a, const struct op *b)
 }
 
 /* A power failure takes the commits that were not synced: none of them must be tied to another. */
-static int sync_tied(struct db *db, const struct ops_batch *b, size_t i, size_t *synced)
+static int sync_tied(struct db *db, const struct batch *b, size_t i, size_t *synced)
 {
     size_t k = *synced;
     int r;
@@ -240,15 +239,15 @@ static bool enter(struct master *m, const struct op *op, struct op_answer *a)
 }
 
 /* `op` has its present paths. 0 or -errno of the database. */
-static int apply_now(struct master *m, struct ops_batch *b, struct op *op,
-                     const struct hash *digest, struct moved *was, struct op_answer *a)
+static int apply_now(struct master *m, struct batch *b, struct op *op, const struct hash *digest,
+                     struct moved *was, struct op_answer *a)
 {
     int r = apply_op(m, &b->who, b->outbox, op, digest, was->path, &b->carry, a);
 
-    return r < 0 || b->carry.wanted ? r : moved_tell(m, was, op, a);
+    return r < 0 || b->carry.wanted ? r : folder_renames_tell(m, was, op, a);
 }
 
-int ops_apply(struct master *m, struct ops_batch *b, bool fit)
+int batch_apply(struct master *m, struct batch *b, bool fit)
 {
     struct db *db = m->tree->db;
     size_t synced = b->at;
@@ -272,7 +271,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         }
         r = sync_tied(db, b, i, &synced);
         if (r == 0)
-            r = moved_follow(m, &b->who, b->outbox, &b->ops[i], &was);
+            r = folder_renames_follow(m, &b->who, b->outbox, &b->ops[i], &was);
         if (r < 0)
             return r;
         if (fit && !enter(m, &b->ops[i], &a)) {
@@ -290,11 +289,11 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         }
         volume_leave(m);
         if (b->carry.wanted) {
-            moved_undo(&b->ops[i], &was);
+            folder_renames_undo(&b->ops[i], &was);
             op_answer_release(&a);
             return r;
         }
-        moved_release(&was);
+        folder_renames_release(&was);
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
         stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */
@@ -307,7 +306,7 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
         if (r == 0)
             r = commit_one(m->tree);
         if (moved)
-            index_push(m->index, moved, INDEX_DEEP, 0);
+            scan_queue_push(m->scan_queue, moved, SCAN_DEEP, 0);
         free(moved);
         if (r < 0 || stop)
             return r;
@@ -319,12 +318,12 @@ int ops_apply(struct master *m, struct ops_batch *b, bool fit)
 
 static void carried(void *arg)
 {
-    struct ops_batch *b = arg;
+    struct batch *b = arg;
 
     b->again(b->arg, b);
 }
 
-void ops_finish(struct master *m, struct ops_batch *b, int r)
+void batch_finish(struct master *m, struct batch *b, int r)
 {
     if (r == 0 && b->carry.wanted) {
         carrier_add(m->carrier, &b->carry, b->who.name, carried, b);
@@ -335,7 +334,7 @@ void ops_finish(struct master *m, struct ops_batch *b, int r)
         log_error("mirror '%s': " MIRRORS_CLONED
                   " (outbox %.8s); on the copy run 'eefs-status --renew MOUNTPOINT'",
                   b->who.name, b->outbox);
-        mirrors_seen_clone(m->mirrors, b->who.name);
+        registry_seen_clone(m->registry, b->who.name);
     }
     b->error = r;
     b->head = head_seq(m->head);

@@ -13,7 +13,7 @@
 #include "sync/master/db/registry.h"
 #include "sync/proto/op.h"
 
-struct ops_batch {
+struct batch {
     struct mirror who; /* owned */
     char outbox[65];
     struct op *ops;  /* owned */
@@ -23,24 +23,24 @@ struct ops_batch {
     int64_t head;
     bool cloned; /* a counter came with another digest: refuse the request */
     int error;   /* the transaction failed: -errno */
-    void (*done)(void *arg, struct ops_batch *b);
+    void (*done)(void *arg, struct batch *b);
     void *arg;
-    struct carry carry;                            /* the committer's, or the carrier's */
-    void (*again)(void *arg, struct ops_batch *b); /* carried: it is to be applied further */
+    struct carry carry;                        /* the committer's, or the carrier's */
+    void (*again)(void *arg, struct batch *b); /* carried: it is to be applied further */
 };
 
 /* From {"outbox":…,"ops":[…]}; 0 or -EPROTO. `who` is moved. */
-int ops_parse(const char *text, size_t len, struct mirror *who, struct ops_batch **ret,
-              struct err *e);
-void ops_free(struct ops_batch *b);
+int batch_parse(const char *text, size_t len, struct mirror *who, struct batch **ret,
+                struct err *e);
+void batch_free(struct batch *b);
 
 /* --- for the committer --- */
 
 /* Within the transaction, which it commits after each operation. `fit` false: the root is away, all
  * is answered "later". Ends before an operation whose content is to be carried first. 0 or -errno
  * of the database. */
-int ops_apply(struct master *m, struct ops_batch *b, bool fit);
+int batch_apply(struct master *m, struct batch *b, bool fit);
 /* After the commit (r its result): calls b->done, or has the content carried. */
-void ops_finish(struct master *m, struct ops_batch *b, int r);
+void batch_finish(struct master *m, struct batch *b, int r);
 
 #endif

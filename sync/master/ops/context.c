@@ -103,7 +103,7 @@ int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode
     int r;
 
     if ((mode >= 0 && (uint32_t)mode != row->e.mode) || (mtime && *mtime != row->e.mtime)) {
-        r = place_attrs(j->m, path, mode, mtime);
+        r = install_attrs(j->m, path, mode, mtime);
         if (r == 0)
             r = visible_lstat(j->m, path, &st);
         if (r < 0)

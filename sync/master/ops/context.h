@@ -18,11 +18,11 @@ struct apply {
     const char *outbox;
     const struct op *op;
     const struct hash *digest; /* of op */
-    const char *asked;         /* op->path as its mirror named it (moved.h); NULL: so */
+    const char *asked;         /* op->path as its mirror named it (folder_renames.h); NULL: so */
     struct carry *carry;
     struct op_answer *a;
     int db_error;
-    bool noted; /* intent.c's */
+    bool noted; /* intent_log.c's */
 };
 
 /* Notes a database error in j; 0 or that error. */

@@ -24,17 +24,17 @@ static int read_file(struct apply *j, const char *path, struct row *row)
     if (fd < 0)
         return fd;
     r = fstat(fd, &before) < 0 ? -errno : 0;
-    if (r == 0 && writers_of(fd) == WRITERS_SOME)
+    if (r == 0 && lease_probe(fd) == WRITERS_SOME)
         r = -EBUSY;
     if (r == 0 && before.st_size > MASTER_READ_MAX) {
-        index_push(j->m->index, path, INDEX_FORCE, 0);
+        scan_queue_push(j->m->scan_queue, path, SCAN_FORCE, 0);
         r = -EAGAIN;
     }
     if (r == 0)
         r = hash_fd(fd, &hash, NULL);
     if (r == 0 && fstat(fd, &after) < 0)
         r = -errno;
-    if (r == 0 && writers_of(fd) == WRITERS_SOME)
+    if (r == 0 && lease_probe(fd) == WRITERS_SOME)
         r = -EBUSY;
     close(fd);
     if (r < 0)
@@ -62,7 +62,7 @@ static int read_link(struct apply *j, const char *path, const struct stat *st)
     return apply_publish(j, path, st, NULL, target, 0, NULL);
 }
 
-int truth(struct apply *j, const char *path, struct row *row)
+int current_row(struct apply *j, const char *path, struct row *row)
 {
     struct stat st;
     int r;
@@ -90,7 +90,7 @@ int truth(struct apply *j, const char *path, struct row *row)
     return r < 0 ? r : apply_db(j, tree_get(j->m->tree->db, path, row));
 }
 
-bool truth_meets(const struct pre *pre, const struct row *row)
+bool pre_holds(const struct pre *pre, const struct row *row)
 {
     switch (pre->kind) {
     case PRE_NONE:

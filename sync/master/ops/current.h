@@ -13,8 +13,8 @@
  * row->e.type is ENTRY_GONE when nothing is there. -EBUSY: a local writer is at it; -EAGAIN: it
  * must be read first and is too large to do so now (the index was told). The caller releases *row.
  */
-int truth(struct apply *j, const char *path, struct row *row);
+int current_row(struct apply *j, const char *path, struct row *row);
 /* The precondition holds for that truth. */
-bool truth_meets(const struct pre *pre, const struct row *row);
+bool pre_holds(const struct pre *pre, const struct row *row);
 
 #endif

@@ -49,7 +49,7 @@ static char *text_or_null(sqlite3_stmt *st, int col)
     return sqlite3_column_type(st, col) == SQLITE_NULL ? NULL : xstrdup(db_col_text(st, col));
 }
 
-int intent_note(struct apply *j, const char *staged, const char *lands, enum op_result result)
+int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result)
 {
     const struct op *op = j->op;
     char now[LIFE_CAP];
@@ -81,34 +81,34 @@ int intent_note(struct apply *j, const char *staged, const char *lands, enum op_
     return r;
 }
 
-int intent_forget(struct db *db, const char *mirror, const char *outbox)
+int intent_log_forget(struct db *db, const char *mirror, const char *outbox)
 {
     int r = db_run(db, "DELETE FROM intent WHERE mirror=? AND id=?", "ss", mirror, outbox);
 
     return r < 0 ? r : 0;
 }
 
-int intent_withdraw(struct apply *j)
+int intent_log_withdraw(struct apply *j)
 {
     int r = 0;
 
     if (j->noted)
-        r = apply_db(j, intent_forget(j->m->tree->db, j->who->name, j->outbox));
+        r = apply_db(j, intent_log_forget(j->m->tree->db, j->who->name, j->outbox));
     if (j->noted && r == 0)
         r = commit(j);
     j->noted = j->noted && r < 0;
     return r;
 }
 
-void intent_discard(struct apply *j, const char *tmp)
+void intent_log_discard(struct apply *j, const char *tmp)
 {
     if (*tmp && j->db_error == 0)
-        (void)intent_withdraw(j);
+        (void)intent_log_withdraw(j);
     if (!j->noted) /* else the next start removes it */
-        place_discard(j->m, tmp);
+        staging_discard(j->m, tmp);
 }
 
-int intent_made(struct apply *j, struct intent *ret)
+int intent_log_made(struct apply *j, struct intent *ret)
 {
     struct db *db = j->m->tree->db;
     sqlite3_stmt *st =
@@ -226,7 +226,7 @@ static int note_made(struct master *m, struct db *db, const struct noted *all, s
             r = db_run(db, "UPDATE intent SET made=1 WHERE mirror=? AND id=?", "ss", all[i].mirror,
                        all[i].id);
         else
-            r = intent_forget(db, all[i].mirror, all[i].id);
+            r = intent_log_forget(db, all[i].mirror, all[i].id);
     }
     if (r < 0) {
         db_rollback(db);
@@ -235,7 +235,7 @@ static int note_made(struct master *m, struct db *db, const struct noted *all, s
     return db_commit(db);
 }
 
-int intent_judge(struct master *m, struct err *e)
+int intent_log_judge(struct master *m, struct err *e)
 {
     struct db *db = m->tree->db;
     struct noted *all = NULL;

@@ -21,15 +21,15 @@
  * operation's path) to `lands` (NULL: out of the folder), and with which result. Goes on in a new
  * transaction. 0 or an error.
  */
-int intent_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
+int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
 /* What was noted, if anything, is not made, or not so: before its staging file goes elsewhere. Goes
  * on in a new transaction. 0 or an error of the database. */
-int intent_withdraw(struct apply *j);
+int intent_log_withdraw(struct apply *j);
 /* Removes staging file `tmp` ("": none), which was not moved; if that was noted, not before the
  * note is gone: else a kill would make it look moved. */
-void intent_discard(struct apply *j, const char *tmp);
+void intent_log_discard(struct apply *j, const char *tmp);
 /* Within the transaction: the outbox has no row any more. 0 or -errno. */
-int intent_forget(struct db *db, const char *mirror, const char *outbox);
+int intent_log_forget(struct db *db, const char *mirror, const char *outbox);
 
 struct intent {
     char *lands; /* owned or NULL */
@@ -39,10 +39,10 @@ struct intent {
 
 /* 1: an earlier run made this operation, as *ret says (free ret->lands). 0: no, or unknown. An
  * error of the database. */
-int intent_made(struct apply *j, struct intent *ret);
+int intent_log_made(struct apply *j, struct intent *ret);
 
 /* At the start, before staging is cleaned: judges what an earlier run was about to do. 0 or -errno
  * with e filled. */
-int intent_judge(struct master *m, struct err *e);
+int intent_log_judge(struct master *m, struct err *e);
 
 #endif

@@ -60,12 +60,12 @@ static int stage(struct apply *j, const char *path, char *tmp)
 
     if (r < 0)
         return r;
-    place_name(tmp);
+    staging_name(tmp);
     if (op->has_data) {
         hash_bytes(op->data.data ? op->data.data : "", op->data.len, &got);
         if (!hash_eq(&got, &op->hash))
             return -EBADMSG;
-        return place_data(j->m, tmp, op->data.data, op->data.len);
+        return staging_write(j->m, tmp, op->data.data, op->data.len);
     }
     if (carry_take(j->m, j->carry, op->n, &op->hash, tmp)) {
         upload_forget(j->m->uploads, j->who->name, &op->hash);
@@ -84,19 +84,19 @@ static int stage(struct apply *j, const char *path, char *tmp)
 static int land(struct apply *j, char *tmp, const char *path, const struct row *was,
                 const char *moved_from, enum op_result result)
 {
-    const struct place_attr a = {(mode_t)(j->op->mode & PLACE_FILE_MODE), (mode_t)j->op->umask,
-                                 j->op->mtime, j->op->path};
+    const struct install_attr a = {(mode_t)(j->op->mode & INSTALL_FILE_MODE), (mode_t)j->op->umask,
+                                   j->op->mtime, j->op->path};
     struct stat st;
-    int r = place_parents(j->m, path);
+    int r = install_parents(j->m, path);
 
     if (r == 0)
         r = volume_carry(j->m, tmp, path);
     if (r == 0)
-        r = intent_note(j, tmp, path, result);
+        r = intent_log_note(j, tmp, path, result);
     if (r == 0)
-        keep_staged(j->m->keep, tmp, path, &j->op->hash, j->op->size);
+        kept_staged(j->m->kept, tmp, path, &j->op->hash, j->op->size);
     if (r == 0)
-        r = place_file(j->m, tmp, path, was, &a, &j->op->hash, &st);
+        r = install_file(j->m, tmp, path, was, &a, &j->op->hash, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), moved_from);
     if (r == 0)
@@ -112,7 +112,7 @@ static int land_outside(struct apply *j, const char *tmp)
 
     if (r == 0)
         r = conflict_outside(j->m, tmp, op->path, j->who->name,
-                             (mode_t)(op->mode & PLACE_FILE_MODE), op->mtime, like, &j->a->place);
+                             (mode_t)(op->mode & INSTALL_FILE_MODE), op->mtime, like, &j->a->place);
     if (r == 0)
         r = apply_tell(j, op->path);
     return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
@@ -127,7 +127,7 @@ static int land_copy(struct apply *j, char *tmp)
     char *copy;
     int r;
 
-    r = intent_withdraw(j); /* that said where else it would go */
+    r = intent_log_withdraw(j); /* that said where else it would go */
     if (r < 0)
         return r;
     if (j->m->conflicts)
@@ -138,7 +138,7 @@ static int land_copy(struct apply *j, char *tmp)
         return r;
     }
     if (there) { /* made before, by a request whose outcome was lost */
-        r = truth(j, copy, &row);
+        r = current_row(j, copy, &row);
         row_release(&row);
     } else {
         r = land(j, tmp, copy, &nothing, NULL, RESULT_CONFLICT);
@@ -160,7 +160,7 @@ static int follow_rename(struct apply *j, char *tmp)
         return apply_db(j, r);
     r = 0;
     if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
-        truth(j, moved.e.path, &now) == 0 && truth_meets(&op->pre, &now)) {
+        current_row(j, moved.e.path, &now) == 0 && pre_holds(&op->pre, &now)) {
         r = stage(j, moved.e.path, tmp);
         if (r == 0)
             r = land(j, tmp, moved.e.path, &now, j->asked ? j->asked : op->path, RESULT_DONE);
@@ -178,7 +178,7 @@ static int follow_rename(struct apply *j, char *tmp)
     return j->db_error < 0 ? j->db_error : r;
 }
 
-/* A kill came between this change and its commit, and no note tells (intent.h); a scan has found
+/* A kill came between this change and its commit, and no note tells (intent_log.h); a scan has found
  * the file, and then somebody here replaced it. What the mirror repeats was done, so it is no
  * conflict. The same file from before the one that the mirror changed is no proof: there somebody
  * brought an old version back. */
@@ -195,20 +195,20 @@ static int was_done(struct apply *j)
 int put_file(struct apply *j)
 {
     const struct op *op = j->op;
-    char tmp[PLACE_NAME_CAP] = "";
+    char tmp[STAGING_NAME_CAP] = "";
     struct row row;
-    int r = truth(j, op->path, &row);
+    int r = current_row(j, op->path, &row);
     bool busy = r == -EBUSY, met, gone;
 
     if (r < 0 && !busy)
         goto out;
     if (!busy && row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &op->hash)) {
-        r = apply_attrs(j, op->path, &row, op->mode & PLACE_FILE_MODE);
+        r = apply_attrs(j, op->path, &row, op->mode & INSTALL_FILE_MODE);
         goto out;
     }
     /* What the mirror changed and the master deleted: the change wins. */
     gone = !busy && row.e.type == ENTRY_GONE && op->pre.kind == PRE_HASH;
-    met = !busy && (truth_meets(&op->pre, &row) || gone);
+    met = !busy && (pre_holds(&op->pre, &row) || gone);
     r = met ? 0 : was_done(j);
     if (r != 0) {
         r = r < 0 ? r : apply_tell(j, op->path);
@@ -230,7 +230,7 @@ int put_file(struct apply *j)
     if ((r == 0 && !met) || r == -EBUSY || apply_in_the_way(r))
         r = land_copy(j, tmp);
 out:
-    intent_discard(j, tmp);
+    intent_log_discard(j, tmp);
     row_release(&row);
     return r;
 }
@@ -238,23 +238,23 @@ out:
 /* Links have no content to lose: made in staging and renamed over what may be there. */
 static int land_link(struct apply *j, const char *path, bool over, enum op_result result)
 {
-    int staging = root_staging_fd(j->m->root), dir, r = place_parents(j->m, path);
-    char tmp[PLACE_NAME_CAP];
+    int staging = root_staging_fd(j->m->root), dir, r = install_parents(j->m, path);
+    char tmp[STAGING_NAME_CAP];
 
-    dir = r < 0 ? r : place_open_parent(j->m, path);
+    dir = r < 0 ? r : staging_open_parent(j->m, path);
     if (dir < 0)
         return dir;
-    place_name(tmp);
-    r = place_link(j->m, tmp, j->op->target, op_mtime(j->op));
+    staging_name(tmp);
+    r = staging_link(j->m, tmp, j->op->target, op_mtime(j->op));
     if (r == 0)
-        r = intent_note(j, tmp, path, result);
+        r = intent_log_note(j, tmp, path, result);
     if (r == 0 && !over)
         r = file_rename_new(staging, tmp, dir, path_base(path));
     else if (r == 0 && renameat(staging, tmp, dir, path_base(path)) < 0)
         r = -errno;
     crash_point("master.link.renamed");
     if (r < 0)
-        intent_discard(j, tmp);
+        intent_log_discard(j, tmp);
     else
         r = file_sync_dir(dir);
     close(dir);
@@ -298,7 +298,7 @@ int put_link(struct apply *j)
 {
     const struct op *op = j->op;
     struct row row;
-    int r = truth(j, op->path, &row);
+    int r = current_row(j, op->path, &row);
     bool same = row.e.type == ENTRY_LINK && row.e.target && strcmp(row.e.target, op->target) == 0;
     bool over = r == 0 && row.e.type == ENTRY_LINK && op->pre.kind == PRE_LINK;
     bool met = r == 0 && (row.e.type == ENTRY_GONE || over);

@@ -47,16 +47,16 @@ static int check_depth(struct apply *j, const char *from, const char *to)
 static int rename_file(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
-    int a = place_open_parent(j->m, from->e.path), b = -1, r = a < 0 ? a : 0;
+    int a = staging_open_parent(j->m, from->e.path), b = -1, r = a < 0 ? a : 0;
     bool gone = !over || over->e.type == ENTRY_GONE;
     const char *base = path_base(from->e.path);
 
     if (r == 0)
-        r = place_parents(j->m, to);
+        r = install_parents(j->m, to);
     if (r == 0)
-        r = b = place_open_parent(j->m, to);
+        r = b = staging_open_parent(j->m, to);
     if (r >= 0 && !gone && over->e.type == ENTRY_FILE)
-        r = displace_rename(j->m, a, base, b, to, over, &from->e.hash);
+        r = replace_rename(j->m, a, base, b, to, over, &from->e.hash);
     else if (r >= 0 && gone)
         r = file_rename_new(a, base, b, path_base(to));
     else if (r >= 0)
@@ -87,19 +87,19 @@ static bool lies_with(const struct master *m, const char *a, const char *b)
 static int link_across(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
-    int dir = place_open_parent(j->m, to), r;
-    char tmp[PLACE_NAME_CAP];
+    int dir = staging_open_parent(j->m, to), r;
+    char tmp[STAGING_NAME_CAP];
 
     if (dir < 0)
         return dir;
-    place_name(tmp);
-    r = place_link(j->m, tmp, from->e.target, &from->e.mtime);
+    staging_name(tmp);
+    r = staging_link(j->m, tmp, from->e.target, &from->e.mtime);
     if (r == 0 && over && over->e.type != ENTRY_GONE)
-        r = displace_swap(j->m, tmp, dir, to, over, &from->e.hash);
+        r = replace_file(j->m, tmp, dir, to, over, &from->e.hash);
     else if (r == 0)
         r = file_rename_new(root_staging_fd(j->m->root), tmp, dir, path_base(to));
     if (r < 0 && *tmp)
-        place_discard(j->m, tmp);
+        staging_discard(j->m, tmp);
     if (r == 0)
         r = file_sync_dir(dir);
     close(dir);
@@ -119,11 +119,11 @@ static int place_across(struct apply *j, const struct row *from, const char *to,
                         const struct row *over)
 {
     static const struct row nothing;
-    const struct place_attr a = {(mode_t)from->e.mode, 0, from->e.mtime, from->e.path};
+    const struct install_attr a = {(mode_t)from->e.mode, 0, from->e.mtime, from->e.path};
     bool there = over && is_same(over, from);
-    char tmp[PLACE_NAME_CAP];
+    char tmp[STAGING_NAME_CAP];
     struct stat st;
-    int r = there ? 0 : place_parents(j->m, to);
+    int r = there ? 0 : install_parents(j->m, to);
 
     if (r == 0 && !there)
         r = volume_enter(j->m, to);
@@ -131,13 +131,13 @@ static int place_across(struct apply *j, const struct row *from, const char *to,
         return r;
     if (from->e.type == ENTRY_LINK)
         return link_across(j, from, to, over);
-    place_name(tmp);
+    staging_name(tmp);
     r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, to, tmp);
     if (r < 0)
         return r == -ENOENT ? -EBUSY : r;
-    r = place_file(j->m, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
+    r = install_file(j->m, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
     if (r < 0)
-        place_discard(j->m, tmp);
+        staging_discard(j->m, tmp);
     return r;
 }
 
@@ -145,10 +145,10 @@ static int place_across(struct apply *j, const struct row *from, const char *to,
 static int take_away(struct apply *j, const struct row *from, const char *to)
 {
     int r = volume_enter(j->m, from->e.path), r2;
-    int dir = r < 0 ? r : place_open_parent(j->m, from->e.path);
+    int dir = r < 0 ? r : staging_open_parent(j->m, from->e.path);
 
     if (dir >= 0) {
-        r = displace_remove(j->m, dir, from->e.path, from);
+        r = replace_remove(j->m, dir, from->e.path, from);
         if (r == 0)
             r = file_sync_dir(dir);
         close(dir);
@@ -182,7 +182,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
     int r = from->e.type == ENTRY_DIR ? check_depth(j, from->e.path, to) : 0;
 
     if (r == 0 && !across)
-        r = intent_note(j, NULL, to, result);
+        r = intent_log_note(j, NULL, to, result);
 
     if (r == 0)
         r = across ? move_across(j, from, to, over) : rename_file(j, from, to, over);
@@ -195,7 +195,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
         if (r == 0)
             r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
         if (r == 0)
-            r = apply_db(j, moved_note(j->m->tree, from->e.path, to, j->outbox));
+            r = apply_db(j, folder_renames_note(j->m->tree, from->e.path, to, j->outbox));
     } else {
         r = apply_db(j, tree_remove(j->m->tree, from->e.path));
         if (r == 0)
@@ -210,7 +210,7 @@ static int rename_nothing(struct apply *j, const struct row *from, const struct 
 {
     const struct op *op = j->op;
     /* Made before, by a request whose outcome was lost? */
-    bool made = from->e.type == ENTRY_GONE && to->e.type != ENTRY_GONE && truth_meets(&op->pre, to);
+    bool made = from->e.type == ENTRY_GONE && to->e.type != ENTRY_GONE && pre_holds(&op->pre, to);
     int r;
 
     apply_answer(j, made ? RESULT_DONE : RESULT_KEPT, NULL, NULL);
@@ -221,10 +221,10 @@ static int rename_nothing(struct apply *j, const struct row *from, const struct 
 /* Takes the file or link `from` out of the folder. */
 static int take_out(struct apply *j, const struct row *from)
 {
-    int dir = place_open_parent(j->m, from->e.path), r = dir < 0 ? dir : 0;
+    int dir = staging_open_parent(j->m, from->e.path), r = dir < 0 ? dir : 0;
 
     if (r == 0)
-        r = displace_remove(j->m, dir, from->e.path, from);
+        r = replace_remove(j->m, dir, from->e.path, from);
     if (r == 0)
         r = file_sync_dir(dir);
     if (dir >= 0)
@@ -239,7 +239,7 @@ static int stage_outside(struct apply *j, const struct row *from, char *tmp)
 {
     int r = volume_enter(j->m, NULL);
 
-    place_name(tmp);
+    staging_name(tmp);
     if (r == 0)
         r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, NULL,
                        tmp);
@@ -253,7 +253,7 @@ static int rename_outside(struct apply *j, const struct row *from)
     const struct op *op = j->op;
     struct conflict_like like = {&from->e.hash, from->e.target, from->e.size};
     enum op_result result = RESULT_CONFLICT;
-    char tmp[PLACE_NAME_CAP] = "";
+    char tmp[STAGING_NAME_CAP] = "";
     int r = 0;
 
     if (from->e.type == ENTRY_FILE)
@@ -261,7 +261,7 @@ static int rename_outside(struct apply *j, const struct row *from)
     if (r == 0 && from->e.type != ENTRY_DIR)
         r = conflict_outside(j->m, *tmp ? tmp : NULL, op->to, j->who->name,
                              (mode_t)(from->e.mode & 0777), from->e.mtime, like, &j->a->place);
-    place_discard(j->m, tmp);
+    staging_discard(j->m, tmp);
     if (r == 0 && from->e.type != ENTRY_DIR)
         r = volume_enter(j->m, from->e.path);
     if (r == 0 && from->e.type != ENTRY_DIR)
@@ -286,7 +286,7 @@ static int rename_to_copy(struct apply *j, const struct row *from)
     char *copy;
     int r;
 
-    r = intent_withdraw(j); /* that said where else it would go */
+    r = intent_log_withdraw(j); /* that said where else it would go */
     if (r < 0)
         return r;
     if (j->m->conflicts)
@@ -303,8 +303,8 @@ static int rename_to_copy(struct apply *j, const struct row *from)
 static bool is_exchanged(const struct op *op, const struct row *from, const struct row *to)
 {
     return op->pre.kind == PRE_HASH && op->to_pre.kind == PRE_HASH &&
-           !hash_eq(&op->pre.hash, &op->to_pre.hash) && truth_meets(&op->to_pre, from) &&
-           truth_meets(&op->pre, to);
+           !hash_eq(&op->pre.hash, &op->to_pre.hash) && pre_holds(&op->to_pre, from) &&
+           pre_holds(&op->pre, to);
 }
 
 /* What was to be replaced is taken out. */
@@ -317,15 +317,15 @@ static int finish_exchanged(struct apply *j, const struct row *from)
     return r < 0 ? r : apply_tell(j, j->op->to);
 }
 
-int move_finish(struct apply *j, int64_t over)
+int rename_finish(struct apply *j, int64_t over)
 {
     const struct op *op = j->op;
     struct row left = {0};
-    int r = truth(j, op->path, &left);
+    int r = current_row(j, op->path, &left);
 
     /* Edited since, it stays. */
     if (r == 0 && left.e.type == ENTRY_FILE && left.ino == over &&
-        (truth_meets(&op->to_pre, &left) || truth_meets(&op->pre, &left)))
+        (pre_holds(&op->to_pre, &left) || pre_holds(&op->pre, &left)))
         r = take_out(j, &left);
     row_release(&left);
     return r == -EBUSY ? 0 : r;
@@ -343,18 +343,18 @@ static bool hides_below(const struct master *m, const struct op *op)
     return false;
 }
 
-int move_op(struct apply *j)
+int rename_op(struct apply *j)
 {
     const struct op *op = j->op;
     struct row from = {0}, to = {0};
     bool kind_ok, same, busy = false;
-    int r = truth(j, op->path, &from);
+    int r = current_row(j, op->path, &from);
 
     /* Who writes it goes on writing under the new name. */
     if (r == -EBUSY && from.e.type == ENTRY_FILE)
         r = 0;
     if (r == 0) {
-        r = truth(j, op->to, &to);
+        r = current_row(j, op->to, &to);
         busy = r == -EBUSY;
     }
     if (r < 0 && !busy)
@@ -380,7 +380,7 @@ int move_op(struct apply *j)
     same =
         from.e.type == ENTRY_FILE && to.e.type == ENTRY_FILE && hash_eq(&from.e.hash, &to.e.hash);
     if (!busy && (to.e.type == ENTRY_GONE || same ||
-                  (op->to_pre.kind != PRE_NONE && truth_meets(&op->to_pre, &to)))) {
+                  (op->to_pre.kind != PRE_NONE && pre_holds(&op->to_pre, &to)))) {
         r = rename_to(j, &from, op->to, &to, RESULT_DONE);
         busy = r == -EBUSY || apply_in_the_way(r); /* somebody was there meanwhile */
     } else {

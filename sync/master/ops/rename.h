@@ -7,9 +7,9 @@
 
 #include "sync/master/ops/context.h"
 
-int move_op(struct apply *j);
+int rename_op(struct apply *j);
 /* Ends a rename that an earlier run made: it may have left what it replaced (inode `over`) at the
  * old name. */
-int move_finish(struct apply *j, int64_t over);
+int rename_finish(struct apply *j, int64_t over);
 
 #endif

@@ -38,7 +38,7 @@
 #define EMPTY_MS   1000
 #define RECENT     64
 
-struct brake {
+struct delete_guard {
     struct master *m;
     /* the committer's */
     char **paths;
@@ -58,9 +58,9 @@ struct brake {
     char why[512];
 };
 
-struct brake *brake_new(struct master *m)
+struct delete_guard *delete_guard_new(struct master *m)
 {
-    struct brake *b = xcalloc(1, sizeof(*b));
+    struct delete_guard *b = xcalloc(1, sizeof(*b));
 
     b->m = m;
     b->due = INT64_MAX;
@@ -68,7 +68,7 @@ struct brake *brake_new(struct master *m)
     return b;
 }
 
-void brake_free(struct brake *b)
+void delete_guard_free(struct delete_guard *b)
 {
     if (!b)
         return;
@@ -80,7 +80,7 @@ void brake_free(struct brake *b)
     free(b);
 }
 
-static uint32_t *slot_of(struct brake *b, const char *path)
+static uint32_t *slot_of(struct delete_guard *b, const char *path)
 {
     size_t i;
 
@@ -92,7 +92,7 @@ static uint32_t *slot_of(struct brake *b, const char *path)
 }
 
 /* Makes the table anew from `paths`. */
-static void rehash(struct brake *b)
+static void rehash(struct delete_guard *b)
 {
     if (b->buckets < b->n * 2 + 64) {
         b->buckets = b->buckets ? b->buckets : 128;
@@ -105,12 +105,12 @@ static void rehash(struct brake *b)
         *slot_of(b, b->paths[i]) = (uint32_t)i + 1;
 }
 
-static bool many(struct brake *b)
+static bool many(struct delete_guard *b)
 {
     return (int64_t)b->n > b->m->max_delete;
 }
 
-void brake_add(struct brake *b, const char *path)
+void delete_guard_add(struct delete_guard *b, const char *path)
 {
     int64_t now = clock_mono_ms(), quiet, end;
 
@@ -134,12 +134,12 @@ void brake_add(struct brake *b, const char *path)
     b->due = quiet < end ? quiet : end;
 }
 
-int64_t brake_due(struct brake *b)
+int64_t delete_guard_due(struct delete_guard *b)
 {
     return b->due;
 }
 
-static void set_held(struct brake *b, int64_t n, bool emptied, const char *why)
+static void set_held(struct delete_guard *b, int64_t n, bool emptied, const char *why)
 {
     bool news;
 
@@ -153,7 +153,7 @@ static void set_held(struct brake *b, int64_t n, bool emptied, const char *why)
         log_error("%s; if that is meant: eefs-master confirm", why);
 }
 
-int64_t brake_held(struct brake *b, char *why, size_t cap)
+int64_t delete_guard_held(struct delete_guard *b, char *why, size_t cap)
 {
     int64_t n;
 
@@ -164,7 +164,7 @@ int64_t brake_held(struct brake *b, char *why, size_t cap)
     return n;
 }
 
-bool brake_emptied(struct brake *b, char *why, size_t cap)
+bool delete_guard_emptied(struct delete_guard *b, char *why, size_t cap)
 {
     bool yes;
 
@@ -196,7 +196,7 @@ static bool root_is_bare(struct master *m)
 
 /* 1 gone, 2 a folder that is something else now, 0 back (or no row), -EAGAIN cannot tell, or an
  * error of the database. */
-static int still_gone(struct brake *b, const char *path)
+static int still_gone(struct delete_guard *b, const char *path)
 {
     struct row row = {0};
     struct stat st;
@@ -216,7 +216,7 @@ static int still_gone(struct brake *b, const char *path)
 }
 
 /* Keeps what is still gone, or cannot be told. */
-static int drop_what_is_back(struct brake *b)
+static int drop_what_is_back(struct delete_guard *b)
 {
     size_t kept = 0;
     int r = 0;
@@ -247,7 +247,7 @@ static int by_walk(const void *x, const void *y)
 }
 
 /* Files that would be published as deleted, counted up to `enough`. */
-static int count_files(struct brake *b, int64_t enough, int64_t *ret)
+static int count_files(struct delete_guard *b, int64_t enough, int64_t *ret)
 {
     const char *top = NULL;
     int64_t all = 0, n;
@@ -266,7 +266,7 @@ static int count_files(struct brake *b, int64_t enough, int64_t *ret)
     return r;
 }
 
-static int64_t count_recent(struct brake *b)
+static int64_t count_recent(struct delete_guard *b)
 {
     int64_t now = clock_mono_ms(), n = 0;
 
@@ -276,7 +276,7 @@ static int64_t count_recent(struct brake *b)
     return n;
 }
 
-static void add_recent(struct brake *b, int64_t n)
+static void add_recent(struct delete_guard *b, int64_t n)
 {
     int64_t now = clock_mono_ms();
     size_t i = (size_t)(now / (WINDOW_MS / RECENT + 1) % RECENT);
@@ -289,7 +289,7 @@ static void add_recent(struct brake *b, int64_t n)
 }
 
 /* 1: all that waits may be published; 0: held (or nothing waits); -errno. */
-static int decide(struct brake *b)
+static int decide(struct delete_guard *b)
 {
     struct master *m = b->m;
     struct tree_total total = {0};
@@ -332,7 +332,7 @@ static int decide(struct brake *b)
     return b->n > 0;
 }
 
-int brake_run(struct brake *b)
+int delete_guard_run(struct delete_guard *b)
 {
     int64_t removed = 0;
     int r = 0;
@@ -352,13 +352,13 @@ int brake_run(struct brake *b)
 
         r = still_gone(b, path);
         if (r == 2)
-            index_push(b->m->index, path, INDEX_DEEP, 0);
+            scan_queue_push(b->m->scan_queue, path, SCAN_DEEP, 0);
         if (r > 0) {
             r = tree_remove(b->m->tree, path);
             removed += r > 0 ? r : 0;
         } else if (r == -EAGAIN) {
             r = 0; /* found again by the next look */
-            index_push(b->m->index, path, 0, 5000);
+            scan_queue_push(b->m->scan_queue, path, 0, 5000);
         }
     }
     if (r < 0) {
@@ -371,7 +371,7 @@ int brake_run(struct brake *b)
     return (int)b->out;
 }
 
-void brake_committed(struct brake *b, bool ok)
+void delete_guard_committed(struct delete_guard *b, bool ok)
 {
     if (b->out == 0)
         return;
@@ -396,7 +396,7 @@ void brake_committed(struct brake *b, bool ok)
     }
 }
 
-void brake_put_off(struct brake *b)
+void delete_guard_put_off(struct delete_guard *b)
 {
     int64_t later = clock_mono_ms() + QUIET_MS;
 
@@ -404,13 +404,13 @@ void brake_put_off(struct brake *b)
         b->due = later;
 }
 
-void brake_now(struct brake *b)
+void delete_guard_now(struct delete_guard *b)
 {
     if (b->n > 0)
         b->due = clock_mono_ms();
 }
 
-void brake_confirm(struct brake *b)
+void delete_guard_confirm(struct delete_guard *b)
 {
     if (b->n == 0)
         return;

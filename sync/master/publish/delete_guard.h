@@ -13,33 +13,33 @@
 
 #include "sync/master/master.h"
 
-struct brake;
+struct delete_guard;
 
-struct brake *brake_new(struct master *m);
-void brake_free(struct brake *b);
+struct delete_guard *delete_guard_new(struct master *m);
+void delete_guard_free(struct delete_guard *b);
 
 /* --- the committer's thread --- */
 
 /* The path has a row and is not there any more, or is no folder any more. */
-void brake_add(struct brake *b, const char *path);
-/* clock_mono_ms() of the next brake_run(); INT64_MAX: nothing waits. */
-int64_t brake_due(struct brake *b);
+void delete_guard_add(struct delete_guard *b, const char *path);
+/* clock_mono_ms() of the next delete_guard_run(); INT64_MAX: nothing waits. */
+int64_t delete_guard_due(struct delete_guard *b);
 /* Within the transaction: publishes what may be. Number of paths or -errno of the database. */
-int brake_run(struct brake *b);
-/* After the commit of what brake_run() published; `ok` false: it waits on. */
-void brake_committed(struct brake *b, bool ok);
-/* Decides with the next brake_run(), not after a quiet second. */
-void brake_now(struct brake *b);
+int delete_guard_run(struct delete_guard *b);
+/* After the commit of what delete_guard_run() published; `ok` false: it waits on. */
+void delete_guard_committed(struct delete_guard *b, bool ok);
+/* Decides with the next delete_guard_run(), not after a quiet second. */
+void delete_guard_now(struct delete_guard *b);
 /* Not now: the folder or the database is away. */
-void brake_put_off(struct brake *b);
+void delete_guard_put_off(struct delete_guard *b);
 /* All that waits now is meant. */
-void brake_confirm(struct brake *b);
+void delete_guard_confirm(struct delete_guard *b);
 
 /* --- any thread --- */
 
 /* How many paths are held (0: none), and why (a sentence). */
-int64_t brake_held(struct brake *b, char *why, size_t cap);
+int64_t delete_guard_held(struct delete_guard *b, char *why, size_t cap);
 /* The folder has nothing left in it; `why` as above. */
-bool brake_emptied(struct brake *b, char *why, size_t cap);
+bool delete_guard_emptied(struct delete_guard *b, char *why, size_t cap);
 
 #endif

@@ -8,7 +8,7 @@
 #include "sync/master/master.h"
 #include "sync/master/folder/visible.h"
 
-int moved_note(struct tree *t, const char *from, const char *to, const char *outbox)
+int folder_renames_note(struct tree *t, const char *from, const char *to, const char *outbox)
 {
     int r = db_run(t->db, "INSERT OR REPLACE INTO moved(seq,old,new,outbox) VALUES(?,?,?,?)",
                    "ipps", t->seq, from, to, outbox);
@@ -17,11 +17,11 @@ int moved_note(struct tree *t, const char *from, const char *to, const char *out
         r = db_run(t->db,
                    "DELETE FROM moved WHERE seq<=(SELECT seq FROM moved ORDER BY seq DESC"
                    " LIMIT 1 OFFSET ?)",
-                   "i", (int64_t)MOVED_MAX);
+                   "i", (int64_t)FOLDER_RENAMES_MAX);
     return r < 0 ? r : 0;
 }
 
-void moved_release(struct moved *was)
+void folder_renames_release(struct moved *was)
 {
     free(was->path);
     free(was->to);
@@ -37,7 +37,7 @@ static void put_back(char **now, char **was)
     *was = NULL;
 }
 
-void moved_undo(struct op *op, struct moved *was)
+void folder_renames_undo(struct op *op, struct moved *was)
 {
     put_back(&op->path, &was->path);
     put_back(&op->to, &was->to);
@@ -89,8 +89,8 @@ static int follow(const struct master *m, const struct mirror *who, const char *
     return 0;
 }
 
-int moved_follow(const struct master *m, const struct mirror *who, const char *outbox,
-                 struct op *op, struct moved *was)
+int folder_renames_follow(const struct master *m, const struct mirror *who, const char *outbox,
+                          struct op *op, struct moved *was)
 {
     int r = 0;
 
@@ -127,8 +127,8 @@ static int tell_one(const struct master *m, const char *was, const char *now, st
     return r < 0 ? r : 0;
 }
 
-int moved_tell(const struct master *m, const struct moved *was, const struct op *op,
-               struct op_answer *a)
+int folder_renames_tell(const struct master *m, const struct moved *was, const struct op *op,
+                        struct op_answer *a)
 {
     int r;
 

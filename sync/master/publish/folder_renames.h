@@ -16,28 +16,28 @@
 struct master;
 
 /* Notes within the tree's transaction, after the rows were written, that the folder `from` is `to`
- * now. `outbox`: whose operation that was; NULL: found in the folder. The newest MOVED_MAX are kept.
+ * now. `outbox`: whose operation that was; NULL: found in the folder. The newest FOLDER_RENAMES_MAX are kept.
  * 0 or -errno. */
-int moved_note(struct tree *t, const char *from, const char *to, const char *outbox);
-#define MOVED_MAX 10000
+int folder_renames_note(struct tree *t, const char *from, const char *to, const char *outbox);
+#define FOLDER_RENAMES_MAX 10000
 
 /* The paths of an operation as its mirror named them; NULL: they are those of the operation. */
 struct moved {
     char *path, *to; /* owned */
 };
 
-void moved_release(struct moved *was);
+void folder_renames_release(struct moved *was);
 /* Gives `op` the paths back that it came with; *was is empty then. */
-void moved_undo(struct op *op, struct moved *was);
+void folder_renames_undo(struct op *op, struct moved *was);
 /*
  * Gives `op` the paths that they have by now, and *was those that it came with. A path stays as it
  * is where the mirror must not write, or cannot read, what it would become, and when the operation
  * does not say what its mirror knew (op->known). 0 or -errno of the database.
  */
-int moved_follow(const struct master *m, const struct mirror *who, const char *outbox,
-                 struct op *op, struct moved *was);
+int folder_renames_follow(const struct master *m, const struct mirror *who, const char *outbox,
+                          struct op *op, struct moved *was);
 /* Adds to the answer of a followed operation what its mirror calls the same. 0 or -errno. */
-int moved_tell(const struct master *m, const struct moved *was, const struct op *op,
-               struct op_answer *a);
+int folder_renames_tell(const struct master *m, const struct moved *was, const struct op *op,
+                        struct op_answer *a);
 
 #endif

@@ -28,18 +28,18 @@ int observe(struct master *m, struct observation *o)
 
     if (r < 0 && r != -ENOENT) {
         if (!volume_away(m, o->path))
-            index_push(m->index, o->path, 0, 5000);
+            scan_queue_push(m->scan_queue, o->path, 0, 5000);
         return 0;
     }
     if (o->gone && r == -ENOENT) {
         r = tree_get(m->tree->db, o->path, &was);
         if (r == 1 && was.e.type != ENTRY_GONE)
-            brake_add(m->brake, o->path);
+            delete_guard_add(m->delete_guard, o->path);
         row_release(&was);
         return r < 0 ? r : 0;
     }
     if (o->gone || r == -ENOENT) {
-        index_push(m->index, o->path, INDEX_DEEP, 0);
+        scan_queue_push(m->scan_queue, o->path, SCAN_DEEP, 0);
         return 0;
     }
     row_from_stat(&was, &o->st);
@@ -50,13 +50,13 @@ int observe(struct master *m, struct observation *o)
         same = row_matches(&was, &now);
     }
     if (!same) {
-        index_push(m->index, o->path, S_ISDIR(now.st_mode) ? INDEX_DEEP : 0, 0);
+        scan_queue_push(m->scan_queue, o->path, S_ISDIR(now.st_mode) ? SCAN_DEEP : 0, 0);
         return 0;
     }
     if (!S_ISDIR(now.st_mode)) {
         r = tree_has_children(m->tree->db, o->path);
         if (r == 1) /* a folder has become something else: what was in it is gone */
-            brake_add(m->brake, o->path);
+            delete_guard_add(m->delete_guard, o->path);
         if (r != 0)
             return r < 0 ? r : 0;
     }

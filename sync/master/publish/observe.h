@@ -18,7 +18,7 @@ struct observation {
     struct hash hash; /* files */
     char *target;     /* owned; links */
     int64_t seen;     /* wall ns before the content was read */
-    bool unverified;  /* the hash is taken from another row (move.h); the content is read later */
+    bool unverified;  /* the hash is taken from another row (rename.h); the content is read later */
 };
 
 /* NULL is fine. */

@@ -27,7 +27,7 @@ int rename_rows_put(struct master *m, const struct row *from, const char *to, co
         row_from_stat(&row, st);
     } else {
         row.ctime = 0;
-        index_push(m->index, to, INDEX_FORCE, 0);
+        scan_queue_push(m->scan_queue, to, SCAN_FORCE, 0);
     }
     r = tree_get(m->tree->db, to, &old);
     if (r == 1 && old.e.type == ENTRY_DIR)
@@ -99,7 +99,7 @@ int rename_rows_move(struct master *m, const char *from, const char *to, struct 
         if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
             ; /* no mirror could hold it; the next scan says so */
         } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
-            index_push(m->index, path, INDEX_DEEP, 0);
+            scan_queue_push(m->scan_queue, path, SCAN_DEEP, 0);
         } else if (r >= 0) {
             r = tree_put(m->tree, &rows[i]);
             if (r == 0 && a) {

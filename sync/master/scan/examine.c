@@ -54,7 +54,7 @@ static void observed(struct master *m, const char *path, const struct stat *st, 
 /* True when the file may be published; else status lists it, unless it was just written. */
 static bool nobody_writes(struct master *m, const char *path, int fd, const struct stat *st)
 {
-    enum writers who = writers_of(fd);
+    enum writers who = lease_probe(fd);
 
     if (who == WRITERS_NONE ||
         (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) >= m->quiet_ms * 1000000)) {
@@ -133,7 +133,7 @@ static void examine_file(struct master *m, const char *path, int flags)
     struct stat before, after;
     struct hash hash;
     int64_t seen = clock_wall_ns();
-    int keep = flags & (INDEX_FORCE | INDEX_FOUND | INDEX_LARGE);
+    int keep = flags & (SCAN_FORCE | SCAN_FOUND | SCAN_LARGE);
     int fd = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
     int r = fd;
 
@@ -141,15 +141,15 @@ static void examine_file(struct master *m, const char *path, int flags)
         if (fd == -EACCES || fd == -EIO || fd == -EPERM)
             unreadable(m, path, -fd);
         if (fd != -EACCES && fd != -EPERM) /* which end with an event */
-            index_push(m->index, path, keep, fd == -EIO ? 5000 : 100);
+            scan_queue_push(m->scan_queue, path, keep, fd == -EIO ? 5000 : 100);
         goto out;
     }
     if (!nobody_writes(m, path, fd, &before)) {
-        index_push(m->index, path, keep | INDEX_FORCE, open_again_ms(m, path));
+        scan_queue_push(m->scan_queue, path, keep | SCAN_FORCE, open_again_ms(m, path));
         goto out;
     }
-    if (before.st_size > LARGE && !(flags & INDEX_LARGE)) {
-        index_push(m->index, path, flags | INDEX_LARGE, 0);
+    if (before.st_size > LARGE && !(flags & SCAN_LARGE)) {
+        scan_queue_push(m->scan_queue, path, flags | SCAN_LARGE, 0);
         goto out;
     }
     r = hash_still(m, fd, &before, &hash);
@@ -159,14 +159,14 @@ static void examine_file(struct master *m, const char *path, int flags)
         goto out;
     } else if (r < 0 && r != -EAGAIN) {
         unreadable(m, path, -r);
-        index_push(m->index, path, keep, 5000);
+        scan_queue_push(m->scan_queue, path, keep, 5000);
     } else if (r < 0 || !same_stat(&before, &after) || !nobody_writes(m, path, fd, &after)) {
-        index_push(m->index, path, keep | INDEX_FORCE, 100);
+        scan_queue_push(m->scan_queue, path, keep | SCAN_FORCE, 100);
     } else {
         notices_clear(m->notices, NOTICE_UNREADABLE, path);
         observed(m, path, &after, false, &hash, NULL, seen);
         if (is_near(seen, file_mtime_ns(&after)) || is_near(seen, file_ctime_ns(&after)))
-            index_push(m->index, path, INDEX_FORCE | INDEX_FOUND, RACY_AGAIN_MS);
+            scan_queue_push(m->scan_queue, path, SCAN_FORCE | SCAN_FOUND, RACY_AGAIN_MS);
     }
 out:
     if (fd >= 0)
@@ -182,7 +182,7 @@ static void examine_link(struct master *m, const char *path, const struct stat *
     if (fd >= 0)
         close(fd);
     if (n < 0) {
-        index_push(m->index, path, 0, 100);
+        scan_queue_push(m->scan_queue, path, 0, 100);
         return;
     }
     target[n] = '\0';
@@ -260,7 +260,7 @@ static void found_alike(void *arg, const char *a, const char *b)
     char *path = path_join(n->dir, b), *first = path_encoded(a);
     char *text = xasprintf("differs from '%s' only by case or normalisation", first);
 
-    notices_set(n->m->notices, NOTICE_ALIKE, path, text);
+    notices_set(n->m->notices, NOTICE_COLLISION, path, text);
     free(text);
     free(first);
     free(path);
@@ -270,8 +270,8 @@ static void look_alike(struct master *m, const char *dir, const struct strlist *
 {
     struct names_alike alike = {m, dir};
 
-    notices_clear_alike(m->notices, dir);
-    alike_find(names->v, names->n, found_alike, &alike);
+    notices_clear_collisions(m->notices, dir);
+    name_collisions_find(names->v, names->n, found_alike, &alike);
 }
 
 /* Names came or went. */
@@ -312,7 +312,7 @@ static void examine_child(struct listing *l, const char *name, const struct row 
 
     if (visible_hides(m, path)) {
         if (row)
-            index_push(m->index, path, INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+            scan_queue_push(m->scan_queue, path, SCAN_FOUND | (l->flags & SCAN_FULL), 0);
         return;
     }
     if (strlen(path) > EEFS_PATH_MAX) {
@@ -325,7 +325,7 @@ static void examine_child(struct listing *l, const char *name, const struct row 
         clean = is_served(st.st_mode) ? row && row_matches(row, &st) && !racy(row) : !row;
     }
     if (!clean)
-        index_push(m->index, path, INDEX_DEEP | INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+        scan_queue_push(m->scan_queue, path, SCAN_DEEP | SCAN_FOUND | (l->flags & SCAN_FULL), 0);
 }
 
 /* Returns 0 or a database error. */
@@ -344,7 +344,8 @@ static int merge(struct listing *l, struct db *db, const struct strlist *disk)
             tree_child(st, &row, &name);
         c = r == 0 ? -1 : i >= disk->n ? 1 : strcmp(disk->v[i], name);
         if (c > 0)
-            index_push(l->m->index, child_path(l, name), INDEX_FOUND | (l->flags & INDEX_SCAN), 0);
+            scan_queue_push(l->m->scan_queue, child_path(l, name),
+                            SCAN_FOUND | (l->flags & SCAN_FULL), 0);
         else
             examine_child(l, disk->v[i], c == 0 ? &row : NULL);
         i += c <= 0;
@@ -374,7 +375,7 @@ static void examine_children(struct master *m, struct db *db, const char *dir, i
         unreadable(m, dir, -r);
     }
     if (r < 0)
-        index_push(m->index, dir, INDEX_DEEP | INDEX_FOUND, r == -EACCES ? 60000 : 5000);
+        scan_queue_push(m->scan_queue, dir, SCAN_DEEP | SCAN_FOUND, r == -EACCES ? 60000 : 5000);
     strlist_release(&disk);
     if (l->fd >= 0)
         close(l->fd);
@@ -384,25 +385,25 @@ static void examine_children(struct master *m, struct db *db, const char *dir, i
 static void examine_dir(struct master *m, struct db *db, const char *path, const struct stat *st,
                         const struct row *row, int flags)
 {
-    bool live = row->e.type == ENTRY_DIR, told = !(flags & (INDEX_SCAN | INDEX_FOUND));
+    bool live = row->e.type == ENTRY_DIR, told = !(flags & (SCAN_FULL | SCAN_FOUND));
 
     notices_clear_path(m->notices, path, false);
     /* After an event also as the row has it: the committer may just be writing another mode. */
     if (*path && (!live || told || row->e.mode != (st->st_mode & 07777) ||
                   row->e.mtime != file_mtime_ns(st)))
         observed(m, path, st, false, NULL, NULL, clock_wall_ns());
-    if (!live || (flags & INDEX_DEEP)) {
+    if (!live || (flags & SCAN_DEEP)) {
         volume_see(m, path);
         watch_add(m->watch, path);
         examine_children(m, db, path, flags);
-    } else if (flags & INDEX_ALIKE) {
+    } else if (flags & SCAN_COLLISIONS) {
         examine_names(m, path);
     }
 }
 
 static bool push_link(void *arg, const struct row *row)
 {
-    index_push(((struct master *)arg)->index, row->e.path, INDEX_FOUND, 0);
+    scan_queue_push(((struct master *)arg)->scan_queue, row->e.path, SCAN_FOUND, 0);
     return false;
 }
 
@@ -464,24 +465,24 @@ static bool waits_for_rename(struct master *m, struct db *db, const char *path,
 
 void examine(struct master *m, const char *path, int flags)
 {
-    struct db *db = db_pool_get(m->pool);
+    struct db *db = readers_get(m->readers);
     struct row row = {0};
     struct stat st = {0};
     int r = visible_lstat(m, path, &st); /* before the row: only what is on disk gets into a row */
     bool live, fresh;
 
     if (!db || tree_get(db, path, &row) < 0) {
-        index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
+        scan_queue_push(m->scan_queue, path, flags & ~SCAN_FULL, 5000);
         goto out;
     }
     live = row.e.type != ENTRY_GONE;
     if (r == 0 && live && *path && (int64_t)st.st_ino != row.ino) {
-        if ((flags & (INDEX_SCAN | INDEX_LAST)) == INDEX_SCAN) {
-            index_put_off(m->index, path);
+        if ((flags & (SCAN_FULL | SCAN_LAST)) == SCAN_FULL) {
+            scan_queue_put_off(m->scan_queue, path);
             goto out;
         }
         if (waits_for_rename(m, db, path, &row)) {
-            index_push(m->index, path, flags, RENAMED_AGAIN);
+            scan_queue_push(m->scan_queue, path, flags, RENAMED_AGAIN);
             goto out;
         }
     }
@@ -489,7 +490,7 @@ void examine(struct master *m, const char *path, int flags)
         examine_gone(m, path, st.st_mode);
     } else if (r < 0) { /* what is on a volume that comes back is looked at then */
         if (!volume_away(m, path))
-            index_push(m->index, path, flags & ~INDEX_SCAN, 5000);
+            scan_queue_push(m->scan_queue, path, flags & ~SCAN_FULL, 5000);
     } else if (S_ISDIR(st.st_mode)) {
         if (!live && *path)
             find_renamed_folder(m, db, path, &st);
@@ -502,12 +503,12 @@ void examine(struct master *m, const char *path, int flags)
         if (S_ISLNK(st.st_mode) && !fresh)
             examine_link(m, path, &st);
         else if (S_ISREG(st.st_mode) && !fresh &&
-                 find_renamed_file(m, db, path, &st, flags & INDEX_MOVED))
+                 find_renamed_file(m, db, path, &st, flags & SCAN_MOVED))
             ;
-        else if (S_ISREG(st.st_mode) && (!fresh || (flags & INDEX_FORCE) || racy(&row)))
+        else if (S_ISREG(st.st_mode) && (!fresh || (flags & SCAN_FORCE) || racy(&row)))
             examine_file(m, path, flags);
     }
 out:
     row_release(&row);
-    db_pool_put(m->pool, db);
+    readers_put(m->readers, db);
 }

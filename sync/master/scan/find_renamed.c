@@ -51,7 +51,7 @@ static int commit_folder(struct master *m, void *arg)
         if (r == 0)
             r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
         if (r == 0)
-            r = moved_note(m->tree, f->from, f->path, NULL);
+            r = folder_renames_note(m->tree, f->from, f->path, NULL);
     }
     row_release(&from);
     row_release(&to);
@@ -90,7 +90,7 @@ bool find_renamed_file(struct master *m, struct db *db, const char *path, const 
         o->unverified = !same;
         committer_observe(m->committer, o);
         if (!same)
-            index_push(m->index, path, INDEX_FORCE, 0);
+            scan_queue_push(m->scan_queue, path, SCAN_FORCE, 0);
     }
     row_release(&from);
     return known;

@@ -76,8 +76,8 @@ static int by_hash(const void *a, const void *b)
     return x->i < y->i ? -1 : x->i > y->i;
 }
 
-void alike_find(char *const *names, size_t n, void (*fn)(void *arg, const char *a, const char *b),
-                void *arg)
+void name_collisions_find(char *const *names, size_t n,
+                          void (*fn)(void *arg, const char *a, const char *b), void *arg)
 {
     struct key *keys;
     size_t used = 0;

@@ -12,7 +12,7 @@
  * Calls fn(arg, a, b) for each name b that is like an earlier name a. Names that are not UTF-8 are
  * like none.
  */
-void alike_find(char *const *names, size_t n, void (*fn)(void *arg, const char *a, const char *b),
-                void *arg);
+void name_collisions_find(char *const *names, size_t n,
+                          void (*fn)(void *arg, const char *a, const char *b), void *arg);
 
 #endif

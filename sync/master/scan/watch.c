@@ -220,7 +220,7 @@ static void event(struct watch *w, const struct inotify_event *ev)
     if (ev->mask & IN_Q_OVERFLOW) {
         log_warn("too many changes at once for the watch queue; scanning '%s'",
                  root_path(w->m->root));
-        index_push(w->m->index, "", INDEX_DEEP | INDEX_SCAN, 0);
+        scan_queue_push(w->m->scan_queue, "", SCAN_DEEP | SCAN_FULL, 0);
         return;
     }
     mutex_lock(&w->lock);
@@ -243,20 +243,20 @@ static void event(struct watch *w, const struct inotify_event *ev)
         if ((ev->mask & IN_ISDIR) && (ev->mask & IN_MOVED_FROM))
             forget_below(w, path);
         if (ev->mask & (IN_CREATE | IN_MOVED_TO))
-            flags |= INDEX_DEEP;
+            flags |= SCAN_DEEP;
         if (ev->mask & IN_MOVED_TO)
-            flags |= INDEX_MOVED;
+            flags |= SCAN_MOVED;
         if (ev->mask & IN_CLOSE_WRITE)
-            flags |= INDEX_FORCE;
+            flags |= SCAN_FORCE;
         if (ev->mask & IN_MOVED_FROM)
             delay = MOVED_MS;
         else if ((ev->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE)
             delay = NOT_CLOSED_MS;
-        index_push(w->m->index, path, flags, delay);
+        scan_queue_push(w->m->scan_queue, path, flags, delay);
         if ((ev->mask & (IN_CREATE | IN_MOVED_TO)) ||
             ((ev->mask & (IN_DELETE | IN_MOVED_FROM)) &&
-             notices_count(w->m->notices, NOTICE_ALIKE, NULL) > 0))
-            index_push(w->m->index, dir, INDEX_ALIKE | INDEX_FOUND, ALIKE_MS);
+             notices_count(w->m->notices, NOTICE_COLLISION, NULL) > 0))
+            scan_queue_push(w->m->scan_queue, dir, SCAN_COLLISIONS | SCAN_FOUND, ALIKE_MS);
     }
     free(dir);
     free(path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watch: inotify(7) over the whole root, one watch per folder. Events become looks (index.h).
+ * watch: inotify(7) over the whole root, one watch per folder. Events become looks (scan_queue.h).
  * Watches are added before the folder is listed, so nothing falls between.
  */
 #ifndef EEFS_MASTER_SCAN_WATCH_H

@@ -15,9 +15,9 @@ static void work(struct master *m, bool events_only)
 {
     struct scan_item *it;
 
-    while ((it = index_take(m->index, events_only))) {
-        examine(m, index_item_path(it), index_item_flags(it));
-        if (index_done(m->index, it))
+    while ((it = scan_queue_take(m->scan_queue, events_only))) {
+        examine(m, scan_item_path(it), scan_item_flags(it));
+        if (scan_queue_done(m->scan_queue, it))
             committer_scanned(m->committer);
     }
 }
@@ -52,14 +52,15 @@ int workers_start(struct master *m, struct err *e)
 
     if (want > WORKERS_MAX)
         want = WORKERS_MAX;
-    m->index = index_new(&hooks);
+    m->scan_queue = scan_queue_new(&hooks);
     for (int n = 0; n < want && r == 0; n++)
-        r = index_start_thread(m->index, n < EVENT_WORKERS ? event_worker_run : worker_run, m);
+        r = scan_queue_start_thread(m->scan_queue,
+                                    n < EVENT_WORKERS ? event_worker_run : worker_run, m);
     return r < 0 ? err_sys(e, -r, "cannot start the index workers") : 0;
 }
 
 void workers_scan(struct master *m)
 {
-    if (!index_scanning(m->index))
-        index_push(m->index, "", INDEX_DEEP | INDEX_SCAN, 0);
+    if (!scan_queue_scanning(m->scan_queue))
+        scan_queue_push(m->scan_queue, "", SCAN_DEEP | SCAN_FULL, 0);
 }

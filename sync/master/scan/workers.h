@@ -8,7 +8,7 @@
 
 #include "sync/master/master.h"
 
-/* Makes m->index and starts the threads; m->watch must be there. */
+/* Makes m->scan_queue and starts the threads; m->watch must be there. */
 int workers_start(struct master *m, struct err *e);
 /* Starts a full scan unless one runs; the committer hears of its end. */
 void workers_scan(struct master *m);

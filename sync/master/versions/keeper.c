@@ -36,7 +36,7 @@ static const int64_t fill_sizes[] = {64 << 10, 1 << 20, INT64_MAX};
 struct keeper {
     struct worker worker; /* its lock guards woken */
     bool woken;           /* there is something new in the tree */
-    struct keep *k;
+    struct kept *k;
     /* the thread's own */
     int64_t seq;      /* kept up to here; -1: not read yet */
     int64_t fill_seq; /* of the present pass */
@@ -48,7 +48,7 @@ struct keeper {
 /* --- in the committer's thread --- */
 
 struct flush {
-    struct keep_note *notes;
+    struct kept_note *notes;
     int64_t seq; /* -1: as it was */
 };
 
@@ -58,7 +58,7 @@ static int commit_flush(struct master *m, void *arg)
     struct db *db = m->tree->db;
     int r = 0;
 
-    for (const struct keep_note *n = f->notes; n && r >= 0; n = n->next)
+    for (const struct kept_note *n = f->notes; n && r >= 0; n = n->next)
         r = db_run(db, "INSERT OR IGNORE INTO kept(hash,size,at) VALUES(?,?,?)", "hii", &n->hash,
                    n->size, clock_wall_ns());
     if (r >= 0 && f->seq >= 0)
@@ -114,19 +114,19 @@ static bool stopping(struct keeper *t)
 /* Writes what is noted, and the cursor. */
 static void flush(struct keeper *t)
 {
-    struct keep *k = t->k;
+    struct kept *k = t->k;
     struct flush f = {NULL, t->rewrite_seq ? t->seq : -1};
     int r;
 
-    f.notes = keep_notes_take(k);
+    f.notes = kept_notes_take(k);
     r = f.notes || f.seq >= 0 ? committer_call(k->m->committer, commit_flush, &f) : 0;
     if (r == 0)
         t->rewrite_seq = false;
     if (r < 0) { /* again later */
-        keep_notes_add(k, f.notes);
+        kept_notes_add(k, f.notes);
         return;
     }
-    for (struct keep_note *next, *n = f.notes; n; n = next) {
+    for (struct kept_note *next, *n = f.notes; n; n = next) {
         next = n->next;
         free(n);
     }
@@ -136,10 +136,10 @@ static void flush(struct keeper *t)
 static void drop(struct keeper *t, struct hash *v, const int64_t *sizes, size_t n)
 {
     struct drop d = {v, n};
-    char path[KEEP_PATH_CAP];
+    char path[KEPT_PATH_CAP];
 
     for (size_t i = 0; i < n; i++) {
-        keep_path(&v[i], path);
+        kept_path(&v[i], path);
         if (unlinkat(root_private_fd(t->k->m->root), path, 0) == 0) {
             t->k->bytes -= sizes[i];
             t->k->files--;
@@ -155,7 +155,7 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
 {
     int listfd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = listfd < 0 ? NULL : fdopendir(listfd);
-    struct keep *k = t->k;
+    struct kept *k = t->k;
     struct dirent *de;
     struct hash h;
     struct stat st;
@@ -175,12 +175,12 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
         if (db_get_int(db, -1, &size, "SELECT size FROM kept WHERE hash=?", "h", &h) < 0)
             continue;
         if (size < 0) {
-            struct keep_note *n = xcalloc(1, sizeof(*n));
+            struct kept_note *n = xcalloc(1, sizeof(*n));
 
             n->hash = h;
             n->size = st.st_size;
             n->next = NULL;
-            keep_notes_add(k, n);
+            kept_notes_add(k, n);
         }
         k->files++;
         k->bytes += st.st_size;
@@ -201,7 +201,7 @@ static void reconcile_rows(struct keeper *t, struct db *db)
         struct hash h;
 
         db_col_hash(st, 0, &h);
-        if (keep_has(t->k->m, &h))
+        if (kept_has(t->k->m, &h))
             continue;
         if (d.n == cap) {
             cap = cap * 2 + 64;
@@ -216,11 +216,11 @@ static void reconcile_rows(struct keeper *t, struct db *db)
 
 static int count_folder(struct keeper *t, struct db *db, unsigned i)
 {
-    struct keep *k = t->k;
-    char path[sizeof(KEEP_DIR) + 3];
+    struct kept *k = t->k;
+    char path[sizeof(KEPT_DIR) + 3];
     int fd, r = 0;
 
-    snprintf(path, sizeof(path), KEEP_DIR "/%02x", i);
+    snprintf(path, sizeof(path), KEPT_DIR "/%02x", i);
     mutex_lock(&k->files_lock);
     fd = path_open_beneath(root_private_fd(k->m->root), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
                            0);
@@ -238,7 +238,7 @@ static int count_folder(struct keeper *t, struct db *db, unsigned i)
 /* 0, or -errno: nothing is counted. */
 static int reconcile(struct keeper *t, struct db *db)
 {
-    struct keep *k = t->k;
+    struct kept *k = t->k;
     int r = 0;
 
     for (unsigned i = 0; i < sizeof(k->counted) && r == 0; i++)
@@ -258,16 +258,16 @@ static int reconcile(struct keeper *t, struct db *db)
 
 static void keep_row(struct keeper *t, const struct row *row)
 {
-    struct keep *k = t->k;
-    char tmp[PLACE_NAME_CAP];
+    struct kept *k = t->k;
+    char tmp[STAGING_NAME_CAP];
 
-    if (row->e.type != ENTRY_FILE || !keep_wants(k, row->e.path, row->e.size) ||
-        keep_has(k->m, &row->e.hash) || !keep_room(k->m, row->e.size))
+    if (row->e.type != ENTRY_FILE || !kept_wants(k, row->e.path, row->e.size) ||
+        kept_has(k->m, &row->e.hash) || !kept_room(k->m, row->e.size))
         return;
-    place_name(tmp);
+    staging_name(tmp);
     /* Changed again already: what it became has a later seq. */
-    if (place_copy(k->m, tmp, root_fd(k->m->root), row->e.path, &row->e.hash) == 0)
-        keep_adopt(k, tmp, &row->e.hash, row->e.size);
+    if (staging_copy(k->m, tmp, root_fd(k->m->root), row->e.path, &row->e.hash) == 0)
+        kept_adopt(k, tmp, &row->e.hash, row->e.size);
 }
 
 static int load_page(struct db *db, sqlite3_stmt *st, struct row *rows, size_t *n)
@@ -316,7 +316,7 @@ static size_t follow(struct keeper *t, struct db *db)
 static bool fill(struct keeper *t, struct db *db)
 {
     struct row rows[PAGE];
-    struct keep *k = t->k;
+    struct kept *k = t->k;
     size_t n = 0;
 
     if (t->pass >= sizeof(fill_sizes) / sizeof(fill_sizes[0]) || k->bytes >= k->rules.space / 2)
@@ -350,7 +350,7 @@ static bool add_outdated(void *arg, const char *path, int64_t seq)
 
 static void prune(struct keeper *t, struct db *db)
 {
-    const struct keep_rules *rules = &t->k->rules;
+    const struct kept_rules *rules = &t->k->rules;
     struct outdated *o = xcalloc(1, sizeof(*o));
     bool more = true;
 
@@ -385,7 +385,7 @@ static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_
     while (db_step(db, st) == 1) {
         bool orphan = sqlite3_column_int(st, 2) == 0 && sqlite3_column_type(st, 3) == SQLITE_NULL;
 
-        if (!orphan && (orphans || (left <= down_to && keep_room(t->k->m, t->k->bytes - left)))) {
+        if (!orphan && (orphans || (left <= down_to && kept_room(t->k->m, t->k->bytes - left)))) {
             db_done(st);
             break;
         }
@@ -404,7 +404,7 @@ static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_
 /* What status tells. Of a large tree this takes a while, so it is done as often as it is cheap. */
 static void count(struct keeper *t, struct db *db)
 {
-    struct keep *k = t->k;
+    struct kept *k = t->k;
     int64_t files = 0, bytes = 0, versions = 0, lost = 0, begin = clock_mono_ms();
 
     if (begin < t->next_count ||
@@ -429,7 +429,7 @@ static void count(struct keeper *t, struct db *db)
 
 static void tidy(struct keeper *t, struct db *db)
 {
-    struct keep *k = t->k;
+    struct kept *k = t->k;
 
     if (clock_mono_ms() >= t->next_tidy) {
         prune(t, db);
@@ -437,9 +437,9 @@ static void tidy(struct keeper *t, struct db *db)
             ;
         t->next_tidy = clock_mono_ms() + TIDY_MS;
     }
-    if (k->bytes > k->rules.space || (k->files > 0 && !keep_room(k->m, 0)))
+    if (k->bytes > k->rules.space || (k->files > 0 && !kept_room(k->m, 0)))
         while (!stopping(t) && evict(t, db, false, FULL(k->rules.space)) > 0 &&
-               (k->bytes > FULL(k->rules.space) || !keep_room(k->m, 0)))
+               (k->bytes > FULL(k->rules.space) || !kept_room(k->m, 0)))
             ;
     count(t, db);
 }
@@ -463,7 +463,7 @@ static void start_seq(struct keeper *t, struct db *db)
 static bool work(struct keeper *t)
 {
     struct master *m = t->k->m;
-    struct db *db = db_pool_get(m->pool);
+    struct db *db = readers_get(m->readers);
     bool more = false;
 
     if (!db)
@@ -477,7 +477,7 @@ static bool work(struct keeper *t)
         flush(t);
         tidy(t, db);
     }
-    db_pool_put(m->pool, db);
+    readers_put(m->readers, db);
     return more;
 }
 
@@ -516,7 +516,7 @@ int keeper_start(struct master *m, struct keeper **ret, struct err *e)
     struct keeper *t = xcalloc(1, sizeof(*t));
     int r;
 
-    t->k = m->keep;
+    t->k = m->kept;
     t->seq = -1;
     t->counted_seq = -1;
     worker_init(&t->worker);

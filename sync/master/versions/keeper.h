@@ -10,7 +10,7 @@
 
 #include "sync/master/master.h"
 
-/* Starts the thread, over m->keep. It asks the committer, which must run until it has stopped. */
+/* Starts the thread, over m->kept. It asks the committer, which must run until it has stopped. */
 int keeper_start(struct master *m, struct keeper **ret, struct err *e);
 void keeper_stop(struct keeper *t);
 /* NULL is fine. */

@@ -24,9 +24,9 @@
 struct restoring {
     const char *path;
     struct version v;
-    char tmp[PLACE_NAME_CAP]; /* its content in staging */
-    int64_t seq;              /* of the new change */
-    int error;                /* of the filesystem */
+    char tmp[STAGING_NAME_CAP]; /* its content in staging */
+    int64_t seq;                /* of the new change */
+    int error;                  /* of the filesystem */
 };
 
 static bool any_path(void *arg, const char *path)
@@ -40,16 +40,16 @@ static bool any_path(void *arg, const char *path)
 static int stage(struct master *m, struct db *db, struct restoring *x)
 {
     struct row row = {0};
-    char path[KEEP_PATH_CAP];
+    char path[KEPT_PATH_CAP];
     int fd, r;
 
-    place_name(x->tmp);
-    keep_path(&x->v.hash, path);
-    r = place_copy(m, x->tmp, root_private_fd(m->root), path, &x->v.hash);
-    if (r == -ENOENT && keep_has(m, &x->v.hash))
-        keep_damaged(m->keep, &x->v.hash, x->v.size);
+    staging_name(x->tmp);
+    kept_path(&x->v.hash, path);
+    r = staging_copy(m, x->tmp, root_private_fd(m->root), path, &x->v.hash);
+    if (r == -ENOENT && kept_has(m, &x->v.hash))
+        kept_damaged(m->kept, &x->v.hash, x->v.size);
     if (r == -ENOENT && tree_find_hash(db, &x->v.hash, any_path, NULL, &row) == 1)
-        r = place_copy(m, x->tmp, root_fd(m->root), row.e.path, &x->v.hash);
+        r = staging_copy(m, x->tmp, root_fd(m->root), row.e.path, &x->v.hash);
     row_release(&row);
     fd = r < 0 ? -1 : openat(root_staging_fd(m->root), x->tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) {
@@ -77,15 +77,15 @@ static int commit_restore(struct master *m, void *arg)
     if (there == -ENOENT)
         row.e.type = ENTRY_GONE;
     if (x->error == 0)
-        x->error = place_parents(m, x->path);
+        x->error = install_parents(m, x->path);
     if (x->error == 0)
         x->error = volume_enter(m, x->path);
     if (x->error == 0)
-        x->error = place_file(m, x->tmp, x->path, &row,
-                              &(struct place_attr){x->v.mode & 0777, 0, clock_wall_ns(), NULL},
-                              &x->v.hash, &st);
+        x->error = install_file(m, x->tmp, x->path, &row,
+                                &(struct install_attr){x->v.mode & 0777, 0, clock_wall_ns(), NULL},
+                                &x->v.hash, &st);
     if (x->error < 0)
-        place_discard(m, x->tmp);
+        staging_discard(m, x->tmp);
     volume_leave(m);
     row_release(&row);
     if (x->error < 0)
@@ -156,7 +156,7 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
     if (path_check(path) < 0 || !*path || visible_hides(m, path))
         return err_set(e, EINVAL, "'%s' is not the path of a shared file, relative to the folder",
                        path);
-    db = db_pool_get(m->pool);
+    db = readers_get(m->readers);
     if (!db)
         return err_set(e, EIO, "cannot read '%s'", m->db_path);
     r = find(m, db, &x, seq, e);
@@ -172,20 +172,20 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
         else if (r < 0)
             r = explain(path, r, e);
     }
-    db_pool_put(m->pool, db);
+    readers_put(m->readers, db);
     if (r < 0) {
         volume_leave(m);
         return r;
     }
     r = committer_call(m->committer, commit_restore, &x);
-    place_discard(m, x.tmp);
+    staging_discard(m, x.tmp);
     volume_leave(m);
     if (r == 0)
         r = x.error;
     if (r == -EEXIST)
         r = -EAGAIN;
     if (r == -EAGAIN)
-        index_push(m->index, path, 0, 0);
+        scan_queue_push(m->scan_queue, path, 0, 0);
     if (r < 0)
         return explain(path, r, e);
     *ret_seq = x.seq;

@@ -8,7 +8,7 @@
 
 /*
  * Any thread but the committer's. `seq` is that of a version (history.h). The file gets that
- * version's mode, the owner of what mirrors write (place_give), and the present time as mtime, for
+ * version's mode, the owner of what mirrors write (install_owner), and the present time as mtime, for
  * readers that go by it. *ret_seq: of the new change. Errors are for people: no such version, its
  * content is not kept (any more), a folder is in the way, a writer has the file open, …
  */

@@ -28,7 +28,7 @@
 #include "sync/master/folder/lease.h"
 #include "sync/master/folder/visible.h"
 
-struct settling {
+struct settle {
     struct master *m;
     pthread_t thread;
 };
@@ -88,11 +88,11 @@ static int take_path(struct master *m, struct put_back *b, int dir)
         return r;
     if (row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &b->o->now) &&
         visible_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
-        b->error = place_exchange(staging, b->o->name, dir, base);
+        b->error = staging_exchange(staging, b->o->name, dir, base);
         b->swapped = b->error == 0;
         if (b->swapped && (fstatat(staging, b->o->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
                            (int64_t)st.st_ino != row.ino)) { /* a newer local file */
-            b->error = place_exchange(staging, b->o->name, dir, base);
+            b->error = staging_exchange(staging, b->o->name, dir, base);
             b->swapped = false;
             if (b->error == 0)
                 b->error = -EEXIST;
@@ -122,8 +122,8 @@ static int put_back(struct master *m, void *arg)
 
     b->error = volume_enter_top(m, b->o->top ? b->o->top : "");
     if (b->error == 0)
-        b->error = place_parents(m, b->o->path);
-    dir = b->error < 0 ? b->error : place_open_parent(m, b->o->path);
+        b->error = install_parents(m, b->o->path);
+    dir = b->error < 0 ? b->error : staging_open_parent(m, b->o->path);
     if (dir < 0) {
         b->error = dir;
         volume_leave(m);
@@ -133,14 +133,14 @@ static int put_back(struct master *m, void *arg)
     if (r == 0 && (b->error == -EEXIST || (b->error == 0 && b->swapped)))
         r = make_copy(m, b, dir);
     if ((r < 0 || b->error < 0) && b->swapped)
-        place_exchange(root_staging_fd(m->root), b->o->name, dir, path_base(b->o->path));
+        staging_exchange(root_staging_fd(m->root), b->o->name, dir, path_base(b->o->path));
     close(dir);
     volume_leave(m);
     return r;
 }
 
 /* 0: done with it; else to be looked at again. */
-static int local_edit(struct settling *s, struct displaced_file *o, const struct hash *hash)
+static int local_edit(struct settle *s, struct displaced_file *o, const struct hash *hash)
 {
     struct put_back b = {.o = o, .hash = *hash};
     char *path, *copy;
@@ -169,7 +169,7 @@ static int local_edit(struct settling *s, struct displaced_file *o, const struct
 /* The hash of a file that nobody writes; -EBUSY. */
 static int settled_hash(const struct master *m, int fd, const struct stat *st, struct hash *ret)
 {
-    enum writers who = writers_of(fd);
+    enum writers who = lease_probe(fd);
     struct stat after;
     int r;
 
@@ -178,7 +178,7 @@ static int settled_hash(const struct master *m, int fd, const struct stat *st, s
         return -EBUSY;
     r = hash_fd(fd, ret, NULL);
     if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||
-                   file_mtime_ns(&after) != file_mtime_ns(st) || writers_of(fd) == WRITERS_SOME))
+                   file_mtime_ns(&after) != file_mtime_ns(st) || lease_probe(fd) == WRITERS_SOME))
         r = -EBUSY;
     return r;
 }
@@ -188,14 +188,14 @@ static void let_go(struct master *m, const struct displaced_file *o, const struc
                    const struct stat *st)
 {
     if (st->st_nlink == 1 && !hash_eq(hash, &o->now) &&
-        keep_wants(m->keep, o->path ? o->path : "", st->st_size))
-        keep_adopt(m->keep, o->name, hash, st->st_size);
+        kept_wants(m->kept, o->path ? o->path : "", st->st_size))
+        kept_adopt(m->kept, o->name, hash, st->st_size);
     else
-        place_discard(m, o->name);
+        staging_discard(m, o->name);
 }
 
 /* 0: nothing is left to do. */
-static int settle(struct settling *s, struct displaced_file *o)
+static int settle(struct settle *s, struct displaced_file *o)
 {
     int fd = openat(root_staging_fd(s->m->root), o->name,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -215,9 +215,9 @@ static int settle(struct settling *s, struct displaced_file *o)
         return r;
     same = hash_eq(&hash, &o->now) || hash_eq(&hash, &o->was);
     if (!same && !o->path) { /* left by an earlier run */
-        db = db_pool_get(s->m->pool);
+        db = readers_get(s->m->readers);
         r = db ? find_path(db, o) : -EIO;
-        db_pool_put(s->m->pool, db);
+        readers_put(s->m->readers, db);
         if (r < 0)
             return r;
     }
@@ -231,10 +231,10 @@ static int settle(struct settling *s, struct displaced_file *o)
 }
 
 /* True when staging has a file whose name differs from `name` in the last digit only. */
-static bool has_sibling(struct settling *s, const char *name)
+static bool has_sibling(struct settle *s, const char *name)
 {
     size_t last = strlen(name) - 1;
-    char other[PLACE_NAME_CAP];
+    char other[STAGING_NAME_CAP];
     struct stat st;
     bool found = false;
 
@@ -249,13 +249,13 @@ static bool has_sibling(struct settling *s, const char *name)
 
 /*
  * An earlier run was killed when it had taken the old file from its path and not put the new one
- * there (place_exchange() where there are no second names): both are in staging, with names that
+ * there (staging_exchange() where there are no second names): both are in staging, with names that
  * differ in the last digit only. The old one goes back before a scan finds it gone.
  */
-static void mend_exchange(struct settling *s, struct displaced_file *o)
+static void mend_exchange(struct settle *s, struct displaced_file *o)
 {
     struct master *m = s->m;
-    struct db *db = db_pool_get(m->pool);
+    struct db *db = readers_get(m->readers);
     struct hash hash;
     int fd = -1, dir;
 
@@ -265,7 +265,7 @@ static void mend_exchange(struct settling *s, struct displaced_file *o)
     if (fd < 0 || hash_fd(fd, &hash, NULL) < 0 || !hash_eq(&hash, &o->was) || !db ||
         find_path(db, o) != 1)
         goto out;
-    dir = place_open_parent(m, o->path);
+    dir = staging_open_parent(m, o->path);
     if (dir >= 0 &&
         file_rename_new(root_staging_fd(m->root), o->name, dir, path_base(o->path)) == 0)
         file_sync_dir(dir);
@@ -274,13 +274,13 @@ static void mend_exchange(struct settling *s, struct displaced_file *o)
 out:
     if (fd >= 0)
         close(fd);
-    db_pool_put(m->pool, db);
+    readers_put(m->readers, db);
 }
 
 /* What an earlier run left. */
 static int recover_here(struct master *m, const char *top, void *arg)
 {
-    struct settling *s = arg;
+    struct settle *s = arg;
     int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
@@ -303,7 +303,7 @@ static int recover_here(struct master *m, const char *top, void *arg)
 
 static void *settling_run(void *arg)
 {
-    struct settling *s = arg;
+    struct settle *s = arg;
     struct displaced_file *o;
 
     while ((o = displaced_take(s->m->displaced))) {
@@ -320,9 +320,9 @@ static void *settling_run(void *arg)
     return NULL;
 }
 
-int settling_start(struct master *m, struct settling **ret, struct err *e)
+int settle_start(struct master *m, struct settle **ret, struct err *e)
 {
-    struct settling *s = xcalloc(1, sizeof(*s));
+    struct settle *s = xcalloc(1, sizeof(*s));
     int r;
 
     s->m = m;
@@ -336,7 +336,7 @@ int settling_start(struct master *m, struct settling **ret, struct err *e)
     return 0;
 }
 
-void settling_stop(struct settling *s)
+void settle_stop(struct settle *s)
 {
     if (!s)
         return;
@@ -344,7 +344,7 @@ void settling_stop(struct settling *s)
     thread_join(s->thread);
 }
 
-void settling_free(struct settling *s)
+void settle_free(struct settle *s)
 {
     free(s);
 }

@@ -12,11 +12,11 @@
 
 #include "sync/master/master.h"
 
-struct settling; /* the thread; the files that wait: folder/displaced.h */
+struct settle; /* the thread; the files that wait: folder/displaced.h */
 
-int settling_start(struct master *m, struct settling **ret, struct err *e);
+int settle_start(struct master *m, struct settle **ret, struct err *e);
 /* What is not settled yet stays in staging for the next start. */
-void settling_stop(struct settling *s);
-void settling_free(struct settling *s);
+void settle_stop(struct settle *s);
+void settle_free(struct settle *s);
 
 #endif

@@ -156,7 +156,7 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
     r = replica_unlink_if(m->replica, path, &h, &opid);
     if (r == 0) {
         strlist_add(&changed, path);
-        tell_changed(m->tell, &changed);
+        changes_changed(m->changes, &changed);
         wake_kick(&m->outbox_wake);
         ctl_reply(conn, json_pack("{s:b}", "ok", 1));
     } else if (r == -ENOENT || r == -EBUSY) {
@@ -182,7 +182,7 @@ static json_t *discard(struct mirror *m, const char *path, int *r)
         free(text);
     }
     strlist_release(&dropped);
-    tell_changed(m->tell, &changed);
+    changes_changed(m->changes, &changed);
     return list;
 }
 
@@ -244,13 +244,13 @@ static void on_watch(struct mirror *m, struct ctl_conn *conn, json_t *request)
     else if (*path && !peer_sees(m, conn, path))
         ctl_reply_error(conn, "denied", "you do not see that path in the mount");
     else
-        tell_watch(m->tell, conn, path);
+        changes_watch(m->changes, conn, path);
     free(path);
 }
 
 static void on_status(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
-    json_t *o = state_json(m);
+    json_t *o = status_json(m);
 
     (void)request;
     if (!ctl_conn_peer(conn)->trusted) {

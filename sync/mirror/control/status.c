@@ -33,7 +33,7 @@
 #define TROUBLE_MS (15 * 60 * 1000) /* a fault of this machine counts as one for so long */
 #define IMPORT_MAX (64 * 1024)
 
-struct state {
+struct status {
     struct mirror *m;
     struct worker worker;
 };
@@ -50,16 +50,16 @@ struct facts {
     char fault[FAULT_TEXT_CAP], action[FAULT_ACTION_CAP];
 };
 
-struct state *state_new(struct mirror *m)
+struct status *status_new(struct mirror *m)
 {
-    struct state *s = xcalloc(1, sizeof(*s));
+    struct status *s = xcalloc(1, sizeof(*s));
 
     s->m = m;
     worker_init(&s->worker);
     return s;
 }
 
-void state_free(struct state *s)
+void status_free(struct status *s)
 {
     if (!s)
         return;
@@ -218,7 +218,7 @@ static json_t *text(const char *s)
     return v;
 }
 
-json_t *state_json(struct mirror *m)
+json_t *status_json(struct mirror *m)
 {
     char reason[700], *cursor = replica_cursor(m->replica);
     int64_t now = clock_mono_ms();
@@ -310,7 +310,7 @@ static void look_for_damage(struct mirror *m)
 
 static void *state_main(void *arg)
 {
-    struct state *s = arg;
+    struct status *s = arg;
     int64_t reported = 0;
     char last[16] = "";
 
@@ -321,7 +321,7 @@ static void *state_main(void *arg)
 
         worker_unlock(&s->worker);
         look_for_damage(s->m);
-        o = state_json(s->m);
+        o = status_json(s->m);
         state = json_string_value(json_object_get(o, "state"));
         if (link_is_up(&s->m->link) &&
             (strcmp(state, last) != 0 || clock_mono_ms() >= reported + REPORT_MS)) {
@@ -337,12 +337,12 @@ static void *state_main(void *arg)
     return NULL;
 }
 
-int state_start(struct state *s)
+int status_start(struct status *s)
 {
     return worker_start(&s->worker, "state", state_main, s);
 }
 
-void state_stop(struct state *s)
+void status_stop(struct status *s)
 {
     worker_stop(&s->worker);
 }

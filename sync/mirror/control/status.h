@@ -2,7 +2,7 @@
 /*
  * status: how this mirror stands, for the control socket and, by one thread, for the master.
  *
- * state_stop joins the thread (mirror->stop is set before).
+ * status_stop joins the thread (mirror->stop is set before).
  */
 #ifndef EEFS_MIRROR_CONTROL_STATUS_H
 #define EEFS_MIRROR_CONTROL_STATUS_H
@@ -10,13 +10,13 @@
 #include <jansson.h>
 
 struct mirror;
-struct state;
+struct status;
 
-struct state *state_new(struct mirror *m);
-void state_free(struct state *s);
-int state_start(struct state *s);
-void state_stop(struct state *s);
+struct status *status_new(struct mirror *m);
+void status_free(struct status *s);
+int status_start(struct status *s);
+void status_stop(struct status *s);
 /* The whole status object, new reference. */
-json_t *state_json(struct mirror *m);
+json_t *status_json(struct mirror *m);
 
 #endif

@@ -39,7 +39,8 @@ int64_t feed_seq(struct db *db)
  * An answer may be old: lost at first, and given again after others changed the same paths. What
  * the feed has passed already it knew better, also where nothing is left of it in the base.
  */
-static int apply_answered(struct change *a, const struct op_answer *ans, const struct before *b)
+static int apply_answered(struct view_change *a, const struct op_answer *ans,
+                          const struct view_snapshot *b)
 {
     int64_t told = feed_seq(a->r->db);
     int rc = 0;
@@ -53,8 +54,8 @@ static int apply_answered(struct change *a, const struct op_answer *ans, const s
         if (rc == 0 && !like.exists && e->moved_from && ans->result == RESULT_DONE)
             rc = overlay_get(a->r->db, e->moved_from, ans->n, &like);
         if (rc == 0 && e->seq > told)
-            rc = change_entry(a, e, false, before_find(b, e->path), &like);
-        if (rc == 0 && change_is_version(&like, e)) /* the feed was faster */
+            rc = view_change_entry(a, e, false, snapshot_find(b, e->path), &like);
+        if (rc == 0 && view_change_is_version(&like, e)) /* the feed was faster */
             rc = db_run(a->r->db,
                         "UPDATE base SET ino=?1,atime=?7 WHERE dir=?2 AND name=?3 AND type=?4"
                         " AND hash IS ?5 AND target IS ?6",
@@ -75,21 +76,22 @@ static int quarantine(struct replica *r, const struct op_answer *ans)
     return rc < 0 ? rc : 0;
 }
 
-static int answer_locked(struct change *a, const struct op_answer *ans, struct before *b)
+static int answer_locked(struct view_change *a, const struct op_answer *ans,
+                         struct view_snapshot *b)
 {
     struct replica *r = a->r;
     struct outbox_row o;
     /* A folder that is not empty over there simply stays: nothing is lost by it. */
     bool refused = ans->result == RESULT_REFUSED;
     int known = outbox_get(r->db, ans->n, &o);
-    int rc = known < 0 ? known : before_add_op(b, r, ans->n);
+    int rc = known < 0 ? known : snapshot_add_op(b, r, ans->n);
 
     for (size_t i = 0; i < ans->n_entries; i++)
         strlist_add(&b->paths, ans->entries[i].path);
     if (ans->copy)
         strlist_add(&b->paths, ans->copy);
     if (rc == 0)
-        rc = before_look(b, r);
+        rc = snapshot_look(b, r);
     if (refused && known == 1 && o.op.kind == OP_RMDIR && ans->code &&
         strcmp(ans->code, WIRE_R_NOT_EMPTY) == 0)
         refused = false;
@@ -105,7 +107,7 @@ static int answer_locked(struct change *a, const struct op_answer *ans, struct b
             rc = outbox_drop(r->db, ans->n);
     }
     if (rc == 0)
-        rc = before_note(b, a);
+        rc = snapshot_note(b, a);
     if (rc == 0)
         rc = conflicts_settle(r);
     outbox_row_release(&o);
@@ -114,29 +116,29 @@ static int answer_locked(struct change *a, const struct op_answer *ans, struct b
 
 int replica_outbox_answer(struct replica *r, const struct op_answer *ans, struct strlist *changed)
 {
-    struct change a = {.r = r, .changed = changed, .own = true};
-    struct before b = {0};
-    struct renamings moves = {0};
+    struct view_change a = {.r = r, .changed = changed, .own = true};
+    struct view_snapshot b = {0};
+    struct master_renames moves = {0};
     const char *from = NULL, *to = NULL;
     bool moved;
     int rc, rc2;
 
     if (ans->result == RESULT_LATER)
         return 0;
-    moved = renamings_answered(ans, &from, &to);
+    moved = master_renames_answered(ans, &from, &to);
     if (moved)
-        renamings_begin(r);
+        master_renames_begin(r);
     rc = tx_begin(r);
     if (rc == 0) {
         rc = answer_locked(&a, ans, &b);
-        rc2 = change_finish(&a);
+        rc2 = view_change_finish(&a);
         rc = tx_end(r, rc < 0 ? rc : rc2, "replica.answer.committed");
     }
-    before_release(&b);
+    snapshot_release(&b);
     if (moved && rc >= 0 && a.put)
-        renamings_add(&moves, from, to, false);
+        master_renames_add(&moves, from, to, false);
     if (moved)
-        renamings_end(r, &moves);
-    renamings_release(&moves);
+        master_renames_end(r, &moves);
+    master_renames_release(&moves);
     return rc;
 }

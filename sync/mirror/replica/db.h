@@ -186,14 +186,14 @@ void subtree_release(struct subtree *s);
  * A folder went out of the view although overlay entries live below it: gives it an overlay row
  * that goes with the last of their operations. Does nothing when there are none.
  */
-int keep_folder(struct replica *r, const char *path, const struct row *was);
+int implicit_dirs_keep(struct replica *r, const char *path, const struct row *was);
 
 /*
  * Operation `opid` has been taken out of the log, and its own row out of the overlay or to another
  * number: the folders that it kept are kept by what else lies in them, else they are logged as
  * made here. So they neither vanish in the middle of a local change nor outlive their reason.
  */
-int keep_on(struct replica *r, int64_t opid);
+int implicit_dirs_on(struct replica *r, int64_t opid);
 
 /* --- operations (oplog.c) --- */
 
@@ -265,8 +265,8 @@ int drop_local(struct replica *r, const char *path);
  * 1: done (*opid: what to wait for, 0: nothing); 0: nothing of the kind; -EXDEV: a content that
  * would become local is not here.
  */
-int cross_rename(struct replica *r, const char *from, const struct row *v, const char *to,
-                 const struct row *w, const struct hash *seen, int64_t *opid);
+int rename_excluded(struct replica *r, const char *from, const struct row *v, const char *to,
+                    const struct row *w, const struct hash *seen, int64_t *opid);
 
 /* --- outbox.c --- */
 
@@ -281,14 +281,14 @@ int64_t feed_seq(struct db *db);
 /* --- what cannot be taken (skipped.c), in a transaction --- */
 
 /* Forgets what was noted for the set that is staged. */
-int skip_drop(struct db *db);
+int skipped_drop(struct db *db);
 /* Lines were left out of which the path is not known: what is not listed may be there. */
-int skip_any_unknown(struct db *db, bool *ret);
+int skipped_any_unknown(struct db *db, bool *ret);
 /* Notes an entry that was put into the base and cannot be reached, for there is no folder above it.
  * `known`: the folder that was found last, between calls in the order of paths. */
-int skip_check_parent(struct replica *r, const char *path, struct buf *known);
+int skipped_check_parent(struct replica *r, const char *path, struct buf *known);
 /* The staged set is applied: the list is as of now. Before it is dropped. */
-int skip_commit(struct replica *r, bool full);
+int skipped_commit(struct replica *r, bool full);
 
 /* Local by the master's exclude list. */
 bool replica_is_local(struct replica *r, const char *path);

@@ -24,7 +24,7 @@ static int stage_one(struct db *db, const struct entry *e)
                     "piiiihpi", e->path, (int64_t)e->type, e->size, e->mtime, (int64_t)e->mode,
                     &e->hash, e->target, e->seq);
 
-    return rc < 0 ? rc : renamings_stage(db, e);
+    return rc < 0 ? rc : master_renames_stage(db, e);
 }
 
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n)
@@ -46,16 +46,16 @@ int replica_feed_drop(struct replica *r)
         return rc;
     rc = db_run(r->db, "DELETE FROM incoming", "");
     if (rc >= 0)
-        rc = skip_drop(r->db);
+        rc = skipped_drop(r->db);
     if (rc >= 0)
-        rc = renamings_drop(r->db);
+        rc = master_renames_drop(r->db);
     if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM temp.answered", "");
     rc = tx_end(r, rc < 0 ? rc : 0, "replica.feed.dropped");
     return rc;
 }
 
-static int feed_one(struct change *a, const struct entry *e, bool full, int64_t cursor_seq)
+static int feed_one(struct view_change *a, const struct entry *e, bool full, int64_t cursor_seq)
 {
     struct row was, none = {0};
     int64_t confirmed = 0;
@@ -68,14 +68,14 @@ static int feed_one(struct change *a, const struct entry *e, bool full, int64_t 
         return rc;
     rc = view_get(a->r->db, e->path, &was);
     if (rc == 0)
-        rc = change_entry(a, e, full && confirmed <= cursor_seq, &was, &none);
+        rc = view_change_entry(a, e, full && confirmed <= cursor_seq, &was, &none);
     if (rc == 0)
-        rc = change_note(a, e->path, &was);
+        rc = view_change_note(a, e->path, &was);
     row_release(&was);
     return rc;
 }
 
-static int apply_staged(struct change *a, bool full, int64_t cursor_seq)
+static int apply_staged(struct view_change *a, bool full, int64_t cursor_seq)
 {
     sqlite3_stmt *st = db_query(
         a->r->db, "SELECT path,type,size,mtime,mode,hash,target,seq FROM incoming ORDER BY path",
@@ -96,7 +96,7 @@ static int apply_staged(struct change *a, bool full, int64_t cursor_seq)
         e.seq = sqlite3_column_int64(st, 7);
         rc = feed_one(a, &e, full, cursor_seq);
         if (rc >= 0 && e.type != ENTRY_GONE)
-            rc = skip_check_parent(a->r, e.path, &folder);
+            rc = skipped_check_parent(a->r, e.path, &folder);
         else
             buf_clear(&folder);
         entry_release(&e);
@@ -109,7 +109,7 @@ static int apply_staged(struct change *a, bool full, int64_t cursor_seq)
 }
 
 /* A full listing: what it does not have is gone, but for what it could not tell. */
-static int remove_unlisted(struct change *a, int64_t cursor_seq)
+static int remove_unlisted(struct view_change *a, int64_t cursor_seq)
 {
     struct strlist paths = {0};
     sqlite3_stmt *st = db_query(a->r->db,
@@ -127,16 +127,16 @@ static int remove_unlisted(struct change *a, int64_t cursor_seq)
         struct row was;
         rc = view_get(a->r->db, paths.v[i], &was);
         if (rc == 0)
-            rc = change_remove(a, paths.v[i], &was, 0);
+            rc = view_change_remove(a, paths.v[i], &was, 0);
         if (rc == 0)
-            rc = change_note(a, paths.v[i], &was);
+            rc = view_change_note(a, paths.v[i], &was);
         row_release(&was);
     }
     strlist_release(&paths);
     return rc;
 }
 
-static int feed_commit_locked(struct change *a, const char *cursor, bool full)
+static int feed_commit_locked(struct view_change *a, const char *cursor, bool full)
 {
     struct db *db = a->r->db;
     struct cursor c = {.seq = -1};
@@ -151,17 +151,17 @@ static int feed_commit_locked(struct change *a, const char *cursor, bool full)
     /* No change is newer than the set: one that said so would never be replaced. */
     rc = db_run(db, "UPDATE incoming SET seq=?1 WHERE seq>?1", "i", c.seq < 0 ? INT64_MAX : c.seq);
     if (rc >= 0 && full)
-        rc = skip_any_unknown(db, &unknown);
+        rc = skipped_any_unknown(db, &unknown);
     if (rc >= 0 && a->moves)
-        rc = renamings_apply(a, full && !unknown, a->moves);
+        rc = master_renames_apply(a, full && !unknown, a->moves);
     if (rc >= 0)
-        rc = renamings_drop(db);
+        rc = master_renames_drop(db);
     if (rc >= 0 && full && !unknown)
         rc = remove_unlisted(a, c.seq);
     if (rc >= 0)
         rc = apply_staged(a, full, c.seq);
     if (rc >= 0)
-        rc = skip_commit(a->r, full);
+        rc = skipped_commit(a->r, full);
     if (rc >= 0)
         rc = db_run(db, "DELETE FROM incoming", "");
     if (rc >= 0)
@@ -182,34 +182,34 @@ static int any_moves(struct replica *r)
     int rc;
 
     mutex_lock(&r->lock);
-    rc = renamings_staged(r->db);
+    rc = master_renames_staged(r->db);
     mutex_unlock(&r->lock);
     return rc;
 }
 
 int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct strlist *changed)
 {
-    struct change a = {.r = r, .changed = changed, .feed = true};
-    struct renamings moves = {0};
+    struct view_change a = {.r = r, .changed = changed, .feed = true};
+    struct master_renames moves = {0};
     int rc = any_moves(r), rc2;
 
     if (rc < 0)
         return rc;
     if (rc == 1) {
         a.moves = &moves;
-        renamings_begin(r);
+        master_renames_begin(r);
     }
     rc = tx_begin_spare(r);
     if (rc == 0) {
         rc = feed_commit_locked(&a, cursor, full);
-        rc2 = change_finish(&a);
+        rc2 = view_change_finish(&a);
         rc = tx_end(r, rc < 0 ? rc : rc2, "replica.feed.committed");
     }
     if (a.moves) {
         if (rc < 0)
-            renamings_release(&moves);
-        renamings_end(r, &moves);
-        renamings_release(&moves);
+            master_renames_release(&moves);
+        master_renames_end(r, &moves);
+        master_renames_release(&moves);
     }
     return rc;
 }

@@ -27,7 +27,7 @@ static int live_below(struct db *db, const char *path, int64_t *ret)
     return rc;
 }
 
-int keep_folder(struct replica *r, const char *path, const struct row *was)
+int implicit_dirs_keep(struct replica *r, const char *path, const struct row *was)
 {
     struct row now, keep = *was;
     int64_t opid = 0, top = 0;
@@ -94,14 +94,14 @@ static int make_kept(struct replica *r, const char *path, const struct row *row)
     return rc;
 }
 
-int keep_on(struct replica *r, int64_t opid)
+int implicit_dirs_on(struct replica *r, int64_t opid)
 {
     struct strlist paths = {0};
     struct row *rows;
     int rc = take_kept(r, opid, &paths, &rows);
 
     for (size_t i = 0; rc == 0 && i < paths.n; i++)
-        rc = keep_folder(r, paths.v[i], &rows[i]);
+        rc = implicit_dirs_keep(r, paths.v[i], &rows[i]);
     for (size_t i = 0; rc == 0 && i < paths.n; i++)
         rc = make_kept(r, paths.v[i], &rows[i]);
     for (size_t i = 0; i < paths.n; i++)

@@ -26,16 +26,16 @@ static int64_t size_of(const char *path)
     return stat(path, &st) < 0 ? -1 : st.st_size;
 }
 
-int mark_check(const char *db, struct err *e)
+int in_use_check(const char *db, struct err *e)
 {
     char *mark = mark_of(db), *log = xasprintf("%s-wal", db);
     struct buf word = BUF_INIT;
     int r = 0;
 
     if (size_of(db) > 0 && file_slurp(AT_FDCWD, mark, 64, &word) == 0 && word.len > 0) {
-        if (strcmp(word.data, MARK_OPEN) == 0 && size_of(log) < 0)
+        if (strcmp(word.data, IN_USE_OPEN) == 0 && size_of(log) < 0)
             r = err_set(e, EUCLEAN, "the log of the database '%s' is missing", db);
-        else if (strcmp(word.data, MARK_CLOSED) == 0 && size_of(log) > 0)
+        else if (strcmp(word.data, IN_USE_CLOSED) == 0 && size_of(log) > 0)
             r = err_set(e, EUCLEAN, "beside the database '%s' lies a log that is not its own", db);
     }
     buf_release(&word);
@@ -44,17 +44,17 @@ int mark_check(const char *db, struct err *e)
     return r;
 }
 
-void mark_set(const char *db, const char *word)
+void in_use_set(const char *db, const char *word)
 {
     char *mark = mark_of(db), *log = xasprintf("%s-wal", db);
 
-    if (strcmp(word, MARK_CLOSED) != 0 || size_of(log) <= 0)
+    if (strcmp(word, IN_USE_CLOSED) != 0 || size_of(log) <= 0)
         (void)file_replace(AT_FDCWD, mark, word, strlen(word), 0600, false);
     free(log);
     free(mark);
 }
 
-void mark_forget(const char *db)
+void in_use_forget(const char *db)
 {
     char *mark = mark_of(db);
 

@@ -9,15 +9,15 @@
 
 #include "sync/common/err.h"
 
-#define MARK_OPEN    "open"
-#define MARK_CLOSING "closing"
-#define MARK_CLOSED  "closed"
+#define IN_USE_OPEN    "open"
+#define IN_USE_CLOSING "closing"
+#define IN_USE_CLOSED  "closed"
 
 /* 0; -EUCLEAN with a sentence when the log does not fit the mark. `db` is the database's path. */
-int mark_check(const char *db, struct err *e);
-/* MARK_CLOSED is not written while there is a log. */
-void mark_set(const char *db, const char *word);
+int in_use_check(const char *db, struct err *e);
+/* IN_USE_CLOSED is not written while there is a log. */
+void in_use_set(const char *db, const char *word);
 /* The database was moved away. */
-void mark_forget(const char *db);
+void in_use_forget(const char *db);
 
 #endif

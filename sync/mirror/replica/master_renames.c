@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- *   staged page  hints go into temp.moved                                      renamings_stage
+ *   staged page  hints go into temp.moved                                      master_renames_stage
  *   commit       hints that fit what base and staged set say are renames       find
  *                operations that were never sent get the new names             find_followers
  *                … with their rows in the overlay                              follow_all
- *   after it     fs moves its nodes                                            renamings_end
+ *   after it     fs moves its nodes                                            master_renames_end
  */
 #include "sync/mirror/replica/master_renames.h"
 
@@ -17,7 +17,7 @@
 
 #define HOPS_MAX 16 /* renames of one file in one set */
 
-int renamings_stage(struct db *db, const struct entry *e)
+int master_renames_stage(struct db *db, const struct entry *e)
 {
     int rc = e->moved_from
                  ? db_run(db, "INSERT OR REPLACE INTO temp.moved(path,moved_from) VALUES(?,?)",
@@ -27,7 +27,7 @@ int renamings_stage(struct db *db, const struct entry *e)
     return rc < 0 ? rc : 0;
 }
 
-int renamings_staged(struct db *db)
+int master_renames_staged(struct db *db)
 {
     int64_t found = 0;
     int rc = db_get_int(db, 0, &found, "SELECT EXISTS(SELECT 1 FROM temp.moved)", "");
@@ -35,7 +35,7 @@ int renamings_staged(struct db *db)
     return rc < 0 ? rc : (int)found;
 }
 
-int renamings_drop(struct db *db)
+int master_renames_drop(struct db *db)
 {
     int rc = db_run(db, "DELETE FROM temp.moved", "");
 
@@ -44,7 +44,7 @@ int renamings_drop(struct db *db)
 
 static int by_from(const void *a, const void *b)
 {
-    return strcmp(((const struct renaming *)a)->from, ((const struct renaming *)b)->from);
+    return strcmp(((const struct master_rename *)a)->from, ((const struct master_rename *)b)->from);
 }
 
 /* What is known to be the same comes first. */
@@ -53,11 +53,12 @@ static int by_from_and_row(const void *a, const void *b)
     int c = by_from(a, b);
 
     return c ? c
-             : ((const struct renaming *)b)->was.exists - ((const struct renaming *)a)->was.exists;
+             : ((const struct master_rename *)b)->was.exists -
+                   ((const struct master_rename *)a)->was.exists;
 }
 
 /* Sorted by `from`, each once: of several that came from one name, only one can be it. */
-static void sort_unique(struct renamings *m)
+static void sort_unique(struct master_renames *m)
 {
     size_t n = 0;
 
@@ -137,7 +138,7 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
 {
     int there = staged_type(db, from), rc = 0;
     bool gone = there == ENTRY_GONE || (there == -1 && full);
-    bool same = change_is_version(was, e), taken;
+    bool same = view_change_is_version(was, e), taken;
     struct row to;
 
     if (there < -1)
@@ -152,7 +153,7 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
         return rc < 0 ? rc : 0;
     rc = base_get(db, e->path, &to);
     taken = rc == 0 && to.exists && to.type != ENTRY_GONE;
-    if (taken && (change_is_version(&to, e) || (!gone && there == -1)))
+    if (taken && (view_change_is_version(&to, e) || (!gone && there == -1)))
         same = gone = false; /* it was there before: an old hint */
     row_release(&to);
     if (rc < 0)
@@ -161,7 +162,7 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
 }
 
 /* The old name, of which this set says nothing, is about to be something else. */
-static int leave(struct change *a, const char *from, const struct row *was)
+static int leave(struct view_change *a, const char *from, const struct row *was)
 {
     struct row row = *was;
     int rc = staged_type(a->r->db, from);
@@ -186,7 +187,7 @@ static int is_other(struct db *db, const char *from, const struct row *was)
     return rc < 0 ? rc : other;
 }
 
-static int find(struct change *a, bool full, struct renamings *ret)
+static int find(struct view_change *a, bool full, struct master_renames *ret)
 {
     struct db *db = a->r->db;
     sqlite3_stmt *st =
@@ -212,9 +213,9 @@ static int find(struct change *a, bool full, struct renamings *ret)
             int other = is_other(db, from, &was);
 
             rc = other < 0 ? other : full ? 0 : leave(a, from, &was);
-            renamings_add(ret, from, e.path, was.type == ENTRY_DIR);
+            master_renames_add(ret, from, e.path, was.type == ENTRY_DIR);
             ret->v[ret->n - 1].other = other > 0;
-            if (change_is_version(&was, &e)) {
+            if (view_change_is_version(&was, &e)) {
                 ret->v[ret->n - 1].was = was;
                 was.target = NULL;
             }
@@ -234,13 +235,13 @@ static int find(struct change *a, bool full, struct renamings *ret)
 
 /* The move that takes `path` along: its own, or that of the nearest folder. m is sorted by `from`.
  */
-static const struct renaming *move_of(const struct renamings *m, const char *path)
+static const struct master_rename *move_of(const struct master_renames *m, const char *path)
 {
     char *at = xstrdup(path);
-    const struct renaming *found = NULL;
+    const struct master_rename *found = NULL;
 
     for (char *end = at + strlen(at); !found && m->n > 0 && end; end = strrchr(at, '/')) {
-        struct renaming key = {.from = at};
+        struct master_rename key = {.from = at};
 
         *end = '\0';
         found = bsearch(&key, m->v, m->n, sizeof(*m->v), by_from);
@@ -254,7 +255,7 @@ static const struct renaming *move_of(const struct renamings *m, const char *pat
 struct follower {
     int64_t opid;
     char *path, *to;
-    const struct renaming *move;
+    const struct master_rename *move;
 };
 
 struct followers {
@@ -283,10 +284,10 @@ static int is_taken(struct db *db, const char *path)
 }
 
 /* Where one operation goes along, 1 with *ret; 0: it stays. */
-static int follows(struct replica *r, const struct renamings *m, const struct op *op,
+static int follows(struct replica *r, const struct master_renames *m, const struct op *op,
                    struct follower *ret)
 {
-    const struct renaming *v = move_of(m, op->path);
+    const struct master_rename *v = move_of(m, op->path);
     char *to;
     int rc;
 
@@ -304,7 +305,7 @@ static int follows(struct replica *r, const struct renamings *m, const struct op
 
 /* Those that only change or make what they name. Where something below was renamed or removed here
  * as well, the master sorts it out. */
-static int find_followers(struct replica *r, const struct renamings *m, struct followers *ret)
+static int find_followers(struct replica *r, const struct master_renames *m, struct followers *ret)
 {
     sqlite3_stmt *st = db_query(
         r->db, "SELECT " OUTBOX_COLS " FROM outbox WHERE state IN ('o','q') ORDER BY opid", "");
@@ -380,24 +381,24 @@ static int move_rows(struct replica *r, const struct follower *f)
     return rc < 0 ? rc : 0;
 }
 
-static int follow_all(struct change *a, const struct followers *f)
+static int follow_all(struct view_change *a, const struct followers *f)
 {
-    struct before b = {0};
+    struct view_snapshot b = {0};
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < f->n; i++)
         rc = rows_of(a->r, &f->v[i], &b.paths, &b.paths);
     if (rc == 0)
-        rc = before_look(&b, a->r);
+        rc = snapshot_look(&b, a->r);
     for (size_t i = 0; rc == 0 && i < f->n; i++)
         rc = move_rows(a->r, &f->v[i]);
     if (rc == 0)
-        rc = before_note(&b, a);
-    before_release(&b);
+        rc = snapshot_note(&b, a);
+    snapshot_release(&b);
     return rc;
 }
 
-int renamings_apply(struct change *a, bool full, struct renamings *ret)
+int master_renames_apply(struct view_change *a, bool full, struct master_renames *ret)
 {
     struct followers f = {0};
     int rc = find(a, full, ret);
@@ -415,11 +416,11 @@ int renamings_apply(struct change *a, bool full, struct renamings *ret)
         }
     }
     followers_release(&f);
-    renamings_sort(ret);
+    master_renames_sort(ret);
     return rc;
 }
 
-bool renamings_answered(const struct op_answer *ans, const char **from, const char **to)
+bool master_renames_answered(const struct op_answer *ans, const char **from, const char **to)
 {
     if (ans->result != RESULT_DONE)
         return false;
@@ -448,13 +449,13 @@ void replica_on_moves(struct replica *r, replica_moved_fn *fn, void *arg)
     r->moved_arg = arg;
 }
 
-void renamings_begin(struct replica *r)
+void master_renames_begin(struct replica *r)
 {
     if (r->moved)
         r->moved(r->moved_arg, NULL, 0, true);
 }
 
-void renamings_end(struct replica *r, const struct renamings *m)
+void master_renames_end(struct replica *r, const struct master_renames *m)
 {
     struct replica_move *v;
     size_t n = 0;

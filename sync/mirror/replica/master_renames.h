@@ -11,23 +11,23 @@
 
 #include "sync/mirror/replica/rename_list.h"
 
-struct change;
+struct view_change;
 
 /* Notes an entry's hint, or that it has none, while a page is staged. 0 or -errno. */
-int renamings_stage(struct db *db, const struct entry *e);
+int master_renames_stage(struct db *db, const struct entry *e);
 /* 1 when some were staged. */
-int renamings_staged(struct db *db);
-int renamings_drop(struct db *db);
+int master_renames_staged(struct db *db);
+int master_renames_drop(struct db *db);
 
 /* Finds those of the staged set, which is a whole listing or not, and lets the outbox follow. */
-int renamings_apply(struct change *a, bool full, struct renamings *ret);
+int master_renames_apply(struct view_change *a, bool full, struct master_renames *ret);
 
 /* The answer to a put may say that the edit followed a rename of which the feed has not told yet.
  */
-bool renamings_answered(const struct op_answer *ans, const char **from, const char **to);
+bool master_renames_answered(const struct op_answer *ans, const char **from, const char **to);
 
 /* Reports them to fs between replica_moved_fn's two calls. */
-void renamings_begin(struct replica *r);
-void renamings_end(struct replica *r, const struct renamings *m);
+void master_renames_begin(struct replica *r);
+void master_renames_end(struct replica *r, const struct master_renames *m);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "sync/common/buf.h"
 
-void moves_release(struct moves *m)
+void moved_tree_release(struct moves *m)
 {
     for (size_t i = 0; i < m->n; i++) {
         free(m->v[i].path);
@@ -30,7 +30,7 @@ static int moves_add(void *arg, const char *name, const struct row *row)
     return 0;
 }
 
-int moves_collect(struct moves *m, const char *path, const struct row *v)
+int moved_tree_collect(struct moves *m, const char *path, const struct row *v)
 {
     char *parent = path_parent(path);
     int rc = 0;

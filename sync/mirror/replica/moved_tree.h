@@ -22,7 +22,7 @@ struct moves {
 
 /* `path` itself, of which the view is v, and all that the view has below it, parents first. 0 or
  * -errno. */
-int moves_collect(struct moves *m, const char *path, const struct row *v);
-void moves_release(struct moves *m);
+int moved_tree_collect(struct moves *m, const char *path, const struct row *v);
+void moved_tree_release(struct moves *m);
 
 #endif

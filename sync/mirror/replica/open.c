@@ -129,7 +129,7 @@ static void load_counters(struct replica *r)
 
 int replica_load(struct replica *r, struct err *e)
 {
-    int rc = mark_check(r->path, e);
+    int rc = in_use_check(r->path, e);
 
     if (rc == 0)
         rc = db_check(r->path, CHECK_MS, NULL, e);
@@ -169,7 +169,7 @@ int replica_load(struct replica *r, struct err *e)
     if (rc == 0)
         rc = recover_follow(r);
     if (rc == 0)
-        mark_set(r->path, MARK_OPEN);
+        in_use_set(r->path, IN_USE_OPEN);
     return rc;
 }
 
@@ -210,10 +210,10 @@ void replica_close(struct replica *r)
     if (!r)
         return;
     if (r->unsent)
-        mark_set(r->path, MARK_CLOSING);
+        in_use_set(r->path, IN_USE_CLOSING);
     replica_unload(r);
     if (r->unsent)
-        mark_set(r->path, MARK_CLOSED);
+        in_use_set(r->path, IN_USE_CLOSED);
     unsent_close(r->unsent);
     scope_release(&r->scope);
     strlist_release(&r->exclude);

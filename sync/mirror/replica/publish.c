@@ -37,7 +37,7 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
         if (rc >= 0)
             rc = outbox_log(r, &op, STATE_QUEUED, want);
         if (rc == 0)
-            rc = keep_on(r, v->opid);
+            rc = implicit_dirs_on(r, v->opid);
     } else {
         rc = outbox_rewritable(r->db, path, v, &old);
         if (rc == 1 && old.op.kind == OP_PUT) {

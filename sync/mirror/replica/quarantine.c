@@ -161,39 +161,39 @@ int replica_outbox_retry_deferred(struct replica *r, size_t max, int64_t *from, 
     return tx_end(r, rc, "replica.outbox.retried");
 }
 
-static int discard_locked(struct change *a, const struct pick *pick, struct ids *l,
-                          struct before *b)
+static int discard_locked(struct view_change *a, const struct pick *pick, struct ids *l,
+                          struct view_snapshot *b)
 {
     struct replica *r = a->r;
     int rc = send_queue_walk(r->db, INT64_MAX, pick, collect_held, l);
 
     for (size_t i = 0; rc == 0 && i < l->n; i++)
-        rc = before_add_op(b, r, l->v[i]);
+        rc = snapshot_add_op(b, r, l->v[i]);
     if (rc == 0)
-        rc = before_look(b, r);
+        rc = snapshot_look(b, r);
     for (size_t i = 0; rc == 0 && i < l->n; i++)
         rc = outbox_drop(r->db, l->v[i]);
-    return rc < 0 ? rc : before_note(b, a);
+    return rc < 0 ? rc : snapshot_note(b, a);
 }
 
 int replica_outbox_discard(struct replica *r, const char *under, struct strlist *dropped,
                            struct strlist *changed)
 {
-    struct change a = {.r = r, .changed = changed};
+    struct view_change a = {.r = r, .changed = changed};
     struct pick pick = {.under = under};
-    struct before b = {0};
+    struct view_snapshot b = {0};
     struct ids l = {0};
     int rc = tx_begin(r), rc2;
 
     if (rc < 0)
         return rc;
     rc = discard_locked(&a, &pick, &l, &b);
-    rc2 = change_finish(&a);
+    rc2 = view_change_finish(&a);
     rc = tx_end(r, rc < 0 ? rc : rc2, "replica.outbox.discarded");
     for (size_t i = 0; rc == 0 && i < l.paths.n; i++)
         strlist_add(dropped, l.paths.v[i]);
     ids_release(&l);
-    before_release(&b);
+    snapshot_release(&b);
     return rc;
 }
 

@@ -89,7 +89,7 @@ static int drop_unpublished(struct replica *r)
         if (rc >= 0)
             rc = outbox_delete(r->db, opid);
         if (rc == 0)
-            rc = keep_on(r, opid);
+            rc = implicit_dirs_on(r, opid);
         if (rc < 0)
             return rc;
     }
@@ -99,7 +99,7 @@ static int drop_unpublished(struct replica *r)
     if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM incoming", "");
     if (rc >= 0)
-        rc = skip_drop(r->db);
+        rc = skipped_drop(r->db);
     if (rc >= 0)
         rc = db_run(r->db, "DELETE FROM renumbered", "");
     return rc < 0 ? rc : 0;

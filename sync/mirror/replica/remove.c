@@ -38,7 +38,7 @@ static int take_back(struct replica *r, const char *path, int64_t opid)
 
     if (rc == 0)
         rc = overlay_delete(r->db, path, opid);
-    return rc < 0 ? rc : keep_on(r, opid);
+    return rc < 0 ? rc : implicit_dirs_on(r, opid);
 }
 
 int outbox_unmake(struct replica *r, const char *path, const struct row *v, const struct hash *seen,

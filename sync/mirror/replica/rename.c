@@ -130,7 +130,7 @@ static int rename_locked(struct replica *r, const char *from, const char *to, bo
     if (rc == 0 && v.type == ENTRY_DIR && !replica_is_local(r, from))
         rc = check_hidden(r, from, to);
     if (rc == 0)
-        rc = cross_rename(r, from, &v, to, &w, seen, opid);
+        rc = rename_excluded(r, from, &v, to, &w, seen, opid);
     if (rc == 0)
         rc = rename_within(r, from, &v, to, &w, seen, opid);
     if (rc < 0)

@@ -39,7 +39,7 @@ static void release(struct cross *x)
     for (size_t i = 0; x->c && i < x->m.n; i++)
         free(x->c[i].to);
     free(x->c);
-    moves_release(&x->m);
+    moved_tree_release(&x->m);
 }
 
 /* 1: something crosses; 0: nothing; -EXDEV. */
@@ -171,8 +171,8 @@ static int cross_below(struct cross *x, const char *from, const struct row *w,
     return rc;
 }
 
-int cross_rename(struct replica *r, const char *from, const struct row *v, const char *to,
-                 const struct row *w, const struct hash *seen, int64_t *opid)
+int rename_excluded(struct replica *r, const char *from, const struct row *v, const char *to,
+                    const struct row *w, const struct hash *seen, int64_t *opid)
 {
     struct cross x = {.r = r, .m = {.db = r->db}};
     int64_t local = 1;
@@ -183,7 +183,7 @@ int cross_rename(struct replica *r, const char *from, const struct row *v, const
                         REPLICA_LOCAL);
     if (rc < 0 || !local)
         return rc;
-    rc = moves_collect(&x.m, from, v);
+    rc = moved_tree_collect(&x.m, from, v);
     if (rc == 0)
         rc = classify(&x, from, to);
     if (rc == 1) {

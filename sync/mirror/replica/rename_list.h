@@ -7,7 +7,7 @@
 
 #include "sync/mirror/replica/db.h"
 
-struct renaming {
+struct master_rename {
     char *from, *to;
     bool folder;
     bool other; /* here something else has the old name, as after a rename of this mirror's own */
@@ -15,16 +15,16 @@ struct renaming {
 };
 
 /* Begins zeroed. */
-struct renamings {
-    struct renaming *v;
+struct master_renames {
+    struct master_rename *v;
     size_t n, cap;
 };
 
-void renamings_add(struct renamings *m, const char *from, const char *to, bool folder);
-/* By `to`, as renamings_row() needs it. */
-void renamings_sort(struct renamings *m);
+void master_renames_add(struct master_renames *m, const char *from, const char *to, bool folder);
+/* By `to`, as master_renames_row() needs it. */
+void master_renames_sort(struct master_renames *m);
 /* The row of what is `path` now; NULL. */
-const struct row *renamings_row(const struct renamings *m, const char *path);
-void renamings_release(struct renamings *m);
+const struct row *master_renames_row(const struct master_renames *m, const char *path);
+void master_renames_release(struct master_renames *m);
 
 #endif

@@ -40,7 +40,7 @@ static int move_open(struct replica *r, const char *from, int64_t opid, const ch
         rc = outbox_delete(r->db, opid);
     if (rc == 0)
         rc = overlay_move(r->db, from, opid, to, n);
-    return rc < 0 ? rc : keep_on(r, opid);
+    return rc < 0 ? rc : implicit_dirs_on(r, opid);
 }
 
 /* The open file at `from` had been renamed over a published one: that one is gone for good now. */
@@ -93,7 +93,7 @@ int move_tree(struct replica *r, const char *from, const struct row *v, const ch
 {
     struct moves m = {.db = r->db};
     size_t skip = strlen(from);
-    int rc = moves_collect(&m, from, v);
+    int rc = moved_tree_collect(&m, from, v);
 
     for (size_t i = 0; rc == 0 && i < m.n; i++) {
         char *new_path = xasprintf("%s%s", to, m.v[i].path + skip);
@@ -102,7 +102,7 @@ int move_tree(struct replica *r, const char *from, const struct row *v, const ch
             rc = move_one(r, &m.v[i], new_path, opid);
         free(new_path);
     }
-    moves_release(&m);
+    moved_tree_release(&m);
     return rc;
 }
 
@@ -137,7 +137,7 @@ static int retarget_put(struct replica *r, const char *from, const struct row *v
         if (rc == 0)
             rc = outbox_renumbered(r->db, v->opid, o.op.n);
         if (rc == 0)
-            rc = keep_on(r, v->opid);
+            rc = implicit_dirs_on(r, v->opid);
         *opid = o.op.n;
         rc = rc < 0 ? rc : 1;
     } else if (rc > 0) {
@@ -259,7 +259,7 @@ static int retarget_one(struct replica *r, int64_t opid, const char *from, const
     outbox_row_release(&o);
     if (rc == 0)
         rc = retarget_rows(r, opid, n, from, to);
-    return rc < 0 ? rc : keep_on(r, opid);
+    return rc < 0 ? rc : implicit_dirs_on(r, opid);
 }
 
 /* mv d e of a folder that was made here and never sent: it is made as e at once. 1: done. */

@@ -66,7 +66,7 @@ int replica_move_aside(const char *cache, struct err *e)
         log_warn("the damaged database is kept in '%s'; a new one is made from the master, and "
                  "what was not sent is put back",
                  folder);
-    mark_forget(db);
+    in_use_forget(db);
 out:
     free(folder);
     free(db);
@@ -151,7 +151,7 @@ static void remove_files(struct replica *r)
         unlink(path);
         free(path);
     }
-    mark_forget(r->path);
+    in_use_forget(r->path);
 }
 
 int replica_renew(struct replica *r, struct err *e)

@@ -38,14 +38,14 @@ int replica_feed_skip(struct replica *r, const char *path, const char *why)
     return tx_end(r, rc, "replica.feed.skipped");
 }
 
-int skip_drop(struct db *db)
+int skipped_drop(struct db *db)
 {
     int rc = db_run(db, "DELETE FROM skipped WHERE staged=1", "");
 
     return rc < 0 ? rc : 0;
 }
 
-int skip_any_unknown(struct db *db, bool *ret)
+int skipped_any_unknown(struct db *db, bool *ret)
 {
     int64_t n = 0;
     int rc =
@@ -72,7 +72,7 @@ static int is_folder(struct replica *r, const char *path, bool *exists)
     return rc < 0 ? rc : is;
 }
 
-int skip_check_parent(struct replica *r, const char *path, struct buf *known)
+int skipped_check_parent(struct replica *r, const char *path, struct buf *known)
 {
     size_t len = path_parent_len(path);
     bool exists = false;
@@ -124,7 +124,7 @@ static int strike_off(struct replica *r)
     return rc < 0 ? rc : 0;
 }
 
-int skip_commit(struct replica *r, bool full)
+int skipped_commit(struct replica *r, bool full)
 {
     int rc = full ? db_run(r->db, "DELETE FROM skipped WHERE staged=0", "")
                   : db_run(r->db,
@@ -138,7 +138,7 @@ int skip_commit(struct replica *r, bool full)
                     " SELECT path,0,why FROM skipped WHERE staged=1",
                     "");
     if (rc >= 0)
-        rc = skip_drop(r->db);
+        rc = skipped_drop(r->db);
     return rc < 0 ? rc : strike_off(r);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the caller does to a path it does between two looks at the view: before (before_look, or the
- * row that it read) and after (change_note), so only real differences are reported, and counters and
- * ctimes follow them. change_finish() then sees to the folders whose listing changed.
+ * What the caller does to a path it does between two looks at the view: before (snapshot_look, or the
+ * row that it read) and after (view_change_note), so only real differences are reported, and counters and
+ * ctimes follow them. view_change_finish() then sees to the folders whose listing changed.
  */
 #include "sync/mirror/replica/view_change.h"
 
@@ -17,7 +17,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-void change_sort(struct strlist *l)
+void view_change_sort(struct strlist *l)
 {
     size_t n = 0;
 
@@ -39,7 +39,8 @@ static bool has(const struct strlist *l, const char *s)
 }
 
 /* Nothing that is seen changes without a new ctime, and no ctime goes back. */
-static int settle_ctime(struct change *a, const char *path, const struct row *was, struct row *now)
+static int settle_ctime(struct view_change *a, const char *path, const struct row *was,
+                        struct row *now)
 {
     int64_t ctime = now->ctime;
 
@@ -54,7 +55,7 @@ static int settle_ctime(struct change *a, const char *path, const struct row *wa
     return now->ctime == ctime ? 0 : view_set_times(a->r->db, path, now);
 }
 
-int change_note(struct change *a, const char *path, const struct row *was)
+int view_change_note(struct view_change *a, const char *path, const struct row *was)
 {
     struct row now;
     int rc = view_get(a->r->db, path, &now);
@@ -80,14 +81,14 @@ int change_note(struct change *a, const char *path, const struct row *was)
     return 0;
 }
 
-int change_finish(struct change *a)
+int view_change_finish(struct view_change *a)
 {
     /* Then the folder's own entry says it. */
     bool told = (a->feed || a->own) && atomic_load(&a->r->folder_times);
     int rc = 0;
 
-    change_sort(&a->folders);
-    change_sort(&a->created);
+    view_change_sort(&a->folders);
+    view_change_sort(&a->created);
     for (size_t i = 0; rc == 0 && i < a->folders.n; i++) {
         struct row v;
         if (has(&a->created, a->folders.v[i]))
@@ -102,7 +103,7 @@ int change_finish(struct change *a)
         row_release(&v);
     }
     if (a->changed)
-        change_sort(a->changed);
+        view_change_sort(a->changed);
     strlist_release(&a->folders);
     strlist_release(&a->created);
     return rc;
@@ -110,7 +111,7 @@ int change_finish(struct change *a)
 
 /* --- one entry into the base --- */
 
-int change_remove(struct change *a, const char *path, const struct row *was, int64_t seq)
+int view_change_remove(struct view_change *a, const char *path, const struct row *was, int64_t seq)
 {
     struct db *db = a->r->db;
     int rc;
@@ -121,11 +122,11 @@ int change_remove(struct change *a, const char *path, const struct row *was, int
     } else {
         rc = base_delete(db, path);
     }
-    return rc < 0 ? rc : keep_folder(a->r, path, was);
+    return rc < 0 ? rc : implicit_dirs_keep(a->r, path, was);
 }
 
 /* Takes out what the base has below a folder that is gone, unless it is newer. */
-static int remove_below(struct change *a, const char *dir, int64_t seq)
+static int remove_below(struct view_change *a, const char *dir, int64_t seq)
 {
     struct strlist paths = {0};
     struct subtree s;
@@ -155,16 +156,16 @@ static int remove_below(struct change *a, const char *dir, int64_t seq)
             continue;
         rc = view_get(a->r->db, paths.v[i], &was);
         if (rc == 0)
-            rc = change_remove(a, paths.v[i], &was, seq);
+            rc = view_change_remove(a, paths.v[i], &was, seq);
         if (rc == 0)
-            rc = change_note(a, paths.v[i], &was);
+            rc = view_change_note(a, paths.v[i], &was);
         row_release(&was);
     }
     strlist_release(&paths);
     return rc;
 }
 
-bool change_is_version(const struct row *row, const struct entry *e)
+bool view_change_is_version(const struct row *row, const struct entry *e)
 {
     if (!row->exists || row->type != (int)e->type)
         return false;
@@ -179,15 +180,15 @@ bool change_is_version(const struct row *row, const struct entry *e)
 static const struct row *known_as(const struct entry *e, const struct row *base,
                                   const struct row *view, const struct row *like)
 {
-    if (change_is_version(like, e))
+    if (view_change_is_version(like, e))
         return like;
-    if (change_is_version(base, e))
+    if (view_change_is_version(base, e))
         return base;
-    return change_is_version(view, e) ? view : NULL;
+    return view_change_is_version(view, e) ? view : NULL;
 }
 
 /* `like`: the overlay row that this entry confirms (inode, times), or none. */
-static int upsert(struct change *a, const struct entry *e, const struct row *base,
+static int upsert(struct view_change *a, const struct entry *e, const struct row *base,
                   const struct row *view, const struct row *like)
 {
     struct row row = {.exists = true,
@@ -201,7 +202,7 @@ static int upsert(struct change *a, const struct entry *e, const struct row *bas
     const struct row *known = known_as(e, base, view, like), *moved = NULL;
 
     if (!known && a->moves)
-        known = moved = renamings_row(a->moves, e->path);
+        known = moved = master_renames_row(a->moves, e->path);
     row.ino = known ? known->ino : (uint64_t)a->r->now.next_ino++;
     row.atime = known ? known->atime : row.mtime;
     row.ctime = known ? known->ctime : view->ctime;
@@ -212,8 +213,8 @@ static int upsert(struct change *a, const struct entry *e, const struct row *bas
     return base_put(a->r->db, e->path, &row);
 }
 
-int change_entry(struct change *a, const struct entry *e, bool void_seqs, const struct row *view,
-                 const struct row *like)
+int view_change_entry(struct view_change *a, const struct entry *e, bool void_seqs,
+                      const struct row *view, const struct row *like)
 {
     struct row base;
     int rc = base_get(a->r->db, e->path, &base);
@@ -227,9 +228,9 @@ int change_entry(struct change *a, const struct entry *e, bool void_seqs, const 
     if (e->type != ENTRY_GONE) {
         rc = upsert(a, e, &base, view, like);
         if (rc == 0 && e->type != ENTRY_DIR)
-            rc = keep_folder(a->r, e->path, view);
+            rc = implicit_dirs_keep(a->r, e->path, view);
     } else if (base.exists || a->own) {
-        rc = change_remove(a, e->path, view, e->seq);
+        rc = view_change_remove(a, e->path, view, e->seq);
     }
 out:
     row_release(&base);
@@ -238,7 +239,7 @@ out:
 
 /* --- before and after --- */
 
-int before_add_op(struct before *b, struct replica *r, int64_t opid)
+int snapshot_add_op(struct view_snapshot *b, struct replica *r, int64_t opid)
 {
     sqlite3_stmt *st = db_query(r->db, "SELECT dir,name FROM overlay WHERE opid=?", "i", opid);
     int rc;
@@ -253,37 +254,37 @@ int before_add_op(struct before *b, struct replica *r, int64_t opid)
     return rc;
 }
 
-int before_look(struct before *b, struct replica *r)
+int snapshot_look(struct view_snapshot *b, struct replica *r)
 {
     int rc = 0;
 
-    change_sort(&b->paths);
+    view_change_sort(&b->paths);
     b->rows = xcalloc(b->paths.n + 1, sizeof(*b->rows));
     for (size_t i = 0; rc == 0 && i < b->paths.n; i++)
         rc = view_get(r->db, b->paths.v[i], &b->rows[i]);
     return rc;
 }
 
-const struct row *before_find(const struct before *b, const char *path)
+const struct row *snapshot_find(const struct view_snapshot *b, const char *path)
 {
     char **at = bsearch(&path, b->paths.v, b->paths.n, sizeof(*b->paths.v), by_text);
 
     return &b->rows[at - b->paths.v];
 }
 
-int before_note(const struct before *b, struct change *a)
+int snapshot_note(const struct view_snapshot *b, struct view_change *a)
 {
     int rc = 0;
 
     for (size_t i = 0; rc >= 0 && i < b->paths.n; i++) {
-        rc = keep_folder(a->r, b->paths.v[i], &b->rows[i]);
+        rc = implicit_dirs_keep(a->r, b->paths.v[i], &b->rows[i]);
         if (rc >= 0)
-            rc = change_note(a, b->paths.v[i], &b->rows[i]);
+            rc = view_change_note(a, b->paths.v[i], &b->rows[i]);
     }
     return rc < 0 ? rc : 0;
 }
 
-void before_release(struct before *b)
+void snapshot_release(struct view_snapshot *b)
 {
     for (size_t i = 0; b->rows && i < b->paths.n; i++)
         row_release(&b->rows[i]);

@@ -25,7 +25,7 @@ struct watch {
     bool overrun;
 };
 
-struct tell {
+struct changes {
     struct mirror *m;
     struct worker worker; /* its lock guards queue, watches and what they hold */
     mirror_change_fn *fn;
@@ -36,9 +36,9 @@ struct tell {
     struct watch *watches;
 };
 
-struct tell *tell_new(struct mirror *m)
+struct changes *changes_new(struct mirror *m)
 {
-    struct tell *t = xcalloc(1, sizeof(*t));
+    struct changes *t = xcalloc(1, sizeof(*t));
 
     t->m = m;
     worker_init(&t->worker);
@@ -46,7 +46,7 @@ struct tell *tell_new(struct mirror *m)
     return t;
 }
 
-void tell_free(struct tell *t)
+void changes_free(struct changes *t)
 {
     if (!t)
         return;
@@ -56,7 +56,7 @@ void tell_free(struct tell *t)
     free(t);
 }
 
-void tell_changed(struct tell *t, struct strlist *paths)
+void changes_changed(struct changes *t, struct strlist *paths)
 {
     size_t i;
 
@@ -70,7 +70,7 @@ void tell_changed(struct tell *t, struct strlist *paths)
     strlist_release(paths);
 }
 
-void tell_all(struct tell *t)
+void changes_all(struct changes *t)
 {
     worker_lock(&t->worker);
     t->all = true;
@@ -78,7 +78,7 @@ void tell_all(struct tell *t)
     worker_unlock(&t->worker);
 }
 
-static void feed_watches(struct tell *t, const struct strlist *paths)
+static void feed_watches(struct changes *t, const struct strlist *paths)
 {
     struct watch *w;
     size_t i;
@@ -99,7 +99,7 @@ static void feed_watches(struct tell *t, const struct strlist *paths)
 
 static void *tell_main(void *arg)
 {
-    struct tell *t = arg;
+    struct changes *t = arg;
     struct strlist batch;
 
     worker_lock(&t->worker);
@@ -127,14 +127,14 @@ static void *tell_main(void *arg)
     return NULL;
 }
 
-int tell_start(struct tell *t, mirror_change_fn *changed, void *arg)
+int changes_start(struct changes *t, mirror_change_fn *changed, void *arg)
 {
     t->fn = changed;
     t->arg = arg;
     return worker_start(&t->worker, "tell", tell_main, t);
 }
 
-void tell_stop(struct tell *t)
+void changes_stop(struct changes *t)
 {
     worker_lock(&t->worker);
     cond_broadcast(&t->watch_more);
@@ -159,7 +159,7 @@ static int send_batch(struct mirror *m, struct ctl_conn *conn, const struct strl
     return r;
 }
 
-void tell_watch(struct tell *t, struct ctl_conn *conn, const char *path)
+void changes_watch(struct changes *t, struct ctl_conn *conn, const char *path)
 {
     struct watch w = {.path = path}, **at;
     struct strlist batch;

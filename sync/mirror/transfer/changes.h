@@ -3,8 +3,8 @@
  * changes: hands changed paths on, in commit order: to fs, to the watch streams of the control
  * socket, and to the commands of on_change. One thread; functions are for any thread.
  *
- * tell_new makes the part, tell_start its threads (0 or -errno), tell_stop joins them (mirror->stop is set
- * before), tell_free frees what tell_new made (NULL is fine).
+ * changes_new makes the part, changes_start its threads (0 or -errno), changes_stop joins them (mirror->stop is set
+ * before), changes_free frees what changes_new made (NULL is fine).
  */
 #ifndef EEFS_MIRROR_TRANSFER_CHANGES_H
 #define EEFS_MIRROR_TRANSFER_CHANGES_H
@@ -14,17 +14,17 @@
 
 struct ctl_conn;
 struct mirror;
-struct tell;
+struct changes;
 
-struct tell *tell_new(struct mirror *m);
-void tell_free(struct tell *t);
-int tell_start(struct tell *t, mirror_change_fn *changed, void *arg);
-void tell_stop(struct tell *t);
+struct changes *changes_new(struct mirror *m);
+void changes_free(struct changes *t);
+int changes_start(struct changes *t, mirror_change_fn *changed, void *arg);
+void changes_stop(struct changes *t);
 /* Modes may have changed everywhere. */
-void tell_all(struct tell *t);
+void changes_all(struct changes *t);
 /* Takes over what is in `paths` (empty afterwards). */
-void tell_changed(struct tell *t, struct strlist *paths);
+void changes_changed(struct changes *t, struct strlist *paths);
 /* Streams changes at or under `path` into conn until it is closed; in the connection's thread. */
-void tell_watch(struct tell *t, struct ctl_conn *conn, const char *path);
+void changes_watch(struct changes *t, struct ctl_conn *conn, const char *path);
 
 #endif

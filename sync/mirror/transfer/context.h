@@ -39,10 +39,10 @@ struct push;
 struct upload;
 struct wait;
 struct fetch;
-struct tell;
+struct changes;
 struct prefetch;
 struct recheck;
-struct state;
+struct status;
 
 struct mirror {
     struct mirror_config cfg; /* own copies of the strings */
@@ -63,10 +63,10 @@ struct mirror {
     struct upload *upload;
     struct wait *wait;
     struct fetch *fetch;
-    struct tell *tell;
+    struct changes *changes;
     struct hooks *hooks;
     struct prefetch *prefetch;
-    struct state *state;
+    struct status *status;
     struct recheck *recheck;
     struct ctl_server *control;
     mirror_remount_fn *remount; /* constant after start; NULL: none */

@@ -33,7 +33,7 @@ struct ahead { /* a content to prefetch once its page set is applied */
     int64_t size;
 };
 
-struct page {
+struct feed_page {
     struct mirror *m;
     struct buf line;
     bool overlong; /* the line at hand: its rest is passed over */
@@ -56,15 +56,15 @@ struct page {
     size_t n_ahead, cap_ahead;
 };
 
-struct page *page_new(struct mirror *m)
+struct feed_page *feed_page_new(struct mirror *m)
 {
-    struct page *p = xcalloc(1, sizeof(*p));
+    struct feed_page *p = xcalloc(1, sizeof(*p));
 
     p->m = m;
     return p;
 }
 
-static void drop(struct page *p)
+static void drop(struct feed_page *p)
 {
     while (p->n_batch > 0)
         entry_release(&p->batch[--p->n_batch]);
@@ -75,7 +75,7 @@ static void drop(struct page *p)
     p->lines = p->bytes = p->passed = 0;
 }
 
-void page_free(struct page *p)
+void feed_page_free(struct feed_page *p)
 {
     if (!p)
         return;
@@ -85,7 +85,7 @@ void page_free(struct page *p)
     free(p);
 }
 
-void page_begin_set(struct page *p, const char *since, bool fetch)
+void feed_page_begin_set(struct feed_page *p, const char *since, bool fetch)
 {
     p->n_ahead = p->n_thin = p->n_set = p->n_skipped = 0;
     p->full = !*since;
@@ -96,7 +96,7 @@ void page_begin_set(struct page *p, const char *since, bool fetch)
         p->at = (struct cursor){.seq = -1};
 }
 
-void page_begin(struct page *p, size_t inline_max)
+void feed_page_begin(struct feed_page *p, size_t inline_max)
 {
     drop(p);
     p->line_max = WIRE_LINE_BASE + inline_max * 4 / 3 + 4;
@@ -104,27 +104,27 @@ void page_begin(struct page *p, size_t inline_max)
     p->here = false;
 }
 
-const struct err *page_fault(const struct page *p)
+const struct err *feed_page_fault(const struct feed_page *p)
 {
     return &p->err;
 }
 
-bool page_failed_here(const struct page *p)
+bool feed_page_failed_here(const struct feed_page *p)
 {
     return p->here;
 }
 
-const char *page_cursor(const struct page *p)
+const char *feed_page_cursor(const struct feed_page *p)
 {
     return p->cursor;
 }
 
-bool page_is_commit(const struct page *p)
+bool feed_page_is_commit(const struct feed_page *p)
 {
     return p->commit;
 }
 
-size_t page_entries(const struct page *p)
+size_t feed_page_entries(const struct feed_page *p)
 {
     return p->n_set;
 }
@@ -133,7 +133,7 @@ size_t page_entries(const struct page *p)
 
 /* An inline content goes into the store before its entry can be seen. One that is damaged or does
  * not fit is left out: it is fetched when asked for. */
-static void store_inline(struct page *p, const struct entry *en)
+static void store_inline(struct feed_page *p, const struct entry *en)
 {
     struct store *s = p->m->store;
     struct hash sum;
@@ -156,7 +156,7 @@ static void store_inline(struct page *p, const struct entry *en)
     free(name);
 }
 
-static void note_ahead(struct page *p, const struct entry *en)
+static void note_ahead(struct feed_page *p, const struct entry *en)
 {
     if (!p->fetch || !prefetch_any(p->m->prefetch) || !prefetch_wants(p->m->prefetch, en->path))
         return;
@@ -168,7 +168,7 @@ static void note_ahead(struct page *p, const struct entry *en)
     p->ahead[p->n_ahead++].size = en->size;
 }
 
-void page_fetch_ahead(struct page *p)
+void feed_page_fetch_ahead(struct feed_page *p)
 {
     for (size_t i = 0; i < p->n_ahead && prefetch_room(p->m->prefetch); i++)
         if (!store_has(p->m->store, &p->ahead[i].hash, p->ahead[i].size))
@@ -178,14 +178,14 @@ void page_fetch_ahead(struct page *p)
 /* --- lines --- */
 
 /* The cache cannot be written. */
-static int fail_here(struct page *p, int r, const char *what)
+static int fail_here(struct feed_page *p, int r, const char *what)
 {
     p->here = true;
     return err_sys(&p->err, -r, "%s '%s'", what, p->m->cfg.cache);
 }
 
 /* Something else shall have room beside what is staged. */
-static int check_room(struct page *p)
+static int check_room(struct feed_page *p)
 {
     int64_t used, limit, left;
 
@@ -193,7 +193,7 @@ static int check_room(struct page *p)
     return left < LISTING_ROOM ? fail_here(p, -ENOSPC, "no room for the master's listing in") : 0;
 }
 
-static int stage_batch(struct page *p)
+static int stage_batch(struct feed_page *p)
 {
     size_t before = p->n_set;
     int r = 0;
@@ -211,7 +211,7 @@ static int stage_batch(struct page *p)
 }
 
 /* Leaves a line out. `path`: what it says of itself, encoded; NULL: not known. */
-static int skip(struct page *p, const char *path, const char *why)
+static int skip(struct feed_page *p, const char *path, const char *why)
 {
     struct buf raw = BUF_INIT;
     int r;
@@ -230,14 +230,14 @@ static int skip(struct page *p, const char *path, const char *why)
     return r < 0 ? fail_here(p, r, "cannot write the feed into the cache") : 0;
 }
 
-static int take_end(struct page *p, char *cursor, bool commit)
+static int take_end(struct feed_page *p, char *cursor, bool commit)
 {
     p->end = cursor;
     p->commit = commit;
     return stage_batch(p);
 }
 
-static int take_entry(struct page *p, struct entry *en)
+static int take_entry(struct feed_page *p, struct entry *en)
 {
     if (en->type == ENTRY_FILE && en->has_data)
         store_inline(p, en);
@@ -246,7 +246,7 @@ static int take_entry(struct page *p, struct entry *en)
     return ++p->n_batch == STAGE_BATCH ? stage_batch(p) : 0;
 }
 
-static int take_line(struct page *p)
+static int take_line(struct feed_page *p)
 {
     struct entry *en = &p->batch[p->n_batch];
     char *cursor = NULL, *path = NULL;
@@ -273,9 +273,9 @@ static int take_line(struct page *p)
     return r;
 }
 
-int page_take(void *arg, const void *data, size_t len)
+int feed_page_take(void *arg, const void *data, size_t len)
 {
-    struct page *p = arg;
+    struct feed_page *p = arg;
     const char *at = data, *nl;
     int r = 0;
 
@@ -306,7 +306,7 @@ int page_take(void *arg, const void *data, size_t len)
 /* --- the page's end --- */
 
 /* It goes on from where the last one ended, so that there is an end. */
-static int check_cursor(struct page *p, const struct cursor *c, struct err *e)
+static int check_cursor(struct feed_page *p, const struct cursor *c, struct err *e)
 {
     bool first = p->at.seq < 0;
 
@@ -319,7 +319,7 @@ static int check_cursor(struct page *p, const struct cursor *c, struct err *e)
     return 0;
 }
 
-int page_end(struct page *p, struct err *e)
+int feed_page_end(struct feed_page *p, struct err *e)
 {
     struct cursor c;
     int r;

@@ -21,29 +21,29 @@
 #include "sync/proto/cursor.h"
 
 struct mirror;
-struct page;
+struct feed_page;
 
-struct page *page_new(struct mirror *m);
-void page_free(struct page *p);
+struct feed_page *feed_page_new(struct mirror *m);
+void feed_page_free(struct feed_page *p);
 
 /* A new set from `since` on ("": a full listing). `fetch`: note what is to be fetched ahead. */
-void page_begin_set(struct page *p, const char *since, bool fetch);
+void feed_page_begin_set(struct feed_page *p, const char *since, bool fetch);
 /* A page is asked for, with inline contents of up to so many bytes. */
-void page_begin(struct page *p, size_t inline_max);
+void feed_page_begin(struct feed_page *p, size_t inline_max);
 /* http_sink_fn */
-int page_take(void *arg, const void *data, size_t len);
+int feed_page_take(void *arg, const void *data, size_t len);
 /* The page has come. 0, or why it is not taken: the sentence of the first fault. */
-int page_end(struct page *p, struct err *e);
+int feed_page_end(struct feed_page *p, struct err *e);
 
-/* The fault of the line or the disk that ended page_take(); code 0: none. */
-const struct err *page_fault(const struct page *p);
+/* The fault of the line or the disk that ended feed_page_take(); code 0: none. */
+const struct err *feed_page_fault(const struct feed_page *p);
 /* That was this mirror's own disk. */
-bool page_failed_here(const struct page *p);
+bool feed_page_failed_here(const struct feed_page *p);
 /* The cursor of the last page; it was a commit line; entries of the set so far. */
-const char *page_cursor(const struct page *p);
-bool page_is_commit(const struct page *p);
-size_t page_entries(const struct page *p);
+const char *feed_page_cursor(const struct feed_page *p);
+bool feed_page_is_commit(const struct feed_page *p);
+size_t feed_page_entries(const struct feed_page *p);
 /* The set is applied: what is to be fetched ahead is asked for. */
-void page_fetch_ahead(struct page *p);
+void feed_page_fetch_ahead(struct feed_page *p);
 
 #endif

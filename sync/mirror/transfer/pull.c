@@ -44,7 +44,7 @@ struct pull {
     bool running; /* the thread is started; the first listing asks for no inline contents */
     atomic_bool in_step;
     atomic_llong step_at; /* mono ms when it was last known to be at the head */
-    struct page *page;
+    struct feed_page *page;
     bool local;       /* what failed is this mirror's own disk: the link is as it was */
     bool looked;      /* a full listing was taken in this process */
     int64_t page_ms;  /* for one page to come */
@@ -57,7 +57,7 @@ struct pull *pull_new(struct mirror *m)
 
     p->m = m;
     worker_init(&p->worker);
-    p->page = page_new(m);
+    p->page = feed_page_new(m);
     p->page_ms = PAGE_MS;
     return p;
 }
@@ -67,7 +67,7 @@ void pull_free(struct pull *p)
     if (!p)
         return;
     worker_release(&p->worker);
-    page_free(p->page);
+    feed_page_free(p->page);
     free(p);
 }
 
@@ -118,7 +118,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
     remote.folder_times = json_is_true(json_object_get(v, "folder_times"));
     r = replica_set_remote(p->m->replica, &remote);
     if (r == 1)
-        tell_all(p->m->tell);
+        changes_all(p->m->changes);
     if (r >= 0) {
         mutex_lock(&p->m->lock);
         snprintf(p->m->name, sizeof(p->m->name), "%s", name);
@@ -180,7 +180,7 @@ static int take_page(void *arg, const void *data, size_t len)
 {
     struct pull *p = arg;
 
-    return clock_mono_ms() > p->deadline ? -ETIMEDOUT : page_take(p->page, data, len);
+    return clock_mono_ms() > p->deadline ? -ETIMEDOUT : feed_page_take(p->page, data, len);
 }
 
 static size_t inline_wanted(struct pull *p, bool full)
@@ -193,7 +193,7 @@ static size_t inline_wanted(struct pull *p, bool full)
 /* One page from `since`. 0: it is staged; -ESTALE: reset; else -errno. */
 static int get_page(struct pull *p, const char *since, bool full, int wait_s, struct err *e)
 {
-    const struct err *fault = page_fault(p->page);
+    const struct err *fault = feed_page_fault(p->page);
     size_t inline_max = inline_wanted(p, full);
     char path[CURSOR_CAP + 128];
     struct http_request q = {.method = "GET",
@@ -207,7 +207,7 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
     struct http_reply reply;
     int r;
 
-    page_begin(p->page, inline_max);
+    feed_page_begin(p->page, inline_max);
     p->deadline = clock_mono_ms() + p->page_ms + wait_s * 1000;
     snprintf(path, sizeof(path), "%s?since=%s&limit=%d&wait=%d&inline=%zu", WIRE_CHANGES, since,
              WIRE_PAGE_MAX, wait_s, inline_max);
@@ -215,7 +215,7 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
     if (r < 0 && fault->code) {
         *e = *fault;
         r = -fault->code;
-        p->local = page_failed_here(p->page);
+        p->local = feed_page_failed_here(p->page);
     }
     if (!p->local)
         r = link_judge(&p->m->link, r, &reply, e);
@@ -224,30 +224,30 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
     else if (r == 0 && reply.status != 200)
         r = err_set(e, EREMOTEIO, "the master refuses the feed: %s", reply.text);
     else if (r == 0)
-        r = page_end(p->page, e);
+        r = feed_page_end(p->page, e);
     http_reply_release(&reply);
     return r;
 }
 
 static int commit(struct pull *p, const char *was, bool full, struct err *e)
 {
-    const char *cursor = page_cursor(p->page);
+    const char *cursor = feed_page_cursor(p->page);
     struct strlist changed = {NULL, 0};
     int r = 0;
 
     crash_point("pull.commit");
-    if (page_entries(p->page) > 0 || full || strcmp(was, cursor) != 0)
+    if (feed_page_entries(p->page) > 0 || full || strcmp(was, cursor) != 0)
         r = replica_feed_commit(p->m->replica, cursor, full, &changed);
     if (r < 0)
         return fail_here(p, r, e, "cannot apply the feed to the cache");
     fault_set(&p->m->faults, FAULT_DISK, "", "");
-    tell_changed(p->m->tell, &changed);
+    changes_changed(p->m->changes, &changed);
     atomic_store(&p->step_at, clock_mono_ms());
     atomic_store(&p->in_step, true);
     if (full)
         prefetch_walk(p->m->prefetch);
     else
-        page_fetch_ahead(p->page);
+        feed_page_fetch_ahead(p->page);
     return 0;
 }
 
@@ -256,19 +256,20 @@ static int follow(struct pull *p, const char *cursor, bool full, int wait_s, str
 {
     int r;
 
-    page_begin_set(p->page, cursor, !full);
+    feed_page_begin_set(p->page, cursor, !full);
     do {
-        r = get_page(p, page_cursor(p->page), full, wait_s, e);
+        r = get_page(p, feed_page_cursor(p->page), full, wait_s, e);
         if (r < 0)
             break;
         wait_s = 0;
-        if (!page_is_commit(p->page) && page_entries(p->page) > 0 && atomic_load(&p->in_step)) {
+        if (!feed_page_is_commit(p->page) && feed_page_entries(p->page) > 0 &&
+            atomic_load(&p->in_step)) {
             atomic_store(&p->step_at, clock_mono_ms()); /* in step while the poll was parked */
             atomic_store(&p->in_step, false);
         }
-    } while (!page_is_commit(p->page) && !mirror_stopping(p->m));
+    } while (!feed_page_is_commit(p->page) && !mirror_stopping(p->m));
     if (r == 0)
-        r = page_is_commit(p->page) ? commit(p, cursor, full, e) : -ECANCELED;
+        r = feed_page_is_commit(p->page) ? commit(p, cursor, full, e) : -ECANCELED;
     if (r < 0)
         replica_feed_drop(p->m->replica);
     return r;
@@ -386,7 +387,7 @@ static int renew(struct pull *p, struct err *e)
         return r;
     replica_renewed(replica);
     fault_set(&p->m->faults, FAULT_DATABASE, "", "");
-    tell_all(p->m->tell);
+    changes_all(p->m->changes);
     wake_now(&p->m->outbox_wake);
     log_info("the database of the cache is made anew from the master");
     return 0;

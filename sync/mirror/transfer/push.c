@@ -44,7 +44,7 @@ struct push {
     int64_t head;   /* the first operation of the last request, … */
     int64_t sent;   /* … how much of that was sent at most, by any try … */
     size_t n;       /* … and how many operations are in it */
-    struct aside aside;
+    struct set_aside aside;
     bool local; /* what failed is this mirror's own disk */
     bool ours;  /* the answer is eefs-master's */
 };
@@ -56,7 +56,7 @@ struct push *push_new(struct mirror *m)
     p->m = m;
     p->ops = xcalloc(BATCH_OPS, sizeof(*p->ops));
     p->ends = xcalloc(BATCH_OPS, sizeof(*p->ends));
-    aside_init(&p->aside, m);
+    set_aside_init(&p->aside, m);
     worker_init(&p->worker);
     return p;
 }
@@ -103,7 +103,7 @@ static int give_up_content(struct push *p, const struct op *op)
     a.error = xstrdup("its content is missing or damaged in this mirror's cache");
     log_error("the change of '%s' cannot be sent: %s; see eefs-status --quarantine", path, a.error);
     r = replica_outbox_answer(p->m->replica, &a, &changed);
-    tell_changed(p->m->tell, &changed);
+    changes_changed(p->m->changes, &changed);
     op_answer_release(&a);
     free(path);
     return r;
@@ -240,8 +240,8 @@ static int take_answers(struct push *p, const struct http_reply *reply, size_t n
             wait_moved(p->m->wait, p->ops[settled++].n);
     }
     json_decref(body);
-    tell_changed(p->m->tell, &changed);
-    aside_settled(&p->aside, p->ops, settled);
+    changes_changed(p->m->changes, &changed);
+    set_aside_settled(&p->aside, p->ops, settled);
     if (settled > 0)
         return (int)settled;
     if (r == 0)
@@ -277,7 +277,7 @@ static int blame(struct push *p, const struct http_reply *reply, size_t n, int r
 
     if (all)
         return r;
-    blamed = aside_request_failed(&p->aside, &p->ops[0], n, lost, code, e->text);
+    blamed = set_aside_request_failed(&p->aside, &p->ops[0], n, lost, code, e->text);
     if (blamed < 0)
         return err_sys(e, -blamed, "cannot write to the queue of changes");
     return blamed ? 1 : r;
@@ -290,7 +290,7 @@ static int blame(struct push *p, const struct http_reply *reply, size_t n, int r
  */
 static int judge(struct push *p, int r, const struct http_reply *reply, struct err *e)
 {
-    bool own = r == -EPROTO || aside_suspects(&p->aside, p->ops[0].n);
+    bool own = r == -EPROTO || set_aside_suspects(&p->aside, p->ops[0].n);
 
     if (r != -ECANCELED && own && (r < 0 || reply->status >= 500)) {
         if (r == 0)
@@ -334,7 +334,7 @@ static int send_ops(struct push *p, size_t n, struct err *e)
         r = take_answers(p, &reply, n, code, e);
     }
     if (r == -EAGAIN) {
-        r = aside_failed(&p->aside, &p->ops[0], code, e->text);
+        r = set_aside_failed(&p->aside, &p->ops[0], code, e->text);
         if (r < 0)
             err_sys(e, -r, "cannot write to the queue of changes");
         else if (r == 0)
@@ -355,7 +355,7 @@ static int head_unready(struct push *p, const char *code, struct err *e)
     if (e->code == ENOENT)
         r = give_up_content(p, &p->ops[0]) < 0 ? -EIO : 1;
     else
-        r = aside_failed(&p->aside, &p->ops[0], code, e->text);
+        r = set_aside_failed(&p->aside, &p->ops[0], code, e->text);
     if (r == 0)
         return -e->code;
     if (r < 0)
@@ -423,7 +423,7 @@ static void *push_main(void *arg)
             link_wait_up(&p->m->link, clock_mono_ms() + 1000);
             continue;
         }
-        r = aside_retry(&p->aside, now);
+        r = set_aside_retry(&p->aside, now);
         now = false;
         r = r < 0 ? err_sys(&e, -r, "cannot write to the queue of changes") : push_round(p, &e);
         if (r >= 0) {
@@ -435,7 +435,7 @@ static void *push_main(void *arg)
         }
         if (r == -ECANCELED || !link_is_up(&p->m->link))
             continue;
-        if (!aside_again(&p->aside)) /* that is known */
+        if (!set_aside_again(&p->aside)) /* that is known */
             set_reason(p, e.text);
         backoff = backoff ? backoff * 2 : 250;
         if (backoff > BACKOFF_MAX)

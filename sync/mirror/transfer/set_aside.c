@@ -20,7 +20,7 @@
 #define PAUSE_MAX   30000
 #define AT_ONCE     8 /* so many are tried again together */
 
-void aside_init(struct aside *a, struct mirror *m)
+void set_aside_init(struct set_aside *a, struct mirror *m)
 {
     memset(a, 0, sizeof(*a));
     a->m = m;
@@ -29,12 +29,12 @@ void aside_init(struct aside *a, struct mirror *m)
     a->due = 1; /* what an earlier run has set aside */
 }
 
-static bool is_retried(const struct aside *a, int64_t n)
+static bool is_retried(const struct set_aside *a, int64_t n)
 {
     return n >= a->from && n < a->to;
 }
 
-void aside_settled(struct aside *a, const struct op *ops, size_t settled)
+void set_aside_settled(struct set_aside *a, const struct op *ops, size_t settled)
 {
     if (settled == 0)
         return;
@@ -48,18 +48,18 @@ void aside_settled(struct aside *a, const struct op *ops, size_t settled)
     }
 }
 
-bool aside_suspects(const struct aside *a, int64_t n)
+bool set_aside_suspects(const struct set_aside *a, int64_t n)
 {
     return is_retried(a, n) || (a->head == n && a->tries > 0);
 }
 
-bool aside_again(const struct aside *a)
+bool set_aside_again(const struct set_aside *a)
 {
     return is_retried(a, a->head);
 }
 
 /* Counts a failure of `n`; so often it has failed in a row. */
-static int count(struct aside *a, int64_t n)
+static int count(struct set_aside *a, int64_t n)
 {
     if (a->head != n)
         a->tries = 0;
@@ -67,7 +67,7 @@ static int count(struct aside *a, int64_t n)
     return ++a->tries;
 }
 
-static int set_aside(struct aside *a, const struct op *op, const char *code, const char *why)
+static int set_aside(struct set_aside *a, const struct op *op, const char *code, const char *why)
 {
     int64_t now = clock_mono_ms();
     bool again = is_retried(a, op->n);
@@ -91,7 +91,7 @@ static int set_aside(struct aside *a, const struct op *op, const char *code, con
     return 1;
 }
 
-int aside_failed(struct aside *a, const struct op *op, const char *code, const char *why)
+int set_aside_failed(struct set_aside *a, const struct op *op, const char *code, const char *why)
 {
     bool full =
         strcmp(code, WIRE_E_NO_SPACE) == 0 && a->full && clock_mono_ms() - a->full < FULL_MS;
@@ -106,8 +106,8 @@ int aside_failed(struct aside *a, const struct op *op, const char *code, const c
     return count(a, op->n) < most ? 0 : set_aside(a, op, code, why);
 }
 
-int aside_request_failed(struct aside *a, const struct op *op, size_t n, bool lost,
-                         const char *code, const char *why)
+int set_aside_request_failed(struct set_aside *a, const struct op *op, size_t n, bool lost,
+                             const char *code, const char *why)
 {
     int r, tries = count(a, op->n);
 
@@ -125,7 +125,7 @@ int aside_request_failed(struct aside *a, const struct op *op, size_t n, bool lo
     return r;
 }
 
-int aside_retry(struct aside *a, bool now)
+int set_aside_retry(struct set_aside *a, bool now)
 {
     int64_t present = clock_mono_ms();
     int r;

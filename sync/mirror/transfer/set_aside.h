@@ -21,7 +21,7 @@
 
 struct mirror;
 
-struct aside {
+struct set_aside {
     struct mirror *m;
     size_t limit;     /* operations in the next request */
     int64_t head;     /* the operation that fails at the head of the outbox … */
@@ -33,24 +33,24 @@ struct aside {
     int64_t from, to; /* the numbers of what is tried again */
 };
 
-void aside_init(struct aside *a, struct mirror *m);
+void set_aside_init(struct set_aside *a, struct mirror *m);
 /* The first `settled` of ops were answered for good. */
-void aside_settled(struct aside *a, const struct op *ops, size_t settled);
+void set_aside_settled(struct set_aside *a, const struct op *ops, size_t settled);
 /*
  * Operation `op`, the first of the outbox, was not taken, for the reason `code` (the master's word,
  * or one of ours) and the sentence `why`. 1: it was set aside, go on at once; 0: it is to be tried
  * again; -errno of the cache.
  */
-int aside_failed(struct aside *a, const struct op *op, const char *code, const char *why);
+int set_aside_failed(struct set_aside *a, const struct op *op, const char *code, const char *why);
 /* A request of the first `n` operations failed as a whole; the same results, 1 also when a smaller
  * one is to be tried at once. `lost`: no answer came, or one that may be about everything. */
-int aside_request_failed(struct aside *a, const struct op *op, size_t n, bool lost,
-                         const char *code, const char *why);
+int set_aside_request_failed(struct set_aside *a, const struct op *op, size_t n, bool lost,
+                             const char *code, const char *why);
 /* Operation n has failed already, with nothing settled since. */
-bool aside_suspects(const struct aside *a, int64_t n);
+bool set_aside_suspects(const struct set_aside *a, int64_t n);
 /* What failed last was aside already. */
-bool aside_again(const struct aside *a);
+bool set_aside_again(const struct set_aside *a);
 /* Tries what is aside again, when its time has come or with `now`. 0 or -errno. */
-int aside_retry(struct aside *a, bool now);
+int set_aside_retry(struct set_aside *a, bool now);
 
 #endif

@@ -7,10 +7,11 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
-from eefs import content_name, read, wait_for, write
+from eefs import SLOW, content_name, read, wait_for, write
 
 BIG = 100 << 20
 
@@ -164,6 +165,35 @@ def test_what_looks_like_a_rename_and_is_none(master):
     wait_for(lambda: {p: e["hash"] for p, e in master.listing().items() if e["type"] == "file"} ==
              {"uploads/a.new": content_name(b"newb"), "uploads/b.new": content_name(b"newa"),
               "uploads/a.link": content_name(b"newa")})
+
+
+def test_names_that_go_round_wait_for_nobody(master):
+    """Two files or folders that exchange their names, and three that pass theirs on, are served within moments."""
+    names = ["uploads/%d.txt" % i for i in range(3)] + ["uploads/d/%d/f.txt" % i for i in range(2)]
+    for name in names:
+        write(master.path(name), name)
+    master.start()
+    settled(master, len(names))
+
+    def served(*contents):
+        wanted = dict(zip(names, map(content_name, map(str.encode, contents))))
+        begin = time.monotonic()
+        wait_for(lambda: {p: e["hash"] for p, e in master.listing().items() if e["type"] == "file"} == wanted, 20)
+        assert time.monotonic() - begin < 5 * SLOW
+
+    def pass_on(*round):
+        os.rename(master.path(round[0]), master.path("uploads/aside"))
+        for to, name in zip(round, round[1:]):
+            os.rename(master.path(name), master.path(to))
+        os.rename(master.path("uploads/aside"), master.path(round[-1]))
+
+    a, b, c, d, e = names
+    pass_on(a, b)
+    served(b, a, c, d, e)
+    pass_on(a, b, c)
+    served(a, c, b, d, e)
+    pass_on("uploads/d/0", "uploads/d/1")
+    served(a, c, b, e, d)
 
 
 def test_saving_by_rename_is_one_change(master):

@@ -29,6 +29,7 @@
 #define RACY_NS       2000000000LL /* a later write may leave the same times */
 #define RACY_AGAIN_MS 2200
 #define OPEN_AGAIN_MS 2000  /* closing gives an event; this is for writers that give none */
+#define ROUND_MAX     16    /* names that went round */
 #define RENAMED_MS    10000 /* so long after a rename its new name is waited for */
 #define RENAMED_AGAIN 20    /* milliseconds */
 #define LARGE         (4 << 20)
@@ -445,10 +446,28 @@ static bool comes_at(struct master *m, struct db *db, const struct row *row, con
     return is_it && !known;
 }
 
+/* What waits at `at` waits in the end for what waits at `path`: names were exchanged, or went round. */
+static bool comes_round(struct master *m, struct db *db, const char *at, const char *path, int hops)
+{
+    struct strlist now = {0};
+    struct row row = {0};
+    bool round = false;
+
+    if (tree_get(db, at, &row) == 1 && row.e.type != ENTRY_GONE)
+        departures_of(m->departures, at, RENAMED_MS, &now);
+    for (size_t i = 0; i < now.n && !round; i++)
+        round = comes_at(m, db, &row, now.v[i]) &&
+                (strcmp(now.v[i], path) == 0 ||
+                 (hops > 1 && comes_round(m, db, now.v[i], path, hops - 1)));
+    strlist_release(&now);
+    row_release(&row);
+    return round;
+}
+
 /*
  * Another file or folder is at `path` than its row has. What that one is now called is published first: published
  * before, the new one would take the row away by which the rename is known. A scan, which knows of no events, puts
- * such paths off to its end instead.
+ * such paths off to its end instead. Of a round no name could be the first, so none waits.
  */
 static bool waits_for_rename(struct master *m, struct db *db, const char *path,
                              const struct row *row)
@@ -458,7 +477,7 @@ static bool waits_for_rename(struct master *m, struct db *db, const char *path,
 
     departures_of(m->departures, path, RENAMED_MS, &now);
     for (size_t i = 0; i < now.n && !waits; i++)
-        waits = comes_at(m, db, row, now.v[i]);
+        waits = comes_at(m, db, row, now.v[i]) && !comes_round(m, db, now.v[i], path, ROUND_MAX);
     strlist_release(&now);
     return waits;
 }

@@ -637,6 +637,31 @@ def stopped(process):
     return read("/proc/%d/stat" % process.popen.pid).split()[2] == b"T"
 
 
+@pytest.mark.parametrize("point", ["master.intent.withdrawn", "master.op.applied"])
+@pytest.mark.parametrize("pre", ["absent", b"one"], ids=["new", "over"])
+def test_killed_when_it_went_elsewhere_than_was_noted(site, master, pre, point):
+    """An editor comes first: the mirror's version goes to --conflicts, and that is what is told."""
+    losers = os.path.join(site.base, "losers")
+    name = "new.txt" if pre == "absent" else "one.txt"
+    op = put(1, "uploads/" + name, b"mirror's", pre)
+    master.stop()
+    master.options = ["--conflicts", losers]
+    master.start(env={"EEFS_STOP_AT": "master.put.staged", "EEFS_CRASH_AT": point})
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(master.ops, BOX, op)
+        wait_for(lambda: stopped(master.process))
+        write(master.path("uploads/" + name), "editor's")
+        master.process.signal(signal.SIGCONT)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            sent.result(20)
+    assert master.process.popen.wait(20) == -9
+    answer, = sent_again(master, lambda: None, True, op)
+    assert answer["result"] == "conflict", answer
+    assert [read(os.path.join(top, n)) for top, _, names in os.walk(losers) for n in names] == [b"mirror's"]
+    assert urllib.parse.unquote(answer["place"]).startswith(losers + "/uploads/")
+    assert files(master) == {"one.txt": b"one", "two.txt": b"two", name: b"editor's"}
+
+
 TIED = {
     "put, put": ([put(1, "uploads/one.txt", b"1", b"one"), put(2, "uploads/one.txt", b"2", b"1")],
                  1, {"one.txt": b"2", "two.txt": b"two"}),

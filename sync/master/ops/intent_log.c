@@ -94,8 +94,10 @@ int intent_log_withdraw(struct apply *j)
 
     if (j->noted)
         r = apply_db(j, intent_log_forget(j->m->tree->db, j->who->name, j->outbox));
-    if (j->noted && r == 0)
+    if (j->noted && r == 0) {
         r = commit(j);
+        crash_point("master.intent.withdrawn");
+    }
     j->noted = j->noted && r < 0;
     return r;
 }

@@ -38,6 +38,7 @@
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/db/reports.h"
 #include "sync/master/options.h"
 #include "sync/master/serve.h"
 #include "sync/master/cli/state_dir.h"
@@ -232,7 +233,7 @@ static void print_mirror(void *arg, const struct mirror *m)
     t = (time_t)(cloned / 1000000000);
     if (cloned && gmtime_r(&t, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm))
         printf("%-16s  %s (last %s); give the copy its own with 'eefs-status --renew'\n", "",
-               MIRRORS_CLONED, when);
+               REPORTS_CLONED, when);
 }
 
 static int mirror_run(struct mirror_options *o, int nargs, char **args, struct err *e)

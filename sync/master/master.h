@@ -32,7 +32,7 @@ struct intruder;
 struct kept;
 struct keeper;
 struct root_monitor;
-struct registry;
+struct reports;
 struct notices;
 struct uploads;
 struct volumes;
@@ -60,7 +60,7 @@ struct master {
     struct scan_queue *scan_queue;
     struct watch *watch;
     struct feed *feed;
-    struct registry *registry;
+    struct reports *reports;
     struct notices *notices;
     struct departures *departures;
     struct uploads *uploads;

@@ -25,6 +25,7 @@
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
 #include "sync/master/publish/delete_guard.h"
+#include "sync/master/db/schema.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/db/checkpoint.h"
 #include "sync/master/commit/committer.h"
@@ -40,6 +41,7 @@
 #include "sync/master/http/intruder.h"
 #include "sync/master/folder/root_monitor.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/db/reports.h"
 #include "sync/master/folder/departures.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/folder/owner.h"
@@ -128,7 +130,7 @@ static int open_database(struct server *s, struct err *e)
     int r = db_check(path, CHECK_MS, NULL, e), n;
 
     if (r == 0)
-        r = tree_db_open(path, 0, &s->tree.db, e);
+        r = schema_open(path, 0, &s->tree.db, e);
     if (r == 0 && (r = db_check_rows(s->tree.db, CHECK_MS, e)) < 0) {
         db_close(s->tree.db);
         s->tree.db = NULL;
@@ -137,7 +139,7 @@ static int open_database(struct server *s, struct err *e)
         log_error("%s", e->text);
         r = rebuild_database(path, e);
         if (r == 0)
-            r = tree_db_open(path, 0, &s->tree.db, e);
+            r = schema_open(path, 0, &s->tree.db, e);
     }
     if (r < 0)
         return r;
@@ -200,7 +202,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     m->delete_guard = delete_guard_new(m);
     m->notices = notices_new();
     m->departures = departures_new();
-    m->registry = registry_new();
+    m->reports = reports_new();
     m->intruder = intruder_new();
     if (r == 0)
         r = configure(s, o, e);
@@ -302,7 +304,7 @@ static void stop(struct server *s)
     volumes_free(m->volumes);
     intruder_free(m->intruder);
     root_close(m->root);
-    registry_free(m->registry);
+    reports_free(m->reports);
     notices_free(m->notices);
     departures_free(m->departures);
     readers_free(m->readers);
@@ -364,7 +366,7 @@ static bool differs(const char *a, const char *b)
 static int tell_exclude(struct server *s, struct err *e)
 {
     struct db *db = NULL;
-    int r = tree_db_open(s->m.db_path, 0, &db, e);
+    int r = schema_open(s->m.db_path, 0, &db, e);
 
     if (r == 0)
         r = registry_exclude(db, &s->excludes->list, e);

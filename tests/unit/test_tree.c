@@ -15,6 +15,7 @@
 
 #include "sync/common/file.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/db/schema.h"
 #include "sync/master/db/tree.h"
 
 struct fixture {
@@ -31,7 +32,7 @@ static int setup(void **state)
     strcpy(f->dir, "/tmp/eefs-test-tree-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof(f->path), "%s/master.db", f->dir);
-    assert_int_equal(tree_db_open(f->path, 0, &f->t.db, NULL), 0);
+    assert_int_equal(schema_open(f->path, 0, &f->t.db, NULL), 0);
     assert_int_equal(tree_start(&f->t, f->timeline, f->id, &f->known, NULL), 0);
     *state = f;
     return 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,8 +12,9 @@
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/rundir.h"
+#include "sync/master/db/meta.h"
 #include "sync/master/db/registry_copy.h"
-#include "sync/master/db/tree.h"
+#include "sync/master/db/schema.h"
 
 static void become_owner(const char *dir)
 {
@@ -37,7 +39,7 @@ int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e)
         r = err_sys(e, errno, "cannot read '%s': is '%s' the --state of 'eefs-master serve'?", path,
                     dir);
     if (r == 0)
-        r = tree_db_open(path, 0, ret, e);
+        r = schema_open(path, 0, ret, e);
     if (r == 0 && make && registry_copy_restore(*ret, false) > 0)
         log_warn("'%s' knew no mirror: they are put back from 'mirrors.json' beside it", path);
     free(path);
@@ -47,18 +49,16 @@ int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e)
 int state_dir_socket(const char *state, const char *rundir, char **ret, struct err *e)
 {
     struct db *db = NULL;
-    sqlite3_stmt *st;
-    char id[9] = "";
+    char *id = NULL;
     int r = state_dir_open(state, false, &db, e);
 
     if (r < 0)
         return r;
-    st = db_query(db, "SELECT value FROM meta WHERE key='id'", "");
-    if (db_step(db, st) == 1) {
-        snprintf(id, sizeof(id), "%.8s", db_col_text(st, 0));
-        db_done(st);
-    }
+    (void)meta_get_text(db, "id", &id);
     db_close(db);
-    *ret = rundir_file(rundir_path(rundir), "master", id, "sock");
+    if (id && strlen(id) > 8)
+        id[8] = '\0';
+    *ret = rundir_file(rundir_path(rundir), "master", id ? id : "", "sock");
+    free(id);
     return 0;
 }

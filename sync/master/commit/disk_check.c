@@ -14,17 +14,15 @@
 #include "sync/common/recheck.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/checkpoint.h"
+#include "sync/master/db/meta.h"
 #include "sync/master/folder/root.h"
 #include "sync/master/master.h"
 #include "sync/master/db/readers.h"
 
 static int commit_try(struct master *m, void *arg)
 {
-    int r = db_run(m->tree->db, "INSERT OR REPLACE INTO meta(key,value) VALUES('tried',?)", "i",
-                   clock_wall_ns());
-
     (void)arg;
-    return r < 0 ? r : 0;
+    return meta_set_int(m->tree->db, "tried", clock_wall_ns());
 }
 
 static int try_database(struct master *m)

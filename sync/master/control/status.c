@@ -20,6 +20,7 @@
 #include "sync/master/folder/kept.h"
 #include "sync/master/folder/root_monitor.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/db/reports.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/versions/restore.h"
@@ -44,8 +45,8 @@ static void add_mirror(void *arg, const struct mirror *who)
 {
     struct list *l = arg;
 
-    json_array_append_new(l->array, registry_report(l->m->registry, who->name, head_seq(l->m->head),
-                                                    clock_mono_ms()));
+    json_array_append_new(
+        l->array, reports_show(l->m->reports, who->name, head_seq(l->m->head), clock_mono_ms()));
 }
 
 /* What is not as it should be, worst first. */

@@ -13,7 +13,7 @@
 #include "sync/common/log.h"
 #include "sync/common/trouble.h"
 #include "sync/master/db/registry_copy.h"
-#include "sync/master/db/tree.h"
+#include "sync/master/db/schema.h"
 
 #define GAP 1000 /* between the last number that was read and the first new one */
 
@@ -124,7 +124,7 @@ int rebuild_database(const char *db_path, struct err *e)
     int r = move_aside(db_path, &damaged, e), n;
 
     if (r == 0)
-        r = tree_db_open(db_path, 0, &to, e);
+        r = schema_open(db_path, 0, &to, e);
     if (r < 0) {
         free(damaged);
         return r;

@@ -5,16 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <jansson.h>
 
 #include "sync/common/clock.h"
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/master/db/meta.h"
 #include "sync/master/db/registry_copy.h"
 
-#define SLOTS          "sql"
-#define CLONE_SHOWN_MS (5 * 60 * 1000)
+#define SLOTS  "sql"
+#define CLONED "cloned:"
 
 void mirror_release(struct mirror *m)
 {
@@ -113,6 +114,23 @@ static int check_paths(struct strlist *l, const char *what, struct err *e)
     return 0;
 }
 
+/* A new scopegen (in *ret, unless that is NULL) for one mirror, or (NULL) for all: its cursor is
+ * void, and hello says what it may see. */
+static int bump_scopegen(struct db *db, const char *name, int64_t *ret)
+{
+    int64_t gen = 0;
+    int r = meta_get_int(db, "scopegen", 0, &gen);
+
+    if (r == 0)
+        r = meta_set_int(db, "scopegen", gen + 1);
+    if (r == 0)
+        r = db_run(db, "UPDATE mirror SET scopegen=?1 WHERE ?2 IS NULL OR name=?2", "is", gen + 1,
+                   name);
+    if (r >= 0 && ret)
+        *ret = gen + 1;
+    return r < 0 ? r : 0;
+}
+
 int registry_add(struct db *db, const char *name, struct strlist *read, struct strlist *write,
                  const char *url, char **token, struct err *e)
 {
@@ -143,16 +161,12 @@ int registry_add(struct db *db, const char *name, struct strlist *read, struct s
         goto out;
     }
     if (r == 0)
-        r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
+        r = bump_scopegen(db, NULL, &gen);
     if (r == 0)
-        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
-    if (r >= 0)
-        r = db_run(db, "UPDATE mirror SET scopegen=?", "i", gen + 1);
-    if (r >= 0)
         r = db_run(db,
                    "INSERT INTO mirror(name,token,read,write,scopegen,url,made) "
                    "VALUES(?,?,?,?,?,?,?)",
-                   "shssisi", name, &digest, r_text, w_text, gen + 1, url, clock_wall_ns());
+                   "shssisi", name, &digest, r_text, w_text, gen, url, clock_wall_ns());
     if (r >= 0)
         r = db_commit(db);
     if (r >= 0)
@@ -174,21 +188,6 @@ out:
     return r < 0 ? r : 0;
 }
 
-/* A new scopegen for one mirror, or (NULL) for all: its cursor is void, and hello tells it what it
- * may see. */
-static int bump_scopegen(struct db *db, const char *name)
-{
-    int64_t gen = 0;
-    int r = db_get_int(db, 0, &gen, "SELECT value FROM meta WHERE key='scopegen'", "");
-
-    if (r == 0)
-        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('scopegen',?)", "i", gen + 1);
-    if (r >= 0)
-        r = db_run(db, "UPDATE mirror SET scopegen=?1 WHERE ?2 IS NULL OR name=?2", "is", gen + 1,
-                   name);
-    return r < 0 ? r : 0;
-}
-
 int registry_set(struct db *db, const char *name, struct strlist *read, struct strlist *write,
                  struct err *e)
 {
@@ -207,7 +206,7 @@ int registry_set(struct db *db, const char *name, struct strlist *read, struct s
             db, "UPDATE mirror SET read=coalesce(?1,read), write=coalesce(?2,write) WHERE name=?3",
             "sss", r_text, w_text, name);
     if (r > 0)
-        r = bump_scopegen(db, name);
+        r = bump_scopegen(db, name, NULL);
     if (r >= 0)
         r = db_commit(db);
     if (r >= 0)
@@ -227,6 +226,7 @@ int registry_set(struct db *db, const char *name, struct strlist *read, struct s
 
 int registry_remove(struct db *db, const char *name, struct err *e)
 {
+    char *cloned = xasprintf(CLONED "%s", name);
     int n = 0, r = db_begin(db);
 
     if (r == 0)
@@ -236,11 +236,12 @@ int registry_remove(struct db *db, const char *name, struct err *e)
     if (r >= 0)
         r = db_run(db, "DELETE FROM intent WHERE mirror=?", "s", name);
     if (r >= 0)
-        r = db_run(db, "DELETE FROM meta WHERE key='cloned:' || ?", "s", name);
+        r = meta_remove(db, cloned);
     if (r >= 0)
-        r = bump_scopegen(db, NULL);
+        r = bump_scopegen(db, NULL, NULL);
     if (r >= 0)
         r = db_commit(db);
+    free(cloned);
     if (r < 0) {
         db_error(db, e, "cannot remove the mirror");
         db_rollback(db);
@@ -254,25 +255,28 @@ int registry_remove(struct db *db, const char *name, struct err *e)
 
 /* Remembers the list in `meta`; another than before is one that every mirror must ask for. No list
  * is as good as an empty one. `what`: for the error. */
-static int remember_list(struct db *db, const char *key, const struct strlist *l, const char *what,
+static int remember_list(struct db *db, const char *name, const struct strlist *l, const char *what,
                          struct err *e)
 {
-    char *text = list_text(l);
-    int64_t same = l->n == 0;
+    char *text = list_text(l), *before = NULL;
+    bool same = l->n == 0;
     int r = db_begin(db);
 
     if (r == 0)
-        r = db_get_int(db, same, &same, "SELECT value=?1 FROM meta WHERE key=?2", "ss", text, key);
-    if (r == 0 && !same)
-        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES(?,?)", "ss", key, text);
+        r = meta_get_text(db, name, &before);
+    if (r == 1)
+        same = strcmp(before, text) == 0;
     if (r >= 0 && !same)
-        r = bump_scopegen(db, NULL);
+        r = meta_set_text(db, name, text);
+    if (r >= 0 && !same)
+        r = bump_scopegen(db, NULL, NULL);
     if (r >= 0)
         r = db_commit(db);
     if (r < 0) {
         db_error(db, e, what);
         db_rollback(db);
     }
+    free(before);
     free(text);
     return r < 0 ? r : 0;
 }
@@ -299,15 +303,25 @@ static void fill(sqlite3_stmt *st, struct mirror *ret)
 
 int registry_cloned(struct db *db, const char *name)
 {
-    int r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('cloned:' || ?,?)", "si",
-                   name, clock_wall_ns());
+    char *key = xasprintf(CLONED "%s", name);
+    int r = meta_set_int(db, key, clock_wall_ns());
 
-    return r < 0 ? r : 0;
+    free(key);
+    return r;
 }
 
 int registry_cloned_at(struct db *db, const char *name, int64_t *ret)
 {
-    return db_get_int(db, 0, ret, "SELECT value FROM meta WHERE key='cloned:' || ?", "s", name);
+    char *key = xasprintf(CLONED "%s", name);
+    int r = meta_get_int(db, key, 0, ret);
+
+    free(key);
+    return r;
+}
+
+int registry_scopegen(struct db *db, int64_t *ret)
+{
+    return meta_get_int(db, "scopegen", *ret, ret);
 }
 
 int registry_find(struct db *db, const char *token, struct mirror *ret)
@@ -355,159 +369,4 @@ int registry_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), 
         mirror_release(&m);
     }
     return r;
-}
-
-struct seen {
-    struct seen *next;
-    char name[MIRROR_NAME_CAP];
-    int64_t at, seq;
-    int64_t cloned; /* mono ms when a copy of its cache was refused; 0: never */
-    int requests;   /* that are running */
-    json_t *report;
-};
-
-struct registry {
-    pthread_mutex_t lock; /* guards the list */
-    struct seen *first;
-};
-
-struct registry *registry_new(void)
-{
-    struct registry *s = xcalloc(1, sizeof(*s));
-
-    mutex_init(&s->lock);
-    return s;
-}
-
-void registry_free(struct registry *s)
-{
-    if (!s)
-        return;
-    for (struct seen *n, *p = s->first; p; p = n) {
-        n = p->next;
-        json_decref(p->report);
-        free(p);
-    }
-    mutex_destroy(&s->lock);
-    free(s);
-}
-
-static struct seen *find_locked(struct registry *s, const char *name)
-{
-    for (struct seen *p = s->first; p; p = p->next)
-        if (strcmp(p->name, name) == 0)
-            return p;
-    return NULL;
-}
-
-static struct seen *enter_locked(struct registry *s, const char *name)
-{
-    struct seen *p = find_locked(s, name);
-
-    if (!p) {
-        p = xcalloc(1, sizeof(*p));
-        snprintf(p->name, sizeof(p->name), "%s", name);
-        p->seq = -1;
-        p->next = s->first;
-        s->first = p;
-    }
-    p->at = clock_mono_ms();
-    return p;
-}
-
-bool registry_begin(struct registry *s, const char *name)
-{
-    struct seen *p;
-    bool yes;
-
-    mutex_lock(&s->lock);
-    p = enter_locked(s, name);
-    yes = p->requests < MIRRORS_REQUESTS_MAX;
-    p->requests += yes;
-    mutex_unlock(&s->lock);
-    return yes;
-}
-
-void registry_end(struct registry *s, const char *name)
-{
-    struct seen *p;
-
-    mutex_lock(&s->lock);
-    p = find_locked(s, name);
-    if (p)
-        p->requests--;
-    mutex_unlock(&s->lock);
-}
-
-void registry_seen_clone(struct registry *s, const char *name)
-{
-    mutex_lock(&s->lock);
-    enter_locked(s, name)->cloned = clock_mono_ms();
-    mutex_unlock(&s->lock);
-}
-
-void registry_seen(struct registry *s, const char *name, json_t *report, int64_t seq)
-{
-    struct seen *p;
-
-    mutex_lock(&s->lock);
-    p = enter_locked(s, name);
-    if (seq >= 0)
-        p->seq = seq;
-    if (report) {
-        json_decref(p->report);
-        p->report = json_incref(report);
-    }
-    mutex_unlock(&s->lock);
-}
-
-/* What a mirror said when it was last heard of. */
-static void add_told(json_t *o, const struct seen *p, int64_t head)
-{
-    static const char *const numbers[] = {"lag_ms", "pending", "conflicts"};
-    json_t *imports = json_object_get(p->report, "imports");
-
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        json_t *n = json_object_get(p->report, numbers[i]);
-        json_object_set_new(o, numbers[i], json_integer(json_integer_value(n)));
-    }
-    if (json_is_array(imports))
-        json_object_set_new(o, "imports", json_deep_copy(imports));
-    if (p->seq >= 0)
-        json_object_set_new(o, "cursor_behind", json_integer(head > p->seq ? head - p->seq : 0));
-}
-
-json_t *registry_report(struct registry *s, const char *name, int64_t head, int64_t now)
-{
-    json_t *o = json_object();
-    struct seen *p;
-    const char *state = "unknown", *reason = "not heard of since this master was started";
-    char silent[64];
-
-    json_object_set_new(o, "name", json_string(name));
-    mutex_lock(&s->lock);
-    p = find_locked(s, name);
-    if (p && now - p->at > MIRRORS_SILENT_MS) {
-        snprintf(silent, sizeof(silent), "not heard of for %lld s",
-                 (long long)((now - p->at) / 1000));
-        reason = silent;
-        json_object_set_new(o, "silent", json_boolean(p->report != NULL));
-    } else if (p) {
-        reason = "";
-        if (json_is_string(json_object_get(p->report, "state")))
-            state = json_string_value(json_object_get(p->report, "state"));
-        if (json_is_string(json_object_get(p->report, "reason")))
-            reason = json_string_value(json_object_get(p->report, "reason"));
-        if (p->cloned && now - p->cloned < CLONE_SHOWN_MS) {
-            state = "DEGRADED";
-            reason = MIRRORS_CLONED;
-        }
-        add_told(o, p, head);
-    }
-    if (p)
-        json_object_set_new(o, "seen_ms_ago", json_integer(now - p->at));
-    json_object_set_new(o, "state", json_string(state));
-    json_object_set_new(o, "reason", json_string(reason));
-    mutex_unlock(&s->lock);
-    return o;
 }

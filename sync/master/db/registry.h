@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * registry: who may ask: name, token (only its SHA-256 is kept), scope and scopegen, in the master's
- * database, so that `mirror add` works beside a running serve; and what each mirror last reported,
- * in memory.
+ * database, so that `mirror add` works beside a running serve (reports.h: how each is).
  *
  * Every mirror is denied the slots (`sql/<name>`) of the other registered mirrors; so adding or
  * removing one changes everybody's scope and raises everybody's scopegen.
  */
 #ifndef EEFS_MASTER_DB_REGISTRY_H
 #define EEFS_MASTER_DB_REGISTRY_H
-
-#include <jansson.h>
 
 #include "sync/common/db.h"
 #include "sync/proto/scope.h"
@@ -24,8 +21,6 @@ struct mirror {
 };
 
 void mirror_release(struct mirror *m);
-
-/* --- the registry; any connection --- */
 
 /* NAME is [a-z0-9_-]{1,32}. -EEXIST when it is there. *token is malloc'd. Empty write: the default.
  * The paths of read and write are as a person wrote them (path_from_text) and become tree paths. */
@@ -44,31 +39,12 @@ int registry_cloned_at(struct db *db, const char *name, int64_t *ret);
 int registry_exclude(struct db *db, const struct strlist *patterns, struct err *e);
 /* The same for the tops of the volumes below the root (volume.h). */
 int registry_volumes(struct db *db, const struct strlist *tops, struct err *e);
+/* The highest scopegen: another than before when a scope or token has changed. Untouched on failure.
+ * 0 or -errno. */
+int registry_scopegen(struct db *db, int64_t *ret);
 /* By token: 1, 0 (unknown) or -errno. */
 int registry_find(struct db *db, const char *token, struct mirror *ret);
 /* Calls fn for each. */
 int registry_each(struct db *db, void (*fn)(void *arg, const struct mirror *m), void *arg);
-
-/* --- reports; thread safe --- */
-
-struct registry *registry_new(void);
-void registry_free(struct registry *s);
-/* Remembers a report (POST /v1/state), or with NULL only that the mirror was seen, and its cursor's
- * seq (-1: not told). */
-void registry_seen(struct registry *s, const char *name, json_t *report, int64_t seq);
-/* A request of this mirror begins: false when MIRRORS_REQUESTS_MAX are running; and ends. */
-bool registry_begin(struct registry *s, const char *name);
-void registry_end(struct registry *s, const char *name);
-#define MIRRORS_REQUESTS_MAX 128
-/* A copy of its cache was refused: for five minutes the mirror is shown as DEGRADED. */
-void registry_seen_clone(struct registry *s, const char *name);
-#define MIRRORS_CLONED                                                                             \
-    "two machines use copies of one cache: the changes of one of them are refused"
-/* Mirrors report every 10 s: one that was not heard of for this long is "unknown". */
-#define MIRRORS_SILENT_MS 30000
-/* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind"…}; new. A
- * mirror that was not heard of has no figures, and is "silent" if it has ever reported. `now`:
- * clock_mono_ms(). */
-json_t *registry_report(struct registry *s, const char *name, int64_t head, int64_t now);
 
 #endif

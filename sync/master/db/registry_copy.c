@@ -9,6 +9,7 @@
 
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
+#include "sync/master/db/meta.h"
 
 #define FILE_MAX (64 << 20)
 
@@ -92,6 +93,7 @@ static int insert(struct db *db, json_t *o)
 {
     struct buf token = BUF_INIT;
     const char *hex = json_string_value(json_object_get(o, "token"));
+    int64_t gen = 0;
     int r;
 
     for (; hex && hex[0] && hex[1]; hex += 2) {
@@ -106,10 +108,9 @@ static int insert(struct db *db, json_t *o)
                "sbssisi", TEXT("name"), token.data, token.len, TEXT("read"), TEXT("write"),
                INT("scopegen"), TEXT("url"), INT("made"));
     if (r >= 0)
-        r = db_run(db,
-                   "INSERT INTO meta(key,value) VALUES('scopegen',?1) ON CONFLICT(key) DO UPDATE"
-                   " SET value=max(CAST(value AS INTEGER),?1)",
-                   "i", INT("scopegen"));
+        r = meta_get_int(db, "scopegen", -1, &gen);
+    if (r >= 0 && gen < INT("scopegen"))
+        r = meta_set_int(db, "scopegen", INT("scopegen"));
 #undef TEXT
 #undef INT
     buf_release(&token);

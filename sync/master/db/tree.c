@@ -11,67 +11,14 @@
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/db/history.h"
+#include "sync/master/db/meta.h"
 
-#define APP_ID   0x6565666d /* "eefm" */
-#define HOPS_MAX 16         /* names that a file may have had between two sights of it */
-
-static const char *const schema[] = {
-    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
-    "CREATE TABLE entry(dir BLOB NOT NULL, name BLOB NOT NULL, type INTEGER NOT NULL,"
-    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB, target BLOB,"
-    " seq INTEGER NOT NULL, moved_from BLOB, ino INTEGER NOT NULL, dev INTEGER NOT NULL,"
-    " ctime INTEGER NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY(dir,name)) WITHOUT ROWID;"
-    "CREATE UNIQUE INDEX entry_seq ON entry(seq);"
-    "CREATE INDEX entry_hash ON entry(hash) WHERE type=1;"
-    "CREATE TABLE timeline(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER,"
-    " started INTEGER NOT NULL);"
-    "CREATE TABLE mirror(name TEXT PRIMARY KEY, token BLOB NOT NULL UNIQUE, read TEXT NOT NULL,"
-    " write TEXT NOT NULL, scopegen INTEGER NOT NULL, url TEXT, made INTEGER NOT NULL);"
-    "CREATE TABLE outbox(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
-    " digest BLOB NOT NULL, answer TEXT NOT NULL, PRIMARY KEY(mirror,id,n)) WITHOUT ROWID",
-    "CREATE INDEX entry_inode ON entry(ino) WHERE ino>0;"
-    /* history.h */
-    "CREATE TABLE version(dir BLOB NOT NULL, name BLOB NOT NULL, seq INTEGER NOT NULL,"
-    " size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL, hash BLOB NOT NULL,"
-    " until INTEGER NOT NULL, ended INTEGER NOT NULL, PRIMARY KEY(dir,name,seq)) WITHOUT ROWID;"
-    "CREATE INDEX version_hash ON version(hash);"
-    "CREATE INDEX version_ended ON version(ended);"
-    /* kept.h */
-    "CREATE TABLE kept(hash BLOB PRIMARY KEY, size INTEGER NOT NULL, at INTEGER NOT NULL)"
-    " WITHOUT ROWID;"
-    "CREATE INDEX kept_at ON kept(at)",
-    "CREATE TABLE total(entries INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL);"
-    "INSERT INTO total SELECT count(*),coalesce(sum(type=1),0),coalesce(sum(size),0) FROM entry"
-    " WHERE type!=0",
-    /* intent_log.h; made: 0 not known, 1 yes */
-    "CREATE TABLE intent(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
-    " digest BLOB NOT NULL, life TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
-    " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
-    "KEY(mirror,id)) WITHOUT ROWID",
-    /* folder_renames.h */
-    "CREATE TABLE moved(seq INTEGER PRIMARY KEY,old BLOB NOT NULL,new BLOB NOT NULL,outbox TEXT)",
-};
+#define HOPS_MAX 16 /* names that a file may have had between two sights of it */
 
 void row_release(struct row *r)
 {
     entry_release(&r->e);
     memset(r, 0, sizeof(*r));
-}
-
-int tree_db_open(const char *path, int flags, struct db **ret, struct err *e)
-{
-    struct db *db = NULL;
-    int r = db_open(path, flags | DB_SEALED, &db, e);
-
-    if (r < 0)
-        return r;
-    if (!(flags & DB_READ_ONLY))
-        r = db_migrate(db, APP_ID, schema, sizeof(schema) / sizeof(schema[0]), e);
-    if (r < 0)
-        db_close(db);
-    else
-        *ret = db;
-    return r;
 }
 
 void tree_row(sqlite3_stmt *st, struct row *ret)
@@ -305,22 +252,21 @@ void tree_rollback(struct tree *t)
 
 static int load_id(struct db *db, char *id, bool *known)
 {
-    sqlite3_stmt *st = db_query(db, "SELECT value FROM meta WHERE key='id'", "");
     struct buf hex = BUF_INIT;
     uint8_t raw[16];
     int64_t any = 0;
-    int r = db_step(db, st);
+    char *there = NULL;
+    int r = meta_get_text(db, "id", &there);
 
-    if (r == 1) {
-        snprintf(id, 33, "%s", db_col_text(st, 0));
-        db_done(st);
-    }
+    if (r == 1)
+        snprintf(id, 33, "%s", there);
+    free(there);
     if (r == 0) {
         file_random(raw, sizeof(raw));
         hex_encode(&hex, raw, sizeof(raw));
         if (!*id)
             snprintf(id, 33, "%s", hex.data);
-        r = db_run(db, "INSERT INTO meta(key,value) VALUES('id',?)", "s", id);
+        r = meta_set_text(db, "id", id);
     }
     if (r >= 0)
         r = db_get_int(db, 0, &any, "SELECT 1 FROM entry LIMIT 1", "");

@@ -24,9 +24,6 @@ struct row {
 
 void row_release(struct row *r);
 
-/* Opens and migrates; used by serve and by the mirror commands. */
-int tree_db_open(const char *path, int flags, struct db **ret, struct err *e);
-
 /* The row of a path, tombstones too: 1, 0 (none) or -errno. */
 int tree_get(struct db *db, const char *path, struct row *ret);
 /* A query of the live children of `dir` in byte order of their names, for db_step(). */

@@ -19,6 +19,7 @@
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/db/schema.h"
 #include "sync/master/db/tree.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/scan_queue.h"
@@ -155,7 +156,7 @@ void volumes_tell(struct volumes *v)
     mutex_unlock(&v->lock);
     if (!changed)
         return;
-    r = tree_db_open(v->m->db_path, 0, &db, &e);
+    r = schema_open(v->m->db_path, 0, &db, &e);
     if (r == 0)
         r = registry_volumes(db, &tops, &e);
     db_close(db);

@@ -154,7 +154,7 @@ static bool scopes_changed(struct feed *f, int64_t *known)
     bool changed;
 
     if (db)
-        db_get_int(db, *known, &now, "SELECT value FROM meta WHERE key='scopegen'", "");
+        registry_scopegen(db, &now);
     readers_put(f->m->readers, db);
     changed = now != *known && *known >= 0;
     *known = now;

@@ -19,6 +19,7 @@
 #include "sync/master/http/intruder.h"
 #include "sync/master/http/connections.h"
 #include "sync/master/db/readers.h"
+#include "sync/master/db/reports.h"
 #include "sync/master/http/request.h"
 #include "sync/master/http/reply.h"
 #include "sync/master/folder/upload.h"
@@ -171,8 +172,8 @@ static enum MHD_Result run_changes(struct request *q)
     else
         res = reply_text(q, 200, "application/x-ndjson", out.data, out.len);
     if (r == 0)
-        registry_seen(q->m->registry, q->who.name, NULL,
-                      q->query.since.timeline[0] ? q->query.since.seq : -1);
+        reports_seen(q->m->reports, q->who.name, NULL,
+                     q->query.since.timeline[0] ? q->query.since.seq : -1);
 out:
     buf_release(&out);
     return res;
@@ -261,15 +262,14 @@ static enum MHD_Result run_state(struct request *q)
     }
     if (text && *text)
         cursor_parse(text, &c);
-    registry_seen(q->m->registry, q->who.name, o, c.seq);
+    reports_seen(q->m->reports, q->who.name, o, c.seq);
     json_decref(o);
     return reply_json(q, 200, json_pack("{s:b}", "ok", 1));
 }
 
 static enum MHD_Result run_mirrors(struct request *q)
 {
-    json_t *one =
-        registry_report(q->m->registry, q->who.name, head_seq(q->m->head), clock_mono_ms());
+    json_t *one = reports_show(q->m->reports, q->who.name, head_seq(q->m->head), clock_mono_ms());
 
     return reply_json(q, 200, json_pack("{s:[o]}", "mirrors", one));
 }
@@ -391,7 +391,7 @@ static enum MHD_Result route(struct request *q, const char *method)
         note_intruder(q);
         return connections_delay(q->routes->connections, q->conn) ? MHD_YES : q->run(q);
     }
-    if (!registry_begin(q->m->registry, q->who.name))
+    if (!reports_enter(q->m->reports, q->who.name))
         return too_many(q);
     memcpy(q->counted, q->who.name, sizeof(q->counted));
     if (fit_why_not(q->m, why, sizeof(why)))
@@ -461,7 +461,7 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
         return;
     connections_answered(q->routes->connections, conn);
     if (*q->counted)
-        registry_end(q->m->registry, q->counted);
+        reports_leave(q->m->reports, q->counted);
     atomic_fetch_sub(&q->routes->bodies, (int64_t)q->body.len);
     if (q->upload)
         upload_end(q->upload, false,

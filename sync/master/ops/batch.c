@@ -13,6 +13,7 @@
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/ops/intent_log.h"
 #include "sync/master/db/registry.h"
+#include "sync/master/db/reports.h"
 #include "sync/master/publish/folder_renames.h"
 #include "sync/master/folder/space.h"
 #include "sync/master/folder/volume.h"
@@ -331,10 +332,10 @@ void batch_finish(struct master *m, struct batch *b, int r)
     }
     carry_drop(m, &b->carry);
     if (r == 0 && b->cloned) {
-        log_error("mirror '%s': " MIRRORS_CLONED
+        log_error("mirror '%s': " REPORTS_CLONED
                   " (outbox %.8s); on the copy run 'eefs-status --renew MOUNTPOINT'",
                   b->who.name, b->outbox);
-        registry_seen_clone(m->registry, b->who.name);
+        reports_clone(m->reports, b->who.name);
     }
     b->error = r;
     b->head = head_seq(m->head);

@@ -53,32 +53,32 @@ static int longest_ago(void *arg, const char *name, const struct past *past)
     return 0;
 }
 
-/* 1: the live rows are those of the rowset, 0: they are not. */
+/* 1: the live rows are those of the row cache, 0: they are not. */
 static int same_rows(struct server *s, const char *database, const struct candidate *c,
                      struct row_cache_reader *old, struct err *e)
 {
     struct live_rows *rows = NULL;
     struct row_diff diff = {0};
-    struct table_def shape;
-    int r = live_shape(s, database, c->name, &shape, e);
+    struct table_def def;
+    int r = live_table_def(s, database, c->name, &def, e);
 
     if (r < 0)
         return r;
-    if (!hash_eq(&shape.hash, &c->past.shape)) {
-        table_def_release(&shape);
+    if (!hash_eq(&def.hash, &c->past.live_def)) {
+        table_def_release(&def);
         return 0;
     }
     r = server_run(s, row_cache_settings(old), strlen(row_cache_settings(old)), e);
     if (r == 0)
         r = live_rows_open(s, database, c->name, row_cache_columns(old), row_cache_left_out(old),
-                           &shape.key, NULL, &rows, e);
+                           &def.key, NULL, &rows, e);
     if (r == 0) {
         r = row_diff_make(&diff, live_rows_next, rows, row_cache_next, old, 0, e);
         r = r == 0 ? 1 : r == -E2BIG || r == -EPROTO ? 0 : r;
     }
     row_diff_release(&diff);
     live_rows_close(rows);
-    table_def_release(&shape);
+    table_def_release(&def);
     return r;
 }
 
@@ -88,7 +88,7 @@ static int look(struct server *s, const struct confirm *a, struct candidate *c, 
                 struct err *e)
 {
     struct row_cache_reader *old = row_cache_open(a->row_cache_dir, &c->past.hash);
-    struct table_def shape = {0};
+    struct table_def def = {0};
     struct live live = {0};
     const struct live_table *t;
     int r = live_read(s, a->database, &live, e);
@@ -97,14 +97,14 @@ static int look(struct server *s, const struct confirm *a, struct candidate *c, 
     /* Mark and probe are taken before the rows: a change meanwhile will make them others. */
     if (t && *t->mark && !t->view && old) {
         memcpy(ret_mark, t->mark, MARK_CAP);
-        r = live_shape(s, a->database, c->name, &shape, e);
+        r = live_table_def(s, a->database, c->name, &def, e);
         if (r == 0) {
-            const struct probe p = {.table = t, .key = &shape.key, .ret = &c->past.probe};
+            const struct probe p = {.table = t, .key = &def.key, .ret = &c->past.probe};
             r = probe_tables(s, a->database, &p, 1, e);
         }
         if (r == 0)
             r = same_rows(s, a->database, c, old, e);
-        table_def_release(&shape);
+        table_def_release(&def);
     }
     live_release(&live);
     row_cache_close(old);

@@ -21,9 +21,9 @@ struct table {
     const char *database;
     int fd;
     struct server *s;
-    struct table_rows *section; /* knows the columns */
+    struct table_rows *table_rows; /* knows the columns */
     const struct strlist *columns;
-    int env;
+    int vars_id;
     struct token_mode mode;
     struct buf *locks; /* statements that lock the old rows */
     size_t n_locks;
@@ -37,20 +37,20 @@ static void put_keys(const struct table *t, struct buf *b, size_t *i)
     size_t end = *i + KEYS_AT_ONCE, from = *i, start = b->len;
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
     const struct row_diff *d = &t->st->diff;
-    bool one = t->st->shape.key.n == 1;
+    bool one = t->st->def.key.n == 1;
 
     for (; *i < d->n_old && *i < end && (*i == from || b->len - start < limit); ++*i) {
         const struct row_id *id = &d->old_rows[*i].id;
         if (*i > from)
             buf_puts(b, one ? "," : " OR ");
         else if (one)
-            row_key_column(b, &t->st->shape.key, 0);
+            row_key_column(b, &t->st->def.key, 0);
         if (*i == from && one)
             buf_puts(b, " IN (");
         if (one)
             row_key_value(b, id, t->mode);
         else
-            row_key_condition(b, id, &t->st->shape.key, t->mode);
+            row_key_condition(b, id, &t->st->def.key, t->mode);
     }
     if (one)
         buf_putc(b, ')');
@@ -101,7 +101,7 @@ static int check_some(const struct table *t, size_t from, size_t to, const struc
     struct row_id id;
     size_t n = 0;
     int r = live_rows_open(t->s, t->database, t->st->name, t->columns, &t->st->o->own,
-                           &t->st->shape.key, keys, &rows, e);
+                           &t->st->def.key, keys, &rows, e);
 
     if (r < 0)
         return r;
@@ -143,7 +143,7 @@ static int read_own(struct table *t, struct err *e)
     t->has_own = xcalloc(t->st->diff.n_old + 1, sizeof(*t->has_own));
     for (size_t i = 0; i < t->st->diff.n_old && r >= 0; i++) {
         buf_clear(&key);
-        row_key_condition(&key, &t->st->diff.old_rows[i].id, &t->st->shape.key, t->mode);
+        row_key_condition(&key, &t->st->diff.old_rows[i].id, &t->st->def.key, t->mode);
         r = kept_columns_read(t->s, t->database, t->st->o, &key, i, e);
         t->has_own[i] = r == 1;
     }
@@ -240,7 +240,7 @@ static int insert_new(const struct table *t, struct err *e)
 {
     size_t limit = t->s->packet_max / 4 < TEXT_AT_ONCE ? t->s->packet_max / 4 : TEXT_AT_ONCE;
     const struct row_diff *d = &t->st->diff;
-    struct row_maker *maker = row_maker_new(t->columns, &t->st->shape.key);
+    struct row_maker *maker = row_maker_new(t->columns, &t->st->def.key);
     struct buf b = BUF_INIT;
     size_t head;
     int r = 0;
@@ -284,10 +284,10 @@ static int table_init(struct table *t, const struct plan *p, const struct step *
 {
     t->p = p;
     t->st = st;
-    t->env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
-    t->mode = session_vars_mode_of(p->dump->env, t->env);
-    t->section = table_rows_open(t->fd, p->dump, st->o, &st->shape, NULL);
-    if (!table_rows_columns(t->section, &t->columns, e))
+    t->vars_id = st->o->n_ranges ? st->o->ranges[0].vars_id : st->o->vars_id;
+    t->mode = session_vars_mode_of(p->dump->vars, t->vars_id);
+    t->table_rows = table_rows_open(t->fd, p->dump, st->o, &st->def, NULL);
+    if (!table_rows_columns(t->table_rows, &t->columns, e))
         return -EPROTO;
     make_locks(t);
     return 0;
@@ -295,7 +295,7 @@ static int table_init(struct table *t, const struct plan *p, const struct step *
 
 static void table_release(struct table *t)
 {
-    table_rows_close(t->section);
+    table_rows_close(t->table_rows);
     for (size_t i = 0; i < t->n_locks; i++)
         buf_release(&t->locks[i]);
     free(t->locks);
@@ -310,7 +310,7 @@ static int each_table(struct table *tables, size_t n, table_fn *fn, struct err *
 
     for (size_t i = 0; i < n && r == 0; i++) {
         struct table *t = &tables[i];
-        r = server_env(t->s, t->p->dump->env, t->env, e);
+        r = server_set_vars(t->s, t->p->dump->vars, t->vars_id, e);
         if (r == 0)
             r = fn(t, e);
         if (r < 0)
@@ -367,8 +367,8 @@ int delta_try(const struct plan *p, const char *database, int fd, struct server 
 /* What was found unchanged by its mark was brought to the dump's before. */
 static bool counter_due(const struct step *st)
 {
-    return st->has_live_shape && !step_is_swap(st) && st->innodb && st->shape.auto_increment &&
-           !(st->action == ACTION_UNCHANGED && st->live_auto == st->shape.auto_increment);
+    return st->has_live_def && !step_is_swap(st) && st->innodb && st->def.auto_increment &&
+           !(st->action == ACTION_UNCHANGED && st->live_auto == st->def.auto_increment);
 }
 
 bool delta_counters_due(const struct plan *p)
@@ -394,13 +394,13 @@ int delta_counters(struct plan *p, const char *database, struct server *s, size_
 
         if (!counter_due(st))
             continue;
-        r = live_shape(s, database, st->name, &now, e);
+        r = live_table_def(s, database, st->name, &now, e);
         if (r < 0)
             break;
-        if (now.auto_increment != st->shape.auto_increment) {
+        if (now.auto_increment != st->def.auto_increment) {
             name = server_name(st->name);
             r = server_runf(s, e, "ALTER TABLE %s.%s AUTO_INCREMENT=%llu", db, name,
-                            (unsigned long long)st->shape.auto_increment);
+                            (unsigned long long)st->def.auto_increment);
             free(name);
             ++*ret_n;
         }

@@ -137,7 +137,7 @@ struct filling {
     struct work *w;
     struct server *s;
     const struct step *st;
-    struct table_rows *section;
+    struct table_rows *table_rows;
     struct buf create, keys; /* of the table; no keys: they are in `create` */
     uint64_t rows;           /* of the table, sent */
     uint64_t told;           /* of its bytes, as progress */
@@ -160,7 +160,7 @@ static int fill_statement(struct filling *f, const struct statement *st, struct 
                   : run_split(f->s, st->text, st->len, mode, f->rows, &f->e);
 
     if (r == 0) {
-        table_rows_note(f->section);
+        table_rows_note(f->table_rows);
         r = whole ? server_await(f->s, &f->e) : 0;
     }
     f->rows += (uint64_t)st->rows;
@@ -170,22 +170,22 @@ static int fill_statement(struct filling *f, const struct statement *st, struct 
 static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
 {
     f->told += bytes;
-    report_progress_add(f->w->a->state, rows, bytes);
+    report_progress_add(f->w->a->report, rows, bytes);
 }
 
 /* What table_rows_load() brought into memory. */
 static int fill_range(struct filling *f, const struct range *g)
 {
-    const struct session_vars *env = f->w->a->plan->dump->env;
+    const struct session_vars *vars = f->w->a->plan->dump->vars;
     struct statement st = {0};
-    bool more = table_rows_statement(f->section, &st);
-    int r = server_env(f->s, env, g->env, &f->e);
+    bool more = table_rows_statement(f->table_rows, &st);
+    int r = server_set_vars(f->s, vars, g->vars_id, &f->e);
 
     if (r == 0)
-        r = disk_space_check(f->w->a->room, g->len, &f->e);
+        r = disk_space_check(f->w->a->disk_space, g->len, &f->e);
     while (r == 0 && more) {
-        r = fill_statement(f, &st, session_vars_mode_of(env, g->env));
-        more = r == 0 && table_rows_statement(f->section, &st);
+        r = fill_statement(f, &st, session_vars_mode_of(vars, g->vars_id));
+        more = r == 0 && table_rows_statement(f->table_rows, &st);
     }
     if (r == 0 && (f->uncommitted += g->len) >= COMMIT_BYTES)
         r = commit(f);
@@ -201,7 +201,7 @@ static int fill_rows(struct filling *f)
     const struct range *g = f->st->o->ranges;
     int r;
 
-    while ((r = table_rows_load(f->section, &f->e)) == 1) {
+    while ((r = table_rows_load(f->table_rows, &f->e)) == 1) {
         r = *f->w->a->stop ? err_set(&f->e, EINTR, "stopped") : fill_range(f, g++);
         if (r < 0)
             break;
@@ -233,7 +233,7 @@ static void read_create(struct filling *f)
     buf_clear(&f->keys);
     if (o->kind == OBJECT_TABLE && o->bytes >= KEYS_LATER_MIN && o->bytes <= KEYS_LATER_MAX &&
         !is_parent(d, o->name) &&
-        deferred_keys_cut(o->ddl, o->ddl_len, session_vars_mode_of(d->env, o->env), &f->create,
+        deferred_keys_cut(o->ddl, o->ddl_len, session_vars_mode_of(d->vars, o->vars_id), &f->create,
                           &f->keys))
         return;
     buf_clear(&f->create);
@@ -245,13 +245,13 @@ static void read_create(struct filling *f)
 static int add_keys(struct filling *f)
 {
     const struct object *o = f->st->o;
-    int r = server_env(f->s, f->w->a->plan->dump->env, o->env, &f->e);
+    int r = server_set_vars(f->s, f->w->a->plan->dump->vars, o->vars_id, &f->e);
 
     if (r == 0)
-        r = disk_space_check(f->w->a->room, o->bytes, &f->e);
+        r = disk_space_check(f->w->a->disk_space, o->bytes, &f->e);
     if (r == 0)
         r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
-    if (r == -ENOSPC && disk_space_check(f->w->a->room, o->bytes, &f->e) == 0) {
+    if (r == -ENOSPC && disk_space_check(f->w->a->disk_space, o->bytes, &f->e) == 0) {
         buf_puts(&f->keys, ", ALGORITHM=COPY");
         r = server_run(f->s, f->keys.data, f->keys.len, &f->e);
     }
@@ -266,11 +266,11 @@ static int fill_table(struct filling *f)
 {
     const struct object *o = f->st->o;
     const struct stage_args *a = f->w->a;
-    int r = server_env(f->s, a->plan->dump->env, o->env, &f->e);
+    int r = server_set_vars(f->s, a->plan->dump->vars, o->vars_id, &f->e);
 
     f->rows = f->told = 0;
     read_create(f);
-    f->section = table_rows_open(a->fd, a->plan->dump, o, &f->st->shape, a->row_cache_dir);
+    f->table_rows = table_rows_open(a->fd, a->plan->dump, o, &f->st->def, a->row_cache_dir);
     if (r == 0)
         r = server_run(f->s, f->create.data, f->create.len, &f->e);
     if (r < 0)
@@ -281,7 +281,7 @@ static int fill_table(struct filling *f)
         crash_point("import.keys");
         r = add_keys(f);
     }
-    table_rows_close(f->section);
+    table_rows_close(f->table_rows);
     if (r < 0)
         err_prefix(&f->e, "cannot fill table '%.64s'", f->st->name);
     return r;

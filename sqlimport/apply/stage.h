@@ -16,8 +16,8 @@ struct stage_args {
     const char *row_cache_dir;
     int fd; /* the dump */
     int connections;
-    const struct disk_space *room;
-    struct report *state;     /* progress */
+    const struct disk_space *disk_space;
+    struct report *report;    /* progress */
     const volatile int *stop; /* nonzero: give up with -EINTR */
 };
 

@@ -19,7 +19,7 @@
 static int check_one(const struct dump *d, const struct object *o, const char *database,
                      struct err *e)
 {
-    struct token_mode mode = session_vars_mode_of(d->env, o->env);
+    struct token_mode mode = session_vars_mode_of(d->vars, o->vars_id);
     char *table = NULL, *definer = NULL;
     size_t body;
     int r = stored_grammar_read(o->kind, o->ddl, o->ddl_len, mode, &body, &table, &definer, e);
@@ -98,10 +98,10 @@ char *stored_objects_definers(const struct dump *d, struct server *s)
         return NULL;
     for (size_t i = 0; i < d->n; i++) {
         const struct object *o = d->objects[i];
-        if (!o->definer || is_current_user(o, session_vars_mode_of(d->env, o->env), me))
+        if (!o->definer || is_current_user(o, session_vars_mode_of(d->vars, o->vars_id), me))
             continue;
         if (n++ < SHOWN) {
-            text = account_text(o->definer, session_vars_mode_of(d->env, o->env));
+            text = account_text(o->definer, session_vars_mode_of(d->vars, o->vars_id));
             buf_printf(&b, "%s'%.64s' (%.80s)", n > 1 ? ", " : "", o->name, text);
             free(text);
         }
@@ -231,7 +231,7 @@ static int free_trigger_name(const struct stored_objects *w, struct server *s,
 static int make_one(const struct stored_objects *w, struct server *s, const struct object *o,
                     struct err *e)
 {
-    const struct session_vars *env = w->plan->dump->env;
+    const struct session_vars *vars = w->plan->dump->vars;
     bool can_replace = o->kind == OBJECT_VIEW || server_is_mariadb(s);
     char *name = server_name(o->name);
     int r = check_name(w, s, o, e);
@@ -241,9 +241,9 @@ static int make_one(const struct stored_objects *w, struct server *s, const stru
     else if (o->kind == OBJECT_TRIGGER)
         r = free_trigger_name(w, s, o, e);
     if (r == 0)
-        r = server_env(s, env, o->env, e);
+        r = server_set_vars(s, vars, o->vars_id, e);
     if (r == 0)
-        r = can_replace ? replace(s, o, session_vars_mode_of(env, o->env), NULL, e)
+        r = can_replace ? replace(s, o, session_vars_mode_of(vars, o->vars_id), NULL, e)
                         : server_run(s, o->ddl, o->ddl_len, e);
     free(name);
     return r;
@@ -260,13 +260,13 @@ static bool takes_a_table(const struct stored_objects *w, struct server *s, cons
 static int make_view_of_table(const struct stored_objects *w, struct server *s,
                               const struct object *o, struct err *e)
 {
-    const struct session_vars *env = w->plan->dump->env;
+    const struct session_vars *vars = w->plan->dump->vars;
     int r = exchange_begin(w->schemas, s, e);
 
     if (r == 0)
-        r = server_env(s, env, o->env, e);
+        r = server_set_vars(s, vars, o->vars_id, e);
     if (r == 0)
-        r = replace(s, o, session_vars_mode_of(env, o->env), RECORD_VIEW, e);
+        r = replace(s, o, session_vars_mode_of(vars, o->vars_id), RECORD_VIEW, e);
     return r < 0 ? r : exchange_view(w->schemas, &w->plan->dump->hash, o->name, s, e);
 }
 
@@ -384,7 +384,7 @@ static int make_trigger(const struct stored_objects *w, struct server *s, const 
     int r = server_runf(s, e, "DROP TRIGGER IF EXISTS %s", name);
 
     if (r == 0)
-        r = server_env(s, w->plan->dump->env, o->env, e);
+        r = server_set_vars(s, w->plan->dump->vars, o->vars_id, e);
     if (r == 0)
         r = server_run(s, o->ddl, o->ddl_len, e);
     free(name);

@@ -120,20 +120,13 @@ static const struct taken *find_taken(const struct names *l, const char *name)
 static int read_constraints(const struct swap *w, const char *table, struct server *s,
                             struct constraints *ret, struct err *e)
 {
-    char *stage = server_name(w->schemas->stage), *name = server_name(table);
-    MYSQL_RES *res;
-    MYSQL_ROW row;
-    int r = server_query(s, &res, e, "SHOW CREATE TABLE %s.%s", stage, name);
+    char *ddl = NULL;
+    int r = server_table_ddl(s, w->schemas->stage, table, &ddl, e);
 
-    free(stage);
-    free(name);
-    if (r < 0)
-        return r;
-    row = mysql_fetch_row(res);
-    if (row && row[1])
-        constraints_read(ret, row[1], strlen(row[1]), (struct token_mode){0});
-    mysql_free_result(res);
-    return 0;
+    if (r == 0)
+        constraints_read(ret, ddl, strlen(ddl), (struct token_mode){0});
+    free(ddl);
+    return r;
 }
 
 /* Notes a loan, and changes the staged table's name. */

@@ -142,7 +142,7 @@ static void read_ids(struct server *s, const char *schema, struct live *l)
 /* In local time an hour comes twice. */
 static int use_utc(struct server *s, struct err *e)
 {
-    s->env = -1;
+    s->vars_id = -1;
     return server_runf(s, e, "SET SESSION time_zone='+00:00'");
 }
 
@@ -187,24 +187,15 @@ struct live_table *live_find(const struct live *l, const char *name)
 
 /* --- one table --- */
 
-int live_shape(struct server *s, const char *schema, const char *table, struct table_def *ret,
-               struct err *e)
+int live_table_def(struct server *s, const char *schema, const char *table, struct table_def *ret,
+                   struct err *e)
 {
-    char *db = server_name(schema), *name = server_name(table);
-    MYSQL_RES *res;
-    MYSQL_ROW row;
-    int r = server_query(s, &res, e, "SHOW CREATE TABLE %s.%s", db, name);
+    char *ddl = NULL;
+    int r = server_table_ddl(s, schema, table, &ddl, e);
 
-    free(db);
-    free(name);
-    if (r < 0)
-        return r;
-    row = mysql_fetch_row(res);
-    if (row && row[1])
-        table_def_read(ret, row[1], strlen(row[1]), (struct token_mode){0});
-    else
-        r = err_set(e, EREMOTEIO, "the server does not say what table '%s' looks like", table);
-    mysql_free_result(res);
+    if (r == 0)
+        table_def_read(ret, ddl, strlen(ddl), (struct token_mode){0});
+    free(ddl);
     return r;
 }
 

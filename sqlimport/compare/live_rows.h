@@ -38,9 +38,9 @@ int live_read(struct server *s, const char *schema, struct live *ret, struct err
 void live_release(struct live *l);
 struct live_table *live_find(const struct live *l, const char *name);
 
-/* The table's shape by SHOW CREATE TABLE; caller releases *ret, after success only. */
-int live_shape(struct server *s, const char *schema, const char *table, struct table_def *ret,
-               struct err *e);
+/* The table's definition by SHOW CREATE TABLE; caller releases *ret, after success only. */
+int live_table_def(struct server *s, const char *schema, const char *table, struct table_def *ret,
+                   struct err *e);
 
 /*
  * Reads all rows of a table, or locks and reads those of a condition, through the connection, which

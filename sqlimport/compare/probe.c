@@ -188,7 +188,7 @@ int probe_tables(struct server *s, const char *schema, const struct probe *v, si
 
     for (size_t i = 0; i < n; i++)
         memset(v[i].ret, 0, sizeof(*v[i].ret));
-    s->env = -1;
+    s->vars_id = -1;
     if (n > 0) /* bytes of text as they are, times as they are kept */
         r = server_runf(s, e, "SET NAMES utf8mb4, character_set_results=NULL, time_zone='+00:00'");
     for (size_t i = 0; i < n && r == 0; i++)

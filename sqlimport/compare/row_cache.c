@@ -193,7 +193,7 @@ const struct strlist *row_cache_left_out(const struct row_cache_reader *r)
     return &r->left_out;
 }
 
-/* 1, 0 at the end, negative when the bytes are not those of a rowset. */
+/* 1, 0 at the end, negative when the bytes are not those of a row cache. */
 static int read_row(struct row_cache_reader *r, struct row_id *ret)
 {
     unsigned char head[END_LEN];

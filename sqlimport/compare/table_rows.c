@@ -14,33 +14,33 @@ struct table_rows {
     int fd;
     const struct dump *d;
     const struct object *o;
-    const struct table_def *shape;
+    const struct table_def *def;
     const char *row_cache_dir;
-    struct strlist listed;        /* columns that the statements name; none: those of the shape */
-    char *list;                   /* their text, the same in every statement */
-    bool known;                   /* the columns are */
-    bool bad;                     /* a row could not be read */
-    bool ended;                   /* all went by as it was judged */
-    size_t next;                  /* range */
-    struct buf text;              /* of the range loaded last */
+    struct strlist listed; /* columns that the statements name; none: those of the definition */
+    char *list;            /* their text, the same in every statement */
+    bool known;            /* the columns are */
+    bool bad;              /* a row could not be read */
+    bool ended;            /* all went by as it was judged */
+    size_t next;           /* range */
+    struct buf text;       /* of the range loaded last */
     struct statement *statements; /* in it */
     size_t n, cap, given;
     struct values rows; /* of the statement given last */
     bool reading;
     struct rowhash *hash;
     struct row_maker *maker;
-    struct row_cache_writer *rowset;
+    struct row_cache_writer *cache;
 };
 
 struct table_rows *table_rows_open(int fd, const struct dump *d, const struct object *o,
-                                   const struct table_def *shape, const char *row_cache_dir)
+                                   const struct table_def *def, const char *row_cache_dir)
 {
     struct table_rows *s = xcalloc(1, sizeof(*s));
 
     s->fd = fd;
     s->d = d;
     s->o = o;
-    s->shape = shape;
+    s->def = def;
     s->row_cache_dir = row_cache_dir;
     s->hash = rowhash_new(&d->secret);
     return s;
@@ -50,7 +50,7 @@ void table_rows_close(struct table_rows *s)
 {
     if (!s)
         return;
-    row_cache_end(s->rowset, s->ended && !s->bad && s->maker);
+    row_cache_end(s->cache, s->ended && !s->bad && s->maker);
     values_release(&s->rows);
     row_maker_free(s->maker);
     rowhash_free(s->hash);
@@ -64,9 +64,9 @@ void table_rows_close(struct table_rows *s)
 /* It is sent with rows, in their character set; and one in UTF-8 is not written in another one. */
 static bool name_fits(const struct table_rows *s, const char *name)
 {
-    int env = s->o->n_ranges ? s->o->ranges[0].env : s->o->env;
+    int vars_id = s->o->n_ranges ? s->o->ranges[0].vars_id : s->o->vars_id;
 
-    return charset_is_utf8(session_vars_charset_of(s->d->env, env)) ||
+    return charset_is_utf8(session_vars_charset_of(s->d->vars, vars_id)) ||
            charset_is_ascii(name, strlen(name));
 }
 
@@ -96,7 +96,7 @@ static void read_list(struct table_rows *s, const struct values *r)
     }
 }
 
-/* From the first statement, or from the shape alone when there is none. */
+/* From the first statement, or from the definition alone when there is none. */
 static void learn_columns(struct table_rows *s, const struct values *r)
 {
     const struct strlist *columns;
@@ -104,17 +104,17 @@ static void learn_columns(struct table_rows *s, const struct values *r)
     s->known = true;
     if (r && r->columns)
         read_list(s, r);
-    else if (s->shape->hidden)
+    else if (s->def->hidden)
         s->bad = true;
-    s->bad = s->bad || !names_fit(s, &s->shape->columns);
-    columns = s->listed.n ? &s->listed : &s->shape->columns;
-    s->maker = row_maker_new(columns, &s->shape->key);
+    s->bad = s->bad || !names_fit(s, &s->def->columns);
+    columns = s->listed.n ? &s->listed : &s->def->columns;
+    s->maker = row_maker_new(columns, &s->def->key);
     row_maker_leave_out(s->maker, columns, &s->o->own);
     if (table_rows_has_key(s) && s->row_cache_dir && !s->bad &&
-        strcasecmp(s->shape->engine, "InnoDB") == 0) {
+        strcasecmp(s->def->engine, "InnoDB") == 0) {
         char *settings =
-            session_vars_sql(s->d->env, s->o->n_ranges ? s->o->ranges[0].env : s->o->env);
-        s->rowset = row_cache_create(s->row_cache_dir, &s->o->hash, settings, columns, &s->o->own);
+            session_vars_sql(s->d->vars, s->o->n_ranges ? s->o->ranges[0].vars_id : s->o->vars_id);
+        s->cache = row_cache_create(s->row_cache_dir, &s->o->hash, settings, columns, &s->o->own);
         free(settings);
     }
 }
@@ -164,7 +164,7 @@ static bool cut_insert(struct table_rows *s, const char **p, const char *end,
 
 static bool cut(struct table_rows *s, const struct range *g)
 {
-    struct token_mode mode = session_vars_mode_of(s->d->env, g->env);
+    struct token_mode mode = session_vars_mode_of(s->d->vars, g->vars_id);
     const char *text = s->text.data, *end = text + s->text.len, *p = text;
     uint64_t line = g->line;
 
@@ -181,7 +181,7 @@ static bool cut(struct table_rows *s, const struct range *g)
             line += *p == '\n';
         st->line = line;
         st->offset = g->offset + (st->text - text);
-        rowhash_add(s->hash, s->d->env, g->env, st->text, st->len);
+        rowhash_add(s->hash, s->d->vars, g->vars_id, st->text, st->len);
     }
     return true;
 }
@@ -242,11 +242,11 @@ static int begin_rows(struct table_rows *s)
     int r;
 
     values_release(&s->rows);
-    r = values_init(&s->rows, st->text, st->len, session_vars_mode_of(s->d->env, g->env));
+    r = values_init(&s->rows, st->text, st->len, session_vars_mode_of(s->d->vars, g->vars_id));
     if (r == 0 && !s->known)
         learn_columns(s, &s->rows);
     /* Rows are compared by their bytes, which mean something else under other settings. */
-    if (r < 0 || s->bad || g->env != s->o->ranges[0].env || !same_list(s, &s->rows)) {
+    if (r < 0 || s->bad || g->vars_id != s->o->ranges[0].vars_id || !same_list(s, &s->rows)) {
         s->bad = true;
         return -EPROTO;
     }
@@ -255,7 +255,7 @@ static int begin_rows(struct table_rows *s)
 
 static int one_row(struct table_rows *s, struct row_id *id)
 {
-    size_t columns = s->listed.n ? s->listed.n : s->shape->columns.n;
+    size_t columns = s->listed.n ? s->listed.n : s->def->columns.n;
     int r = values_next(&s->rows);
 
     if (r == 1 && s->rows.n != columns)
@@ -264,8 +264,8 @@ static int one_row(struct table_rows *s, struct row_id *id)
         r = -EPROTO;
     if (r < 0)
         s->bad = true;
-    else if (r == 1 && s->rowset)
-        row_cache_add(s->rowset, id);
+    else if (r == 1 && s->cache)
+        row_cache_add(s->cache, id);
     return r;
 }
 
@@ -273,15 +273,15 @@ void table_rows_note(struct table_rows *s)
 {
     struct row_id id;
 
-    if (s->bad || !s->row_cache_dir || s->shape->key.n == 0 || begin_rows(s) < 0 || !s->rowset)
+    if (s->bad || !s->row_cache_dir || s->def->key.n == 0 || begin_rows(s) < 0 || !s->cache)
         return;
     while (one_row(s, &id) == 1)
         ;
 }
 
-int table_rows_next(void *section, struct row_id *id, struct row_place *place, struct err *e)
+int table_rows_next(void *table_rows, struct row_id *id, struct row_place *place, struct err *e)
 {
-    struct table_rows *s = section;
+    struct table_rows *s = table_rows;
     struct statement st;
     int r;
 
@@ -320,7 +320,7 @@ bool table_rows_columns(struct table_rows *s, const struct strlist **ret, struct
         ssize_t got =
             file_pread(s->fd, head, g->len < sizeof(head) ? g->len : sizeof(head), g->offset);
         if (got < 0 ||
-            values_init(&rows, head, (size_t)got, session_vars_mode_of(s->d->env, g->env)) < 0)
+            values_init(&rows, head, (size_t)got, session_vars_mode_of(s->d->vars, g->vars_id)) < 0)
             s->bad = true;
     }
     if (!s->known && !s->bad)
@@ -330,11 +330,11 @@ bool table_rows_columns(struct table_rows *s, const struct strlist **ret, struct
         err_set(e, EPROTO, "its rows cannot be compared");
         return false;
     }
-    *ret = s->listed.n ? &s->listed : &s->shape->columns;
+    *ret = s->listed.n ? &s->listed : &s->def->columns;
     return true;
 }
 
 bool table_rows_has_key(const struct table_rows *s)
 {
-    return s->shape->key.n > 0 && s->shape->key.n <= ROW_KEY_MAX;
+    return s->def->key.n > 0 && s->def->key.n <= ROW_KEY_MAX;
 }

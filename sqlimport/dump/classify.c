@@ -78,7 +78,7 @@ static int one(struct reading *r)
     if (r->t.type == TOKEN_END)
         return 0; /* a comment */
     if (token_is(&r->t, "SET"))
-        return session_vars_set(r->d->env, &r->l, r->e);
+        return session_vars_set(r->d->vars, &r->l, r->e);
     if (token_is(&r->t, "CREATE"))
         return define_create(r);
     if (token_is(&r->t, "DROP"))
@@ -136,7 +136,7 @@ static bool is_several(const struct reading *r)
 int classify(struct dump *d, const struct statement *st, struct object **ret, struct err *e)
 {
     struct reading r = {.d = d, .st = st, .e = e};
-    struct token_mode mode = session_vars_mode(d->env);
+    struct token_mode mode = session_vars_mode(d->vars);
     int rc;
 
     lexer_init(&r.l, st->text, st->len, mode);

@@ -27,8 +27,8 @@ static void put_create(struct reading *r, struct buf *b, const char *head, size_
 /* Keeps it, with the importer as definer. */
 static void keep_ddl(struct reading *r, struct object *o, const struct buf *create)
 {
-    int id = session_vars_current(r->d->env);
-    char *env = session_vars_sql(r->d->env, id);
+    int id = session_vars_current(r->d->vars);
+    char *sql = session_vars_sql(r->d->vars, id);
     struct buf b = BUF_INIT;
 
     ddl_replace_definer(&b, create->data, create->len, r->l.mode);
@@ -37,11 +37,11 @@ static void keep_ddl(struct reading *r, struct object *o, const struct buf *crea
     o->ddl = buf_detach(&b);
     o->offset = r->st->offset;
     o->line = r->st->line;
-    o->env = r->utf8 ? session_vars_as_utf8(r->d->env, id) : id;
-    hash_stream_add(o->stream, env, strlen(env) + 1);
+    o->vars_id = r->utf8 ? session_vars_as_utf8(r->d->vars, id) : id;
+    hash_stream_add(o->stream, sql, strlen(sql) + 1);
     hash_stream_add(o->stream, o->ddl, o->ddl_len);
     hash_stream_add(o->stream, "", 1);
-    free(env);
+    free(sql);
 }
 
 /* mysqldump before 5.7 makes a table in a view's place, in a versioned comment. */
@@ -159,7 +159,7 @@ int define_create(struct reading *r)
 static bool zeros_count(const struct reading *r, const struct object *o)
 {
     for (size_t i = 0; i < o->n_ranges; i++)
-        if (!session_vars_has_mode(r->d->env, o->ranges[i].env, "NO_AUTO_VALUE_ON_ZERO"))
+        if (!session_vars_has_mode(r->d->vars, o->ranges[i].vars_id, "NO_AUTO_VALUE_ON_ZERO"))
             return false;
     return true;
 }
@@ -194,7 +194,7 @@ static int change_table(struct reading *r, struct object *o)
 
 int define_alter(struct reading *r)
 {
-    int env = session_vars_current(r->d->env);
+    int vars_id = session_vars_current(r->d->vars);
     struct object *o;
     char *name;
 
@@ -215,7 +215,7 @@ int define_alter(struct reading *r)
     if (!o || !o->ddl)
         return reading_refuse(r, "the dump alters a table that it does not make");
     r->o = o;
-    if (o->env != (r->utf8 ? session_vars_as_utf8(r->d->env, env) : env))
+    if (o->vars_id != (r->utf8 ? session_vars_as_utf8(r->d->vars, vars_id) : vars_id))
         return reading_refuse(r, "the dump alters a table under other settings than it was made");
     return change_table(r, o);
 }

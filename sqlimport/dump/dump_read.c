@@ -53,12 +53,12 @@ static void note_tail(struct tail *t, struct dump *d, const struct statement *st
     struct lexer l;
     struct token word;
 
-    lexer_init(&l, st->text, st->len, session_vars_mode(d->env));
+    lexer_init(&l, st->text, st->len, session_vars_mode(d->vars));
     lexer_next(&l, &word);
     t->notes = gives_back_notes(st);
     if (token_is(&word, "SET") || word.type == TOKEN_END)
         return;
-    session_vars_break(d->env, d->n > 0);
+    session_vars_break(d->vars, d->n > 0);
     if (token_is(&word, "INSERT") || token_is(&word, "REPLACE"))
         t->open = t->began;
     else if (token_is(&word, "START") || token_is(&word, "BEGIN"))
@@ -78,9 +78,9 @@ static bool is_ended(const struct split *s, const struct dump *d, const struct t
         return split_is_completed(s);
     if (m == MAKER_ADMINER)
         return split_is_closed(s);
-    return session_vars_is_restored(d->env) || t->notes ||
-           (m == MAKER_NAVICAT && session_vars_checks_are_back(d->env)) ||
-           (m == MAKER_PHPMYADMIN && !session_vars_has_saved(d->env) && t->transaction &&
+    return session_vars_is_restored(d->vars) || t->notes ||
+           (m == MAKER_NAVICAT && session_vars_checks_are_back(d->vars)) ||
+           (m == MAKER_PHPMYADMIN && !session_vars_has_saved(d->vars) && t->transaction &&
             t->commit);
 }
 
@@ -88,11 +88,11 @@ static int no_end(const struct split *s, struct dump *d, struct err *e)
 {
     enum maker m = split_maker(s);
 
-    if (m == MAKER_UNKNOWN && strcasecmp(session_vars_charset(d->env), "binary") == 0)
+    if (m == MAKER_UNKNOWN && strcasecmp(session_vars_charset(d->vars), "binary") == 0)
         m = MAKER_MYDUMPER;
     if (m == MAKER_MYSQLDUMP)
         return err_set(e, EPROTO, "the dump is cut off: '-- Dump completed' is missing at its end");
-    if (maker_marks_end(m) || session_vars_has_saved(d->env))
+    if (maker_marks_end(m) || session_vars_has_saved(d->vars))
         return err_set(e, EPROTO,
                        "the dump is cut off: the lines that %s writes at the end are missing",
                        maker_name(m));
@@ -159,7 +159,7 @@ static int explain(const struct dump *d, const struct statement *st, enum maker 
                   : "the dump holds an error message of mysqldump: look at what it says "
                     "there, and make the dump again, without 2>&1",
             error);
-    if (st->rows == 0 && charset_is_utf8(session_vars_charset(d->env)) &&
+    if (st->rows == 0 && charset_is_utf8(session_vars_charset(d->vars)) &&
         !charset_is_valid_utf8(st->text, st->len))
         return err_set(e, r == 0 ? EPERM : -r,
                        "a name is in another character set than the dump says: make it with "
@@ -196,7 +196,7 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
             make_printable(e);
             return r;
         }
-        split_set_mode(s, session_vars_mode(d->env));
+        split_set_mode(s, session_vars_mode(d->vars));
         note_tail(&tail, d, &st);
     }
     fault->offset = split_offset(s);

@@ -15,9 +15,9 @@
 
 /* The statement follows the range's last one, with nothing but blanks and short comments between.
  */
-static bool continues(const struct range *g, const struct statement *st, int env)
+static bool continues(const struct range *g, const struct statement *st, int vars_id)
 {
-    return st->rows > 0 && g->rows > 0 && st->semicolon && g->env == env &&
+    return st->rows > 0 && g->rows > 0 && st->semicolon && g->vars_id == vars_id &&
            st->number == g->number + 1 && st->head_len == 0 && g->head_len == 0 &&
            st->offset - g->offset - g->len <= RUN_GAP &&
            (uint64_t)(st->offset - g->offset) + st->len <= RUN_MAX;
@@ -27,9 +27,9 @@ static void add_range(struct reading *r, int64_t rows)
 {
     struct object *o = r->o;
     struct range *g = o->n_ranges > 0 ? &o->ranges[o->n_ranges - 1] : NULL;
-    int env = session_vars_current(r->d->env);
+    int vars_id = session_vars_current(r->d->vars);
 
-    if (g && continues(g, r->st, env)) {
+    if (g && continues(g, r->st, vars_id)) {
         g->len = (uint32_t)(r->st->offset - g->offset + (off_t)r->st->len);
         g->rows += (uint32_t)rows;
         g->statements++;
@@ -49,13 +49,13 @@ static void add_range(struct reading *r, int64_t rows)
             .rows = (uint32_t)rows,
             .statements = 1,
             .line = r->st->line,
-            .env = env,
+            .vars_id = vars_id,
         };
     }
     o->rows += (uint64_t)rows;
     o->bytes += r->st->len;
     r->d->rows += (uint64_t)rows;
-    rowhash_add(o->rows_stream, r->d->env, env, r->st->text, r->st->len);
+    rowhash_add(o->rows_stream, r->d->vars, vars_id, r->st->text, r->st->len);
 }
 
 /* Rows of the INSERT, of which the lexer has read all up to VALUES: counted by the splitter unless

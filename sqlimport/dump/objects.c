@@ -21,7 +21,7 @@ struct dump *dump_new(const struct hash *secret, const struct dialect *dialect)
     struct dump *d = xcalloc(1, sizeof(*d));
 
     d->secret = *secret;
-    d->env = session_vars_new(dialect);
+    d->vars = session_vars_new(dialect);
     return d;
 }
 
@@ -54,7 +54,7 @@ void dump_free(struct dump *d)
     free(d->objects);
     free(d->database);
     strlist_release(&d->placeholders);
-    session_vars_free(d->env);
+    session_vars_free(d->vars);
     free(d);
 }
 

@@ -25,7 +25,7 @@ struct range {
     off_t offset;
     uint32_t len; /* without the head */
     uint32_t rows, statements;
-    int env;
+    int vars_id;
     uint32_t head_len; /* of a part of an INSERT: its head stands elsewhere, see split.h */
     off_t head_offset;
     uint64_t line;
@@ -42,7 +42,7 @@ struct object {
     size_t ddl_len;
     off_t offset;  /* of ddl in the dump */
     uint64_t line; /* the same */
-    int env;       /* of ddl */
+    int vars_id;   /* of ddl */
     struct range *ranges;
     size_t n_ranges;
     uint64_t rows, bytes;       /* of all ranges */
@@ -59,7 +59,7 @@ struct dump {
     struct object **objects; /* in the order of the dump */
     size_t n, cap;
     bool discarded, triggers; /* some objects are; while reading */
-    struct session_vars *env;
+    struct session_vars *vars;
     struct hash secret; /* of rowhash */
     struct hash hash;   /* of all bytes */
     off_t size;

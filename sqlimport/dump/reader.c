@@ -73,7 +73,7 @@ struct reader *reader_new(int fd)
     cond_init(&s->change);
     for (int i = 0; i < BLOCKS; i++)
         s->blocks[i].data = xmalloc(BLOCK_SIZE);
-    s->threaded = thread_start(&s->thread, "source", read_ahead, s) == 0;
+    s->threaded = thread_start(&s->thread, "reader", read_ahead, s) == 0;
     return s;
 }
 
@@ -98,9 +98,9 @@ static void give_back(struct reader *s)
     mutex_unlock(&s->lock);
 }
 
-ssize_t reader_read(void *source, void *data, size_t n)
+ssize_t reader_read(void *reader, void *data, size_t n)
 {
-    struct reader *s = source;
+    struct reader *s = reader;
     struct block *b = wait_for_block(s);
 
     if (b->len <= 0)

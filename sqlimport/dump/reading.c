@@ -56,7 +56,7 @@ static char *name_of(struct reading *r)
 
     if (r->utf8)
         return name;
-    rc = charset_to_utf8(&b, session_vars_charset(r->d->env), name, strlen(name), r->e);
+    rc = charset_to_utf8(&b, session_vars_charset(r->d->vars), name, strlen(name), r->e);
     free(name);
     if (rc == 0)
         return buf_detach(&b);
@@ -179,7 +179,7 @@ static bool is_body(const struct reading *r)
 /* Writes the plain text in UTF-8 when the dump is in another character set there. */
 int reading_make_utf8(struct reading *r)
 {
-    const char *charset = session_vars_charset(r->d->env);
+    const char *charset = session_vars_charset(r->d->vars);
     struct buf b = BUF_INIT;
     int rc;
 

@@ -12,7 +12,7 @@
 struct rowhash {
     EVP_MAC_CTX *ctx;
     struct hash secret;
-    int env; /* the setting added last, -1 for none */
+    int vars_id; /* the setting added last, -1 for none */
 };
 
 static EVP_MAC *poly1305;
@@ -28,7 +28,7 @@ static void begin(struct rowhash *h)
 {
     if (!EVP_MAC_init(h->ctx, h->secret.b, HASH_BYTES, NULL))
         abort();
-    h->env = -1;
+    h->vars_id = -1;
 }
 
 struct rowhash *rowhash_new(const struct hash *secret)
@@ -69,14 +69,14 @@ static void add_text(struct rowhash *h, char kind, const char *text, size_t len)
     add(h, text, len);
 }
 
-void rowhash_add(struct rowhash *h, const struct session_vars *v, int env, const char *text,
+void rowhash_add(struct rowhash *h, const struct session_vars *v, int vars_id, const char *text,
                  size_t len)
 {
-    if (env != h->env) {
-        char *sql = session_vars_sql(v, env);
+    if (vars_id != h->vars_id) {
+        char *sql = session_vars_sql(v, vars_id);
         add_text(h, 'e', sql, strlen(sql));
         free(sql);
-        h->env = env;
+        h->vars_id = vars_id;
     }
     add_text(h, 's', text, len);
 }

@@ -20,7 +20,7 @@ struct rowhash *rowhash_new(const struct hash *secret);
 void rowhash_free(struct rowhash *h); /* NULL is fine */
 
 /* Adds one statement and the settings that it runs under. */
-void rowhash_add(struct rowhash *h, const struct session_vars *v, int env, const char *text,
+void rowhash_add(struct rowhash *h, const struct session_vars *v, int vars_id, const char *text,
                  size_t len);
 /* The hash of all since the start or the last end. */
 void rowhash_end(struct rowhash *h, uint8_t ret[ROWHASH_BYTES]);

@@ -47,7 +47,7 @@ struct run {
     struct commit_marker commit;
     struct moves moves;
     enum settled settled;
-    struct disk_space room;
+    struct disk_space disk_space;
     struct lock_retry lock_retry;
     bool *made; /* see stored_objects_of() */
     int64_t others;
@@ -196,7 +196,7 @@ static int try_sweep(struct run *r, struct err *e)
                          "known whose old ones they are: %s; look into them, and drop them",
                          r->a->database, unknown);
     if (rc == 0)
-        report_note(r->a->state, "leftovers", note);
+        report_note(r->a->report, "leftovers", note);
     free(note);
     free(unknown);
     if (back > 0)
@@ -329,7 +329,7 @@ static int change_rows(struct run *r, struct err *e)
     if (rc == 0)
         rc = stage_empty(r->s, r->stage, e);
     if (rc == 0)
-        rc = disk_space_check(&r->room, r->plan->bytes, e);
+        rc = disk_space_check(&r->disk_space, r->plan->bytes, e);
     if (rc == 0)
         rc = commit_marker_prepare_row(&r->commit, r->s, e);
     if (rc == 0)
@@ -377,7 +377,7 @@ static int try_own(struct run *r, struct err *e)
 
     if (rc == 0 && notes.len > 0) {
         report_own(r, notes.data);
-        report_note(r->a->state, "columns", notes.data);
+        report_note(r->a->report, "columns", notes.data);
     }
     buf_release(&notes);
     return rc;
@@ -433,7 +433,7 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
     for (size_t i = 0; i < r->plan->n && rc == 0; i++) {
         struct step *st = &r->plan->steps[i];
         const struct live_table *a = live_find(staged, st->name), *b = live_find(&now, st->name);
-        struct table_def shape;
+        struct table_def def;
         if (!step_is_swap(st))
             continue;
         st->mark[0] = '\0';
@@ -442,10 +442,10 @@ static int take_marks(struct run *r, const struct live *staged, struct err *e)
             memcpy(st->mark, b->mark, sizeof(st->mark));
         if (st->o->kind != OBJECT_TABLE)
             continue;
-        rc = live_shape(r->s, r->a->database, st->name, &shape, e);
+        rc = live_table_def(r->s, r->a->database, st->name, &def, e);
         if (rc == 0) {
-            st->live_shape = shape.hash;
-            table_def_release(&shape);
+            st->live_def = def.hash;
+            table_def_release(&def);
         }
     }
     live_release(&now);
@@ -463,7 +463,7 @@ static int probe_staged(struct run *r, const struct live *staged, struct err *e)
         struct step *st = &r->plan->steps[i];
         const struct live_table *t = live_find(staged, st->name);
         if (step_is_swap(st) && t && !t->sequence)
-            v[n++] = (struct probe){.table = t, .key = &st->shape.key, .ret = &st->probe};
+            v[n++] = (struct probe){.table = t, .key = &st->def.key, .ret = &st->probe};
         else if (step_is_swap(st) && t)
             memset(&st->probe, 1, sizeof(st->probe));
     }
@@ -525,15 +525,15 @@ static int fill_stage(struct run *r, struct failure *f, struct err *e)
         .row_cache_dir = r->a->row_cache_dir,
         .fd = r->fd,
         .connections = r->a->connections,
-        .room = &r->room,
-        .state = r->a->state,
+        .disk_space = &r->disk_space,
+        .report = r->a->report,
         .stop = r->a->stop,
     };
     int rc;
 
-    report_progress_begin(r->a->state, r->plan->bytes);
+    report_progress_begin(r->a->report, r->plan->bytes);
     rc = stage_run(&sa, &f->where, &f->code, e);
-    report_progress_end(r->a->state);
+    report_progress_end(r->a->report);
     return rc;
 }
 
@@ -544,7 +544,7 @@ static int change_tables(struct run *r, struct failure *f, struct err *e)
     int rc = clear_schemas(r, e);
 
     if (rc == 0)
-        rc = disk_space_check(&r->room, r->plan->bytes, e);
+        rc = disk_space_check(&r->disk_space, r->plan->bytes, e);
     if (rc == 0 && r->plan->swaps > 0)
         rc = fill_stage(r, f, e);
     crash_point("import.staged");
@@ -577,14 +577,14 @@ static int record_tables(struct run *r)
 
     for (size_t i = 0; i < r->plan->n && rc >= 0; i++) {
         const struct step *st = &r->plan->steps[i];
-        struct past past = {.created = st->shape.hash, .shape = st->live_shape};
+        struct past past = {.def = st->def.hash, .live_def = st->live_def};
         if (!st->o) {
             rc = history_forget(r->a->history, "TABLE", st->name);
             if (rc >= 0)
                 rc = history_forget(r->a->history, "SEQUENCE", st->name);
         }
         if (st->action == ACTION_KEEP || !st->o ||
-            (st->action == ACTION_UNCHANGED && !st->has_live_shape))
+            (st->action == ACTION_UNCHANGED && !st->has_live_def))
             continue;
         past.hash = st->o->hash;
         past.probe = st->probe;
@@ -644,7 +644,7 @@ static int check_rights(struct run *r, struct err *e)
                          "with the rights in the README only",
                          excess);
     if (rc == 0)
-        report_note(r->a->state, "rights", note);
+        report_note(r->a->report, "rights", note);
     free(note);
     free(excess);
     return rc;
@@ -656,7 +656,7 @@ static void note_definers(struct run *r)
 
     if (note && r->others > 0)
         log_warn("%s", note);
-    report_note(r->a->state, "definers", note);
+    report_note(r->a->report, "definers", note);
     free(note);
 }
 
@@ -686,7 +686,7 @@ static int judge(struct run *r, struct failure *f, struct err *e)
     if (rc == 0)
         rc = check_rights(r, e);
     if (r->s)
-        disk_space_init(&r->room, r->s);
+        disk_space_init(&r->disk_space, r->s);
     return rc;
 }
 
@@ -696,7 +696,7 @@ static void report_kept(struct run *r, const struct strlist *kept)
 
     for (size_t i = 0; i < kept->n; i++)
         buf_printf(&b, "%s%s", i ? ", " : "", kept->v[i]);
-    if (report_set_kept(r->a->state, kept))
+    if (report_set_kept(r->a->report, kept))
         log_info("tables and columns of '%s' that stay this server's own: %s", r->a->database,
                  kept->n > 0 ? b.data : "none");
     buf_release(&b);
@@ -729,7 +729,7 @@ static void report_kept_of_plan(struct run *r)
 struct kept_columns {
     struct strlist *kept;
     const char *table;
-    struct table_def shape;
+    struct table_def def;
 };
 
 static void add_if_there(void *arg, const char *column, bool asked)
@@ -737,9 +737,9 @@ static void add_if_there(void *arg, const char *column, bool asked)
     struct kept_columns *c = arg;
 
     (void)asked;
-    for (size_t i = 0; i < c->shape.columns.n; i++)
-        if (strcasecmp(c->shape.columns.v[i], column) == 0)
-            add_kept_column(c->kept, c->table, c->shape.columns.v[i]);
+    for (size_t i = 0; i < c->def.columns.n; i++)
+        if (strcasecmp(c->def.columns.v[i], column) == 0)
+            add_kept_column(c->kept, c->table, c->def.columns.v[i]);
 }
 
 static void count_column(void *arg, const char *column, bool asked)
@@ -755,10 +755,10 @@ static void add_kept_of_server(struct run *r, const char *table, struct strlist 
     size_t n = 0;
 
     keep_rules_columns(r->a->keep, table, count_column, &n);
-    if (n == 0 || live_shape(r->s, r->a->database, table, &c.shape, NULL) < 0)
+    if (n == 0 || live_table_def(r->s, r->a->database, table, &c.def, NULL) < 0)
         return;
     keep_rules_columns(r->a->keep, table, add_if_there, &c);
-    table_def_release(&c.shape);
+    table_def_release(&c.def);
 }
 
 /* Before the first dump. */
@@ -823,7 +823,7 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
     if (rc == 0 && r->plan->notes.len > 0)
         report_own(r, r->plan->notes.data);
     if (rc == 0)
-        report_note(r->a->state, "columns", r->plan->notes.len ? r->plan->notes.data : NULL);
+        report_note(r->a->report, "columns", r->plan->notes.len ? r->plan->notes.data : NULL);
     crash_point("import.planned");
     return rc;
 }
@@ -876,7 +876,7 @@ static int carry_out(struct run *r, int64_t begin, struct last_import *last, str
     if (rc == 0)
         rc = set_counters(r, e);
     if (rc == 0)
-        crash_point("import.others");
+        crash_point("import.stored_objects");
     if (rc == 0)
         rc = make_others(r, f, e);
     if (rc < 0)
@@ -914,7 +914,7 @@ static void run_release(struct run *r)
     plan_free(r->plan);
     free(r->made);
     moves_release(&r->moves);
-    disk_space_release(&r->room);
+    disk_space_release(&r->disk_space);
     server_close(r->s);
     dump_free(r->dump);
     free(r->stage);

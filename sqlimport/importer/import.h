@@ -19,7 +19,7 @@ struct import_args {
     bool dry_run, drop_missing;
     bool accept_unmarked; /* a dump without a mark at its end */
     int64_t drop_limit;   /* see plan.h */
-    struct report *state;
+    struct report *report;
     struct history *history;
     const volatile int *stop;     /* nonzero: give up with -EINTR */
     const struct hash *known_bad; /* a dump that failed before and is not to be tried, or NULL */

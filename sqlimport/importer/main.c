@@ -68,7 +68,7 @@ struct program {
     int64_t poll_ms, compare_ms, connections, drop_limit, after_timeout_ms;
     char *row_cache_dir;
 
-    struct report *state;
+    struct report *report;
     struct history *history;
     struct slot *slot;
     struct last_import last;
@@ -245,8 +245,8 @@ static void complain(struct program *p, const char *text)
 
 static void show_failed(struct program *p)
 {
-    report_set_failure(p->state, &p->failure);
-    report_set(p->state, "failed", p->failure.error,
+    report_set_failure(p->report, &p->failure);
+    report_set(p->report, "failed", p->failure.error,
                "make a new dump on the master; this one is not tried again until it changes "
                "(eefs-sqlimport --once tries it)");
 }
@@ -310,7 +310,7 @@ static const char *what_to_do(int r)
 static void later(struct program *p, int r, const struct err *e)
 {
     complain(p, e->text);
-    report_set(p->state, "waiting_database", e->text, what_to_do(r));
+    report_set(p->report, "waiting_database", e->text, what_to_do(r));
     p->backoff_ms = p->backoff_ms ? p->backoff_ms * 2 : 500;
     if (p->backoff_ms > BACKOFF_MAX_MS)
         p->backoff_ms = BACKOFF_MAX_MS;
@@ -330,10 +330,10 @@ static void succeeded(struct program *p, const struct slot_taken *taken, const s
              slot_file(p->slot), p->last.seconds, (long long)p->last.tables_changed,
              (long long)p->last.rows);
     slot_took(p->slot);
-    report_set_last(p->state, &p->last);
-    report_set_failure(p->state, &p->failure);
-    report_note(p->state, "compared", NULL);
-    report_set(p->state, "idle", NULL, NULL);
+    report_set_last(p->report, &p->last);
+    report_set_failure(p->report, &p->failure);
+    report_note(p->report, "compared", NULL);
+    report_set(p->report, "idle", NULL, NULL);
     p->seen = *st;
     p->has_seen = p->keep_dump;
     if (p->keep_dump)
@@ -364,7 +364,7 @@ static bool is_seen(struct program *p, int fd, const struct stat *st)
 static void found_none(struct program *p)
 {
     if (!p->once)
-        report_set(p->state, "idle", NULL, NULL);
+        report_set(p->report, "idle", NULL, NULL);
     else if (p->file)
         log_error("nothing imported: the slot '%s' holds no '%s'", p->slot_dir, p->file);
     else
@@ -377,7 +377,7 @@ static void found_none(struct program *p)
 static void found_doubtful(struct program *p, const struct err *e)
 {
     complain(p, e->text);
-    report_set(p->state, "idle", e->text,
+    report_set(p->report, "idle", e->text,
                "give the importer --file NAME with the one that is meant");
 }
 
@@ -427,7 +427,7 @@ static int look(struct program *p)
         .accept_unmarked = p->accept_unmarked,
         .drop_limit = p->drop_limit,
         .row_cache_dir = p->row_cache_dir,
-        .state = p->state,
+        .report = p->report,
         .history = p->history,
         .stop = &stop,
         .known_bad = p->once || hash_is_none(&p->failure.hash) ? NULL : &p->failure.hash,
@@ -450,14 +450,14 @@ static int look(struct program *p)
         return -ENOENT;
     if (r < 0) {
         complain(p, e.text);
-        report_set(p->state, "waiting_database", e.text, "check the mount and --slot");
+        report_set(p->report, "waiting_database", e.text, "check the mount and --slot");
         return r;
     }
     r = 0;
     a.file = slot_file(p->slot);
     if (is_seen(p, fd, &st))
         goto out;
-    report_set(p->state, "importing", NULL, NULL);
+    report_set(p->report, "importing", NULL, NULL);
     r = open_plain(p, fd, &plain, &e);
     opened = r >= 0;
     r = opened ? import_run(&a, plain.fd, &p->last, &f, &e) : refuse_file(&a, fd, r, &f);
@@ -472,7 +472,7 @@ static int look(struct program *p)
     } else if (r == -EALREADY) {
         show_failed(p);
     } else if (r == -EINTR) {
-        report_set(p->state, "idle", NULL, NULL);
+        report_set(p->report, "idle", NULL, NULL);
     } else if (not_now(r)) {
         later(p, r, &e);
     } else if (r < 0) {
@@ -512,7 +512,7 @@ static int set_up(struct program *p, struct err *e)
     if (r == 0)
         r = history_last(p->history, &p->last, &p->failure, e);
     if (r == 0)
-        r = report_open(rundir, p->name, p->database, p->slot_dir, p->file, &p->state, e);
+        r = report_open(rundir, p->name, p->database, p->slot_dir, p->file, &p->report, e);
     if (r < 0)
         return r;
     sa.rundir = rundir;
@@ -520,8 +520,8 @@ static int set_up(struct program *p, struct err *e)
     ; /* before names were noted */
     p->slot = slot_new(&sa);
     free(own);
-    report_set_last(p->state, &p->last);
-    report_set_failure(p->state, &p->failure);
+    report_set_last(p->report, &p->last);
+    report_set_failure(p->report, &p->failure);
     return 0;
 }
 
@@ -550,7 +550,7 @@ static void report_found(struct program *p, const char *table)
             "dump repairs it (eefs-sqldump --force on the master makes one at once)",
             table, clock_text(clock_wall_ns(), text));
     log_warn("%s", e.text);
-    report_note(p->state, "compared", e.text);
+    report_note(p->report, "compared", e.text);
     p->has_seen = false; /* a dump that was kept is imported again */
 }
 
@@ -597,7 +597,7 @@ static void settle(struct program *p)
                                   .defaults_file = p->defaults_file,
                                   .history = p->history,
                                   .keep = p->keep,
-                                  .state = p->state,
+                                  .report = p->report,
                                   .stop = &stop};
     struct err e = {0};
     int r;
@@ -639,7 +639,7 @@ static int run(struct program *p)
         if (stop)
             break;
     }
-    report_close(p->state);
+    report_close(p->report);
     history_close(p->history);
     slot_free(p->slot);
     if (!p->once || r == 0)

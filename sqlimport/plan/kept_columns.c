@@ -24,7 +24,7 @@ static void note(struct buf *notes, const char *text)
 
 struct finding {
     const struct object *o;
-    const struct table_def *shape;
+    const struct table_def *def;
     struct strlist *ret;
     struct buf *notes;
     int r;
@@ -34,10 +34,10 @@ struct finding {
 /* Literal reason why it cannot be kept, or NULL. */
 static const char *obstacle(const struct finding *f, const char *column)
 {
-    if (f->shape->key.n == 0 || f->shape->key.n > ROW_KEY_MAX)
+    if (f->def->key.n == 0 || f->def->key.n > ROW_KEY_MAX)
         return "the table has no primary key by which its rows are found again: give it one on the "
                "master, or do not name the column";
-    if (place(&f->shape->bound, column) >= 0)
+    if (place(&f->def->bound, column) >= 0)
         return "it is computed, or belongs to a primary, unique or foreign key: name another "
                "column";
     return NULL;
@@ -46,7 +46,7 @@ static const char *obstacle(const struct finding *f, const char *column)
 static void find_one(void *arg, const char *column, bool asked)
 {
     struct finding *f = arg;
-    int at = place(&f->shape->columns, column);
+    int at = place(&f->def->columns, column);
     const char *why = at >= 0 ? obstacle(f, column) : NULL;
     char *text = NULL;
 
@@ -59,17 +59,17 @@ static void find_one(void *arg, const char *column, bool asked)
         f->r = err_set(f->e, EPERM, "--keep-column cannot keep column '%.64s' of table '%.64s': %s",
                        column, f->o->name, why);
     else if (at >= 0 && !why && place(f->ret, column) < 0)
-        strlist_add(f->ret, f->shape->columns.v[at]);
+        strlist_add(f->ret, f->def->columns.v[at]);
     if (text)
         note(f->notes, text);
     free(text);
 }
 
-int kept_columns_find(const struct object *o, const struct table_def *shape,
+int kept_columns_find(const struct object *o, const struct table_def *def,
                       const struct keep_rules *k, struct strlist *ret, struct buf *notes,
                       struct err *e)
 {
-    struct finding f = {o, shape, ret, notes, 0, e};
+    struct finding f = {o, def, ret, notes, 0, e};
 
     if (o->kind == OBJECT_TABLE)
         keep_rules_columns(k, o->name, find_one, &f);
@@ -114,18 +114,18 @@ static int read_columns(struct copying *c, struct err *e)
 /* 1: there is something to copy. */
 static int compare_tables(struct copying *c, struct buf *notes, struct err *e)
 {
-    const struct table_def *shape = &c->st->shape;
+    const struct table_def *def = &c->st->def;
     struct table_def live;
     char *text;
-    int r = live_shape(c->s, c->database, c->st->name, &live, e);
+    int r = live_table_def(c->s, c->database, c->st->name, &live, e);
 
     if (r < 0)
         return r == -EREMOTEIO && c->s->code == ER_NO_SUCH_TABLE ? 0 : r;
-    for (size_t i = 0; i < shape->key.n; i++)
-        if (r == 0 && place(&live.columns, shape->key.v[i]) < 0) {
+    for (size_t i = 0; i < def->key.n; i++)
+        if (r == 0 && place(&live.columns, def->key.v[i]) < 0) {
             text = xasprintf("the values of table '%.64s' here cannot be kept, for it has no "
                              "column '%.64s' of the dump's primary key: the dump's are taken",
-                             c->st->name, shape->key.v[i]);
+                             c->st->name, def->key.v[i]);
             note(notes, text);
             free(text);
             r = 1;
@@ -196,7 +196,7 @@ static void put_replace(struct buf *b, const struct copying *c, bool by_characte
         put_column(b, i ? "," : "", place(&c->own, c->columns.v[i]) >= 0 ? 'l' : 's',
                    c->columns.v[i]);
     buf_printf(b, " FROM %s.%s l JOIN %s.%s s", database, name, stage, name);
-    put_join(b, &c->st->shape.key, by_characters);
+    put_join(b, &c->st->def.key, by_characters);
     put_where(b, c);
     free(stage);
     free(database);
@@ -231,7 +231,7 @@ static int copy_values(const struct copying *c, struct err *e)
     free(modes);
     if (r == -ENOTCONN)
         return r;
-    c->s->env = -1;
+    c->s->vars_id = -1;
     r2 = server_runf(c->s, r == 0 ? e : NULL, r == 0 ? "COMMIT" : "ROLLBACK");
     if (r2 == 0)
         r2 = server_runf(c->s, r == 0 ? e : NULL, "SET SESSION sql_mode='', time_zone='SYSTEM'");

@@ -16,7 +16,7 @@
 
 /* Finds those of one table. What was named and is not there is told in `notes`. -EPERM: a column
  * that was named cannot be kept, with a sentence. */
-int kept_columns_find(const struct object *o, const struct table_def *shape,
+int kept_columns_find(const struct object *o, const struct table_def *def,
                       const struct keep_rules *k, struct strlist *ret, struct buf *notes,
                       struct err *e);
 

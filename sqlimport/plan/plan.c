@@ -28,7 +28,7 @@ void plan_free(struct plan *p)
         struct step *st = &p->steps[i];
         if (!st->o)
             free((void *)(uintptr_t)st->name);
-        table_def_release(&st->shape);
+        table_def_release(&st->def);
         row_diff_release(&st->diff);
     }
     free(p->steps);

@@ -36,11 +36,11 @@ struct step {
     bool same_structure; /* it is of the dump's, for sure */
     bool known;          /* past is filled */
     struct past past;
-    char mark[MARK_CAP];    /* of the live table, now; see live_rows.h */
-    struct hash probe;      /* the same */
-    struct table_def shape; /* of the dump's CREATE TABLE */
-    bool has_live_shape;
-    struct hash live_shape;
+    char mark[MARK_CAP];  /* of the live table, now; see live_rows.h */
+    struct hash probe;    /* the same */
+    struct table_def def; /* of the dump's CREATE TABLE */
+    bool has_live_def;
+    struct hash live_def;
     uint64_t live_auto;   /* the live table's AUTO_INCREMENT */
     struct row_diff diff; /* of a DELTA */
     bool rows_read;       /* its old rows are the live table's, and not those of the last dump */

@@ -46,7 +46,7 @@ static void set(struct step *st, enum action action, const char *why)
 
 /* --- one table --- */
 
-static bool same_section(const struct step *st)
+static bool same_in_dump(const struct step *st)
 {
     return st->known && hash_eq(&st->past.hash, &st->o->hash);
 }
@@ -74,10 +74,10 @@ static void first_look(struct planning *g, struct step *st)
         set(st, t ? ACTION_SWAP : ACTION_NEW, t ? "a view so far" : "missing");
     else if (keep_rules_table(g->a->keep, st->name))
         set(st, ACTION_KEEP, "keep-list");
-    else if (same_section(st) && untouched(g, st))
+    else if (same_in_dump(st) && untouched(g, st))
         set(st, ACTION_UNCHANGED, "as imported");
     else
-        set(st, ACTION_SWAP, same_section(st) ? "changed here" : "changed");
+        set(st, ACTION_SWAP, same_in_dump(st) ? "changed here" : "changed");
     st->same_structure = st->action == ACTION_UNCHANGED;
 }
 
@@ -87,21 +87,21 @@ static void first_look(struct planning *g, struct step *st)
  */
 static bool same_structure(const struct step *st)
 {
-    return hash_eq(&st->live_shape, &st->shape.hash) ||
-           (st->known && hash_eq(&st->past.created, &st->shape.hash) &&
-            hash_eq(&st->past.shape, &st->live_shape));
+    return hash_eq(&st->live_def, &st->def.hash) ||
+           (st->known && hash_eq(&st->past.def, &st->def.hash) &&
+            hash_eq(&st->past.live_def, &st->live_def));
 }
 
-/* Rows whose own columns are left out may be the same in another section. */
+/* Without its own columns, a table may have the same rows though its hash in the dump is another one. */
 static bool may_be_same(const struct step *st)
 {
-    return same_section(st) || st->o->own.n > 0;
+    return same_in_dump(st) || st->o->own.n > 0;
 }
 
 /* Can rows of the live table be compared with those of the dump? */
 static bool comparable(const struct step *st)
 {
-    return st->o->kind == OBJECT_TABLE && st->has_live_shape && same_structure(st);
+    return st->o->kind == OBJECT_TABLE && st->has_live_def && same_structure(st);
 }
 
 /* Literal reason why the table cannot get a delta, or NULL. */
@@ -115,7 +115,7 @@ static const char *no_delta(const struct step *st)
         return "triggers";
     if (!st->innodb)
         return "not InnoDB";
-    if (st->shape.key.n == 0 || st->shape.key.n > ROW_KEY_MAX)
+    if (st->def.key.n == 0 || st->def.key.n > ROW_KEY_MAX)
         return "no primary key";
     return NULL;
 }
@@ -127,12 +127,12 @@ static int second_look(struct planning *g, struct step *st, struct err *e)
     int r;
 
     if (st->o->kind == OBJECT_TABLE && !live_find(&g->live, st->name)->view) {
-        r = live_shape(g->a->server, g->a->database, st->name, &live, e);
+        r = live_table_def(g->a->server, g->a->database, st->name, &live, e);
         if (r == -ENOTCONN)
             return r;
         if (r == 0) {
-            st->has_live_shape = true;
-            st->live_shape = live.hash;
+            st->has_live_def = true;
+            st->live_def = live.hash;
             st->live_auto = live.auto_increment;
             st->innodb = strcasecmp(live.engine, "InnoDB") == 0;
             table_def_release(&live);
@@ -140,7 +140,7 @@ static int second_look(struct planning *g, struct step *st, struct err *e)
     }
     st->same_structure = comparable(st);
     reason = no_delta(st);
-    /* The same section may turn out to be unchanged; another one will have to be swapped. */
+    /* Rows that are the same in the dump may turn out to be unchanged; others make a swap. */
     if (reason && !(may_be_same(st) && comparable(st))) {
         st->why = reason;
         g->must_swap = true;
@@ -161,7 +161,7 @@ static size_t delta_limit(const struct planning *g, const struct step *st)
 
 static int open_scan(struct planning *g, const struct step *st, struct err *e)
 {
-    int env = st->o->n_ranges ? st->o->ranges[0].env : st->o->env;
+    int vars_id = st->o->n_ranges ? st->o->ranges[0].vars_id : st->o->vars_id;
     int r = 0;
 
     if (g->scan && g->scan->cut) {
@@ -170,7 +170,7 @@ static int open_scan(struct planning *g, const struct step *st, struct err *e)
     }
     if (!g->scan)
         r = server_open(g->a->defaults_file, &g->scan, e);
-    return r < 0 ? r : server_env(g->scan, g->a->dump->env, env, e);
+    return r < 0 ? r : server_set_vars(g->scan, g->a->dump->vars, vars_id, e);
 }
 
 static bool strlist_same(const struct strlist *a, const struct strlist *b)
@@ -182,15 +182,15 @@ static bool strlist_same(const struct strlist *a, const struct strlist *b)
 }
 
 /* The old rows are those of the last dump when nobody touched them since, else the live ones. */
-static int diff_sections(struct planning *g, struct step *st, struct table_rows *sec, size_t max,
-                         struct err *e)
+static int diff_rows(struct planning *g, struct step *st, struct table_rows *dump_rows, size_t max,
+                     struct err *e)
 {
     const struct strlist *columns;
     struct row_cache_reader *old = NULL;
     struct live_rows *rows = NULL;
     int r = 0;
 
-    if (!table_rows_columns(sec, &columns, e))
+    if (!table_rows_columns(dump_rows, &columns, e))
         return -EPROTO;
     if (untouched(g, st))
         old = row_cache_open(g->a->row_cache_dir, &st->past.hash);
@@ -204,11 +204,12 @@ static int diff_sections(struct planning *g, struct step *st, struct table_rows 
         r = open_scan(g, st, e);
         if (r == 0)
             r = live_rows_open(g->scan, g->a->database, st->name, columns, &st->o->own,
-                               &st->shape.key, NULL, &rows, e);
+                               &st->def.key, NULL, &rows, e);
     }
     if (r == 0)
-        r = old ? row_diff_make(&st->diff, row_cache_next, old, table_rows_next, sec, max, e)
-                : row_diff_make(&st->diff, live_rows_next, rows, table_rows_next, sec, max, e);
+        r = old ? row_diff_make(&st->diff, row_cache_next, old, table_rows_next, dump_rows, max, e)
+                : row_diff_make(&st->diff, live_rows_next, rows, table_rows_next, dump_rows, max,
+                                e);
     row_cache_close(old);
     live_rows_close(rows);
     return r;
@@ -223,16 +224,16 @@ static bool fatal(int r)
 static int compare(struct planning *g, struct step *st, struct err *e)
 {
     bool writes = !no_delta(st);
-    struct table_rows *sec = table_rows_open(g->a->fd, g->a->dump, st->o, &st->shape,
-                                             writes ? g->a->row_cache_dir : NULL);
+    struct table_rows *dump_rows =
+        table_rows_open(g->a->fd, g->a->dump, st->o, &st->def, writes ? g->a->row_cache_dir : NULL);
     struct err e2 = {0};
-    int r = diff_sections(g, st, sec, delta_limit(g, st), &e2);
+    int r = diff_rows(g, st, dump_rows, delta_limit(g, st), &e2);
 
-    table_rows_close(sec);
+    table_rows_close(dump_rows);
     if (r == 0 && st->diff.n_old + st->diff.n_new == 0)
         set(st, ACTION_UNCHANGED, "same rows");
     else if (r == 0)
-        set(st, ACTION_DELTA, same_section(st) ? "changed here" : "few rows");
+        set(st, ACTION_DELTA, same_in_dump(st) ? "changed here" : "few rows");
     if (r == 0)
         return 0;
     row_diff_release(&st->diff);
@@ -241,7 +242,7 @@ static int compare(struct planning *g, struct step *st, struct err *e)
             *e = e2;
         return r;
     }
-    if (r == -E2BIG && !same_section(st) && !g->must_swap)
+    if (r == -E2BIG && !same_in_dump(st) && !g->must_swap)
         st->why = "many rows";
     g->must_swap = true;
     return 0;
@@ -345,7 +346,7 @@ static int find_own(struct planning *g, struct err *e)
     for (size_t i = 0; i < g->p->n && r == 0; i++) {
         struct object *o = dump_find(g->a->dump, g->p->steps[i].o->kind, g->p->steps[i].name);
         struct strlist own = {NULL, 0};
-        r = kept_columns_find(o, &g->p->steps[i].shape, g->a->keep, &own, &g->p->notes, e);
+        r = kept_columns_find(o, &g->p->steps[i].def, g->a->keep, &own, &g->p->notes, e);
         if (r == 0 && own.n > 0 && o->own.n == 0)
             object_set_own(o, &own);
         strlist_release(&own);
@@ -364,7 +365,7 @@ static int probe_all(struct planning *g, struct err *e)
         struct step *st = &g->p->steps[i];
         const struct live_table *t = live_find(&g->live, st->name);
         if (t && !t->view && !t->sequence && !keep_rules_table(g->a->keep, st->name))
-            v[n++] = (struct probe){.table = t, .key = &st->shape.key, .ret = &st->probe};
+            v[n++] = (struct probe){.table = t, .key = &st->def.key, .ret = &st->probe};
         else if (t && t->sequence) /* its mark is all of it */
             memset(&st->probe, 1, sizeof(st->probe));
     }
@@ -389,7 +390,7 @@ static int look_at_all(struct planning *g, struct err *e)
         struct step *st = &p->steps[i];
         if (*g->a->stop)
             r = err_set(e, EINTR, "stopped");
-        /* A section that differs and will be swapped anyway need not be compared. */
+        /* Rows that changed in the dump and will be swapped anyway need no comparison. */
         else if (st->action == ACTION_SWAP && comparable(st) &&
                  (delta_limit(g, st) > 0 || may_be_same(st) || !st->known))
             r = compare(g, st, e);
@@ -452,7 +453,8 @@ int plan_make(const struct plan_args *a, struct plan **ret, struct err *e)
             continue;
         st->o = o;
         st->name = o->name;
-        table_def_read(&st->shape, o->ddl, o->ddl_len, session_vars_mode_of(a->dump->env, o->env));
+        table_def_read(&st->def, o->ddl, o->ddl_len,
+                       session_vars_mode_of(a->dump->vars, o->vars_id));
         p->n++;
     }
     r = live_read(a->server, a->database, &g.live, e);

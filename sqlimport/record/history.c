@@ -196,8 +196,8 @@ static void read_past(sqlite3_stmt *q, int col, struct past *ret)
     memset(ret, 0, sizeof(*ret));
     db_col_hash(q, col, &ret->hash);
     snprintf(ret->mark, sizeof(ret->mark), "%s", db_col_text(q, col + 1));
-    db_col_hash(q, col + 2, &ret->created);
-    db_col_hash(q, col + 3, &ret->shape);
+    db_col_hash(q, col + 2, &ret->def);
+    db_col_hash(q, col + 3, &ret->live_def);
     db_col_hash(q, col + 4, &ret->probe);
     ret->compared_ms = sqlite3_column_int64(q, col + 5);
 }
@@ -223,7 +223,7 @@ int history_set_object(struct history *h, const char *kind, const char *name,
         h->db,
         "INSERT OR REPLACE INTO object(kind, name, hash, mark, created, shape, probe, compared)"
         " VALUES(?,?,?,?,?,?,?,?)",
-        "sshshhhi", kind, name, &past->hash, past->mark, &past->created, &past->shape, &past->probe,
+        "sshshhhi", kind, name, &past->hash, past->mark, &past->def, &past->live_def, &past->probe,
         past->compared_ms);
 }
 

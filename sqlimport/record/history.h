@@ -34,12 +34,12 @@ int history_secret(struct history *h, struct hash *ret, struct err *e);
 
 /* How an object looked right after its import. */
 struct past {
-    struct hash hash;    /* in the dump */
-    char mark[64];       /* what the server said of the table; see live_rows.h. "" is void */
-    struct hash created; /* its CREATE TABLE in the dump, without AUTO_INCREMENT */
-    struct hash shape;   /* and as the live table's was then */
-    struct hash probe;   /* of the live table; see live_rows.h */
-    int64_t compared_ms; /* clock_wall_ns() / 1000000 when all its rows were the dump's for sure */
+    struct hash hash;     /* in the dump */
+    char mark[64];        /* what the server said of the table; see live_rows.h. "" is void */
+    struct hash def;      /* of its CREATE TABLE in the dump, without AUTO_INCREMENT */
+    struct hash live_def; /* of the live table then, which the server may word differently */
+    struct hash probe;    /* of the live table; see live_rows.h */
+    int64_t compared_ms;  /* clock_wall_ns() / 1000000 when all its rows were the dump's for sure */
 };
 
 /* false: not known. */

@@ -210,7 +210,7 @@ int report_open(const char *rundir, const char *name, const char *database, cons
     publish(s);
     if (access(s->path, F_OK) < 0)
         r = err_set(e, EACCES, "cannot write '%s': see --rundir", s->path);
-    if (r == 0 && (r = worker_start(&s->worker, "state", report_run, s)) < 0)
+    if (r == 0 && (r = worker_start(&s->worker, "report", report_run, s)) < 0)
         err_sys(e, -r, "cannot start a thread");
     if (r == 0)
         *ret = s;

@@ -176,13 +176,13 @@ static int adapt_one(struct dump *d, struct server *s, const char *name, struct 
 
             if (!o->ddl)
                 continue;
-            ddl_replace_collation(&b, o->ddl, o->ddl_len, session_vars_mode_of(d->env, o->env),
+            ddl_replace_collation(&b, o->ddl, o->ddl_len, session_vars_mode_of(d->vars, o->vars_id),
                                   name, relatives.v[i]);
             free(o->ddl);
             o->ddl_len = b.len;
             o->ddl = buf_detach(&b);
         }
-        session_vars_replace_collation(d->env, name, relatives.v[i]);
+        session_vars_replace_collation(d->vars, name, relatives.v[i]);
     }
     strlist_release(&relatives);
     if (r == 0)
@@ -202,8 +202,8 @@ int collation_adapt(struct dump *d, struct server *s, struct err *e)
     for (size_t i = 0; i < d->n; i++)
         if (d->objects[i]->ddl)
             ddl_collations(d->objects[i]->ddl, d->objects[i]->ddl_len,
-                           session_vars_mode_of(d->env, d->objects[i]->env), &names);
-    session_vars_collations(d->env, &names);
+                           session_vars_mode_of(d->vars, d->objects[i]->vars_id), &names);
+    session_vars_collations(d->vars, &names);
     if (names.n > DDL_COLLATIONS_MAX)
         r = err_set(e, EPERM, "the dump names more than %d collations", DDL_COLLATIONS_MAX);
     for (size_t i = 0; i < names.n && r >= 0; i++)

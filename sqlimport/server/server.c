@@ -163,7 +163,7 @@ int server_open(const char *defaults_file, struct server **ret, struct err *e)
     if (access(defaults_file, R_OK) < 0)
         return err_sys(e, errno, "cannot read the defaults file '%s'", defaults_file);
     s = xcalloc(1, sizeof(*s));
-    s->env = -1;
+    s->vars_id = -1;
     s->lock_wait = -1;
     s->my = mysql_init(NULL);
     if (!s->my)
@@ -228,9 +228,9 @@ int server_plain(struct server *s, struct err *e)
 {
     static const char sql[] = "SET NAMES utf8mb4, sql_mode='', time_zone='SYSTEM'";
 
-    if (s->env == -1)
+    if (s->vars_id == -1)
         return 0;
-    s->env = -1;
+    s->vars_id = -1;
     return server_run(s, sql, strlen(sql), e);
 }
 
@@ -357,6 +357,27 @@ int server_value(struct server *s, char **ret, struct err *e, const char *fmt, .
     return 0;
 }
 
+int server_table_ddl(struct server *s, const char *schema, const char *table, char **ret,
+                     struct err *e)
+{
+    char *db = server_name(schema), *name = server_name(table);
+    MYSQL_RES *res = NULL;
+    MYSQL_ROW row;
+    int r = server_query(s, &res, e, "SHOW CREATE TABLE %s.%s", db, name);
+
+    free(db);
+    free(name);
+    if (r < 0)
+        return r;
+    row = mysql_fetch_row(res);
+    if (row && row[1])
+        *ret = xstrdup(row[1]);
+    else
+        r = err_set(e, EREMOTEIO, "the server does not show the definition of table '%s'", table);
+    mysql_free_result(res);
+    return r;
+}
+
 int server_begin(struct server *s, struct err *e)
 {
     char *text = NULL;
@@ -368,14 +389,14 @@ int server_begin(struct server *s, struct err *e)
     return r < 0 ? r : server_runf(s, e, "START TRANSACTION");
 }
 
-int server_env(struct server *s, const struct session_vars *v, int id, struct err *e)
+int server_set_vars(struct server *s, const struct session_vars *v, int id, struct err *e)
 {
     char *sql, *modes = NULL;
     int r;
 
-    if (s->env == id)
+    if (s->vars_id == id)
         return 0;
-    s->env = -1; /* also for the question below */
+    s->vars_id = -1; /* also for the question below */
     sql = session_vars_sql(v, id);
     r = server_run(s, sql, strlen(sql), e);
     if (r == 0)
@@ -385,7 +406,7 @@ int server_env(struct server *s, const struct session_vars *v, int id, struct er
                     modes ? modes : "", sql);
     free(modes);
     free(sql);
-    s->env = r == 0 ? id : -1;
+    s->vars_id = r == 0 ? id : -1;
     return r;
 }
 

@@ -26,7 +26,7 @@ struct server {
     uint64_t packet_max; /* max_allowed_packet */
     char *sql_mode;      /* of a new session */
     struct dialect dialect;
-    int env;           /* setting made last by server_env, -1 for none */
+    int vars_id;       /* setting made last by server_set_vars, -1 for none */
     bool carries_rows; /* the statement sent last: its errors may quote values */
     bool cut;          /* by server_abandon() */
     int lock_wait;     /* seconds, see server_lock_wait(); 0: refused at once */
@@ -68,13 +68,16 @@ void server_abandon(struct server *s, MYSQL_RES *res);
 /* First column of the first row, malloc'd; NULL in *ret for no row or NULL. */
 int server_value(struct server *s, char **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* SHOW CREATE TABLE of schema.table, malloc'd. */
+int server_table_ddl(struct server *s, const char *schema, const char *table, char **ret,
+                     struct err *e);
 /* Begins a transaction: where the server can log it (a log of statements can not), without locks of
  * the gaps between rows, in which visitors could not insert. */
 int server_begin(struct server *s, struct err *e);
 /* Makes the settings `id` of the dump, when they are not already made, for what server_run(),
  * server_send() and server_stream() take. -EPERM: the server cuts text in another way under them
  * than the dump was judged by. */
-int server_env(struct server *s, const struct session_vars *v, int id, struct err *e);
+int server_set_vars(struct server *s, const struct session_vars *v, int id, struct err *e);
 
 /*
  * How long statements wait for locks of tables and rows from here on. With 0 they are refused at

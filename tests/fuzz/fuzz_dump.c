@@ -67,7 +67,7 @@ static void read_again(const struct dump *d, const uint8_t *data, size_t size)
 
         if (!object_is_table(o))
             continue;
-        table_def_read(&shape, o->ddl, o->ddl_len, session_vars_mode_of(d->env, o->env));
+        table_def_read(&shape, o->ddl, o->ddl_len, session_vars_mode_of(d->vars, o->vars_id));
         s = table_rows_open(fd, d, o, &shape, NULL);
         for (size_t j = 0; j < o->n_ranges; j++) {
             assert(table_rows_load(s, NULL) == 1);

@@ -61,7 +61,7 @@ def test_own_columns(world, db):
 
 
 QUICK = [("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
-         ("import.others", "cut", "good")]
+         ("import.stored_objects", "cut", "good")]
 
 
 @pytest.mark.parametrize("point, how, after", QUICK)

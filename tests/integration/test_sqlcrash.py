@@ -25,8 +25,8 @@ CREATE VIEW v AS SELECT a.id FROM a JOIN b ON b.aid=a.id;
 SWAP = "UPDATE a SET k=2; UPDATE b SET k=2; UPDATE c SET k=2; UPDATE d SET k=2"
 DELTA = "UPDATE a SET k=3 WHERE id<200; DELETE FROM a WHERE id>2900; INSERT INTO a VALUES (5000,3,'')"
 SWAP_POINTS = ["import.planned", "import.staging", "import.staging:3", "import.keys", "import.staged",
-               "import.swap", "import.swapped", "import.others", "import.done"]
-DELTA_POINTS = ["import.delta", "import.commit", "import.committed", "import.others"]
+               "import.swap", "import.swapped", "import.stored_objects", "import.done"]
+DELTA_POINTS = ["import.delta", "import.commit", "import.committed", "import.stored_objects"]
 POINTS = [("swap", p) for p in SWAP_POINTS] + [("delta", p) for p in DELTA_POINTS]
 
 
@@ -112,7 +112,7 @@ def test_importer_is_killed(mirror, kind, point):
 @pytest.mark.parametrize("kind, point", [("swap", "import.staging"), ("swap", "import.keys"),
                                          ("swap", "import.swap"),
                                          ("swap", "import.swapped"), ("delta", "import.commit"),
-                                         ("delta", "import.others")])
+                                         ("delta", "import.stored_objects")])
 def test_server_is_killed(mirror, kind, point):
     crash_server(mirror, kind, point)
 

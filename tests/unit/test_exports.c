@@ -228,7 +228,7 @@ static void test_given_back(void **state)
         if ((r < 0) != (sets[i].mode == NULL))
             fail_msg("%s: %s", sets[i].sql, e.text);
         if (r == 0)
-            assert_true(session_vars_has_mode(d->env, d->objects[0]->env, sets[i].mode));
+            assert_true(session_vars_has_mode(d->vars, d->objects[0]->vars_id, sets[i].mode));
         dump_free(d);
         free(all);
     }

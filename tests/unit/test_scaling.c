@@ -223,7 +223,7 @@ static struct hash read_parts(const char *head, size_t row, size_t len, uint64_t
     if (r < 0)
         fail_msg("%s", e.text);
     table_def_read(&shape, create, strlen(create),
-                   session_vars_mode_of(d->env, d->objects[0]->env));
+                   session_vars_mode_of(d->vars, d->objects[0]->vars_id));
     s = table_rows_open(fd, d, d->objects[0], &shape, NULL);
     while ((r = table_rows_next(s, &id, &place, &e)) == 1) {
         const char *at = b.data + d->objects[0]->ranges[place.range].offset + place.offset;

@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static enum row_scan_result skim(const char *text, size_t size, size_t step, bool escapes,
+static enum row_scan_result scan(const char *text, size_t size, size_t step, bool escapes,
                                  struct row_scan *s, const char **p)
 {
     enum row_scan_result r;
@@ -32,13 +32,13 @@ static void both(const char *text, size_t size, bool no_backslash_escapes)
     int64_t rows = rows_count(text, text + size, mode, NULL);
     struct row_scan whole, parts;
     const char *end, *p;
-    enum row_scan_result r = skim(text, size, size, !no_backslash_escapes, &whole, &end);
+    enum row_scan_result r = scan(text, size, size, !no_backslash_escapes, &whole, &end);
 
     assert(end >= text && end <= text + size);
     if (rows > 0 && !memchr(text, '"', size))
         assert(r == SKIM_END && end == text + size && whole.rows == rows);
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-        assert(skim(text, size, steps[i], !no_backslash_escapes, &parts, &p) == r);
+        assert(scan(text, size, steps[i], !no_backslash_escapes, &parts, &p) == r);
         assert(r == SKIM_BAD || (p == end && parts.rows == whole.rows));
     }
 }

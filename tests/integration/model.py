@@ -17,7 +17,7 @@ At the end everything is connected again, and then
   - what was destroyed stays so, unless somebody moved it meanwhile (a rename in an outbox moves what
     it finds on the master, also what came there after it).
 
-Everything is drawn from the seed: `MODEL_SEED=17 pytest tests/integration/test_model.py`, or
+Everything is drawn from the seed: `MODEL_SEED=17 pytest tests/integration/writes/test_model.py`, or
 `python3 tests/integration/model.py 17 18 20-30`.
 """
 

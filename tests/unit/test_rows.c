@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the text of a table in a dump to what changed: shape, values, rowid, diff, rowset. */
+/* From the text of a table in a dump to what changed: table_def, values, row_key, row_diff, row_cache. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -36,9 +36,9 @@ static char *joined(const struct strlist *l)
     return buf_detach(&b);
 }
 
-/* --- shape --- */
+/* --- table_def --- */
 
-static void test_shape(void **state)
+static void test_table_def(void **state)
 {
     static const struct {
         const char *text, *columns, *key, *engine;
@@ -85,7 +85,7 @@ static void test_shape(void **state)
 }
 
 /* Columns whose values are not free. */
-static void test_shape_bound(void **state)
+static void test_table_def_bound(void **state)
 {
     struct table_def s;
     char *bound;
@@ -103,7 +103,7 @@ static void test_shape_bound(void **state)
     table_def_release(&s);
 }
 
-static struct hash shape_hash(const char *text)
+static struct hash def_hash(const char *text)
 {
     struct table_def s;
 
@@ -113,9 +113,9 @@ static struct hash shape_hash(const char *text)
 }
 
 /* The counter belongs to the rows, all else to the table. */
-static void test_shape_hash(void **state)
+static void test_table_def_hash(void **state)
 {
-    struct hash h = shape_hash("CREATE TABLE t (a int) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4");
+    struct hash h = def_hash("CREATE TABLE t (a int) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4");
     static const struct {
         const char *text;
         bool same;
@@ -129,7 +129,7 @@ static void test_shape_hash(void **state)
 
     (void)state;
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        struct hash other = shape_hash(cases[i].text);
+        struct hash other = def_hash(cases[i].text);
         assert_int_equal(hash_eq(&h, &other), cases[i].same);
     }
 }
@@ -204,7 +204,7 @@ static void test_values(void **state)
     }
 }
 
-/* --- rowid --- */
+/* --- row_key --- */
 
 static struct strlist list(const char *names)
 {
@@ -245,7 +245,7 @@ static void drop(struct row_id *id)
     test_free((void *)(uintptr_t)id->key);
 }
 
-static void test_rowid(void **state)
+static void test_row_key(void **state)
 {
     static const struct {
         const char *a, *b, *key;
@@ -462,7 +462,7 @@ static void test_diff_limit(void **state)
     row_diff_release(&d);
 }
 
-/* --- rowset --- */
+/* --- row_cache --- */
 
 static const struct strlist none;
 static const char notes[] = "(1,'a'),(22,'b'),(333,NULL)";
@@ -513,9 +513,9 @@ static bool want(void *arg, const struct hash *h)
     return hash_eq(arg, h);
 }
 
-static void test_rowset(void **state)
+static void test_row_cache(void **state)
 {
-    char dir[] = "/tmp/eefs-rowset-XXXXXX";
+    char dir[] = "/tmp/eefs-row-cache-XXXXXX";
     struct hash h = {{1}}, other = {{2}};
     struct row_cache_reader *r;
     struct buf whole = BUF_INIT;
@@ -559,11 +559,11 @@ static void test_rowset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape),       cmocka_unit_test(test_shape_hash),
-        cmocka_unit_test(test_values),      cmocka_unit_test(test_rowid),
-        cmocka_unit_test(test_condition),   cmocka_unit_test(test_diff),
-        cmocka_unit_test(test_diff_limit),  cmocka_unit_test(test_rowset),
-        cmocka_unit_test(test_shape_bound), cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_table_def),       cmocka_unit_test(test_table_def_hash),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_row_key),
+        cmocka_unit_test(test_condition),       cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_diff_limit),      cmocka_unit_test(test_row_cache),
+        cmocka_unit_test(test_table_def_bound), cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_value_texts),
     };
 

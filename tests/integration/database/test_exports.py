@@ -10,7 +10,7 @@ import pytest
 from mariadb import MariaDB
 from sqlmirror import SqlMirror
 
-EXPORTS = os.path.join(os.path.dirname(__file__), "..", "exports")
+EXPORTS = os.path.join(os.path.dirname(__file__), "..", "..", "exports")
 UNMARKED = {"navicat_old": "Navicat", "wpmigrate": "WP Migrate", "mydumper": "mydumper"}
 WHOLE = sorted(n[:-4] for n in os.listdir(EXPORTS) if n.endswith(".sql") and n[:-4] not in UNMARKED)
 

@@ -12,7 +12,7 @@ import pytest
 
 from eefs import SLOW, read, wait_for, write
 from mariadb import MariaDB
-from test_slot import Importer
+from sqlservice import Importer
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-CHECK = pathlib.Path(__file__).parents[1] / 'check-layers'
+CHECK = pathlib.Path(__file__).parents[2] / 'check-layers'
 MAKEFILE = 'rooms:\n\t@echo "sync/low:"; echo "sync/high: sync/low"\n'
 UNITS = {
     'sync/low/one.c': '#include "sync/low/one.h"\nint one(void) { return 1; }\n',

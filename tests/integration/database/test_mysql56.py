@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "fuzz"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "fuzz"))
 from judge import Client  # noqa: E402
 from mysql56 import MySQL56
 from sqlmirror import SqlMirror

@@ -9,7 +9,7 @@ import pytest
 from mariadb import MariaDB
 
 BIN = os.environ.get("EEFS_BIN", os.path.abspath("build/bin"))
-CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "corpus", "dump")
+CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "fuzz", "corpus", "dump")
 
 SITE = r"""
 CREATE TABLE p (id INT PRIMARY KEY COMMENT 'it''s; a -- comment', t TEXT, k INT DEFAULT 7)

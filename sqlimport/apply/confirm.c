@@ -169,10 +169,10 @@ int confirm_one(const struct confirm *a, char **ret_found, char **ret_notice, st
     }
     if (r == 0)
         r = compare(s, a, &c, &found, e);
-    if (r == 0 && history_set_object(a->history, "TABLE", c.name, &c.past) < 0)
-        r = err_set(e, EIO, "cannot write the import history");
-    if (r == 0)
-        r = 1;
+    if (r == 0) {
+        r = history_set_object(a->history, "TABLE", c.name, &c.past);
+        r = r < 0 ? err_sys(e, -r, "cannot write the import history") : 1;
+    }
     if (r == 1 && found)
         *ret_found = xstrdup(c.name);
 out:

@@ -102,8 +102,9 @@ int server_clock_check(struct history *h, struct server *s, const char *database
         r = marks = history_void_marks(h);
     if (r >= 0)
         r = history_set_clock(h, &now.r);
-    if (history_end(h, r) < 0)
-        return err_set(e, EIO, "cannot write the import history");
+    r = history_end(h, r);
+    if (r < 0)
+        return err_sys(e, -r, "cannot write the import history");
     if (marks > 0)
         *ret_notice = notice(course, us, database);
     return 0;

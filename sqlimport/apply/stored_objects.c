@@ -300,8 +300,8 @@ static int drop_gone(const struct stored_objects *w, struct server *s, enum obje
             r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
         while (r == -EAGAIN && lock_retry_again(w->lock_retry));
         free(name);
-        if (r == 0 && history_forget(w->history, object_kind_name(kind), g.names.v[i]) < 0)
-            r = err_set(e, EIO, "cannot write the import history");
+        if (r == 0 && (r = history_forget(w->history, object_kind_name(kind), g.names.v[i])) < 0)
+            r = err_sys(e, -r, "cannot write the import history");
     }
     strlist_release(&g.names);
     return r;

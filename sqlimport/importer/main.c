@@ -590,8 +590,8 @@ static void confirm(struct program *p)
     p->confirm_ms = clock_mono_ms() + (pause < CONFIRM_PAUSE_MIN ? CONFIRM_PAUSE_MIN : pause);
 }
 
-/* What an interrupted import left is settled without waiting for a dump. */
-static void settle(struct program *p)
+/* What an interrupted import left is settled without waiting for a dump; `looked` is what became of one. */
+static void settle(struct program *p, int looked)
 {
     const struct import_args a = {.database = p->database,
                                   .defaults_file = p->defaults_file,
@@ -606,36 +606,42 @@ static void settle(struct program *p)
         return;
     r = import_recover(&a, &e);
     p->settled = r == 0;
-    if (r == -ENOTRECOVERABLE || r == -ENXIO)
+    if ((r == -ENOTRECOVERABLE || r == -ENXIO) && r != looked)
         later(p, r, &e);
     else if (r < 0)
         log_debug("%s", e.text);
 }
 
-static int64_t pause_ms(const struct program *p)
+/* Until the next look into the slot; confirms: or until the next table's comparison, whose time stands
+ * still while an import is tried again. */
+static int64_t pause_ms(const struct program *p, bool confirms)
 {
     int64_t pause = p->backoff_ms ? p->backoff_ms : p->poll_ms;
     int64_t until = p->confirm_ms - clock_mono_ms();
 
-    return until < 0 ? 0 : until < pause ? until : pause;
+    if (!confirms || until > pause)
+        return pause;
+    return until < 0 ? 0 : until;
 }
 
 static int run(struct program *p)
 {
+    bool calm;
     int r;
 
     for (;;) {
         r = look(p);
-        settle(p);
-        if ((r == 0 || r == -ENOENT) && !p->dry_run)
+        calm = r == 0 || r == -ENOENT;
+        settle(p, r);
+        if (calm && !p->dry_run)
             tell(p);
         if (p->once && r == 0 && !p->dry_run && !stop)
             confirm(p); /* one table, where no service does it */
         if (p->once || stop)
             break;
-        if (r == 0 || r == -ENOENT)
+        if (calm)
             confirm(p);
-        slot_wait(p->slot, pause_ms(p), stop_fd);
+        slot_wait(p->slot, pause_ms(p, calm), stop_fd);
         if (stop)
             break;
     }

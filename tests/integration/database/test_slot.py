@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """How eefs-sqlimport wakes, acknowledges and tells: on plain folders and on a real mount."""
 import gzip
+import hashlib
 import json
 import mmap
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -300,6 +302,24 @@ def test_a_failed_dump_is_told_once(db, plain):
     assert plain.rows() == 3 and not plain.state().get("failed", {}).get("count")
 
 
+def test_a_server_that_is_away_is_asked_less_and_less(db, plain):
+    """Twice each time: for the dump, and for what an import may have left."""
+    plain.slot.mkdir(exist_ok=True)
+    put(plain.slot, dump(db, 1))
+    (plain.tmp / "away.cnf").write_text(f"[client]\nsocket={plain.tmp}/away.sock\n")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(plain.tmp / "away.sock"))
+        s.listen()
+        s.settimeout(30)
+        plain.start("--poll", "10ms", "--defaults-file", str(plain.tmp / "away.cnf"))
+        came = []
+        for _ in range(6):
+            s.accept()[0].close()
+            came.append(time.monotonic())
+    assert came[5] - came[0] > 0.9, came  # the first wait ends early, for the slot is watched from then on
+    wait_for(lambda: plain.state()["state"] == "waiting_database")
+
+
 def test_without_a_database(db, plain):
     """Says which one is to be made, and imports when it is there, though the dump did not change. What an
     interrupted import left waits as long."""
@@ -433,8 +453,6 @@ def test_a_newer_dump_on_a_mount_stays(db, site, tmp_path):
         first, second = open(slot / "live.sql", "rb").read(), dump(db, 2)
         put(folder, second)
         wait_for(lambda: open(slot / "live.sql", "rb").read() == second)
-        import hashlib
-        import socket
         with socket.socket(socket.AF_UNIX) as s:  # what the importer asks when it is done with first
             s.connect(os.path.join(site.rundir, "mount-slave1.sock"))
             s.sendall(json.dumps({"cmd": "remove", "path": "sql/slave1/live.sql", "hash": "s2-" +

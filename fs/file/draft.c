@@ -367,6 +367,9 @@ static void draft_free_locked(struct fs *fs, struct node *n)
         store_discard(fs->store, d->stage);
     if (!hash_is_none(&d->held))
         store_let_go(fs->store, &d->held);
+    if (d->mark)
+        store_discard(fs->store, d->mark);
+    free(d->mark);
     free(d->stage);
     file_unref_locked(d->file);
     free(d);

@@ -21,6 +21,8 @@ struct draft {
     unsigned writing;  /* writes going on outside the lock */
     struct handle *rewriter; /* truncated it to nothing and has not flushed since; NULL */
     struct hash held;        /* sealed, but in no operation yet: held in the store; or none */
+    char *mark;              /* its second name in staging then, for the next mount; or NULL */
+    int error;               /* why the last try to publish it failed (-errno); 0 */
     struct hash replaces;    /* the version that it began from */
     int64_t mtime, ctime;    /* replica.h */
     uint32_t mode;

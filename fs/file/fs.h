@@ -51,6 +51,13 @@ struct fs {
     atomic_bool forgetful; /* "not found" may be cached for long: the kernel drops it when told */
     atomic_uint probes;    /* LOOKUPs of FS_PROBE */
     bool no_opendir;       /* the kernel needs no OPENDIR; set with FUSE_INIT */
+    /* Closed files that could not be published (publish.c); the node table's lock guards it. */
+    struct {
+        int64_t pause; /* ms until the next try, once one is needed; 0: as at first */
+        bool armed;    /* that try is queued */
+        bool reported; /* the mirror was told of some */
+        bool ending;   /* the session is over: none is queued any more */
+    } unpublished;
     _Atomic int64_t newest_op; /* newest operation that the replica gave out */
     _Atomic uint64_t changes;  /* counts changes of the view, for listings (ops/dir.c) */
 };

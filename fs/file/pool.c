@@ -125,10 +125,24 @@ void pool_add_later(struct pool *p, int64_t delay_ms, pool_fn *fn, void *arg)
     add(p, clock_mono_ms() + delay_ms, fn, arg, 0);
 }
 
+static void hurry_locked(struct pool *p)
+{
+    bool delayed = false;
+
+    for (struct job *j = p->first; j; j = j->next) {
+        delayed |= j->due != 0;
+        j->due = 0;
+    }
+    if (delayed)
+        worker_wake_locked(&p->worker);
+}
+
 void pool_drain(struct pool *p)
 {
     worker_lock(&p->worker);
-    while (p->first || p->running)
+    while (p->first || p->running) {
+        hurry_locked(p);
         worker_wait_locked(&p->worker, WORKER_NEVER);
+    }
     worker_unlock(&p->worker);
 }

@@ -23,7 +23,7 @@ void pool_add(struct pool *p, pool_fn *fn, void *arg, int error);
 /* The same, but not before delay_ms milliseconds have passed. */
 void pool_add_later(struct pool *p, int64_t delay_ms, pool_fn *fn, void *arg);
 
-/* Waits until nothing is queued or running. */
+/* Waits until nothing is queued or running; what is delayed is run at once. */
 void pool_drain(struct pool *p);
 
 #endif

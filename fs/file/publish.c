@@ -6,18 +6,27 @@
  *   give_back  the draft is clean, or dirty again when a step failed          node table's lock
  *
  * A draft that is busy already has the job queued; it runs when the other one is done.
+ *
+ * A step fails when the cache's disk is full or bad. Whoever closed the file was told, but nobody
+ * closes it again: so review() queues another try and reports the fault, until all such drafts are
+ * in the outbox. Should the mount end before, even by a kill, what is needed lies in staging under
+ * its noted path: the staging file itself, or a second name of the sealed object (the mark).
  */
 #include "fs/file/publish.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/file/notify.h"
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+
+#define RETRY_MIN_MS 500 /* until the first new try, doubled up to … */
+#define RETRY_MAX_MS 8000
 
 struct publish {
     struct fs *fs;
@@ -33,6 +42,8 @@ struct version {
     char *stage;
     struct hash hash, replaces;
     struct hash held; /* by an earlier try that could not be logged */
+    char *mark;       /* of this try, which could not be logged either */
+    bool again;       /* an earlier try failed */
     off_t size;
     int64_t mtime, ctime;
     uint32_t mode;
@@ -94,7 +105,7 @@ static int log_version(struct fs *fs, struct node *n, const struct version *v, i
             if (r == -ENOENT)
                 r = publish_again(fs, path, v, opid);
         } while (fs_room(fs, r, &tried));
-        if (r < 0)
+        if (r < 0 && !v->again)
             complain(path, r);
     }
     fs_tree_unlock(fs);
@@ -105,17 +116,25 @@ static int log_version(struct fs *fs, struct node *n, const struct version *v, i
 /* Makes the draft's file an object, which is held until its operation is in the log. */
 static int seal(struct fs *fs, struct node *n, struct version *v)
 {
-    int r = hash_fd(v->file->fd, &v->hash, &v->size);
+    struct stat st = {0};
     char *path;
+    int r;
 
-    if (r < 0)
-        return r;
     fs_tree_read(fs);
     path = node_path(fs->nodes, n);
     fs_tree_unlock(fs);
     if (path && v->stage)
         store_note_path(v->file->fd, path);
     free(path);
+    if (!v->stage && !hash_is_none(&v->held)) { /* what is sealed does not change */
+        v->hash = v->held;
+        r = fstat(v->file->fd, &st) < 0 ? -errno : 0;
+        v->size = st.st_size;
+    } else {
+        r = hash_fd(v->file->fd, &v->hash, &v->size);
+    }
+    if (r < 0)
+        return r;
     store_hold(fs->store, &v->hash);
     if (v->stage)
         r = store_publish(fs->store, v->stage, &v->hash, false);
@@ -152,6 +171,7 @@ static int take(struct fs *fs, struct node *n, struct version *v)
     v->file = file_ref_locked(d->file);
     v->stage = d->stage;
     v->held = d->held;
+    v->again = d->error != 0;
     v->replaces = d->replaces;
     v->mtime = d->mtime;
     v->ctime = d->ctime;
@@ -174,6 +194,15 @@ static void give_back(struct fs *fs, struct node *n, const struct version *v, bo
         if (!hash_is_none(&v->held))
             store_let_go(fs->store, &v->held);
         d->held = v->hash;
+    } else {
+        d->stage = v->stage;
+    }
+    d->error = r;
+    if (r == 0 || v->mark) {
+        if (d->mark)
+            store_discard(fs->store, d->mark);
+        free(d->mark);
+        d->mark = v->mark;
     }
     if (r == 0) {
         store_let_go(fs->store, &d->held);
@@ -204,11 +233,82 @@ static int publish_draft(struct fs *fs, struct node *n)
         return r;
     r = seal(fs, n, &v);
     sealed = r == 0;
-    if (r == 0)
+    if (r == 0) {
         r = log_version(fs, n, &v, &opid);
+        if (r < 0)
+            (void)store_keep_object(fs->store, &v.hash, &v.mark);
+    } else if (v.stage) {
+        (void)store_keep(fs->store, &v.stage); /* the draft's, which nobody looks at while busy */
+    }
     give_back(fs, n, &v, sealed, r, opid);
     fs_changed(fs, opid);
     return r;
+}
+
+struct failed {
+    size_t all;
+    struct node **v; /* without writers; a reference on each */
+    size_t n;
+    char *path; /* of the first of all */
+    int error;  /* -errno */
+};
+
+static void collect_failed(void *arg, struct node *n)
+{
+    struct failed *l = arg;
+
+    if (!n->draft || !n->draft->error || !n->draft->dirty || !n->parent)
+        return;
+    if (l->all++ == 0) {
+        l->path = node_path_locked(n);
+        l->error = n->draft->error;
+    }
+    if (n->writers > 0)
+        return;
+    l->v = xrealloc(l->v, (l->n + 1) * sizeof(struct node *));
+    l->v[l->n++] = n;
+    node_ref_locked(n);
+}
+
+static void retry_job(void *arg, int error);
+
+/* Looks for drafts that could not be published, reports them, and queues the next try; with `now`,
+ * tries those that nobody writes to, who would do it. */
+static void review(struct fs *fs, bool now)
+{
+    struct failed l = {0};
+    bool arm;
+
+    nodes_lock(fs->nodes);
+    nodes_each_locked(fs->nodes, collect_failed, &l);
+    fs->unpublished.reported = l.all > 0;
+    if (now)
+        fs->unpublished.armed = false;
+    if (l.all == 0)
+        fs->unpublished.pause = 0;
+    arm = l.all > 0 && (!now || l.n == 0) && !fs->unpublished.armed && !fs->unpublished.ending;
+    if (arm) {
+        int64_t next = fs->unpublished.pause * 2;
+
+        fs->unpublished.pause = !next ? RETRY_MIN_MS : next < RETRY_MAX_MS ? next : RETRY_MAX_MS;
+        fs->unpublished.armed = true;
+        pool_add_later(fs->pool, fs->unpublished.pause, retry_job, fs);
+    }
+    nodes_unlock(fs->nodes);
+    mirror_unpublished(fs->mirror, l.all, l.path ? l.path : "", l.error);
+    for (size_t i = 0; i < l.n; i++) {
+        if (now)
+            publish_start(fs, l.v[i], NULL, NULL, NULL);
+        node_unref(fs->nodes, l.v[i]);
+    }
+    free(l.v);
+    free(l.path);
+}
+
+static void retry_job(void *arg, int error)
+{
+    (void)error;
+    review(arg, true);
 }
 
 static void publish_end(struct publish *p, int result)
@@ -216,13 +316,17 @@ static void publish_end(struct publish *p, int result)
     struct fs *fs = p->fs;
     char *path = NULL;
     int64_t opid;
+    bool look;
 
     nodes_lock(fs->nodes);
     if (draft_settle_locked(fs, p->node))
         path = node_path_locked(p->node);
     opid = p->node->opid;
+    look = result < 0 || fs->unpublished.reported;
     node_unref_locked(fs->nodes, p->node);
     nodes_unlock(fs->nodes);
+    if (look)
+        review(fs, false);
     if (path)
         notify_path(fs->notify, path);
     free(path);
@@ -287,6 +391,9 @@ void publish_leftovers(struct fs *fs, bool all)
 {
     struct leftovers l = {NULL, 0, 0, all};
 
+    nodes_lock(fs->nodes);
+    fs->unpublished.ending = true;
+    nodes_unlock(fs->nodes);
     pool_drain(fs->pool);
     nodes_lock(fs->nodes);
     nodes_each_locked(fs->nodes, collect, &l);

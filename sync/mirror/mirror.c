@@ -29,6 +29,7 @@
 #include "sync/mirror/control/control.h"
 #include "sync/mirror/control/status.h"
 #include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/leftovers.h"
 #include "sync/mirror/store/reserve.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/changes.h"
@@ -199,6 +200,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     if (r == 0)
         r = store_new(m->cfg.cache, cfg->cache_size, is_pinned, m, &m->store, e);
     if (r == 0)
+        m->leftovers = store_adopt_leftovers(m->store);
+    if (r == 0)
         replica_set_contents(m->replica, renewal_has_content, m);
     if (r == 0)
         r = http_new(&(struct http_config){cfg->url, cfg->token, cfg->cafile, cfg->insecure_http},
@@ -218,6 +221,8 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     }
     if (r == 0)
         r = first ? renewal_complete(m, e) : renewal_put_back(m, e);
+    if (r == 0)
+        renewal_offer(m);
     if (r < 0)
         mirror_close(m);
     else
@@ -370,6 +375,28 @@ void mirror_wait_cut(struct mirror *m, uint64_t ticket)
 void mirror_kick(struct mirror *m)
 {
     wake_kick(&m->outbox_wake);
+}
+
+void mirror_unpublished(struct mirror *m, size_t n, const char *path, int error)
+{
+    char text[FAULT_TEXT_CAP] = "", more[40] = "", *shown = path_encoded(path);
+
+    if (n > 1)
+        snprintf(more, sizeof(more), " (and of %zu others)", n - 1);
+    if (n > 0)
+        snprintf(text, sizeof(text),
+                 "what was written to '%.200s'%s cannot be logged in '%.150s': %s", shown, more,
+                 m->cfg.cache, strerror(-error));
+    fault_set(
+        &m->faults, FAULT_UNPUBLISHED, text,
+        error == -ENOSPC ? "free space on the disk of the cache folder: it is tried again by "
+                           "itself, nothing is lost"
+        : error == -EROFS
+            ? "it may not be written any more: see the mirror's scopes on the master, or copy "
+              "the file out of the mount and remove it"
+            : "see to the disk of the cache folder: it is tried again by itself, nothing is "
+              "lost");
+    free(shown);
 }
 
 bool mirror_in_contact(struct mirror *m)

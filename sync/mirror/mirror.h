@@ -67,6 +67,10 @@ void mirror_set_read_only(struct mirror *m, bool read_only);
 /* False while the master is away. */
 bool mirror_in_contact(struct mirror *m);
 
+/* How many files that were written here cannot get into the outbox (0: none any more), the first of
+ * them, and why (-errno): a fault as long as it lasts. */
+void mirror_unpublished(struct mirror *m, size_t n, const char *path, int error);
+
 /* Tells the push thread that there is something to send (each changing replica call does not). */
 void mirror_kick(struct mirror *m);
 

@@ -13,12 +13,13 @@
 #include <cmocka.h>
 
 #include "sync/common/file.h"
-#include "sync/mirror/store/store_admin.h"
+#include "sync/mirror/store/leftovers.h"
 
 struct fix {
     char dir[64];
     struct store *s;
     struct hash pin;
+    int kept;
 };
 
 static bool pinned(void *arg, const struct hash *h)
@@ -32,6 +33,7 @@ static void reopen(struct fix *f, int64_t limit)
 {
     store_free(f->s);
     assert_int_equal(store_new(f->dir, limit, pinned, f, &f->s, NULL), 0);
+    f->kept = store_adopt_leftovers(f->s);
 }
 
 static int setup(void **state)
@@ -208,6 +210,32 @@ static void test_leftovers(void **state)
     free(name);
 }
 
+/* What was closed and not logged is an object afterwards, under either name. */
+static void test_kept(void **state)
+{
+    struct fix *f = *state;
+    struct hash sealed = add(f, "sealed", 6), staged;
+    char *name = NULL, *second = NULL, path[256];
+    int fd = store_stage(f->s, &name);
+
+    assert_true(fd >= 0);
+    assert_int_equal(file_write(fd, "staged", 6), 0);
+    close(fd);
+    hash_bytes("staged", 6, &staged);
+    assert_int_equal(store_keep(f->s, &name), 0);
+    assert_int_equal(store_keep_object(f->s, &sealed, &second), 0);
+    reopen(f, 1 << 20);
+    assert_int_equal(f->kept, 2);
+    assert_true(store_has(f->s, &staged, 6));
+    assert_true(store_has(f->s, &sealed, 6));
+    snprintf(path, sizeof(path), "%s/staging/%s", f->dir, second);
+    assert_int_equal(access(path, F_OK), -1);
+    reopen(f, 1 << 20);
+    assert_int_equal(f->kept, 0);
+    free(name);
+    free(second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_eviction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_held_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leftovers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

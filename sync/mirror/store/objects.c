@@ -123,8 +123,7 @@ void store_each(struct store *s, store_each_fn *fn, void *arg)
     }
 }
 
-/* Bytes in staging; with `clear` its files are removed. */
-int64_t store_walk_staging(struct store *s, bool clear)
+static int64_t staging_bytes(struct store *s)
 {
     DIR *d = open_dir(s->dir, "staging");
     int64_t sum = 0;
@@ -132,11 +131,7 @@ int64_t store_walk_staging(struct store *s, bool clear)
 
     while (d && (e = readdir(d))) {
         struct stat st;
-        if (e->d_name[0] == '.')
-            continue;
-        if (clear)
-            unlinkat(dirfd(d), e->d_name, 0);
-        else if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        if (e->d_name[0] != '.' && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             sum += st.st_size;
     }
     if (d)
@@ -159,7 +154,7 @@ int64_t store_free_bytes(struct store *s, int64_t *reserve)
 
 void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free)
 {
-    int64_t reserve, staged = store_walk_staging(s, false);
+    int64_t reserve, staged = staging_bytes(s);
 
     mutex_lock(&s->lock);
     *used = s->used + staged;

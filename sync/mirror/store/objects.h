@@ -59,9 +59,6 @@ bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino);
 typedef void store_each_fn(void *arg, const struct hash *h, const struct stat *st);
 void store_each(struct store *s, store_each_fn *fn, void *arg);
 
-/* Bytes in staging; with `clear` its files are removed. */
-int64_t store_walk_staging(struct store *s, bool clear);
-
 /* Free bytes of the filesystem, and how many of them the cache leaves to others and to staging. */
 int64_t store_free_bytes(struct store *s, int64_t *reserve);
 

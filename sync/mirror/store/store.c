@@ -381,7 +381,6 @@ int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *a
         r = err_sys(e, errno, "cannot make the folders of the cache '%s'", cache);
         goto fail;
     }
-    store_walk_staging(s, true);
     store_each(s, add_size, s);
     *ret = s;
     return 0;

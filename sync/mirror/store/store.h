@@ -54,6 +54,16 @@ int store_publish(struct store *s, const char *name, const struct hash *h, bool 
 void store_hold(struct store *s, const struct hash *h);
 void store_let_go(struct store *s, const struct hash *h);
 
+/*
+ * For content that a program has closed, but that cannot be logged now: should this process end
+ * before it is, the next one finds it (leftovers.h). store_keep() gives the staging file *name
+ * another name, in its place in *name (malloc'd, as before). store_keep_object() gives an object a
+ * name in staging besides its own, in *name (malloc'd, the caller frees), for store_discard() when
+ * all is well. 0 or -errno: the content stays where it is.
+ */
+int store_keep(struct store *s, char **name);
+int store_keep_object(struct store *s, const struct hash *h, char **name);
+
 /* Removes a staging file. */
 void store_discard(struct store *s, const char *name);
 

@@ -10,8 +10,8 @@
 /* Tells whether an object must stay (outbox, local paths). Called without any store lock held. */
 typedef bool store_pinned_fn(void *arg, const struct hash *h);
 
-/* Opens CACHE/objects and CACHE/staging, removes staging leftovers and adds up the objects' sizes;
- * starts no thread. Nothing needs to be known of the last shutdown: every object is verified on
+/* Opens CACHE/objects and CACHE/staging and adds up the objects' sizes; starts no thread. Then
+ * comes store_adopt_leftovers(). Nothing needs to be known of the last shutdown: every object is verified on
  * first use. */
 int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *arg,
               struct store **ret, struct err *e);

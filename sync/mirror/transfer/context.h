@@ -55,6 +55,7 @@ struct mirror {
     struct wake answers_wake; /* wait: answers came in, or the link went down */
     struct faults faults;
     atomic_bool stop;
+    int leftovers;        /* contents that an earlier run could not log; constant after open */
     atomic_int renewals;  /* how often the database was made anew in this run */
     pthread_mutex_t lock; /* guards name */
     char name[128];       /* the mirror's name on the master */

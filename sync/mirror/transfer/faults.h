@@ -11,13 +11,14 @@
 
 /* In the order in which status looks for one to show. */
 enum fault {
-    FAULT_MASTER,   /* FAILED: the cache is another master's */
-    FAULT_CLONED,   /* DEGRADED: changes are refused, for the cache was copied */
-    FAULT_DISK,     /* DEGRADED: the cache's disk cannot be written */
-    FAULT_HOOK,     /* DEGRADED: a command of on_change fails */
-    FAULT_DATABASE, /* FAILED: the database is being made anew */
-    FAULT_LOST,     /* DEGRADED: changes are lost */
-    FAULT_CONTENT,  /* DEGRADED: contents arrive damaged */
+    FAULT_MASTER,      /* FAILED: the cache is another master's */
+    FAULT_CLONED,      /* DEGRADED: changes are refused, for the cache was copied */
+    FAULT_UNPUBLISHED, /* DEGRADED: what was written here cannot be logged */
+    FAULT_DISK,        /* DEGRADED: the cache's disk cannot be written */
+    FAULT_HOOK,        /* DEGRADED: a command of on_change fails */
+    FAULT_DATABASE,    /* FAILED: the database is being made anew */
+    FAULT_LOST,        /* DEGRADED: changes are lost */
+    FAULT_CONTENT,     /* DEGRADED: contents arrive damaged */
     N_FAULTS
 };
 

@@ -62,15 +62,14 @@ int renewal_put_back(struct mirror *m, struct err *e)
     return n < 0 ? err_sys(e, -n, "cannot put back what was not sent into '%s'", m->cfg.cache) : 0;
 }
 
-/* A new database without the record of the old one, but with contents that were written here. */
-static void offer_contents(struct mirror *m)
+/* Contents that were written here and that no operation has. */
+static void offer_contents(struct mirror *m, const char *why)
 {
     json_t *list = salvage_list(m);
-    char text[160];
+    char text[200];
 
-    snprintf(text, sizeof(text),
-             "%zu contents that were written here are in the cache only: its database is lost",
-             json_array_size(list));
+    snprintf(text, sizeof(text), "%zu contents that were written here are in the cache only: %s",
+             json_array_size(list), why);
     if (json_array_size(list) > 0)
         fault_set(&m->faults, FAULT_LOST, text,
                   "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
@@ -81,6 +80,12 @@ static void offer_contents(struct mirror *m)
 int renewal_complete(struct mirror *m, struct err *e)
 {
     if (!replica_wants_back(m->replica))
-        offer_contents(m);
+        offer_contents(m, "its database is lost");
     return renewal_put_back(m, e);
+}
+
+void renewal_offer(struct mirror *m)
+{
+    if (m->leftovers > 0)
+        offer_contents(m, "they could not be logged before the last mount ended");
 }

@@ -30,4 +30,7 @@ int renewal_put_back(struct mirror *m, struct err *e);
  * that nothing knows are offered (FAULT_LOST). */
 int renewal_complete(struct mirror *m, struct err *e);
 
+/* At the mount, when the base is there: offers what the last one could not log (FAULT_LOST). */
+void renewal_offer(struct mirror *m);
+
 #endif

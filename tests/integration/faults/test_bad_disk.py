@@ -2,6 +2,7 @@
 """A disk that gives EIO for a while: the status says where and what to do as long as it lasts, all is well seconds
 after the disk is, and nothing is lost, missing or taken for deleted."""
 import os
+import time
 
 import pytest
 
@@ -203,3 +204,71 @@ def test_store_of_versions(site, disk, master, mount):
     after = wait_for(lambda: of_master(master)["kept"]["files"] >= before["files"] and of_master(master)["kept"])
     assert after["lost_versions"] <= 3 and after["versions"] >= before["versions"]
     assert shown(mount)
+
+
+def closed(mount, cache, what, *paths):
+    """Written and closed while `what` cannot be written: close() says so, and the status does."""
+    os.makedirs(mount.path("uploads"), exist_ok=True)
+    mount.synced()
+    opened = [open(mount.path(path), "wb", buffering=0) for path in paths]
+    for f, path in zip(opened, paths):
+        f.write(path.encode())
+    cache.fails("w " + mount.cache + what)
+    for f in opened:
+        with pytest.raises(OSError) as e:
+            f.close()
+        assert e.value.errno == 5
+    wait_for(lambda: fault(mount.status(), mount.cache) and paths[0] in mount.status()["reason"], 10, "fault")
+
+
+@pytest.mark.parametrize("what", ["/replica.db", "/objects"])
+def test_closed_and_not_logged(site, master, mount, cache, what):
+    """What could not be logged when it was closed is logged when the disk is well, without another close; until
+    then the status has the file and what to do."""
+    write(mount.path("uploads/over"), "before")
+    mount.synced()
+    closed(mount, cache, what, "uploads/new", "uploads/over")
+    assert "1 other" in mount.status()["reason"]
+    time.sleep(2)  # failed tries
+    assert fault(mount.status(), mount.cache)
+    assert read(mount.path("uploads/new")) == b"uploads/new" and read(mount.path("uploads/over")) == b"uploads/over"
+    cache.is_well()
+    wait_for(lambda: os.path.exists(master.path("uploads/new")) and read(master.path("uploads/over")) == b"uploads/over",
+             WELL_S, "sent")
+    well(site, mount)
+    whole(master, mount, {"uploads/new": b"uploads/new", "uploads/over": b"uploads/over"})
+    assert not os.listdir(mount.cache + "/staging")
+
+
+@pytest.mark.parametrize("what", ["/replica.db", "/objects"])
+def test_closed_and_removed(site, master, mount, cache, what):
+    """A file that could not be logged and is removed is no fault any more."""
+    closed(mount, cache, what, "uploads/new")
+    cache.is_well()
+    os.unlink(mount.path("uploads/new"))
+    well(site, mount)
+    whole(master, mount, {})
+    assert not os.path.exists(mount.path("uploads/new")) and not os.path.exists(master.path("uploads/new"))
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+@pytest.mark.parametrize("what", ["/replica.db", "/objects"])
+def test_mount_ends_before_it_is_logged(site, master, mount, cache, what, how):
+    """The next mount offers the contents."""
+    closed(mount, cache, what, "uploads/new")
+    if how == "kill":
+        mount.kill()
+        mount.cleanup()
+    else:
+        mount.stop()
+    cache.is_well()
+    mount.start(env=cache.env)
+    status = mount.status()
+    assert status["state"] == "DEGRADED" and "--salvage" in status["action"], status
+    into = os.path.join(site.base, "salvaged")
+    site.run("eefs-status", "--salvage", "--into", into, mount.point)
+    assert read(into + "/uploads/new") == b"uploads/new"
+    assert not os.listdir(mount.cache + "/staging")
+    mount.stop()
+    mount.start(env=cache.env)
+    assert mount.status()["state"] == "OK"

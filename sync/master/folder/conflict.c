@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/master/folder/inherit.h"
@@ -285,6 +286,7 @@ int conflict_outside(struct master *m, const char *tmp, const char *path, const 
         if (r == -EEXIST && is_like(dir, name, like))
             r = 0;
     }
+    crash_point("master.conflict.outside");
     if (r == 0)
         r = file_sync_parent(folder);
     if (r == 0)

@@ -637,7 +637,7 @@ def stopped(process):
     return read("/proc/%d/stat" % process.popen.pid).split()[2] == b"T"
 
 
-@pytest.mark.parametrize("point", ["master.intent.withdrawn", "master.op.applied"])
+@pytest.mark.parametrize("point", ["master.intent.withdrawn", "master.conflict.outside", "master.op.applied"])
 @pytest.mark.parametrize("pre", ["absent", b"one"], ids=["new", "over"])
 def test_killed_when_it_went_elsewhere_than_was_noted(site, master, pre, point):
     """An editor comes first: the mirror's version goes to --conflicts, and that is what is told."""

@@ -482,6 +482,65 @@ int seal_renew(const char *path)
     return r;
 }
 
+/* The salts of the log's run: what its header says, or where that is damaged the first frame that is
+ * as it was written. */
+static bool log_run(int fd, uint8_t *frame, uint8_t run[8])
+{
+    uint8_t head[LOG_HEADER];
+    uint32_t sum[2] = {0, 0};
+
+    if (file_pread(fd, head, LOG_HEADER, 0) < LOG_HEADER)
+        return false;
+    log_sum(be32(head) & 1, head, 24, sum);
+    if (sum[0] == be32(head + 24) && sum[1] == be32(head + 28)) {
+        memcpy(run, head + 16, 8);
+        return true;
+    }
+    for (off_t at = LOG_HEADER; file_pread(fd, frame, FRAME, at) == FRAME; at += FRAME)
+        if (is_sealed(frame + FRAME_HEADER, be32(frame))) {
+            memcpy(run, frame + 8, 8);
+            return true;
+        }
+    return false;
+}
+
+static bool is_of_run(const uint8_t *frame, const uint8_t run[8])
+{
+    return memcmp(frame + 8, run, 8) == 0 && be32(frame) > 0 &&
+           is_sealed(frame + FRAME_HEADER, be32(frame));
+}
+
+int64_t seal_salvage(const char *path, const char *to)
+{
+    char *log_path = xasprintf("%s-wal", path);
+    int from = open(path, O_RDONLY | O_CLOEXEC), log = open(log_path, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int r = from < 0 || log < 0 || out < 0 ? -errno : file_copy(from, out);
+    uint8_t *frame = xmalloc(FRAME), run[8];
+    off_t end = 0;
+    int64_t n = 0;
+
+    if (r == 0 && log_run(log, frame, run))
+        for (off_t at = LOG_HEADER; file_pread(log, frame, FRAME, at) == FRAME; at += FRAME)
+            if (is_of_run(frame, run) && be32(frame + 4) > 0) /* a commit */
+                end = at + FRAME;
+    for (off_t at = LOG_HEADER; r == 0 && at < end; at += FRAME) {
+        if (file_pread(log, frame, FRAME, at) < FRAME || !is_of_run(frame, run))
+            continue;
+        r = file_pwrite(out, frame + FRAME_HEADER, SEAL_PAGE, (off_t)(be32(frame) - 1) * SEAL_PAGE);
+        n += r == 0;
+    }
+    free(frame);
+    free(log_path);
+    if (from >= 0)
+        close(from);
+    if (log >= 0)
+        close(log);
+    if (out >= 0)
+        close(out);
+    return r < 0 ? r : n;
+}
+
 bool seal_is_damaged(const struct seal_look *l)
 {
     return l->log_broken || (l->sealed && (l->bad > 0 || l->short_file));

@@ -44,6 +44,12 @@ int seal_look(const char *path, int64_t ms, struct seal_look *ret);
 /* Seals every page as it is: of a database that another program wrote. Nobody has it open. 0 or
  * -errno. */
 int seal_renew(const char *path);
+/*
+ * Writes to the file `to` what the database was at the last commit of its log: of each page the newest
+ * that bears a right seal, those behind a damaged frame too, which SQLite does not read; a page that the
+ * log does not have is as in the database. Nobody writes to it. How many came from the log, or -errno.
+ */
+int64_t seal_salvage(const char *path, const char *to);
 /* True for what is damaged, if no other program wrote it. */
 bool seal_is_damaged(const struct seal_look *l);
 

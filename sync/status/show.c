@@ -162,6 +162,11 @@ static void show_kept(json_t *k)
     say("  kept     %.1f of %.1f MiB; %lld earlier versions, %lld of them without content",
         (double)int_of(k, "bytes") / 1048576.0, (double)int_of(k, "space") / 1048576.0,
         int_of(k, "versions"), int_of(k, "lost_versions"));
+    if (int_of(k, "unnamed_files") > 0)
+        say("  unnamed  %lld kept contents with %.1f MiB whose paths are lost: 'eefs-master "
+            "history "
+            "--unnamed' lists them",
+            int_of(k, "unnamed_files"), (double)int_of(k, "unnamed_bytes") / 1048576.0);
     if (int_of(k, "unkept_files") > 0)
         say("  not kept %lld files with %.1f MiB: not to be restored once they are overwritten",
             int_of(k, "unkept_files"), (double)int_of(k, "unkept_bytes") / 1048576.0);

@@ -153,9 +153,48 @@ static int history_of(struct db *db, const char *path, bool folder, bool json, s
     return r;
 }
 
+static bool list_unnamed(void *arg, const struct hash *h, int64_t size, int64_t found)
+{
+    struct listing *l = arg;
+    char text[HASH_TEXT_CAP], when[32];
+
+    hash_text(h, text);
+    clock_text(found, when);
+    if (l->json) {
+        json_array_append_new(l->json, json_pack("{s:s,s:I,s:I}", "hash", text, "size",
+                                                 (json_int_t)size, "found", (json_int_t)found));
+    } else {
+        if (l->n == 0)
+            printf("%-20s  %12s  %s\n", "FOUND", "SIZE", "FILE in .eefs or the folder of --store");
+        printf("%-20s  %12" PRId64 "  kept/%.2s/%s\n", when, size, text + 3, text);
+    }
+    l->n++;
+    return true;
+}
+
+static int unnamed_of(struct db *db, bool json, struct err *e)
+{
+    struct listing l = {db, json ? json_array() : NULL, 0};
+    int r = history_unnamed(db, list_unnamed, &l);
+    json_t *o;
+
+    if (r < 0) {
+        err_sys(e, -r, "cannot read the list of kept contents");
+    } else if (json) {
+        o = json_pack("{s:O}", "unnamed", l.json);
+        json_dumpf(o, stdout, JSON_INDENT(1));
+        putchar('\n');
+        json_decref(o);
+    } else if (l.n == 0) {
+        printf("a path is known for each kept content\n");
+    }
+    json_decref(l.json);
+    return r;
+}
+
 static struct history_options { /* texts live until exit */
     char *state;
-    bool json;
+    bool json, unnamed;
 } history;
 
 static const struct opt history_table[] = {
@@ -169,6 +208,11 @@ static const struct opt history_table[] = {
      .name = "json",
      .at = offsetof(struct history_options, json),
      .help = "print JSON; paths are percent-encoded"},
+    {.type = OPT_FLAG,
+     .name = "unnamed",
+     .at = offsetof(struct history_options, unnamed),
+     .help = "instead of a PATH: list the kept contents whose paths were lost with a damaged "
+             "database"},
     {0},
 };
 
@@ -195,15 +239,16 @@ int cmd_history(int argc, char **argv)
         opt_help(&history_command, help);
         return 0;
     }
-    if (nargs != 1)
-        err_set(&e, EINVAL, "history: one PATH is needed; see --help");
-    if (nargs != 1 || opt_required(history_table, &history, &e) < 0)
+    if (nargs != !history.unnamed)
+        err_set(&e, EINVAL, "history: one PATH, or --unnamed, is needed; see --help");
+    if (nargs != !history.unnamed || opt_required(history_table, &history, &e) < 0)
         return fail(&e);
-    r = tree_path(argv[0], &path, &folder, &e);
+    r = history.unnamed ? 0 : tree_path(argv[0], &path, &folder, &e);
     if (r == 0)
         r = state_dir_open(history.state, false, &db, &e);
     if (r == 0)
-        r = history_of(db, path, folder, history.json, &e);
+        r = history.unnamed ? unnamed_of(db, history.json, &e)
+                            : history_of(db, path, folder, history.json, &e);
     db_close(db);
     free(path);
     return r < 0 ? fail(&e) : 0;

@@ -156,3 +156,28 @@ int history_forget(struct db *db, const char *path, int64_t seq)
     free(dir);
     return r < 0 ? r : 0;
 }
+
+int history_unnamed(struct db *db,
+                    bool (*fn)(void *arg, const struct hash *h, int64_t size, int64_t found),
+                    void *arg)
+{
+    sqlite3_stmt *st =
+        db_query(db,
+                 "SELECT hash,size,found FROM kept k WHERE found>0 AND "
+                 "NOT EXISTS(SELECT 1 FROM version v WHERE v.hash=k.hash) AND "
+                 "NOT EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) "
+                 "ORDER BY found,hash",
+                 "");
+    struct hash h;
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        db_col_hash(st, 0, &h);
+        if (!fn(arg, &h, sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2))) {
+            db_done(st);
+            r = 0;
+            break;
+        }
+    }
+    return r;
+}

@@ -11,6 +11,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
+#include "sync/common/seal.h"
 #include "sync/common/trouble.h"
 #include "sync/master/db/registry_copy.h"
 #include "sync/master/db/schema.h"
@@ -69,26 +70,54 @@ static int64_t last_seq(struct db *from, struct db *to)
     return best;
 }
 
-static void take_over(struct db *to, const char *damaged)
+struct taken {
+    int64_t seq, versions, mirrors;
+};
+
+static void take_from(struct db *to, const char *path, struct taken *t)
 {
     struct db *from = NULL;
-    int64_t seq = 0, versions = 0, mirrors = 0;
+    int64_t seq;
 
-    if (db_open(damaged, DB_SEALED, &from, NULL) == 0 && db_begin(to) == 0) {
+    if (db_open(path, DB_SEALED | DB_READ_ONLY, &from, NULL) == 0 && db_begin(to) == 0) {
         take_table(to, from, "meta", "key,value", "key");
-        mirrors = take_table(to, from, "mirror", "name,token,read,write,scopegen,url,made", "name");
+        t->mirrors +=
+            take_table(to, from, "mirror", "name,token,read,write,scopegen,url,made", "name");
         take_table(to, from, "outbox", "mirror,id,n,digest,answer", "mirror,id,n");
-        versions = take_table(to, from, "version", "dir,name,seq,size,mtime,mode,hash,until,ended",
-                              "dir,name,seq");
+        t->versions += take_table(to, from, "version",
+                                  "dir,name,seq,size,mtime,mode,hash,until,ended", "dir,name,seq");
         take_table(to, from, "kept", "hash,size,at", "hash");
         seq = last_seq(from, to);
+        if (seq > t->seq)
+            t->seq = seq;
         db_commit(to);
     }
     db_close(from);
+}
+
+/* First from what its log has behind a damaged frame, then from what SQLite reads. */
+static void take_over(struct db *to, const char *damaged)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    char *salvaged = xasprintf("%s-salvaged", damaged);
+    struct taken t = {0};
+
+    if (seal_salvage(damaged, salvaged) > 0)
+        take_from(to, salvaged, &t);
+    take_from(to, damaged, &t);
+    for (int i = 0; i < 3; i++) {
+        char *path = xasprintf("%s%s", salvaged, ends[i]);
+
+        unlink(path);
+        free(path);
+    }
+    free(salvaged);
+    (void)db_run(to, "UPDATE kept SET found=?", "i", clock_wall_ns());
     (void)db_run(to, "INSERT INTO timeline(id,first,last,started) VALUES('rebuilt',?1,?1,?2)", "ii",
-                 seq + GAP, clock_wall_ns());
-    log_info("%lld earlier versions and %lld mirrors were read from the damaged database",
-             (long long)versions, (long long)mirrors);
+                 t.seq + GAP, clock_wall_ns());
+    log_info("%lld earlier versions and %lld mirrors were read from the damaged database; kept "
+             "contents whose path is lost stay for --keep-age ('eefs-master history --unnamed')",
+             (long long)t.versions, (long long)t.mirrors);
 }
 
 /* The database with its log to a folder of their own; *ret is its new path. */

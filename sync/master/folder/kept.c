@@ -228,10 +228,12 @@ void kept_staged(struct kept *k, const char *tmp, const char *path, const struct
 
 json_t *kept_report(struct kept *k)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)k->files, "bytes",
-                     (json_int_t)k->bytes, "space", (json_int_t)k->rules.space, "unkept_files",
-                     (json_int_t)k->unkept_files, "unkept_bytes", (json_int_t)k->unkept_bytes,
-                     "versions", (json_int_t)k->versions, "lost_versions", (json_int_t)k->lost);
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)k->files,
+                     "bytes", (json_int_t)k->bytes, "space", (json_int_t)k->rules.space,
+                     "unkept_files", (json_int_t)k->unkept_files, "unkept_bytes",
+                     (json_int_t)k->unkept_bytes, "versions", (json_int_t)k->versions,
+                     "lost_versions", (json_int_t)k->lost, "unnamed_files",
+                     (json_int_t)k->unnamed_files, "unnamed_bytes", (json_int_t)k->unnamed_bytes);
 }
 
 struct kept *kept_new(struct master *m, const struct kept_rules *rules)

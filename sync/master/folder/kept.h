@@ -14,6 +14,9 @@
  * Not: files larger than keep-file, patterns of keep-except, dumps (`sql/`), and what would leave
  * less than a tenth of the disk (at most 1 GiB) free.
  *
+ * A content of no path goes at once, but for those whose path is lost: found without a row, or with a
+ * damaged database. They stay for keep-age, "unnamed".
+ *
  * Beyond keep-space the oldest go first: contents of no path, then versions by the time they
  * ended, then current ones. Deltas will find their bases here: a content that a mirror may hold
  * is one that was current when it was kept.
@@ -55,7 +58,8 @@ void kept_damaged(struct kept *k, const struct hash *h, int64_t size);
 void kept_staged(struct kept *k, const char *tmp, const char *path, const struct hash *h,
                  int64_t size);
 
-/* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions"}; new. */
+/* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions","unnamed_files",
+ * "unnamed_bytes"}; new. */
 json_t *kept_report(struct kept *k);
 
 /* --- for the keeper (versions/keeper.h) --- */
@@ -64,13 +68,14 @@ struct kept_note {
     struct kept_note *next;
     struct hash hash;
     int64_t size;
+    bool found; /* without a row, in the store */
 };
 
 struct kept {
     struct master *m;
     struct kept_rules rules;
     _Atomic int64_t bytes, files; /* in the store */
-    _Atomic int64_t unkept_files, unkept_bytes, versions, lost;
+    _Atomic int64_t unkept_files, unkept_bytes, versions, lost, unnamed_files, unnamed_bytes;
     pthread_mutex_t files_lock; /* guards counted; held while a file comes in, or goes other than by
                                  * the keeper, and is counted, and while the keeper counts a folder;
                                  * never for a copy */

@@ -22,12 +22,11 @@
 #include "sync/master/db/readers.h"
 #include "sync/master/db/head.h"
 
-#define PAGE      200   /* rows at a time */
-#define TIDY_MS   60000 /* between prunings */
-#define AWAY_MS   1000
-#define ORPHAN_NS 60000000000LL
-#define VICTIMS   500
-#define FULL(x)   ((x) / 10 * 9) /* emptied down to this, so that it is not done for each file */
+#define PAGE    200   /* rows at a time */
+#define TIDY_MS 60000 /* between prunings */
+#define AWAY_MS 1000
+#define VICTIMS 500
+#define FULL(x) ((x) / 10 * 9) /* emptied down to this, so that it is not done for each file */
 #define LATER_IO                                                                                   \
     (2 << 13 | 7) /* ioprio_set(2): best effort, last; idle could hold up the journal */
 
@@ -59,8 +58,8 @@ static int commit_flush(struct master *m, void *arg)
     int r = 0;
 
     for (const struct kept_note *n = f->notes; n && r >= 0; n = n->next)
-        r = db_run(db, "INSERT OR IGNORE INTO kept(hash,size,at) VALUES(?,?,?)", "hii", &n->hash,
-                   n->size, clock_wall_ns());
+        r = db_run(db, "INSERT OR IGNORE INTO kept(hash,size,at,found) VALUES(?,?,?,?)", "hiii",
+                   &n->hash, n->size, clock_wall_ns(), n->found ? clock_wall_ns() : 0);
     if (r >= 0 && f->seq >= 0)
         r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('kept_seq',?)", "i", f->seq);
     return r < 0 ? r : 0;
@@ -78,6 +77,19 @@ static int commit_drop(struct master *m, void *arg)
 
     for (size_t i = 0; i < d->n && r >= 0; i++)
         r = db_run(m->tree->db, "DELETE FROM kept WHERE hash=?", "h", &d->v[i]);
+    return r < 0 ? r : 0;
+}
+
+/* Those that have a path are let go as all others once it has gone. */
+static int commit_named(struct master *m, void *arg)
+{
+    int r = db_run(m->tree->db,
+                   "UPDATE kept SET found=0 WHERE found>0 AND "
+                   "(EXISTS(SELECT 1 FROM version v WHERE v.hash=kept.hash) OR "
+                   "EXISTS(SELECT 1 FROM entry e WHERE e.hash=kept.hash AND e.type=1))",
+                   "");
+
+    (void)arg;
     return r < 0 ? r : 0;
 }
 
@@ -179,7 +191,7 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
 
             n->hash = h;
             n->size = st.st_size;
-            n->next = NULL;
+            n->found = true;
             kept_notes_add(k, n);
         }
         k->files++;
@@ -366,7 +378,7 @@ static void prune(struct keeper *t, struct db *db)
     free(o);
 }
 
-/* One round; the number of contents dropped. `orphans`: only those of no path. */
+/* One round; the number of contents dropped. `orphans`: only those of no path, if that is not lost. */
 static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_to)
 {
     sqlite3_stmt *st;
@@ -380,8 +392,9 @@ static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_
         db,
         "SELECT hash,size,EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) AS live,"
         "(SELECT max(ended) FROM version v WHERE v.hash=k.hash) AS old,at FROM kept k "
-        "ORDER BY live, old IS NOT NULL, coalesce(old,at) LIMIT ?",
-        "i", (int64_t)VICTIMS);
+        "WHERE found<=? ORDER BY live, old IS NOT NULL, coalesce(old,at) LIMIT ?",
+        "ii", orphans ? clock_wall_ns() - t->k->rules.age_ms * 1000000 : INT64_MAX,
+        (int64_t)VICTIMS);
     while (db_step(db, st) == 1) {
         bool orphan = sqlite3_column_int(st, 2) == 0 && sqlite3_column_type(st, 3) == SQLITE_NULL;
 
@@ -401,11 +414,26 @@ static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_
     "FROM entry e WHERE type=1 AND NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=e.hash) AND "     \
     "NOT (dir=CAST('sql' AS BLOB) OR (dir>CAST('sql/' AS BLOB) AND dir<CAST('sql0' AS BLOB)))"
 
+struct sum {
+    int64_t files, bytes;
+};
+
+static bool add_unnamed(void *arg, const struct hash *h, int64_t size, int64_t found)
+{
+    struct sum *sum = arg;
+
+    (void)h, (void)found;
+    sum->files++;
+    sum->bytes += size;
+    return true;
+}
+
 /* What status tells. Of a large tree this takes a while, so it is done as often as it is cheap. */
 static void count(struct keeper *t, struct db *db)
 {
     struct kept *k = t->k;
     int64_t files = 0, bytes = 0, versions = 0, lost = 0, begin = clock_mono_ms();
+    struct sum unnamed = {0};
 
     if (begin < t->next_count ||
         (t->counted_seq == head_seq(k->m->head) && t->counted_files == k->files))
@@ -420,6 +448,9 @@ static void count(struct keeper *t, struct db *db)
                "NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=v.hash) AND "
                "NOT EXISTS(SELECT 1 FROM entry e WHERE e.hash=v.hash AND e.type=1)",
                "");
+    history_unnamed(db, add_unnamed, &unnamed);
+    k->unnamed_files = unnamed.files;
+    k->unnamed_bytes = unnamed.bytes;
     k->unkept_files = files;
     k->unkept_bytes = bytes;
     k->versions = versions;
@@ -455,8 +486,12 @@ static void start_seq(struct keeper *t, struct db *db)
         t->seq = head_seq(t->k->m->head);
         t->rewrite_seq = true;
     }
-    if (reconcile(t, db) < 0)
+    if (reconcile(t, db) < 0) {
         t->seq = -1; /* a disk that fails: again later */
+        return;
+    }
+    flush(t);
+    committer_call(t->k->m->committer, commit_named, NULL);
 }
 
 /* Returns true when there is more to do at once. */

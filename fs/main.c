@@ -174,8 +174,8 @@ static int find_hook_account(struct run *r, struct err *e)
     snprintf(owner, sizeof(owner), "%u", r->fs.rules.uid);
     if (!user && r->fs.rules.uid == 0)
         return err_set(e, EINVAL,
-                       "option on_change: whose command is it? give on_change_user=USER, such as "
-                       "www-data");
+                       "option on_change: the mount belongs to root, which runs no commands; give "
+                       "on_change_user=USER, such as www-data");
     if (account_open(user ? user : owner, &r->hook_account) < 0)
         return err_set(e, EINVAL, "option on_change_user: no user '%s'", user);
     if (geteuid() != 0 && geteuid() != r->hook_account.uid)
@@ -275,7 +275,7 @@ static int serve(struct run *r, struct err *e)
         if (res > 0)
             log_info("'%s': ending on signal %d", r->point, res);
         publish_leftovers(fs, res == 0);
-        res = res < 0 ? err_sys(e, -res, "serving '%s' failed", r->point) : 0;
+        res = res < 0 ? err_sys(e, -res, "cannot go on serving '%s'", r->point) : 0;
     }
     mirror_stop(fs->mirror, FLUSH_MS);
     return res;

@@ -404,8 +404,8 @@ void publish_leftovers(struct fs *fs, bool all)
     }
     pool_drain(fs->pool);
     if (l.lost > 0)
-        log_warn("%zu files were still open for writing when the mount ended: what was written to "
-                 "them since their last fsync is dropped",
+        log_warn("%zu files were still open for writing when the mount ended: data written to them "
+                 "since their last fsync is lost",
                  l.lost);
     free(l.v);
 }

@@ -127,7 +127,7 @@ static int tell(const char *socket, const char *list, bool apply, struct err *e)
 
     if (r == 0 && !json_is_true(json_object_get(answer, "ok"))) {
         text = json_string_value(json_object_get(answer, "error"));
-        r = err_set(e, EINVAL, "%s", text ? text : "the mount's daemon refused it");
+        r = err_set(e, EINVAL, "%s", text ? text : "the mount's daemon refused the remount");
     }
     json_decref(answer);
     return r;

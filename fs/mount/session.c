@@ -166,10 +166,9 @@ static void probe_not_found(struct fs *fs, const char *point)
         seen = atomic_load(&fs->probes);
         if (seen == 0 || lstat(path, &st) == 0 || atomic_load(&fs->probes) == seen) {
             atomic_store(&fs->forgetful, false);
-            log_info(
-                "this kernel does not drop a cached \"not found\" when told: it is kept for %g s "
-                "only",
-                FS_NOT_FOUND);
+            log_info("this kernel does not drop cached \"not found\" answers on request; they are "
+                     "cached for %g s only",
+                     FS_NOT_FOUND);
         }
     }
     free(path);

@@ -151,7 +151,8 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e)
                            "PRAGMA journal_size_limit=67108864",
                       NULL, NULL, NULL);
     if (rc != SQLITE_OK) {
-        int r = db_error(db, e, "cannot use the database file (is it damaged or not eefs's?)");
+        int r = db_error(
+            db, e, "cannot use the database file; is it damaged, or is it of another program?");
         db_close(db);
         return r;
     }
@@ -384,11 +385,12 @@ int db_check(const char *path, int64_t ms, bool *found, struct err *e)
     trouble_note(EUCLEAN, path);
     if (l.bad > 0)
         return err_set(e, EUCLEAN,
-                       "the database '%s' is damaged: %lld of %lld pages are not as they were "
-                       "written (first: page %lld)",
+                       "the database '%s' is damaged: %lld of %lld pages do not match their "
+                       "checksums (first: page %lld)",
                        path, (long long)l.bad, (long long)l.pages, (long long)l.first_bad);
     return err_set(e, EUCLEAN, "the database '%s' is damaged: %s", path,
-                   l.log_broken ? "its log is not as it was written" : "a part of it is missing");
+                   l.log_broken ? "its log does not match its checksums"
+                                : "a part of it is missing");
 }
 
 int db_migrate(struct db *db, uint32_t app_id, const char *const *steps, int n, struct err *e)

@@ -22,8 +22,7 @@ static const char time_note[] =
     "TIME is a number of seconds, or one with a unit: ms, s, min, h or d (500ms, 15min).";
 
 static const char reload_note[] =
-    "Options marked (*) take effect at once when the program reads its "
-    "options again (SIGHUP).";
+    "Options marked (*) take effect at once when the program reloads its options (SIGHUP).";
 
 /* Prints words of `text` from column `at` on; lines that follow begin at column `indent`. A blank
  * line stays one. */

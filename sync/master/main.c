@@ -91,7 +91,7 @@ static const struct opt confirm_table[] = {
 
 static const struct opt_command confirm_command = {
     .name = "eefs-master confirm",
-    .about = "Confirms that the deletions that the master holds back are intentional.",
+    .about = "Confirms that the deletions held by the master are intentional.",
     .options = confirm_table,
 };
 
@@ -145,7 +145,7 @@ static const struct opt mirror_table[] = {
      .name = "read",
      .arg = "PATH",
      .at = offsetof(struct mirror_options, read),
-     .without = "everything but other mirrors' slots",
+     .without = "everything except other mirrors' slots",
      .help = "with add and set: a path that the mirror may read; / is the whole folder"},
     {.type = OPT_LIST,
      .name = "write",

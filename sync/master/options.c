@@ -62,8 +62,8 @@ static const struct opt table[] = {
      .name = "config",
      .arg = "FILE",
      .at = offsetof(struct serve_options, config),
-     .help = "a file with more of these options, one 'name = value' a line; the command line takes "
-             "precedence"},
+     .help = "a file with more of these options, one 'name = value' per line; the command line "
+             "takes precedence"},
     {.type = OPT_LIST,
      .name = "exclude",
      .arg = "PATTERN",
@@ -91,7 +91,7 @@ static const struct opt table[] = {
      .at = offsetof(struct serve_options, reserve),
      .def = "64M",
      .reload = true,
-     .help = "refuse what mirrors send when less than this is free on the disk"},
+     .help = "refuse changes of mirrors when less than this is free on the disk"},
     {.type = OPT_SIZE,
      .name = "upload-space",
      .arg = "SIZE",
@@ -100,7 +100,7 @@ static const struct opt table[] = {
      .min = 1,
      .max = INT64_MAX,
      .reload = true,
-     .help = "the most that one mirror may have uploaded without an operation that names it"},
+     .help = "the most space that uploads of one mirror may take before an operation names them"},
     {.type = OPT_DURATION,
      .name = "open-limit",
      .arg = "TIME",
@@ -108,7 +108,7 @@ static const struct opt table[] = {
      .def = "10min",
      .reload = true,
      .help =
-         "a file that a writer holds open for longer makes the status DEGRADED; 0 turns this off"},
+         "report DEGRADED when a writer holds a file open for longer than this; 0 turns this off"},
     {.type = OPT_DURATION,
      .name = "quiet-time",
      .arg = "TIME",
@@ -151,9 +151,8 @@ static const struct opt table[] = {
 
 static const struct opt_command command = {
     .name = "eefs-master serve",
-    .about =
-        "Serves a folder to its mirrors until SIGTERM. SIGHUP reads the options again and scans "
-        "the folder.",
+    .about = "Serves a folder to its mirrors until SIGTERM. SIGHUP reloads the options and scans "
+             "the folder.",
     .options = table,
 };
 

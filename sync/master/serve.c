@@ -145,11 +145,12 @@ static int open_database(struct server *s, struct err *e)
         return r;
     n = registry_copy_restore(s->tree.db, false);
     if (n > 0)
-        log_warn("the database '%s' knew no mirror: %d are put back from 'mirrors.json' beside it",
-                 path, n);
+        log_warn(
+            "the database '%s' held no mirrors; restored %d of them from 'mirrors.json' beside it",
+            path, n);
     n = n == -EUCLEAN ? n : registry_copy_save(s->tree.db);
     if (n < 0)
-        log_error("cannot keep the copy of the mirrors beside '%s': %s", path, strerror(-n));
+        log_error("cannot write the copy of the mirrors beside '%s': %s", path, strerror(-n));
     return 0;
 }
 
@@ -170,7 +171,7 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     m->tree = &s->tree;
     r = open_database(s, e);
     if (r == 0 && stat(m->db_path, &s->db_file) < 0)
-        r = err_sys(e, errno, "cannot look at '%s'", m->db_path);
+        r = err_sys(e, errno, "cannot stat '%s'", m->db_path);
     if (r < 0)
         return r;
     root_owner(o->root, m->id); /* a lost database: the folder knows whose it is */
@@ -286,7 +287,8 @@ static void stop(struct server *s)
         while (!s->stopped) {
             nanosleep(&pause, NULL);
             if (m->root_monitor && root_silent_ms(m->root) > ROOT_SILENT_MS) {
-                log_error("the folder '%s' does not answer: not waited for", root_path(m->root));
+                log_error("the folder '%s' does not answer; stopping without waiting for it",
+                          root_path(m->root));
                 _exit(1);
             }
         }
@@ -391,22 +393,21 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
     if (r == 0)
         r = tell_exclude(s, &e);
     if (r < 0) {
-        log_error("options are not read again: %s; what was set before goes on", e.text);
+        log_error("cannot reload options: %s; keeping the previous settings", e.text);
         options_release(&now);
     } else {
         if (differs(o->root, now.root) || differs(o->state, now.state) ||
             differs(o->listen, now.listen) || differs(o->rundir, now.rundir) ||
             differs(o->conflicts, now.conflicts) || differs(o->store, now.store) ||
             o->insecure_http != now.insecure_http)
-            log_warn(
-                "root, state, listen, rundir, conflicts, store and insecure-http change with a "
-                "restart only");
+            log_warn("root, state, listen, rundir, conflicts, store and insecure-http take effect "
+                     "only after a restart");
         strlist_release(&now.keep.except); /* kept.h holds the rules it began with */
         now.keep = o->keep;
         memset(&o->keep, 0, sizeof(o->keep));
         options_release(o);
         *o = now;
-        log_info("options are read again; scanning '%s'", root_path(s->m.root));
+        log_info("options reloaded; scanning '%s'", root_path(s->m.root));
     }
     systemd_notify("READY=1");
 }
@@ -450,13 +451,13 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
             return 0;
         if (!database_is_ours(s))
             return err_set(e, ESTALE,
-                           "the database '%s' was replaced or removed while it was in use; start "
-                           "again",
+                           "the database '%s' was replaced or removed while it was in use; restart "
+                           "eefs-master",
                            m->db_path);
         if (fit_database_damaged())
             return err_set(e, EUCLEAN,
-                           "the database '%s' is damaged; start again: it is kept aside and made "
-                           "anew from the folder",
+                           "the database '%s' is damaged; restart eefs-master: it sets the "
+                           "database aside and rebuilds it from the folder",
                            m->db_path);
         if (!ok && was)
             log_error("%s; nothing is served or published until it is back", why);

@@ -93,8 +93,8 @@ int http_check_url(const char *url, bool *clear, struct err *e)
     }
     if (!form)
         r = err_set(e, EINVAL,
-                    "'%.200s' is not a master's address: it is https://HOST[:PORT]/ or, on this "
-                    "machine, http://",
+                    "'%.200s' is not a master's address; give https://HOST[:PORT]/ or, on this "
+                    "machine, http://HOST[:PORT]/",
                     url);
     else
         *clear = strcmp(scheme, "http") == 0 && !host_is_loopback(host);
@@ -111,12 +111,13 @@ static int check(const struct http_config *c, bool *clear, struct err *e)
     if (r < 0)
         return r;
     if (*clear && !c->insecure_http)
-        return err_set(e, EINVAL,
-                       "'%s' is not encrypted: the token and all files would cross the network in "
-                       "the clear; use https://, or give insecure_http on a network that you trust",
-                       c->url);
+        return err_set(
+            e, EINVAL,
+            "'%s' is not encrypted: the token and all files would cross the network unencrypted; "
+            "use https://, or give insecure_http on a network that you trust",
+            c->url);
     if (strpbrk(c->token, "\r\n"))
-        return err_set(e, EINVAL, "the token has a line break in it");
+        return err_set(e, EINVAL, "the token contains a line break");
     if (c->cafile && access(c->cafile, R_OK) < 0)
         return err_sys(e, errno, "cannot read the certificates in '%s' (option cafile)", c->cafile);
     return 0;
@@ -487,14 +488,14 @@ static int judge(struct run *r, CURLcode code, const char *error, struct err *e)
     long status = 0;
 
     if (given_up(r))
-        return err_set(e, ECANCELED, "the request was given up");
+        return err_set(e, ECANCELED, "the request was cancelled");
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
     r->reply->status = (int)status;
     if (r->failed)
-        return err_sys(e, -r->failed, "cannot take or send the body of '%s'", q->path);
+        return err_sys(e, -r->failed, "cannot transfer the body of '%s'", q->path);
     if (status >= 200 && status < 300 && q->type &&
         strncasecmp(r->type, q->type, strlen(q->type)) != 0)
-        return err_set(e, EPROTO, "'%s' answered with a page of type '%s': that is not eefs-master",
+        return err_set(e, EPROTO, "'%s' answered with a page of type '%s'; it is not eefs-master",
                        r->http->base, r->type);
     if (r->big)
         return err_set(e, EPROTO, "'%s' answered with more bytes than allowed", r->http->base);
@@ -502,7 +503,7 @@ static int judge(struct run *r, CURLcode code, const char *error, struct err *e)
         return err_set(e, map_curl(code), "cannot reach the master at '%s': %s%s", r->http->base,
                        *error ? error : curl_easy_strerror(code),
                        code == CURLE_PEER_FAILED_VERIFICATION
-                           ? "; a private authority is named by the option cafile"
+                           ? "; for a private authority, set the option cafile"
                            : "");
     if (status < 200 || status >= 300)
         return read_refusal(r, e);
@@ -544,7 +545,7 @@ int http_run(struct http *h, const struct http_request *q, struct http_reply *re
     memset(reply, 0, sizeof(*reply));
     reply->have = -1;
     if (atomic_load(&h->stop))
-        return err_set(e, ECANCELED, "the request was given up");
+        return err_set(e, ECANCELED, "the request was cancelled");
     r.line = take_line(h);
     if (!r.line)
         return err_set(e, ENOMEM, "cannot make a curl handle");

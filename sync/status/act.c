@@ -112,11 +112,11 @@ static int say_done(const struct act *a, const char *path, json_t *answer)
     } else if (strcmp(a->cmd, "salvage") == 0) {
         return say_salvaged(a, path, json_object_get(answer, "salvage"));
     } else if (strcmp(a->cmd, "renew") == 0) {
-        printable_line(stdout, "%s: has an identity of its own now", a->point);
+        printable_line(stdout, "%s: now has an identity of its own", a->point);
     } else {
         printable_line(stdout, "%s: %lld %s", a->point, int_of(answer, "count"),
                        strcmp(a->cmd, "retry") == 0 ? "changes are sent again"
-                                                    : "conflicts are off the list");
+                                                    : "conflicts removed from the list");
     }
     return 0;
 }

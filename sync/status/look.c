@@ -103,7 +103,7 @@ static void set_silent(struct question *q, pid_t pid)
 {
     char reason[160];
 
-    snprintf(reason, sizeof(reason), "its daemon (process %d) %s; it was given %d s", (int)pid,
+    snprintf(reason, sizeof(reason), "its daemon (process %d) %s; waited %d s", (int)pid,
              process_state(pid), ASK_MS / 1000);
     q->silent = true;
     set_state(q->answer, "unknown", reason,
@@ -320,8 +320,8 @@ static bool judge_silence(json_t *o)
     if (letter == '?') {
         set_state(o, "DEGRADED", "importer is not running", "start eefs-sqlimport for this slot");
     } else {
-        snprintf(reason, sizeof(reason), "importer (process %d) %s: nothing from it for %lld s",
-                 (int)pid, process_state(pid), (long long)(quiet / 1000));
+        snprintf(reason, sizeof(reason), "importer (process %d) %s: no report for %lld s", (int)pid,
+                 process_state(pid), (long long)(quiet / 1000));
         set_state(o, "DEGRADED", reason, "look at its log; if it hangs, restart eefs-sqlimport");
     }
     return true;

@@ -68,13 +68,13 @@ static const struct opt table[] = {
     {.type = OPT_FLAG,
      .name = "renew",
      .at = offsetof(struct options, renew),
-     .help = "give the mount at PATH, whose cache was copied from another machine, an identity of "
-             "its own"},
+     .help = "give the mount at PATH an identity of its own, after its cache was copied from "
+             "another machine"},
     {.type = OPT_FLAG,
      .name = "salvage",
      .at = offsetof(struct options, salvage),
-     .help =
-         "list contents written here that only the cache still has (after replica.db was lost)"},
+     .help = "list contents that were written on this mirror and exist only in its cache (after "
+             "replica.db was lost)"},
     {.type = OPT_STRING,
      .name = "into",
      .arg = "DIR",
@@ -92,11 +92,10 @@ static const struct opt table[] = {
 static const struct opt_command command = {
     .name = "eefs-status",
     .args = "[PATH]...",
-    .about =
-        "Reports the state of the eefs mounts, imports and masters of this machine; with PATH only "
-        "of the mounts that hold these paths. Conflicts and refused changes stay on their lists "
-        "until somebody has dealt with them.\n\n"
-        "Exit code: 0 fine, 1 needs attention, 2 not fit to serve, 3 unknown.",
+    .about = "Reports the state of the eefs mounts, imports and masters of this machine; with "
+             "PATH, only of the mounts that hold these paths. Conflicts and refused changes stay "
+             "on their lists until somebody resolves them.\n\nExit code: 0 fine, 1 needs "
+             "attention, 2 not fit to serve, 3 unknown.",
     .options = table,
 };
 
@@ -123,10 +122,10 @@ static int what_to_do(int nargs, const char **ret, struct err *e)
     }
     if (n > 1)
         return err_set(e, EINVAL,
-                       "--conflicts, --quarantine, --wait, --retry, --discard, --forget, "
-                       "--renew and --salvage do not go together");
+                       "--conflicts, --quarantine, --wait, --retry, --discard, --forget, --renew "
+                       "and --salvage cannot be combined");
     if (o.into && !o.salvage)
-        return err_set(e, EINVAL, "--into goes with --salvage");
+        return err_set(e, EINVAL, "--into needs --salvage");
     return 0;
 }
 
@@ -183,7 +182,7 @@ int main(int argc, char **argv)
                               : NULL,
                &code);
     if (cmd && json_array_size(json_object_get(all, "mounts")) == 0) {
-        log_error("nothing of eefs is mounted%s", nargs ? " there" : "");
+        log_error("eefs is not mounted%s", nargs ? " there" : "");
         code = 3;
     } else if (cmd) {
         code = act(all, cmd, argv, nargs, o.timeout_ms, o.into);

@@ -108,7 +108,7 @@ static void show_refused(json_t *q)
     say("  %s  %s %s%s%s, %s", deferred ? "waits  " : "refused", text_of(q, "op"), path,
         *to ? " to " : "", to, time_of(q, "time", when));
     say("    because %s (%s)%s", text_of(q, "error"), text_of(q, "code"),
-        deferred ? "; tried again by itself" : "");
+        deferred ? "; retried automatically" : "");
     free(path);
     free(to);
 }
@@ -141,8 +141,8 @@ static void show_mount(json_t *m)
     say("  cache    %.1f of %.1f MiB, %lld entries", (double)int_of(m, "cache_used") / 1048576.0,
         (double)int_of(m, "cache_limit") / 1048576.0, int_of(m, "entries"));
     if (int_of(m, "cache_used") > int_of(m, "cache_limit"))
-        say("    over its limit: %.1f MiB are open in programs, %.1f are not on the master yet or "
-            "local, the rest goes within a minute",
+        say("    over its limit: %.1f MiB are open in programs, %.1f MiB are local or not on the "
+            "master yet; the rest is removed within a minute",
             (double)int_of(m, "cache_open") / 1048576.0,
             (double)int_of(m, "cache_pinned") / 1048576.0);
     show_errors(json_object_get(m, "errors"));
@@ -156,7 +156,7 @@ static void show_mount(json_t *m)
 static void show_kept(json_t *k)
 {
     if (int_of(k, "space") == 0) {
-        say("  kept     nothing: what is overwritten or deleted cannot be restored");
+        say("  kept     nothing: overwritten and deleted files cannot be restored");
         return;
     }
     say("  kept     %.1f of %.1f MiB; %lld earlier versions, %lld of them without content",
@@ -168,7 +168,8 @@ static void show_kept(json_t *k)
             "--unnamed' lists them",
             int_of(k, "unnamed_files"), (double)int_of(k, "unnamed_bytes") / 1048576.0);
     if (int_of(k, "unkept_files") > 0)
-        say("  not kept %lld files with %.1f MiB: not to be restored once they are overwritten",
+        say("  not kept %lld files with %.1f MiB: they cannot be restored after they are "
+            "overwritten",
             int_of(k, "unkept_files"), (double)int_of(k, "unkept_bytes") / 1048576.0);
 }
 
@@ -265,5 +266,5 @@ void show(json_t *all)
     json_array_foreach(masters, i, o) show_master(o);
     json_array_foreach(imports, i, o) show_import(o);
     if (json_array_size(mounts) + json_array_size(masters) + json_array_size(imports) == 0)
-        say("nothing of eefs is mounted or running here");
+        say("no eefs mount, master or importer on this machine");
 }

@@ -42,8 +42,8 @@ static int tree_path(const char *text, char **ret, bool *folder, struct err *e)
         return 0;
     }
     return err_set(e, EINVAL,
-                   "'%s' is not a path in the shared folder; it is relative to that, such as "
-                   "css/site.css",
+                   "'%s' is not a path in the shared folder; give it relative to that folder, such "
+                   "as css/site.css",
                    text);
 }
 
@@ -145,7 +145,7 @@ static int history_of(struct db *db, const char *path, bool folder, bool json, s
     else if (l.n == 0 && folder)
         printable_line(stdout, "nothing was deleted below '%s'", path);
     else if (l.n == 0)
-        r = err_set(e, ENOENT, "nothing is known of '%s'", path);
+        r = err_set(e, ENOENT, "no version of '%s' is known", path);
     else if (!folder && row.e.moved_from && row.e.type == ENTRY_FILE)
         printable_line(stdout, "it was '%s' before", row.e.moved_from);
     json_decref(l.json);
@@ -286,8 +286,8 @@ static int ask(const char *socket, const char *path, int64_t seq, struct err *e)
 
     if (r == -ENOENT || r == -ECONNREFUSED)
         err_set(e, -r,
-                "nobody serves that state folder ('%s' does not answer); restoring needs a running "
-                "'eefs-master serve' (or its --rundir)",
+                "cannot restore: no 'eefs-master serve' answers at '%s'; start it, or give its "
+                "--rundir",
                 socket);
     else if (r == 0)
         printable_line(stdout,
@@ -323,7 +323,7 @@ static const struct opt restore_table[] = {
 static const struct opt_command restore_command = {
     .name = "eefs-master restore",
     .args = "PATH@SEQ",
-    .about = "Brings back a version that 'eefs-master history PATH' lists as kept. Needs a running "
+    .about = "Restores a version that 'eefs-master history PATH' lists as kept. Needs a running "
              "'eefs-master serve'.",
     .options = restore_table,
 };

@@ -23,7 +23,7 @@ static void become_owner(const char *dir)
     if (geteuid() != 0 || stat(dir, &st) < 0 || st.st_uid == 0)
         return;
     if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
-        log_warn("cannot work as the owner of '%s'", dir);
+        log_warn("cannot switch to the owner of '%s'", dir);
 }
 
 int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e)
@@ -41,7 +41,7 @@ int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e)
     if (r == 0)
         r = schema_open(path, 0, ret, e);
     if (r == 0 && make && registry_copy_restore(*ret, false) > 0)
-        log_warn("'%s' knew no mirror: they are put back from 'mirrors.json' beside it", path);
+        log_warn("'%s' held no mirrors; restored them from 'mirrors.json' beside it", path);
     free(path);
     return r;
 }

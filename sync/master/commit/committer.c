@@ -70,7 +70,8 @@ static void finish(struct committer *c, struct job *jobs, int r)
         if (jobs->call)
             finish_call(c, jobs->call, r);
         if (jobs->scanned && !atomic_exchange(&m->scanned, true))
-            log_info("the first scan has ended: %lld changes in all", (long long)head_seq(m->head));
+            log_info("the first scan is complete: %lld changes in total",
+                     (long long)head_seq(m->head));
         if (r < 0 && jobs->o)
             scan_queue_push(m->scan_queue, jobs->o->path, SCAN_DEEP, 5000);
         observation_free(jobs->o);
@@ -240,7 +241,7 @@ static void run_batch(struct committer *c, struct job *jobs)
     if (r == 0 && any_ops)
         r = db_sync(m->tree->db);
     if (r < 0 && r != c->error)
-        log_error("cannot commit to '%s': %s; tried again", m->db_path, strerror(-r));
+        log_error("cannot commit to '%s': %s; retrying", m->db_path, strerror(-r));
     if (r < 0)
         checkpoint_wake(m->checkpoint);
     if (r == 0 && c->error < 0)

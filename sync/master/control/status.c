@@ -91,12 +91,11 @@ static void find_trouble(struct problems *p)
     if (!trouble_recent(TROUBLE_MS, &code, why, sizeof(why)))
         return;
     problem(p, code == EUCLEAN ? "FAILED" : "DEGRADED", why,
-            code == EUCLEAN
-                ? "restart it: the damaged database is kept aside and made anew from the "
-                  "folder; then see to the disk"
+            code == EUCLEAN ? "restart eefs-master: it sets the damaged database aside and "
+                              "rebuilds it from the folder; then check the disk"
             : code == EMFILE || code == ENFILE ? "raise its limit of open files (LimitNOFILE=)"
             : code == ENOMEM                   ? "give this machine more memory"
-                                               : "see to the disk");
+                                               : "check the disk");
 }
 
 static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
@@ -109,10 +108,10 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
                 "mount or restore the folder; nothing is published until it is back");
     if (delete_guard_emptied(m->delete_guard, why, sizeof(why)))
         problem(p, "FAILED", why,
-                "bring the files back; if they are meant to be deleted: eefs-master confirm");
+                "bring the files back; if the deletion is intentional: eefs-master confirm");
     else if (delete_guard_held(m->delete_guard, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why,
-                "bring the files back; if they are meant to be deleted: eefs-master confirm");
+                "bring the files back; if the deletion is intentional: eefs-master confirm");
     find_trouble(p);
     if (volumes_away(m->volumes, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why, "mount it; if it is gone for good: eefs-master confirm");
@@ -121,10 +120,12 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
     if (committer_error(m->committer) < 0) {
         snprintf(why, sizeof(why), "the database '%.300s' cannot be written: %s", m->db_path,
                  strerror(-committer_error(m->committer)));
-        problem(p, "DEGRADED", why, "make room on its disk, or see to the disk; it is tried again");
+        problem(p, "DEGRADED", why,
+                "free space on its disk, or check the disk; the master retries");
     }
     if (root_monitor_short(m->root_monitor, why, sizeof(why)))
-        problem(p, "DEGRADED", why, "make room: what mirrors send is refused until then");
+        problem(p, "DEGRADED", why,
+                "free space on the disk: changes of mirrors are refused until then");
     if (watch_limited(m->watch, why, sizeof(why), action, sizeof(action)))
         problem(p, "DEGRADED", why, action);
     n = notices_count(m->notices, NOTICE_UNREADABLE, NULL);

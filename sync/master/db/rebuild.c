@@ -158,12 +158,12 @@ int rebuild_database(const char *db_path, struct err *e)
         free(damaged);
         return r;
     }
-    log_warn("the damaged database is kept as '%s'; a new one is made from the folder", damaged);
+    log_warn("the damaged database is kept as '%s'; it is rebuilt from the folder", damaged);
     take_over(to, damaged);
     n = registry_copy_restore(to, true);
     if (n < 0)
-        log_error("'mirrors.json' beside the database cannot be used: mirrors that could not be "
-                  "read are to be added again (eefs-master mirror add)");
+        log_error("cannot use 'mirrors.json' beside the database; add the mirrors again that could "
+                  "not be read (eefs-master mirror add)");
     else if (n > 0)
         log_info("%d mirrors keep their tokens and scopes", n);
     db_sync(to);

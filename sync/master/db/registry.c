@@ -29,10 +29,10 @@ static int check_name(const char *name, struct err *e)
 
     if (n == 0 || n >= MIRROR_NAME_CAP || name[0] == '-' ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
-        return err_set(
-            e, EINVAL,
-            "'%.64s' is no mirror name: 1 to 32 of a-z, 0-9, '_' and '-', not beginning with '-'",
-            name);
+        return err_set(e, EINVAL,
+                       "'%.64s' is not a mirror name: use 1 to 32 of a-z, 0-9, '_' and '-', not "
+                       "beginning with '-'",
+                       name);
     return 0;
 }
 
@@ -98,14 +98,14 @@ static int check_paths(struct strlist *l, const char *what, struct err *e)
                            what, l->v[i]);
         if (r < 0)
             return err_set(e, EINVAL,
-                           "%s '%.200s' is no path within the folder; give one such as uploads, or "
-                           "/ for everything",
+                           "%s '%.200s' is not a path within the folder; give one such as uploads, "
+                           "or / for everything",
                            what, l->v[i]);
         if (strpbrk(path, "*?")) {
             free(path);
             return err_set(e, EINVAL,
-                           "%s '%.200s': patterns do not work here; give the path of a folder, "
-                           "which stands for all that lies below it, or / for everything",
+                           "%s '%.200s': patterns are not supported here; give the path of a "
+                           "folder, which stands for everything below it, or / for everything",
                            what, l->v[i]);
         }
         free(l->v[i]);
@@ -156,8 +156,8 @@ int registry_add(struct db *db, const char *name, struct strlist *read, struct s
         r = db_get_int(db, 0, &there, "SELECT 1 FROM mirror WHERE name=?", "s", name);
     if (r == 0 && there) {
         db_rollback(db);
-        r = err_set(e, EEXIST,
-                    "there is a mirror '%s' already; remove it first to give it a new token", name);
+        r = err_set(e, EEXIST, "mirror '%s' exists already; remove it first to give it a new token",
+                    name);
         goto out;
     }
     if (r == 0)
@@ -283,13 +283,12 @@ static int remember_list(struct db *db, const char *name, const struct strlist *
 
 int registry_exclude(struct db *db, const struct strlist *patterns, struct err *e)
 {
-    return remember_list(db, "exclude", patterns, "cannot remember the exclude patterns", e);
+    return remember_list(db, "exclude", patterns, "cannot store the exclude patterns", e);
 }
 
 int registry_volumes(struct db *db, const struct strlist *tops, struct err *e)
 {
-    return remember_list(db, "volumes", tops, "cannot remember the filesystems below the folder",
-                         e);
+    return remember_list(db, "volumes", tops, "cannot store the filesystems below the folder", e);
 }
 
 static void fill(sqlite3_stmt *st, struct mirror *ret)

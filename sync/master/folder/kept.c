@@ -192,7 +192,7 @@ void kept_damaged(struct kept *k, const struct hash *h, int64_t size)
     char path[KEPT_PATH_CAP];
 
     kept_path(h, path);
-    log_warn("'%s' is damaged: it is removed", path);
+    log_warn("'%s' is damaged; removed it", path);
     mutex_lock(&k->files_lock);
     if (unlinkat(root_private_fd(k->m->root), path, 0) == 0)
         count_locked(k, h, size, -1);

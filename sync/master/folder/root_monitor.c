@@ -39,8 +39,8 @@ static void *root_monitor_run(void *arg)
         if (ok && generation != root_generation(m->root)) {
             generation = root_generation(m->root);
             if (root_folds_case(m->root))
-                log_warn("the filesystem of '%s' takes names that differ by case only for the same "
-                         "one: a mirror that makes two such names gets a conflict",
+                log_warn("the filesystem of '%s' does not distinguish names that differ only by "
+                         "case: a mirror that creates two such names gets a conflict",
                          root_path(m->root));
         }
         if (ok) {
@@ -72,7 +72,7 @@ int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *
     if (r < 0) {
         worker_release(&l->worker);
         free(l);
-        return err_sys(e, -r, "cannot start the thread that looks at the folder");
+        return err_sys(e, -r, "cannot start the thread that monitors the folder");
     }
     *ret = l;
     return 0;

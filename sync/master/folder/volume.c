@@ -102,7 +102,7 @@ static void save_locked(struct volumes *v)
     }
     r = file_replace(root_private_fd(v->m->root), LIST, b.data, b.len, 0600, true);
     if (r < 0)
-        log_error("cannot note the filesystems below '%s': %s", root_path(v->m->root),
+        log_error("cannot record the filesystems below '%s': %s", root_path(v->m->root),
                   strerror(-r));
     buf_release(&b);
 }
@@ -162,7 +162,7 @@ void volumes_tell(struct volumes *v)
     db_close(db);
     strlist_release(&tops);
     if (r < 0 && !v->failed)
-        log_error("cannot tell the mirrors which filesystems are below the folder: %s", e.text);
+        log_error("cannot announce the filesystems below the folder to the mirrors: %s", e.text);
     v->failed = r < 0;
     if (r == 0)
         return;
@@ -254,8 +254,8 @@ void volume_see(struct master *m, const char *dir)
     mutex_lock(&v->lock);
     if (top && *top && !has(&v->tops, top)) {
         text = path_encoded(top);
-        log_info("'%s' is a filesystem of its own: it gets a staging of its own, and when it is "
-                 "not mounted nothing in it counts as deleted",
+        log_info("'%s' is a filesystem of its own: it gets its own staging folder, and nothing in "
+                 "it counts as deleted while it is not mounted",
                  text);
         free(text);
         strlist_add(&v->tops, top);
@@ -443,9 +443,10 @@ int volumes_away(struct volumes *v, char *why, size_t cap)
     n = (int)v->away.n;
     if (n > 0) {
         text = path_encoded(v->away.v[0]);
-        snprintf(why, cap,
-                 "the filesystem of '%.200s' is not mounted: nothing in it is published or taken",
-                 text);
+        snprintf(
+            why, cap,
+            "the filesystem of '%.200s' is not mounted: nothing in it is published or accepted",
+            text);
         free(text);
     }
     mutex_unlock(&v->lock);

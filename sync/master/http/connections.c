@@ -370,7 +370,7 @@ int connections_start(unsigned limit, struct connections **ret, struct err *e)
         cond_destroy(&c->stop);
         mutex_destroy(&c->lock);
         free(c);
-        return err_sys(e, -r, "cannot start the thread that bounds connections");
+        return err_sys(e, -r, "cannot start the thread that limits connections");
     }
     *ret = c;
     return 0;

@@ -226,8 +226,8 @@ static enum MHD_Result wrong_offset(struct request *q)
 static enum MHD_Result no_space(struct request *q, int r)
 {
     return reply_error(q, 507, WIRE_E_NO_SPACE,
-                       r == -EDQUOT ? "this mirror has as much on its way to the master as it may "
-                                      "(--upload-space); the rest waits for that"
+                       r == -EDQUOT ? "the uploads of this mirror that no operation names yet have "
+                                      "reached --upload-space; further uploads wait"
                                     : "the master's disk is full");
 }
 
@@ -238,7 +238,7 @@ static enum MHD_Result not_stored(struct request *q, int r)
 
     if (r == -EFBIG)
         return reply_error(q, 413, WIRE_E_TOO_LARGE,
-                           "the master's filesystem holds no file so large");
+                           "the master's filesystem does not support files of this size");
     snprintf(why, sizeof(why), "the master cannot store the content: %s", strerror(-r));
     return reply_error(q, 422, WIRE_E_IO, why);
 }

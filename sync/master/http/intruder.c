@@ -63,8 +63,8 @@ void intruder_count(struct intruder *i, const struct sockaddr *from, bool given)
     }
     mutex_unlock(&i->lock);
     if (n > 0)
-        log_warn("%lld requests with no token or a wrong one, the last with %s from %s; this is "
-                 "said at most once a minute",
+        log_warn("%lld requests with no token or a wrong one, the last with %s from %s; reported "
+                 "at most once a minute",
                  (long long)n, given ? "a wrong one" : "none", text);
 }
 

@@ -192,7 +192,7 @@ static enum MHD_Result begin_changes(struct request *q)
         !number(q, "inline", 0, WIRE_INLINE_MAX, &q->query.inline_max) ||
         !number(q, "wait", 0, WIRE_WAIT_MAX, &wait))
         return reply_error(q, 400, WIRE_E_BAD_REQUEST,
-                           "limit, inline and wait are numbers that are not negative");
+                           "limit, inline and wait must be numbers that are not negative");
     q->deadline = wait ? clock_mono_ms() + wait * 1000 : 0;
     q->run = run_changes;
     return run_changes(q);
@@ -208,8 +208,9 @@ static enum MHD_Result run_ops_answer(struct request *q)
     else if (b->error < 0)
         r = reply_error(q, 503, WIRE_E_UNAVAILABLE, "the master's database cannot be written");
     else if (b->cloned)
-        r = reply_error(q, 409, WIRE_E_CLONED,
-                        "another machine uses a copy of this cache and has used that number");
+        r = reply_error(
+            q, 409, WIRE_E_CLONED,
+            "another machine uses a copy of this cache and has already used that operation number");
     else
         r = reply_json(q, 200,
                        json_pack("{s:O,s:I}", "answers", b->answers, "head", (json_int_t)b->head));
@@ -302,7 +303,7 @@ static void note_intruder(struct request *q)
 static enum MHD_Result too_many(struct request *q)
 {
     return reply_error(q, 503, WIRE_E_UNAVAILABLE,
-                       "this mirror asks for too much at once; it tries again");
+                       "this mirror has too many requests at once; it retries");
 }
 
 /* --- routing --- */
@@ -518,10 +519,11 @@ static int open_socket(const char *listen_at, bool insecure, struct err *e)
     if (r < 0)
         return r;
     if (!insecure && !is_loopback(ai->ai_addr)) {
-        r = err_set(e, EINVAL,
-                    "'%s' is no loopback address: tokens and files would travel in clear; put a "
-                    "TLS proxy in front, or give --insecure-http on a network that you trust",
-                    listen_at);
+        r = err_set(
+            e, EINVAL,
+            "'%s' is not a loopback address: tokens and files would cross the network unencrypted; "
+            "put a TLS proxy in front, or give --insecure-http on a network that you trust",
+            listen_at);
         goto out;
     }
     fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -225,12 +225,13 @@ static int refuse_errno(struct apply *j, int r)
         return apply_answer(j, RESULT_LATER, WIRE_E_NO_SPACE,
                             "the quota of the user that serves is used up on the master");
     case EFBIG:
-        return apply_refuse(j, WIRE_E_TOO_LARGE, "the master's filesystem holds no file so large");
+        return apply_refuse(j, WIRE_E_TOO_LARGE,
+                            "the master's filesystem does not support files of this size");
     case EXDEV:
         return apply_refuse(
             j, WIRE_R_VOLUME,
-            "that lies on two filesystems of the master: a folder is not moved from "
-            "one to the other in one step; copy it and remove the old one");
+            "the two paths are on different filesystems of the master, between which a folder "
+            "cannot be moved in one step; copy it and remove the old one");
     case ESTALE:
         return apply_answer(j, RESULT_LATER, WIRE_R_VOLUME,
                             "a filesystem below the master's folder is not mounted");

@@ -230,11 +230,12 @@ static bool enter(struct master *m, const struct op *op, struct op_answer *a)
     a->code = xstrdup(a->result == RESULT_REFUSED ? WIRE_R_PERMISSION
                       : r == -ENOSPC              ? WIRE_E_NO_SPACE
                                                   : WIRE_R_VOLUME);
-    a->error = r == -ESTALE
-                   ? xasprintf("the filesystem of '%.300s' is not mounted on the master", text)
-                   : xasprintf("the master cannot keep files on their way in '.eefs' on the "
-                               "filesystem of '%.300s': %s",
-                               text, strerror(-r));
+    a->error =
+        r == -ESTALE
+            ? xasprintf("the filesystem of '%.300s' is not mounted on the master", text)
+            : xasprintf(
+                  "the master cannot stage files in '.eefs' on the filesystem of '%.300s': %s",
+                  text, strerror(-r));
     free(text);
     return false;
 }

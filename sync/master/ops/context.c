@@ -66,8 +66,8 @@ bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
     *r = apply_tell(j, path);
     if (*r == 0)
         apply_refuse(j, WIRE_R_CONFLICT,
-                     "the master has something else there, and a conflict copy beside it would lie "
-                     "outside what this mirror may write; rename one of the two");
+                     "the master has a different entry at this path, and a conflict copy beside it "
+                     "would be outside this mirror's write scope; rename one of the two");
     return false;
 }
 

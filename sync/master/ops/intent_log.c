@@ -247,7 +247,7 @@ int intent_log_judge(struct master *m, struct err *e)
     if (r >= 0 && n)
         r = note_made(m, db, all, n);
     if (r < 0)
-        db_error(db, e, "cannot judge what an earlier run was about to do");
+        db_error(db, e, "cannot judge the unfinished operations of an earlier run");
     for (size_t i = 0; i < n; i++) {
         free(all[i].mirror);
         free(all[i].id);

@@ -367,10 +367,9 @@ int rename_op(struct apply *j)
         goto out;
     }
     if (from.e.type == ENTRY_DIR && hides_below(j->m, op)) {
-        r = apply_refuse(
-            j, WIRE_R_SCOPE,
-            "with the folder would move what is excluded at one of its two names only; "
-            "copy what is to move");
+        r = apply_refuse(j, WIRE_R_SCOPE,
+                         "the folder holds names that are excluded at only one of the two paths; "
+                         "copy the files instead of renaming the folder");
         goto out;
     }
     if (!busy && is_exchanged(op, &from, &to)) {

@@ -150,7 +150,7 @@ static void set_held(struct delete_guard *b, int64_t n, bool emptied, const char
     snprintf(b->why, sizeof(b->why), "%s", why);
     mutex_unlock(&b->lock);
     if (news)
-        log_error("%s; if that is meant: eefs-master confirm", why);
+        log_error("%s; if that is intentional: eefs-master confirm", why);
 }
 
 int64_t delete_guard_held(struct delete_guard *b, char *why, size_t cap)
@@ -298,8 +298,7 @@ static int decide(struct delete_guard *b)
     int r;
 
     if (!b->confirmed && root_is_bare(m)) {
-        snprintf(why, sizeof(why),
-                 "the folder '%.200s' has nothing left in it (emptied, or not mounted?)",
+        snprintf(why, sizeof(why), "the folder '%.200s' is empty now (emptied, or not mounted?)",
                  root_path(m->root));
         set_held(b, (int64_t)b->n, true, why);
         b->due = began + EMPTY_MS;
@@ -316,8 +315,8 @@ static int decide(struct delete_guard *b)
         r = count_files(b, INT64_MAX, &gone);
         if (r == 0 && (gone + before) * 100 > (files + before) * PERCENT) {
             snprintf(why, sizeof(why),
-                     "%lld of %lld files are gone from '%.200s' within a minute: their deletion is "
-                     "held",
+                     "%lld of %lld files were deleted from '%.200s' within a minute: the deletions "
+                     "are held",
                      (long long)(gone + before), (long long)(files + before), root_path(m->root));
             set_held(b, (int64_t)b->n, false, why);
             b->due = clock_mono_ms() + LOOK_MS + 50 * (clock_mono_ms() - began);

@@ -173,26 +173,24 @@ int64_t watch_limited(struct watch *w, char *why, size_t why_cap, char *action, 
     if (w->code == ENOSPC) {
         long limit = setting("/proc/sys/fs/inotify/max_user_watches");
         snprintf(why, why_cap,
-                 "the watch limit is reached (fs.inotify.max_user_watches=%ld): changes in %lld "
-                 "folders are only found by the periodic scan",
+                 "the watch limit is reached (fs.inotify.max_user_watches=%ld): only the periodic "
+                 "scan finds changes in %lld folders",
                  limit, (long long)n);
         snprintf(action, action_cap, "raise it: sysctl fs.inotify.max_user_watches=%ld",
                  limit < 262144 ? 524288 : limit * 2);
     } else if (w->code == EMFILE) {
         long limit = setting("/proc/sys/fs/inotify/max_user_instances");
         snprintf(why, why_cap,
-                 "no watch queue could be created (fs.inotify.max_user_instances=%ld): changes are "
-                 "only found by the periodic scan",
+                 "no watch queue could be created (fs.inotify.max_user_instances=%ld): only the "
+                 "periodic scan finds changes",
                  limit);
         snprintf(action, action_cap,
                  "raise it: sysctl fs.inotify.max_user_instances=%ld; then restart eefs-master",
                  limit < 512 ? 1024 : limit * 2);
     } else {
-        snprintf(
-            why, why_cap,
-            "%lld folders cannot be watched (%s): changes there are only found by the periodic "
-            "scan",
-            (long long)n, strerror(w->code));
+        snprintf(why, why_cap,
+                 "%lld folders cannot be watched (%s): only the periodic scan finds changes there",
+                 (long long)n, strerror(w->code));
         snprintf(action, action_cap, "let the user that serves read them");
     }
     return n;

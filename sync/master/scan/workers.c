@@ -56,7 +56,7 @@ int workers_start(struct master *m, struct err *e)
     for (int n = 0; n < want && r == 0; n++)
         r = scan_queue_start_thread(m->scan_queue,
                                     n < EVENT_WORKERS ? event_worker_run : worker_run, m);
-    return r < 0 ? err_sys(e, -r, "cannot start the index workers") : 0;
+    return r < 0 ? err_sys(e, -r, "cannot start the scan workers") : 0;
 }
 
 void workers_scan(struct master *m)

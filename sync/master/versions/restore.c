@@ -137,10 +137,10 @@ static int find(struct master *m, struct db *db, struct restoring *x, int64_t se
     if (r < 0)
         err_sys(e, -r, "cannot read '%s'", m->db_path);
     else if (r == 1 && row.e.type == ENTRY_FILE && row.e.seq == seq)
-        r = err_set(e, EEXIST, "'%s@%lld' is the present version", x->path, (long long)seq);
+        r = err_set(e, EEXIST, "'%s@%lld' is the current version", x->path, (long long)seq);
     else
         r = err_set(e, ENOENT,
-                    "there is no version %lld of '%s'; 'eefs-master history' lists those there are",
+                    "there is no version %lld of '%s'; 'eefs-master history' lists the versions",
                     (long long)seq, x->path);
     row_release(&row);
     return r;
@@ -166,8 +166,8 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
             r = stage(m, db, &x);
         if (r == -ENOENT)
             r = err_set(e, ENOENT,
-                        "the content of '%s@%lld' is not kept (any more): it was too large, older "
-                        "or more than the rules allow, or replaced before it was kept",
+                        "the content of '%s@%lld' is not kept: it was too large, too old, beyond "
+                        "the number or space of kept versions, or replaced before it was kept",
                         path, (long long)seq);
         else if (r < 0)
             r = explain(path, r, e);

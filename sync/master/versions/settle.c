@@ -224,7 +224,7 @@ static int settle(struct settle *s, struct displaced_file *o)
     if (!same && o->path)
         return local_edit(s, o, &hash);
     if (!same)
-        log_error("'staging/%s' is of a path that is not known; it is left there", o->name);
+        log_error("'staging/%s' belongs to an unknown path; it stays there", o->name);
     else
         let_go(s->m, o, &hash, &st);
     return 0;

@@ -300,7 +300,7 @@ static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t 
         if (strcmp(table[i].name, cmd) != 0)
             continue;
         if (table[i].restricted && uid != 0 && uid != geteuid())
-            ctl_reply_error(conn, "denied", "that is for root and the user of the mount only");
+            ctl_reply_error(conn, "denied", "only root and the user of the mount may do that");
         else
             table[i].fn(arg, conn, request);
         return;

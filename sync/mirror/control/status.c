@@ -97,14 +97,14 @@ static void find_trouble(struct mirror *m, struct facts *f)
     (void)renewal_is_due(m, &given_up);
     snprintf(f->action, sizeof(f->action), "%s",
              code == EUCLEAN && given_up
-                 ? "see to the disk, then unmount and mount again: the database was made anew from "
-                   "the master more than once and is damaged again; changes that wait stay"
+                 ? "check the disk, then unmount and mount again: the database was rebuilt from "
+                   "the master more than once and is damaged again; waiting changes are kept"
              : code == EUCLEAN
-                 ? "nothing to do here: it is kept aside and made anew as soon as the master "
-                   "answers, changes that wait stay; then see to the disk"
+                 ? "nothing to do now: the mount sets the database aside and rebuilds it when the "
+                   "master answers, and keeps waiting changes; then check the disk"
              : code == EMFILE || code == ENFILE ? "raise the limit of open files"
              : code == ENOMEM                   ? "give this machine more memory"
-                                                : "see to the disk of the cache folder");
+                                                : "check the disk of the cache folder");
 }
 
 static void gather(struct mirror *m, struct facts *f)
@@ -151,32 +151,31 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
     if (!f->up) {
         snprintf(reason, cap, "%s", f->link_reason);
         *action = f->denied ? "put a valid token into token_file and mount again"
-                            : "nothing to do here: it serves from its cache and goes on by itself "
-                              "when the master is back";
+                            : "nothing to do: the mount serves from its cache and resumes when the "
+                              "master is back";
         return "ISOLATED";
     }
     if (f->quarantined > 0) {
         snprintf(reason, cap, "%lld changes were refused by the master", (long long)f->quarantined);
-        *action =
-            "eefs-status --quarantine lists them: mend the cause and --retry them, or copy what "
-            "you need out of the mount and --discard them";
+        *action = "eefs-status --quarantine lists them: repair the cause and --retry them, or copy "
+                  "what you need out of the mount and --discard them";
         return "DEGRADED";
     }
     if (f->deferred > 0) {
         snprintf(reason, cap, "%s", f->deferred_reason);
-        *action = "see to the cause: they are tried again by themselves; eefs-status --quarantine "
-                  "lists them";
+        *action = "repair the cause: the changes are retried automatically; eefs-status "
+                  "--quarantine lists them";
         return "DEGRADED";
     }
     if (f->skipped > 0) {
         json_t *first = json_array_get(f->skipped_list, 0);
 
-        snprintf(reason, cap, "%lld entries of the master cannot be taken, the first '%.200s': %s",
+        snprintf(reason, cap,
+                 "%lld entries of the master cannot be applied, the first '%.200s': %s",
                  (long long)f->skipped, json_string_value(json_object_get(first, "path")),
                  json_string_value(json_object_get(first, "why")));
-        *action =
-            "rename or remove them on the master, or update eefs here; all others are served, "
-            "and these from when they can be taken";
+        *action = "rename or remove them on the master, or update eefs here; all others are "
+                  "served, and these as soon as they can be applied";
         return "DEGRADED";
     }
     if (f->conflicts > 0) {
@@ -186,7 +185,7 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
     }
     if (*f->push_reason) {
         snprintf(reason, cap, "changes wait: %s", f->push_reason);
-        *action = "free space on the master or on this machine if that is what it says";
+        *action = "if the reason is a full disk, free space on the master or on this machine";
         return "DEGRADED";
     }
     if (f->fs_free < 16 * 1024 * 1024) {
@@ -196,7 +195,7 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
     }
     if (f->lag_ms > f->lag_limit) {
         snprintf(reason, cap, "%lld s behind the master", (long long)(f->lag_ms / 1000));
-        *action = "see what holds it up, the network or this machine's disk; it goes on by itself";
+        *action = "check the network and this machine's disk; the mount catches up by itself";
         return "DEGRADED";
     }
     if (!f->in_step || f->pending > 0) {
@@ -304,7 +303,7 @@ static void look_for_damage(struct mirror *m)
 
     if (!renewal_is_due(m, NULL) || !link_is_up(&m->link))
         return;
-    err_set(&e, EUCLEAN, "the database of the cache is damaged and is made anew");
+    err_set(&e, EUCLEAN, "the database of the cache is damaged and is being rebuilt");
     link_fail(&m->link, &e);
 }
 

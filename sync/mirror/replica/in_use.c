@@ -36,7 +36,8 @@ int in_use_check(const char *db, struct err *e)
         if (strcmp(word.data, IN_USE_OPEN) == 0 && size_of(log) < 0)
             r = err_set(e, EUCLEAN, "the log of the database '%s' is missing", db);
         else if (strcmp(word.data, IN_USE_CLOSED) == 0 && size_of(log) > 0)
-            r = err_set(e, EUCLEAN, "beside the database '%s' lies a log that is not its own", db);
+            r = err_set(e, EUCLEAN, "the log beside the database '%s' belongs to another database",
+                        db);
     }
     buf_release(&word);
     free(log);

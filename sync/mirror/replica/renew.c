@@ -63,8 +63,8 @@ int replica_move_aside(const char *cache, struct err *e)
     if (r < 0)
         err_sys(e, -r, "cannot move the damaged '%s' to '%s'", db, folder);
     else
-        log_warn("the damaged database is kept in '%s'; a new one is made from the master, and "
-                 "what was not sent is put back",
+        log_warn("the damaged database is kept in '%s'; a new one is built from the master, and "
+                 "unsent changes are put back",
                  folder);
     in_use_forget(db);
 out:

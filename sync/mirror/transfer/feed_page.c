@@ -190,7 +190,7 @@ static int check_room(struct feed_page *p)
     int64_t used, limit, left;
 
     store_usage(p->m->store, &used, &limit, &left);
-    return left < LISTING_ROOM ? fail_here(p, -ENOSPC, "no room for the master's listing in") : 0;
+    return left < LISTING_ROOM ? fail_here(p, -ENOSPC, "no space for the master's listing in") : 0;
 }
 
 static int stage_batch(struct feed_page *p)
@@ -223,7 +223,7 @@ static int skip(struct feed_page *p, const char *path, const char *why)
     r = replica_feed_skip(p->m->replica, raw.data ? raw.data : "", why);
     p->n_skipped++;
     if (!p->said)
-        log_warn("an entry of the master cannot be taken: '%.200s': %s; all others are",
+        log_warn("cannot apply the master's entry '%.200s': %s; all others are applied",
                  path ? path : "", why);
     p->said = true;
     buf_release(&raw);
@@ -254,7 +254,7 @@ static int take_line(struct feed_page *p)
     int kind, r;
 
     if (p->end)
-        return err_set(&p->err, EPROTO, "the feed goes on after its last line");
+        return err_set(&p->err, EPROTO, "the feed continues after its last line");
     if (++p->lines > WIRE_PAGE_MAX + 1)
         return err_set(&p->err, EPROTO, "a page of the feed has more lines than were asked for");
     if (p->overlong)
@@ -313,9 +313,9 @@ static int check_cursor(struct feed_page *p, const struct cursor *c, struct err 
     if (p->commit ? c->full0 >= 0 : (c->full0 >= 0) != p->full)
         return err_set(e, EPROTO, "the feed's cursor is of another kind: '%s'", p->end);
     if (!first && !p->commit && strcmp(c->timeline, p->at.timeline) != 0)
-        return err_set(e, EPROTO, "the feed goes on in another timeline");
+        return err_set(e, EPROTO, "the feed continues in another timeline");
     if (!first && !p->commit && c->seq <= p->at.seq)
-        return err_set(e, EPROTO, "the feed does not go on: '%s' once more", p->end);
+        return err_set(e, EPROTO, "the feed does not advance: cursor '%s' again", p->end);
     return 0;
 }
 
@@ -327,15 +327,15 @@ int feed_page_end(struct feed_page *p, struct err *e)
     if (!p->end)
         return err_set(e, EPROTO, "the feed ends in the middle");
     if (cursor_parse(p->end, &c) < 0)
-        return err_set(e, EPROTO, "the feed's cursor is none: '%.100s'", p->end);
+        return err_set(e, EPROTO, "the feed's cursor is invalid: '%.100s'", p->end);
     r = check_cursor(p, &c, e);
     if (r < 0)
         return r;
     if (p->lines < THIN && p->bytes < THIN_BYTES && ++p->n_thin > THIN_MAX)
-        return err_set(e, EPROTO, "the feed has page after page with next to nothing in it");
+        return err_set(e, EPROTO, "the feed sends page after page with almost no entries");
     p->at = c;
     snprintf(p->cursor, sizeof(p->cursor), "%s", p->end);
     if (p->commit && p->n_skipped > 1)
-        log_warn("%zu entries of the master cannot be taken (eefs-status)", p->n_skipped);
+        log_warn("cannot apply %zu entries of the master; eefs-status lists them", p->n_skipped);
     return 0;
 }

@@ -268,7 +268,7 @@ static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
     char *path = replica_path_of(f->m->replica, &w->hash), *shown = path_encoded(path);
 
     snprintf(why, sizeof(why),
-             "the content of '%.150s' came damaged from '%.80s': %lld of %lld bytes, hash %.14s "
+             "the content of '%.150s' arrived damaged from '%.80s': %lld of %lld bytes, hash %.14s "
              "instead of %.14s; it is not used",
              shown, f->m->cfg.url, (long long)got, (long long)w->size, hash_text(sum, other),
              hash_text(&w->hash, text));
@@ -282,8 +282,9 @@ static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
     f->damaged.next = clock_mono_ms() + f->damaged.pause;
     worker_unlock(&f->worker);
     fault_set(&f->m->faults, FAULT_CONTENT, why,
-              "look for what changes bytes between here and the master (a proxy, a cache), and "
-              "at the master's disk; it is asked for again when it is read, and once in a while");
+              "look for a proxy or cache between here and the master that alters data, and check "
+              "the master's disk; the mount fetches the content again when it is read, and from "
+              "time to time");
     free(shown);
     free(path);
 }

@@ -113,7 +113,7 @@ static void note_due(struct hooks *h)
     int fd = open(h->due_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0)
-        log_warn("cannot note in '%s' that a command of on_change is due: %s; it would not be run "
+        log_warn("cannot record in '%s' that a command of on_change is due: %s; it would not run "
                  "after a crash",
                  h->due_path, strerror(errno));
     else
@@ -164,7 +164,7 @@ static int run(struct hooks *h, const struct mirror_hook *k, const char *list, c
     }
     r = subprocess_wait(pid, LIMIT_MS, true, &h->stop, &status);
     if (r == -ETIMEDOUT)
-        snprintf(why, cap, "did not end within %d s and was ended", LIMIT_MS / 1000);
+        snprintf(why, cap, "did not end within %d s and was killed", LIMIT_MS / 1000);
     else if (r == 0 && status != 0)
         snprintf(why, cap, "failed with %s %d", WIFEXITED(status) ? "exit code" : "signal",
                  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));

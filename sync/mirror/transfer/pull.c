@@ -101,7 +101,7 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
         return -EPROTO;
     if (protocol != WIRE_PROTOCOL)
         return err_set(e, EPROTO,
-                       "the master speaks protocol %lld, this mirror %d: update the older",
+                       "the master speaks protocol %lld, this mirror %d: update the older one",
                        (long long)protocol, WIRE_PROTOCOL);
     if (scope_from_json(v, &remote.scope) < 0)
         return err_set(e, EPROTO, "the master's hello has no valid scope");
@@ -156,7 +156,7 @@ static int say_hello(struct pull *p, struct err *e)
     } else if (r == 0 && reply.status != 200) {
         /* 429: wrong tokens came from this address, perhaps another's */
         r = err_set(e, reply.status == 429 || reply.status == 507 ? EAGAIN : EREMOTEIO,
-                    "the master at '%s' says: %s", p->m->cfg.url, reply.text);
+                    "the master at '%s' answered: %s", p->m->cfg.url, reply.text);
         link_fail(&p->m->link, e);
     } else if (r == 0) {
         v = http_reply_json(&reply, e);
@@ -344,10 +344,10 @@ static bool any_skipped(struct pull *p)
 /* It stays as it is: errors, and nothing that is missing. */
 static int give_up(struct pull *p, struct err *e)
 {
-    fault_set(&p->m->faults, FAULT_DATABASE,
-              "the database of the cache was made anew from the master more than once and is "
-              "damaged again",
-              "see to the disk, then unmount and mount again; changes that wait stay");
+    fault_set(
+        &p->m->faults, FAULT_DATABASE,
+        "the database of the cache was rebuilt from the master more than once and is damaged again",
+        "check the disk, then unmount and mount again; waiting changes are kept");
     p->local = true;
     return err_set(e, EUCLEAN, "the database of the cache is damaged again");
 }
@@ -361,9 +361,9 @@ static int renew(struct pull *p, struct err *e)
     int r = 0;
 
     fault_set(&p->m->faults, FAULT_DATABASE,
-              "the database of the cache was damaged and is made anew from the master",
-              "nothing to do here: it goes on by itself as long as the master answers; then see "
-              "to the disk");
+              "the database of the cache is damaged and is being rebuilt from the master",
+              "nothing to do now: the mount resumes by itself while the master answers; then check "
+              "the disk");
     if (!began || e->code == EUCLEAN) {
         if (!renewal_is_due(p->m, NULL)) /* the new one is damaged, once too often */
             return give_up(p, e);
@@ -389,7 +389,7 @@ static int renew(struct pull *p, struct err *e)
     fault_set(&p->m->faults, FAULT_DATABASE, "", "");
     changes_all(p->m->changes);
     wake_now(&p->m->outbox_wake);
-    log_info("the database of the cache is made anew from the master");
+    log_info("the database of the cache was rebuilt from the master");
     return 0;
 }
 
@@ -448,7 +448,7 @@ static void mend_here(struct pull *p, const struct err *e)
     fault_set(&p->m->faults, FAULT_DISK, e->text,
               e->code == ENOSPC || e->code == EDQUOT
                   ? "free space on the filesystem of the cache folder"
-                  : "see to the disk of the cache folder; it is tried again by itself");
+                  : "check the disk of the cache folder; the mount retries by itself");
     if (e->code == ENOSPC) {
         store_make_room(p->m->store, ROOM);
         reserve_release(p->m->cfg.cache);

@@ -101,7 +101,7 @@ static int give_up_content(struct push *p, const struct op *op)
 
     a.code = xstrdup(WIRE_R_CONTENT);
     a.error = xstrdup("its content is missing or damaged in this mirror's cache");
-    log_error("the change of '%s' cannot be sent: %s; see eefs-status --quarantine", path, a.error);
+    log_error("cannot send the change of '%s': %s; see eefs-status --quarantine", path, a.error);
     r = replica_outbox_answer(p->m->replica, &a, &changed);
     changes_changed(p->m->changes, &changed);
     op_answer_release(&a);
@@ -202,7 +202,7 @@ static int take_answer(struct push *p, const struct op_answer *a, const struct o
         store_make_room(p->m->store, ROOM); /* it will be asked again, and answer the same */
     p->local = r < 0;
     if (r < 0)
-        return err_sys(e, -r, "cannot note the master's answer in the cache");
+        return err_sys(e, -r, "cannot record the master's answer in the cache");
     if (op->kind == OP_PUT && a->result != RESULT_REFUSED)
         store_forget_path(p->m->store, &op->hash);
     return 1;

@@ -54,12 +54,12 @@ int renewal_put_back(struct mirror *m, struct err *e)
                  "first of '%.300s'",
                  lost.n, first);
         fault_set(&m->faults, FAULT_LOST, text,
-                  "eefs-status --salvage lists contents that are still in the cache; the log "
-                  "names the changes; a new mount ends this message");
+                  "eefs-status --salvage lists contents that are still in the cache; the log names "
+                  "the changes; the next mount clears this message");
         free(first);
     }
     strlist_release(&lost);
-    return n < 0 ? err_sys(e, -n, "cannot put back what was not sent into '%s'", m->cfg.cache) : 0;
+    return n < 0 ? err_sys(e, -n, "cannot put unsent changes back into '%s'", m->cfg.cache) : 0;
 }
 
 /* Contents that were written here and that no operation has. */
@@ -72,8 +72,8 @@ static void offer_contents(struct mirror *m, const char *why)
              json_array_size(list), why);
     if (json_array_size(list) > 0)
         fault_set(&m->faults, FAULT_LOST, text,
-                  "eefs-status --salvage lists them, with --into DIR it copies them out; a new "
-                  "mount ends this message");
+                  "eefs-status --salvage lists them, with --into DIR it copies them out; the next "
+                  "mount clears this message");
     json_decref(list);
 }
 

@@ -78,7 +78,7 @@ static int set_aside(struct set_aside *a, const struct op *op, const char *code,
         return r;
     if (!again) {
         path = path_encoded(op->path);
-        log_warn("the change of '%.300s' (%s) is set aside and tried again later: %s", path,
+        log_warn("the change of '%.300s' (%s) is set aside and retried later: %s", path,
                  op_kind_name(op->kind), why);
         free(path);
     }

@@ -187,15 +187,14 @@ static void say(struct wait *w, enum early why, int n, int failed)
         snprintf(text, sizeof(text), "the mount ends");
         break;
     default:
-        snprintf(text, sizeof(text), "nothing went on for %d s%s%s", PATIENCE_MS / 1000,
+        snprintf(text, sizeof(text), "no progress for %d s%s%s", PATIENCE_MS / 1000,
                  *reason ? ": " : "", reason);
     }
     if (failed < 0)
         log_error("%d changes wait (%s) and cannot be made safe on this disk: %s", w->unsaid[why],
                   text, strerror(-failed));
     else
-        log_warn("%d changes were closed before the master had them, for %s; %s", w->unsaid[why],
-                 text,
+        log_warn("%d changes were closed before the master had them: %s; %s", w->unsaid[why], text,
                  w->m->cfg.offline_fail
                      ? "they are kept and will be sent, and their writers got an error"
                      : "they are safe on this disk and will be sent");

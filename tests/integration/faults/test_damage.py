@@ -167,7 +167,7 @@ def test_foreign_log(site, master):
     mount.stop()
     write(mount.cache + "/replica.db-wal", foreign)
     mount.start()
-    assert "not its own" in mount.process.log() and read(mount.path("img/after")) == b"after"
+    assert "belongs to another database" in mount.process.log() and read(mount.path("img/after")) == b"after"
     check_sent(site, master, mount, files)
 
 
@@ -203,7 +203,7 @@ def look_at(mount, files, contents=False):
 
 
 def renewals(mount):
-    return mount.process.log().count("is made anew from the master")
+    return mount.process.log().count("being rebuilt from the master")
 
 
 SEEDS = 30
@@ -233,7 +233,7 @@ def test_damage_in_use(site, master, seed):
     status = mount.status()
     if errors or len(taken) < 3:
         assert status["state"] == "FAILED" and "EUCLEAN" in status["reason"], status
-        assert "as soon as the master answers" in status["action"]
+        assert "when the master answers" in status["action"]
         assert status["errors"][0]["path"].endswith("replica.db") and status["errors"][0]["count"] > 0
     else:
         assert seed % 5 == 4 or seed % 2

@@ -94,7 +94,7 @@ def test_bad_lines_in_the_feed(site, master, line):
     write(master.path("css/b.css"), "new")
     wait_for(lambda: read(mount.path("css/b.css")) == b"new", 20)
     status = degraded(mount)
-    assert "cannot be taken" in status["reason"] and status["action"]
+    assert "cannot be applied" in status["reason"] and status["action"]
     names = {s["path"] for s in status["skipped_list"]}
     assert {"m1", "s1", "h1", "t1", "u3", "nul%2500", "big"} <= names, names
     assert len(status["skipped_list"]) <= 50 and status["skipped"] >= 25

@@ -191,7 +191,7 @@ def exfat(site):
 def test_every_operation_on_exfat(site, exfat):
     master = exfat
     master.start()
-    assert "differ by case only" in master.process.log()
+    assert "differ only by case" in master.process.log()
     two = content_name(b"two")
     a = master.ops(BOX, {"n": 1, "op": "mkdir", "path": "uploads/d", "mode": 0o755},
                    put(2, "uploads/d/new.txt", b"new"),

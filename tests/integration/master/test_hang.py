@@ -93,7 +93,7 @@ def test_stopped_while_the_folder_hangs(master):
     wait_for(lambda: master.control()["state"] == "FAILED", 20)
     master.process.signal(signal.SIGTERM)
     assert master.process.popen.wait(15) == 1
-    assert "does not answer: not waited for" in master.process.log()
+    assert "does not answer; stopping without waiting for it" in master.process.log()
     # And it can be stopped while it waits for the folder at its start.
     master.start(wait=False)
     fds = "/proc/%d/fd" % master.process.pid

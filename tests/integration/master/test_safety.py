@@ -88,7 +88,7 @@ def test_emptied_root(master):
         if stopped:
             master.start(wait=False)
         state = wait_for(lambda: (lambda s: s["state"] == "FAILED" and s)(master.control()), 15)
-        assert "nothing left" in state["reason"] and "confirm" in state["action"]
+        assert "is empty now" in state["reason"] and "confirm" in state["action"]
         assert master.get("/healthz", token=None).status == 503
         if not stopped:
             shutil.copytree(kept, master.root, dirs_exist_ok=True, copy_function=shutil.copy2)
@@ -344,7 +344,7 @@ def test_reload_and_systemd(master, site):
         write(master.path("b.swp"), "b")
         write(master.path("b.txt"), "b")
         wait_for(lambda: set(told(master)) == {"a.txt", "b.txt"})
-        wait_for(lambda: "change with a restart only" in master.process.log())
+        wait_for(lambda: "take effect only after a restart" in master.process.log())
         write(config, "exclud = nothing\n")
         master.process.signal(signal.SIGHUP)
         wait_for(lambda: "did you mean 'exclude'" in master.process.log())

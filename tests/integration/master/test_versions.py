@@ -169,7 +169,7 @@ def test_what_cannot_be_restored_is_said(site, master):
     assert "no version 99999 of 'css/a.css'" in refused("css/a.css@99999")
     assert "no version" in refused("no/such@1")
     present = history(site, master, "css/a.css")[0]["seq"]
-    assert "is the present version" in refused("css/a.css@%d" % present)
+    assert "is the current version" in refused("css/a.css@%d" % present)
     for what in ("css/a.css", "css/a.css@x", "/etc/passwd@1", "../x@1", "@1", ".eefs/marker@1"):
         refused(what)
     for name in ("uploads/big.bin", "uploads/x.log"):
@@ -192,7 +192,7 @@ def test_what_cannot_be_restored_is_said(site, master):
              and control(master)["kept"]["unkept_files"] == 0)
     assert control(master)["kept"]["versions"] >= 3
     master.stop()
-    assert "nobody serves" in refused("css/a.css@%d" % version)
+    assert "cannot restore: no 'eefs-master serve' answers" in refused("css/a.css@%d" % version)
     # without a store: told as such
     serve(site, master, "--keep-space", "0")
     write(master.path("new.txt"), "new")

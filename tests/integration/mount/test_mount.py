@@ -352,7 +352,7 @@ def test_a_thousand_files_at_once(site, master, mount):
              else False, 30)
     assert tree(mount.path("css")) == tree(master.path("css"), scope=())
     shutil.rmtree(master.path("css/many"))  # nearly everything: held until it is confirmed
-    wait_for(lambda: "deletion is held" in master.process.log(), 20)
+    wait_for(lambda: "deletions are held" in master.process.log(), 20)
     site.run("eefs-master", "confirm", "--state", master.state)
     wait_for(lambda: not os.path.exists(mount.path("css/many")), 20)
 

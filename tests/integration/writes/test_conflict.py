@@ -562,7 +562,7 @@ def test_copies_stay_within_the_scope(site, scope):
         "eefs-status", "--quarantine", mount.point, check=False).stdout, 10)
     assert set(tree(master.root)) == before
     out = site.run("eefs-status", "--quarantine", mount.point, check=False).stdout
-    assert "outside what this mirror may write" in out
+    assert "outside this mirror's write scope" in out
     name = scope if is_file else scope + "/new.txt"
     assert read(mount.path(name)) == b"mirror's"
     os.unlink(master.path(scope))  # the cause goes

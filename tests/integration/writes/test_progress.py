@@ -163,7 +163,7 @@ def run(site, names):
     listed = json.loads(out.stdout)["mounts"][0]["quarantine_list"]
     assert any(q["path"].endswith("/bad") and q["deferred"] for q in listed), listed
     out = site.run("eefs-status", "--quarantine", cases[0].mount.point, check=False)
-    assert "tried again by itself" in out.stdout
+    assert "retried automatically" in out.stdout
     for case in cases:
         case.peer.set(None)
     for case in cases:
@@ -288,7 +288,7 @@ def test_a_content_that_comes_damaged_is_reported(site):
     status = wait_for(lambda: (lambda s: "damaged" in s["reason"] and s)(mount.status()), 20)
     assert status["state"] == "DEGRADED" and "img/a.png" in status["reason"] and status["action"]
     assert peer.url in status["reason"]
-    assert mount.process.log().count("came damaged") == 1
+    assert mount.process.log().count("arrived damaged") == 1
     peer.set(None)
     wait_for(lambda: read(mount.path("img/a.png")) == read(master.path("img/a.png")), 20)
     wait_for(lambda: mount.status()["state"] == "OK", 20)

@@ -111,11 +111,10 @@ static int check(const struct http_config *c, bool *clear, struct err *e)
     if (r < 0)
         return r;
     if (*clear && !c->insecure_http)
-        return err_set(
-            e, EINVAL,
-            "'%s' is not encrypted: the token and all files would cross the network unencrypted; "
-            "use https://, or give insecure_http on a network that you trust",
-            c->url);
+        return err_set(e, EINVAL,
+                       "'%s' is not encrypted: the token and all files would cross the network in "
+                       "the clear; use https://, or give insecure_http on a network that you trust",
+                       c->url);
     if (strpbrk(c->token, "\r\n"))
         return err_set(e, EINVAL, "the token contains a line break");
     if (c->cafile && access(c->cafile, R_OK) < 0)

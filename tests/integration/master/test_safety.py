@@ -234,7 +234,7 @@ def full(master, site):
     master.start()
     write(master.path("ballast.bin"), os.urandom(17 << 20))
     state = wait_for(lambda: (lambda s: s["state"] == "DEGRADED" and s)(master.control()))
-    assert "nearly full" in state["reason"] and "make room" in state["action"]
+    assert "nearly full" in state["reason"] and "free space" in state["action"]
 
 
 @ROOT

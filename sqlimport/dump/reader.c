@@ -8,7 +8,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 
 #define BLOCK_SIZE ((size_t)512 * 1024)
 #define BLOCKS     4 /* read ahead at most */
@@ -20,15 +20,14 @@ struct block {
 
 struct reader {
     int fd;
-    bool threaded; /* false: no thread could be had, the reader fills the blocks itself */
-    pthread_t thread;
+    bool threaded; /* false: no thread could be started, the caller fills the blocks itself */
+    struct worker
+        worker; /* its lock guards the counters; a block belongs to who may count it next */
     struct hash_stream *hash;
     off_t size;
-    pthread_mutex_t lock; /* guards the counters; a block belongs to who may count it next */
-    pthread_cond_t change;
     uint64_t filled, taken; /* blocks; number n lies in blocks[n % BLOCKS] */
     struct block blocks[BLOCKS];
-    size_t at; /* the reader's place in its block */
+    size_t at; /* the caller's place in its block */
 };
 
 /* Fills the next block, of which the caller has made sure that it is free. false: it is the last.
@@ -43,22 +42,23 @@ static bool fill_next(struct reader *s)
         hash_stream_add(s->hash, b->data, (size_t)len);
     }
     b->len = len;
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->filled++;
-    cond_signal(&s->change);
-    mutex_unlock(&s->lock);
+    worker_wake_locked(&s->worker);
+    worker_unlock(&s->worker);
     return len > 0;
 }
 
-static void *read_ahead(void *arg)
+/* Ends by itself behind the last block, which reader_end() takes. */
+static void *reader_run(void *arg)
 {
     struct reader *s = arg;
 
     do {
-        mutex_lock(&s->lock);
+        worker_lock(&s->worker);
         while (s->filled - s->taken == BLOCKS)
-            cond_wait(&s->change, &s->lock);
-        mutex_unlock(&s->lock);
+            worker_wait_locked(&s->worker, WORKER_NEVER);
+        worker_unlock(&s->worker);
     } while (fill_next(s));
     return NULL;
 }
@@ -69,21 +69,20 @@ struct reader *reader_new(int fd)
 
     s->fd = fd;
     s->hash = hash_stream_new();
-    mutex_init(&s->lock);
-    cond_init(&s->change);
+    worker_init(&s->worker);
     for (int i = 0; i < BLOCKS; i++)
         s->blocks[i].data = xmalloc(BLOCK_SIZE);
-    s->threaded = thread_start(&s->thread, "reader", read_ahead, s) == 0;
+    s->threaded = worker_start(&s->worker, "reader", reader_run, s) == 0;
     return s;
 }
 
 /* The block to read from next, once it is there. */
 static struct block *wait_for_block(struct reader *s)
 {
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     while (s->threaded && s->filled == s->taken)
-        cond_wait(&s->change, &s->lock);
-    mutex_unlock(&s->lock);
+        worker_wait_locked(&s->worker, WORKER_NEVER);
+    worker_unlock(&s->worker);
     if (!s->threaded && s->filled == s->taken)
         fill_next(s);
     return &s->blocks[s->taken % BLOCKS];
@@ -92,10 +91,10 @@ static struct block *wait_for_block(struct reader *s)
 static void give_back(struct reader *s)
 {
     s->at = 0;
-    mutex_lock(&s->lock);
+    worker_lock(&s->worker);
     s->taken++;
-    cond_signal(&s->change);
-    mutex_unlock(&s->lock);
+    worker_wake_locked(&s->worker);
+    worker_unlock(&s->worker);
 }
 
 ssize_t reader_read(void *reader, void *data, size_t n)
@@ -118,14 +117,12 @@ void reader_end(struct reader *s, struct hash *ret_hash, off_t *ret_size)
 {
     while (wait_for_block(s)->len > 0)
         give_back(s);
-    if (s->threaded)
-        thread_join(s->thread);
+    worker_stop(&s->worker);
     hash_stream_end(s->hash, ret_hash);
     *ret_size = s->size;
     for (int i = 0; i < BLOCKS; i++)
         free(s->blocks[i].data);
     hash_stream_free(s->hash);
-    cond_destroy(&s->change);
-    mutex_destroy(&s->lock);
+    worker_release(&s->worker);
     free(s);
 }

@@ -2,19 +2,23 @@
 /*
  * eefs-sqlimport: keeps a mirror's database equal to the dumps that arrive in its slot.
  *
- *   slot.c          finds the dump, waits until it is whole, removes it in the end
- *   import.c        one import, in order:
- *     dump_read.c     judge all of it before anything is changed
- *     planner.c       what changed, by history.c and the server
- *     delta.c         either the rows that differ, in one transaction,
- *     stage.c         or fill the staging schema on several connections, and
- *     swap.c          one RENAME
- *     stored_objects.c  views, triggers, routines, events
- *   report.c        what eefs-status shows
- *   hook.c          the command of --after
- *   confirm.c       between imports: tables that have no mark
+ *   slot.c            finds the dump, waits until it is whole, removes it in the end
+ *   import.c          one import, in order:
+ *     judge.c           judges all of the dump before anything is changed
+ *     planner.c         finds what changed, by history.c and the server
+ *     commit_rows.c     either changes the rows that differ, in one transaction (delta.c),
+ *     commit_tables.c   or fills the staging schema on several connections (stage.c), and puts its
+ *                       tables in place by one RENAME (swap.c)
+ *     stored_objects.c  makes views, triggers, routines, events
+ *     import_record.c   notes all of it in the history
+ *   run.c             what these work on: the connection, and the tries for tables in use
+ *   leftovers.c       ends what an interrupted import left (recover.c)
+ *   report.c          shows the state to eefs-status
+ *   hook.c            runs the command of --after
+ *   confirm.c         between imports: compares tables that have no mark
  *
- * Threads: main (the loop here), one that writes the state file, and the stage's while it runs.
+ * Threads: main (the loop here), one that writes the report, one that reads a dump ahead, and those
+ * of stage.c while it runs.
  */
 #include <errno.h>
 #include <fcntl.h>

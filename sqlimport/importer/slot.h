@@ -48,9 +48,9 @@ struct slot_taken {
     const struct witness *witness; /* of those bytes, or NULL */
 };
 
-/* Removes the dump if it still has these bytes and, in a plain folder, is the file of fd. It is read
- * again there for that, unless the witness holds. 0: gone; -ESTALE: another one lies there now,
- * which stays. */
+/* Removes the dump if it still has these bytes and, in a plain folder, is the file of fd. It is
+ * read again there for that, unless the witness holds. 0: gone; -ESTALE: another one lies there
+ * now, which stays. */
 int slot_remove(struct slot *s, const struct slot_taken *t, struct err *e);
 
 /* Waits for a change in the slot, at most timeout_ms; ends early when wake_fd becomes readable. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * witness: says later, from its times alone, that a file still has the bytes that were read from it.
+ * witness: says later, from its times alone, that a file still has the bytes that were read from
+ * it.
  *
  * It is silent (and the bytes have to be read again) where that does not follow from the times.
  * Taking one breaks no lease of others, but a program that opens the file for writing at that

@@ -189,6 +189,22 @@ static void *report_run(void *arg)
     return NULL;
 }
 
+/* Its thread has ended, or never ran. */
+static void report_free(struct report *s)
+{
+    worker_release(&s->worker);
+    free(s->path);
+    free(s->name);
+    free(s->database);
+    free(s->slot);
+    free(s->file);
+    free(s->reason);
+    free(s->action);
+    json_decref(s->notes);
+    json_decref(s->kept);
+    free(s);
+}
+
 int report_open(const char *rundir, const char *name, const char *database, const char *slot,
                 const char *file, struct report **ret, struct err *e)
 {
@@ -209,11 +225,15 @@ int report_open(const char *rundir, const char *name, const char *database, cons
     worker_init(&s->worker);
     publish(s);
     if (access(s->path, F_OK) < 0)
-        r = err_set(e, EACCES, "cannot write '%s': see --rundir", s->path);
+        r = err_set(e, EACCES,
+                    "cannot write '%s': check that folder, or give another one with --rundir",
+                    s->path);
     if (r == 0 && (r = worker_start(&s->worker, "report", report_run, s)) < 0)
         err_sys(e, -r, "cannot start a thread");
     if (r == 0)
         *ret = s;
+    else
+        report_free(s);
     return r;
 }
 
@@ -228,17 +248,7 @@ void report_close(struct report *s)
     worker_unlock(&s->worker);
     worker_stop(&s->worker);
     publish(s);
-    worker_release(&s->worker);
-    free(s->path);
-    free(s->name);
-    free(s->database);
-    free(s->slot);
-    free(s->file);
-    free(s->reason);
-    free(s->action);
-    json_decref(s->notes);
-    json_decref(s->kept);
-    free(s);
+    report_free(s);
 }
 
 static void changed_locked(struct report *s)

@@ -20,12 +20,12 @@
 #define REPORT_EVERY_MS 15000
 #define SHOWN           3
 
-void lock_retry_init(struct lock_retry *w, struct server *s, int64_t patience_ms,
+void lock_retry_init(struct lock_retry *w, struct server *s, int64_t limit_ms,
                      const volatile int *stop)
 {
     w->s = s;
     w->begin_ms = clock_mono_ms();
-    w->until_ms = w->begin_ms + patience_ms;
+    w->until_ms = w->begin_ms + limit_ms;
     w->pause_ms = PAUSE_FIRST_MS;
     w->wait_ms = w->begin_ms + REFUSED_MS;
     w->report_ms = w->begin_ms + REPORT_FIRST_MS;

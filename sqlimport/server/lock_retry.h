@@ -16,7 +16,7 @@
 
 struct lock_retry {
     struct server *s;
-    int64_t begin_ms, until_ms; /* clock_mono_ms(); patience ends then */
+    int64_t begin_ms, until_ms; /* clock_mono_ms(); when the retries end */
     int64_t pause_ms;           /* the next one */
     int64_t wait_ms, report_ms; /* from when on a try waits, and a report is due */
     int tries;
@@ -25,10 +25,10 @@ struct lock_retry {
 };
 
 /* From here on statements of s (may be NULL) are refused what is in use, until lock_retry_end(). */
-void lock_retry_init(struct lock_retry *w, struct server *s, int64_t patience_ms,
+void lock_retry_init(struct lock_retry *w, struct server *s, int64_t limit_ms,
                      const volatile int *stop);
 void lock_retry_end(struct lock_retry *w);
-/* Steps back. false: patience is over, or stop was asked for. */
+/* Steps back. false: the time is over, or stop was asked for. */
 bool lock_retry_again(struct lock_retry *w);
 /* After a refusal: it is time to report that somebody is in the way (1 s after the first try, then
  * every 15 s). */

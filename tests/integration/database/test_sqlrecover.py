@@ -254,7 +254,7 @@ def test_half_a_rename_is_ended(world, done, after):
     if after != "same":
         empty_slot(world)
     outcome = world.mirror.run({"bad": BAD}.get(after))
-    assert done == 12 or "is ended now" in outcome.stderr
+    assert done == 12 or "completed it" in outcome.stderr
     assert world.generation() == 2
     empty_slot(world)
     world.mirror.imported(site(2))

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One try, each step for all tables in the order of the dump:
+ *
+ *     make statements ─> BEGIN ─> lock old rows ─> check them ─> read kept columns
+ *                                                       ─> delete old, insert new ─> marker ─> COMMIT
+ *
+ * The statements are made before the first lock, and locks are taken in the order of the primary
+ * key, so that visitors wait for as short as can be. Rows to insert are read from the dump again,
+ * and their hashes compared.
+ */
 #include "sqlimport/apply/delta.h"
 
 #include <errno.h>
@@ -56,7 +66,7 @@ static void put_keys(const struct table *t, struct buf *b, size_t *i)
         buf_putc(b, ')');
 }
 
-/* Made before the transaction begins, for visitors wait from the first lock on. */
+/* Before the transaction begins: visitors wait from the first lock on. */
 static void make_locks(struct table *t)
 {
     char *db = server_name(t->database), *name = server_name(t->st->name);
@@ -92,8 +102,8 @@ static const struct row_id *find_old(const struct table *t, size_t from, size_t 
     return NULL;
 }
 
-/* Are the locked rows what they were thought to be? Those that were read from the live table may
- * have changed since: they are replaced all the same. */
+/* Are the locked rows as the plan took them? Rows that the plan read from the live table may have
+ * changed since: they are replaced all the same. */
 static int check_some(const struct table *t, size_t from, size_t to, const struct buf *keys,
                       struct err *e)
 {
@@ -112,8 +122,8 @@ static int check_some(const struct table *t, size_t from, size_t to, const struc
     }
     live_rows_close(rows);
     if (r == 0 && n != to - from)
-        r = err_set(e, EBADMSG, "%zu of %zu rows of '%.64s' are not as expected", to - from - n,
-                    to - from, t->st->name);
+        r = err_set(e, EBADMSG, "%zu of %zu rows of '%.64s' changed since they were compared",
+                    to - from - n, to - from, t->st->name);
     return r;
 }
 
@@ -187,7 +197,9 @@ static int use_own(const struct table *t, const struct row_id *id, struct buf *b
     if (!kept_columns_put_row(&row, &(struct row){b->data + at, b->len - at}, t->mode, t->columns,
                               t->st->o, i)) {
         buf_release(&row);
-        return err_set(e, EPROTO, "a row cannot take over values that are kept");
+        return err_set(
+            e, EPROTO,
+            "a row of the dump does not fit its columns, so it cannot take the kept values");
     }
     b->len = at;
     buf_append(b, row.data, row.len);
@@ -195,7 +207,7 @@ static int use_own(const struct table *t, const struct row_id *id, struct buf *b
     return 0;
 }
 
-/* Appends the row's text, after a look whether the dump still holds it there. */
+/* Appends the row's text, if the dump still holds the same row there. */
 static int put_row(const struct table *t, const struct new_row *row, struct row_maker *maker,
                    struct buf *b, struct err *e)
 {
@@ -259,7 +271,7 @@ static int insert_new(const struct table *t, struct err *e)
             r = put_row(t, &d->new_rows[i], maker, &b, e);
         if (r == 0 && b.len + SERVER_PACKET_RESERVE > t->s->packet_max)
             r = err_set(e, EREMOTEIO,
-                        "a row of %u bytes is larger than the server takes: set "
+                        "a row of %u bytes is larger than the server accepts: set "
                         "max_allowed_packet to at least %zu on the server",
                         d->new_rows[i].place.len, b.len + SERVER_PACKET_RESERVE);
     }
@@ -364,7 +376,7 @@ int delta_try(const struct plan *p, const char *database, int fd, struct server 
     return r;
 }
 
-/* What was found unchanged by its mark was brought to the dump's before. */
+/* A table that is unchanged by its mark got its counter by an earlier import. */
 static bool counter_due(const struct step *st)
 {
     return st->has_live_def && !step_is_swap(st) && st->innodb && st->def.auto_increment &&

@@ -6,12 +6,13 @@
 #include <stdlib.h>
 
 #include "sqlimport/apply/commit_marker.h"
+#include "sqlimport/apply/old_tables.h"
 #include "sqlimport/apply/recover.h"
 #include "sqlimport/apply/stage.h"
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 
-/* *ret says what became of the last RENAME. */
+/* *ret: how the last RENAME ended. */
 static int clear(const struct schemas *c, struct server *s, enum settled *ret, struct err *e)
 {
     char *copied = NULL;
@@ -21,7 +22,7 @@ static int clear(const struct schemas *c, struct server *s, enum settled *ret, s
     free(copied); /* only of a server that died, whose connection is lost */
     if (r == 0 && *ret >= SETTLED_DONE)
         r = recover_finish(c, s, NULL, e);
-    return r < 0 ? r : recover_sweep(c, s, &back, NULL, e);
+    return r < 0 ? r : old_tables_sweep(c, s, &back, NULL, e);
 }
 
 int exchange_begin(const struct schemas *c, struct server *s, struct err *e)
@@ -37,7 +38,7 @@ int exchange_begin(const struct schemas *c, struct server *s, struct err *e)
 static int prepare(const struct schemas *c, const struct commit_marker *commit, struct moves *m,
                    const char *name, struct server *s, struct err *e)
 {
-    char *place = recover_place_name(name, commit->token);
+    char *place = old_tables_name(name, commit->token);
     struct move *v;
     int r;
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * move_record: what the RENAME of an import moves, written down in the staging schema before it.
- *
- * It is written by one statement when all is staged, and is there until nothing of the import is
- * left to do: as long as it is there, nothing may be dropped but by recover.h. One thread.
+/* move_record: the moves of an import's RENAME, written down in the staging schema before it.
+ * One statement writes it when all is staged, and it stays until nothing of the import is left to
+ * do: as long as it is there, only recover.h and old_tables.h may drop anything. One thread.
  */
 #ifndef EEFS_SQLIMPORT_APPLY_MOVE_RECORD_H
 #define EEFS_SQLIMPORT_APPLY_MOVE_RECORD_H

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * moves: the tables that one RENAME puts in place, and what is to be done when it may have been
- * interrupted. Pure.
+/* moves: the tables that one RENAME puts in place, and the decision what to do when it may have
+ * been interrupted. Pure.
  *
  * A table's new rows lie in the staging schema, its old ones at its `place`: the same name in the
  * schema for old tables, or another name within the live database for what cannot leave it. The
- * places were empty before. What happened is proved by where the tables lie now:
+ * places were empty before. The tables' places now prove what happened:
  *
  *     live staged placed |
  *      x     x      -    | not begun
  *      -     x      x    | between: only a server that renames one after the other leaves this
  *      x     -      x    | done, if the live table is proved to be the staged one
- *
- * All else was made by somebody else meanwhile. moves_decide() finds the way on which no table is
+ * Somebody else made any other state meanwhile. moves_decide() finds the way on which no table is
  * missing that could be there, and no live table is moved or replaced whose replacement is not in
  * hand.
  */
@@ -41,8 +39,8 @@ struct move {
     /* Where tables lie now that can be read. */
     bool live, staged, placed;
     bool proved; /* the live one has the staged one's columns */
-    /* By enum moves_where: the name is taken by what is left of a table that a server tore, which
-     * died while it renamed it. Nothing can be read there. */
+    /* By enum moves_where: the remains of a table take the name; the server died while it renamed
+     * that table. Nothing can be read there. */
     bool torn[3];
 };
 
@@ -76,10 +74,9 @@ enum verdict {
     VERDICT_REFUSE,  /* none is missing, and a person must say which is right */
 };
 
-/*
- * committed: the commit's own row says that all was done. stuck: the server refuses to bring it to
- * its end. For VERDICT_REFUSE *ret_i is the table that a person must look at. FORWARD, BACK and
- * FILL name moves, after which one looks and decides again.
+/* committed: the commit's own marker shows that all was done. stuck: the server refuses to bring it
+ * to its end. For VERDICT_REFUSE *ret_i is the table that a person must look at. FORWARD, BACK and
+ * FILL name moves, after which the caller looks and decides again.
  */
 enum verdict moves_decide(const struct moves *m, bool committed, bool stuck, size_t *ret_i);
 

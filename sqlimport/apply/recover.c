@@ -1,4 +1,18 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One round of settling looks where the tables lie, decides (moves_decide()), and renames; rounds
+ * follow until the decision is NOTHING or DONE, for a rename may stop half way, too:
+ *
+ *     read the record ─> look ─> decide ─┬─> NOTHING: forget the record       ─> SETTLED_NOTHING, _BACK
+ *           ^                            ├─> DONE                             ─> SETTLED_DONE, _ENDED
+ *           │                            ├─> REFUSE: a person must decide     ─> -ENOTRECOVERABLE
+ *           └── one RENAME, or, when <───┴─> FORWARD, BACK, FILL
+ *               refused, one for each table
+ *
+ * A server without atomic RENAME that died may have torn a table: its name is listed, and nothing
+ * can be read there. Such a name is dropped before a table comes to it; where even that fails,
+ * visitors get a copy of the old table in another engine (copy_back()).
+ */
 #include "sqlimport/apply/recover.h"
 
 #include <errno.h>
@@ -6,40 +20,16 @@
 #include <string.h>
 
 #include "sqlimport/apply/commit_marker.h"
+#include "sqlimport/apply/loans.h"
+#include "sqlimport/apply/old_tables.h"
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
-#include "sync/common/opt.h"
 
 #define ROUNDS 6 /* each brings the tables nearer to their end */
 
-/*
- * The name tells which table it is, also without a record, and of which import: what a server that
- * died leaves of a table is listed nowhere, and in the way of the next one of that name. A longer
- * one is cut.
- */
-#define PLACE      "_eefs_was_"
-#define PLACE_RUN  5  /* of the commit's token, and '_' */
-#define PLACE_KEEP 49 /* bytes of the table's name */
-#define PLACE_CUT  '~'
+/* --- is anything left --- */
 
-char *recover_place_name(const char *table, const char *token)
-{
-    struct hash h;
-    char text[HASH_TEXT_CAP];
-    size_t keep = PLACE_KEEP - 9;
-
-    if (strlen(table) <= PLACE_KEEP)
-        return xasprintf(PLACE "%.*s_%s", PLACE_RUN - 1, token, table);
-    while (((unsigned char)table[keep] & 0xC0) == 0x80) /* not within a character */
-        keep--;
-    hash_bytes(table, strlen(table), &h);
-    return xasprintf(PLACE "%.*s_%.*s%c%.8s", PLACE_RUN - 1, token, (int)keep, table, PLACE_CUT,
-                     hash_text(&h, text) + HASH_TEXT_LEN - 8);
-}
-
-/* --- is there anything --- */
-
-/* With OR the server would look through all databases. */
+/* With OR instead of UNION the server would read through all databases. */
 int recover_is_due(const struct schemas *c, struct server *s, struct err *e)
 {
     char *stage = server_text(c->stage), *old = server_text(c->old);
@@ -91,10 +81,9 @@ static void clear_torn(void *arg, const struct move *v, enum moves_where from, e
     free(n);
 }
 
-/*
- * Where a table tore on its way into the live database, the server's own books take its name for
- * one that it does not show, and no other of that engine can have it. Visitors get a copy of the
- * old one, which was set aside, in an engine without such books.
+/* Where a table tore on its way into the live database, InnoDB's own dictionary still holds its
+ * name, though the server does not show it, and no other InnoDB table can have that name. Visitors
+ * get a copy of the old table, which was set aside, in an engine without such a dictionary.
  */
 static int copy_back(const struct settling *g, const struct move *v, struct err *e)
 {
@@ -122,7 +111,7 @@ static int copy_back(const struct settling *g, const struct move *v, struct err 
     return r;
 }
 
-/* Some servers (MariaDB 10.5) drop what only their books have. */
+/* Some servers (MariaDB 10.5) drop what only the dictionary holds. */
 static int forget_unlisted(const struct settling *g, const struct move *v, enum moves_where to)
 {
     const char *schema, *name;
@@ -140,7 +129,7 @@ static int forget_unlisted(const struct settling *g, const struct move *v, enum 
     return r;
 }
 
-/* By itself, so that one that fails does not hold back the others. */
+/* One statement for each table, so that one that fails does not hold back the others. */
 static void rename_one(void *arg, const struct move *v, enum moves_where from, enum moves_where to)
 {
     struct settling *g = arg;
@@ -179,7 +168,7 @@ static void rename_all(struct settling *g, const struct moves *m, enum verdict v
     buf_release(&b);
 }
 
-/* It may work another time. */
+/* The cause passes: it may work another time. */
 static bool passes(int r)
 {
     return r == -EAGAIN || r == -ENOTCONN || r == -EACCES || r == -ENOSPC;
@@ -209,8 +198,8 @@ static int act(struct settling *g, const struct moves *m, enum verdict verdict, 
             return 0;
     }
     return err_set(e, passes(g->r) ? -g->r : ENOTRECOVERABLE,
-                   "cannot end the renaming of tables of '%s' that was interrupted: %s",
-                   g->c->database, g->err.text);
+                   "cannot complete the interrupted RENAME of tables of '%s': %s", g->c->database,
+                   g->err.text);
 }
 
 static int refuse(const struct schemas *c, const struct move *v, struct err *e)
@@ -223,12 +212,12 @@ static int refuse(const struct schemas *c, const struct move *v, struct err *e)
     staged = !v->staged             ? xstrdup("")
              : v->kind == MOVE_VIEW ? xasprintf(" and as '%s'", name)
                                     : xasprintf(" and in '%s'", schema);
-    r = err_set(e, ENOTRECOVERABLE,
-                "an import was interrupted while it renamed tables, and somebody changed tables "
-                "since: '%.64s' lies in '%s'%s and as '%.64s' in '%s', and any may be the "
-                "right one; leave the right one in '%s', drop the others, and then "
-                "DROP TABLE `%s`.`" RECORD_TABLE "`",
-                v->name, c->database, staged, v->place, v->schema, c->database, c->stage);
+    r = err_set(
+        e, ENOTRECOVERABLE,
+        "cannot complete an interrupted RENAME, for somebody changed tables since: '%.64s' lies in "
+        "'%s'%s and as '%.64s' in '%s', and any of them may be the right one; leave the right one "
+        "in '%s', drop the others, and then DROP TABLE `%s`.`" RECORD_TABLE "`",
+        v->name, c->database, staged, v->place, v->schema, c->database, c->stage);
     free(staged);
     return r;
 }
@@ -242,7 +231,7 @@ static int one_round(struct settling *g, enum settled *ret, struct err *e)
     size_t which;
     int r = move_record_read(g->c, g->s, &m, e);
 
-    if (r == 0) { /* one without rows was never begun */
+    if (r == 0) { /* a record without rows: its RENAME never began */
         r = move_record_forget(g->c, g->s, e);
         moves_release(&m);
         return r < 0 ? r : 1;
@@ -288,80 +277,13 @@ int recover_settle(const struct schemas *c, struct server *s, enum settled *ret,
         r = one_round(&g, ret, e);
     *ret_copied = g.copied;
     if (r == 0)
-        r = err_set(e, EAGAIN, "tables of '%s' are renamed by somebody else", c->database);
+        r = err_set(e, EAGAIN,
+                    "cannot complete an interrupted RENAME: somebody else renames tables of '%s'",
+                    c->database);
     return r < 0 ? r : 0;
 }
 
 /* --- finish --- */
-
-static int drop(struct server *s, const char *schema, const char *name, const char *type,
-                struct err *e)
-{
-    char *q = server_name(schema), *n = server_name(name);
-    int r = server_runf(s, e, "DROP %s IF EXISTS %s.%s",
-                        strcmp(type, "SEQUENCE") == 0 ? "SEQUENCE"
-                        : strcmp(type, "VIEW") == 0   ? "VIEW"
-                                                      : "TABLE",
-                        q, n);
-
-    free(q);
-    free(n);
-    return r;
-}
-
-static int drop_aside(const struct schemas *c, const struct move *v, struct server *s,
-                      struct err *e)
-{
-    char *schema = server_text(c->database), *name = server_text(v->place), *type = NULL;
-    int r = server_value(s, &type, e,
-                         "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s "
-                         "AND TABLE_NAME=%s",
-                         schema, name);
-
-    if (r == 0 && type)
-        r = drop(s, c->database, v->place, type, e);
-    free(type);
-    free(name);
-    free(schema);
-    return r;
-}
-
-/* Is the name still lent? */
-static int is_lent(const struct schemas *c, const struct loan *l, struct server *s, bool *ret,
-                   struct err *e)
-{
-    char *schema = server_text(c->database), *table = server_text(l->table);
-    char *name = server_text(l->temporary), *there = NULL;
-    int r = server_value(s, &there, e,
-                         "SELECT 1 FROM information_schema.TABLE_CONSTRAINTS WHERE "
-                         "CONSTRAINT_SCHEMA=%s AND TABLE_NAME=%s AND CONSTRAINT_NAME=%s",
-                         schema, table, name);
-
-    *ret = there != NULL;
-    free(there);
-    free(name);
-    free(table);
-    free(schema);
-    return r;
-}
-
-int recover_rename_constraint(struct server *s, const char *schema, const struct loan *l,
-                              const char *from, const char *to, struct err *e)
-{
-    char *q = server_name(schema), *table = server_name(l->table);
-    char *f = server_name(from), *t = server_name(to);
-    int r = server_runf(s, e, "USE %s", q); /* where old servers look for the parent */
-
-    if (r == 0)
-        r = server_runf(s, e, "ALTER TABLE %s.%s DROP %s %s, ADD CONSTRAINT %s %s", q, table,
-                        l->drop, f, t, l->clause);
-
-    free(q);
-    free(table);
-    free(f);
-    free(t);
-    return r;
-}
 
 int recover_finish(const struct schemas *c, struct server *s, char **ret_odd, struct err *e)
 {
@@ -373,198 +295,10 @@ int recover_finish(const struct schemas *c, struct server *s, char **ret_odd, st
     for (size_t i = 0; i < m.n && r == 0; i++)
         if (m.v[i].placed && strcmp(m.v[i].schema, c->database) == 0 &&
             (m.v[i].live || m.v[i].kind == MOVE_DROP))
-            r = drop_aside(c, &m.v[i], s, e);
+            r = old_tables_drop_aside(c, &m.v[i], s, e);
     crash_point("import.finish");
-    for (size_t i = 0; i < m.n_loans && r == 0; i++) {
-        const struct loan *l = &m.loans[i];
-        bool lent = false;
-        r = is_lent(c, l, s, &lent, e);
-        if (r == 0 && lent)
-            r = recover_rename_constraint(s, c->database, l, l->temporary, l->name, e);
-        if (r < 0 && r != -EAGAIN && r != -ENOTCONN) {
-            if (ret_odd && !*ret_odd)
-                *ret_odd = xstrdup(l->name);
-            r = 0;
-        }
-    }
+    if (r == 0)
+        r = loans_return(c, &m, s, ret_odd, e);
     moves_release(&m);
-    return r;
-}
-
-/* --- sweep --- */
-
-/* An earlier version set tables aside in the live database under a number, and only its record in
- * the staging schema says whose old ones they are. */
-#define EARLIER_RECORD "_eefs_renames"
-#define EARLIER_PLACE  "_eefs_old_"
-
-struct sweeping {
-    const struct schemas *c;
-    struct server *s;
-    struct moves m;
-    struct strlist live;
-    size_t back;
-    bool earlier;       /* EARLIER_RECORD is there */
-    struct buf unknown; /* names of tables that stay */
-};
-
-/* malloc'd name of the live table, or NULL when it cannot be told; *gone: it is to be gone. */
-static char *original(const struct sweeping *g, const char *schema, const char *table, bool *gone)
-{
-    *gone = false;
-    for (size_t i = 0; i < g->m.n; i++) {
-        const struct move *v = &g->m.v[i];
-        if (!v->place || strcmp(v->schema, schema) != 0 || strcmp(v->place, table) != 0)
-            continue;
-        *gone = v->kind == MOVE_DROP;
-        return xstrdup(v->name);
-    }
-    if (strncmp(table, EARLIER_PLACE, strlen(EARLIER_PLACE)) == 0 &&
-        strcmp(schema, g->c->database) == 0)
-        return NULL;
-    if (strncmp(table, PLACE, strlen(PLACE)) != 0) { /* put there by hand, or an importer's own */
-        *gone = strncmp(table, "_eefs_", 6) == 0;
-        return xstrdup(table);
-    }
-    if (strlen(table) <= strlen(PLACE) + PLACE_RUN || strchr(table, PLACE_CUT))
-        return NULL;
-    return xstrdup(table + strlen(PLACE) + PLACE_RUN);
-}
-
-static bool is_live(const struct sweeping *g, const char *name)
-{
-    for (size_t i = 0; i < g->live.n; i++)
-        if (strcmp(g->live.v[i], name) == 0)
-            return true;
-    return false;
-}
-
-static int sweep_one(struct sweeping *g, const char *schema, const char *table, const char *type,
-                     struct err *e)
-{
-    bool gone;
-    char *name = original(g, schema, table, &gone);
-    struct buf b = BUF_INIT;
-    int r = 0;
-
-    if (name && (gone || is_live(g, name))) {
-        r = drop(g->s, schema, table, type, e);
-    } else if (name) {
-        move_record_put_rename(&b, schema, table, g->c->database, name);
-        r = server_run(g->s, b.data, b.len, e);
-        g->back += r == 0;
-    } else {
-        buf_printf(&g->unknown, "%s'%.64s'", g->unknown.len ? ", " : "", table);
-    }
-    buf_release(&b);
-    free(name);
-    return r;
-}
-
-static int read_live(struct sweeping *g, struct err *e)
-{
-    char *database = server_text(g->c->database);
-    MYSQL_RES *res = NULL;
-    MYSQL_ROW row;
-    int r = server_query(g->s, &res, e,
-                         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s",
-                         database);
-
-    while (r == 0 && (row = mysql_fetch_row(res)))
-        strlist_add(&g->live, row[0]);
-    if (res)
-        mysql_free_result(res);
-    free(database);
-    return r;
-}
-
-static int sweep_all(struct sweeping *g, struct err *e)
-{
-    char *database = server_text(g->c->database), *old = server_text(g->c->old);
-    MYSQL_RES *res = NULL;
-    MYSQL_ROW row;
-    /* With OR the server would look through all databases. */
-    int r = server_query(g->s, &res, e,
-                         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
-                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s UNION ALL "
-                         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM "
-                         "information_schema.TABLES WHERE TABLE_SCHEMA=%s AND (TABLE_NAME LIKE "
-                         "'\\_eefs\\_was\\_%%' OR TABLE_NAME LIKE '\\_eefs\\_old\\_%%' OR "
-                         "(TABLE_NAME='" RECORD_VIEW "' AND TABLE_TYPE='VIEW'))",
-                         old, database);
-
-    while (r == 0 && (row = mysql_fetch_row(res)))
-        r = sweep_one(g, row[0], row[1], row[2], e);
-    if (res)
-        mysql_free_result(res);
-    free(database);
-    free(old);
-    return r;
-}
-
-/* Adds what an earlier version set aside to the moves. */
-static int read_earlier(struct sweeping *g, struct err *e)
-{
-    char *text = server_text(g->c->stage), *stage = server_name(g->c->stage);
-    char *database = server_text(g->c->database), *there = NULL;
-    MYSQL_RES *res = NULL;
-    MYSQL_ROW row;
-    int r = server_value(g->s, &there, e,
-                         "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA=%s AND "
-                         "TABLE_NAME='" EARLIER_RECORD "'",
-                         text);
-
-    g->earlier = there != NULL;
-    if (r == 0 && there)
-        r = server_query(g->s, &res, e,
-                         "SELECT from_name, to_name FROM %s." EARLIER_RECORD
-                         " WHERE from_schema=%s AND to_schema=%s",
-                         stage, database, database);
-    while (res && (row = mysql_fetch_row(res)))
-        if (row[0] && row[1])
-            moves_add(&g->m, MOVE_REPLACE, row[0], g->c->database, row[1]);
-    if (res)
-        mysql_free_result(res);
-    free(there);
-    free(text);
-    free(stage);
-    free(database);
-    return r;
-}
-
-static int forget_earlier(struct sweeping *g, struct err *e)
-{
-    char *stage = server_name(g->c->stage);
-    int r = g->earlier ? server_runf(g->s, e, "DROP TABLE IF EXISTS %s." EARLIER_RECORD, stage) : 0;
-
-    free(stage);
-    return r;
-}
-
-int recover_sweep(const struct schemas *c, struct server *s, size_t *ret_back, char **ret_unknown,
-                  struct err *e)
-{
-    struct sweeping g = {.c = c, .s = s};
-    int r = move_record_read(c, s, &g.m, e);
-
-    if (r >= 0)
-        r = read_earlier(&g, e);
-    if (r == 0)
-        r = read_live(&g, e);
-    if (r == 0)
-        r = sweep_all(&g, e);
-    if (r == 0)
-        r = forget_earlier(&g, e);
-    crash_point("import.swept");
-    if (r == 0)
-        r = move_record_forget(c, s, e);
-    if (r == 0)
-        r = commit_marker_drop_markers(c->stage, s, e);
-    *ret_back = g.back;
-    if (ret_unknown)
-        *ret_unknown = g.unknown.len > 0 ? xstrdup(g.unknown.data) : NULL;
-    buf_release(&g.unknown);
-    moves_release(&g.m);
-    strlist_release(&g.live);
     return r;
 }

@@ -77,11 +77,11 @@ enum clock_course server_clock_course(const struct clock_reading *then,
 static char *notice(enum clock_course course, int64_t us, const char *database)
 {
     if (course == CLOCK_SET_BACK)
-        return xasprintf("the clock of the database server was set back by %.2f s or more, so that "
-                         "the times of changes say nothing: the tables of '%s' are compared",
+        return xasprintf("the clock of the database server was set back by %.2f s or more, so the "
+                         "times of changes prove nothing: comparing the tables of '%s'",
                          (double)us / 1000000, database);
-    return xasprintf("whether the clock of the database server was set back is not known after a "
-                     "restart of this machine: the tables of '%s' are compared",
+    return xasprintf("after a restart of this machine, nothing shows whether the clock of the "
+                     "database server was set back: comparing the tables of '%s'",
                      database);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * server_clock: whether the server's clock was set back since the marks of tables were noted.
+/* server_clock: finds out whether the server's clock was set back since the marks of tables were
+ * noted.
  *
- * A mark (see live_rows.h) is a time that the server wrote down. A clock that is set back comes to the
- * same second a second time, and a change in it leaves a mark that is known already. This machine's
- * time since its boot, which nobody sets, is noted beside the server's: the server's must have gone
- * on for as long. One thread, the one that imports.
+ * A mark (see live_rows.h) is a time that the server wrote down. A clock that is set back comes to
+ * the same second a second time, and a change in it leaves a mark that is known already. This
+ * machine's time since its boot, which nobody sets, is noted beside the server's: the server's must
+ * have gone on for as long. One thread, the one that imports.
  */
 #ifndef EEFS_SQLIMPORT_APPLY_SERVER_CLOCK_H
 #define EEFS_SQLIMPORT_APPLY_SERVER_CLOCK_H
@@ -26,19 +26,16 @@ enum clock_course {
     CLOCK_UNKNOWN, /* there is no reading of this boot of this machine */
 };
 
-/*
- * What the clock did between two readings; `then` is NULL when there is none. *ret_us: microseconds
+/* How the clock went between two readings; `then` is NULL when there is none. *ret_us: microseconds
  * by which it was set back, at least; 0 otherwise. The clock of a server elsewhere may be slower by
  * a thousandth. Pure.
  */
 enum clock_course server_clock_course(const struct clock_reading *then,
                                       const struct server_clock *now, int64_t *ret_us);
 
-/*
- * Reads the clock and notes it in the history. When it was set back, or that cannot be told, the
- * marks of all tables are made void, so that they are compared. *ret_notice is then a sentence
- * (malloc'd) if there were any, and untouched otherwise. 0; -EIO for the history; else as of
- * server.h.
+/* Reads the clock and notes it in the history. When it was set back, or may have been, makes the
+ * marks of all tables void, so that they are compared. *ret_notice is then a sentence (malloc'd) if
+ * there were any, and untouched otherwise. 0; -EIO for the history; else as of server.h.
  */
 int server_clock_check(struct history *h, struct server *s, const char *database, char **ret_notice,
                        struct err *e);

@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Fillers, one thread and connection each, take tables from one queue, the largest first:
+ *
+ *     queue of steps ──> filler: CREATE TABLE ─> rows, range by range ─> keys ─> next table
+ *                                                 │
+ *                          read and check a range (table_rows.h) ─> send a statement
+ *                                        ─> note its rows while the server works ─> await
+ *
+ * A filler commits every 16 MB. The secondary keys of a table of 1 to 512 MB are made after its
+ * rows, which is faster than row by row; a larger table could fill the server's tmpdir. The first
+ * failure stops all fillers, and is the result.
+ */
 #include "sqlimport/apply/stage.h"
 
 #include <errno.h>
@@ -17,11 +29,11 @@
 
 #define CONNECTIONS_MAX 16
 #define COMMIT_BYTES    ((size_t)16 << 20) /* a disk sync each is enough */
-/* Bytes of rows from which on a table's keys are made after them, and up to which the server's
- * tmpdir can be expected to hold what it sorts. */
+/* The bytes of rows from which on a table's keys are made after them, and up to which the server's
+ * tmpdir can be expected to hold the keys while they are sorted. */
 #define KEYS_LATER_MIN ((uint64_t)1 << 20)
 #define KEYS_LATER_MAX ((uint64_t)512 << 20)
-#define KEYS_PART      8 /* of such a table's bytes, told as progress when its keys are made */
+#define KEYS_PART      8 /* of such a table's bytes, shown as progress when its keys are made */
 
 struct work {
     const struct stage_args *a;
@@ -43,7 +55,7 @@ int stage_make(struct server *s, const char *schema, struct err *e)
     if (r == 0 && !there)
         r = server_runf(s, e, "CREATE DATABASE IF NOT EXISTS %s", name);
     if (r == -EACCES)
-        err_prefix(e, "grant CREATE on it, or make it by hand");
+        err_prefix(e, "grant CREATE on it, or create it by hand");
     if (r < 0)
         err_prefix(e, "cannot prepare the schema '%s'", schema);
     free(there);
@@ -59,8 +71,8 @@ int stage_empty(struct server *s, const char *schema, struct err *e)
     MYSQL_ROW row;
     int r = move_record_exists(schema, s, e);
 
-    if (r == 1) /* what is staged may be all that there is of a table */
-        r = err_set(e, EAGAIN, "it holds tables of an import that is not settled");
+    if (r == 1) /* a staged table may be the only copy */
+        r = err_set(e, EAGAIN, "it holds tables of an interrupted import that is not settled yet");
     if (r == 0)
         r = server_query(s, &res, e,
                          "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES "
@@ -91,7 +103,7 @@ static void set_fault(struct dump_fault *f, const struct object *o, off_t offset
     f->line = line;
 }
 
-/* Sends an INSERT that is larger than the server takes in parts, cut between rows; n rows of the
+/* Sends an INSERT that is larger than the server accepts in parts, cut between rows; n rows of the
  * table came before. */
 static int run_split(struct server *s, const char *text, size_t len, struct token_mode mode,
                      uint64_t n, struct err *e)
@@ -119,8 +131,8 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
         }
         if (head + row.len > max)
             r = err_set(e, EREMOTEIO,
-                        "its row %llu of %zu bytes is larger than the server takes: "
-                        "set max_allowed_packet to at least %zu on the server",
+                        "its row %llu of %zu bytes is larger than the server accepts: set "
+                        "max_allowed_packet to at least %zu on the server",
                         (unsigned long long)n, row.len, row.len + head + SERVER_PACKET_RESERVE);
         if (part.len > head)
             buf_putc(&part, ',');
@@ -132,28 +144,28 @@ static int run_split(struct server *s, const char *text, size_t len, struct toke
     return r;
 }
 
-/* A worker's hands. */
-struct filling {
+/* One filler, at one table. */
+struct filler {
     struct work *w;
     struct server *s;
     const struct step *st;
     struct table_rows *table_rows;
     struct buf create, keys; /* of the table; no keys: they are in `create` */
     uint64_t rows;           /* of the table, sent */
-    uint64_t told;           /* of its bytes, as progress */
+    uint64_t shown;          /* of its bytes, as progress */
     size_t uncommitted;      /* bytes */
     struct dump_fault fault;
     struct err e;
 };
 
-static int commit(struct filling *f)
+static int commit(struct filler *f)
 {
     f->uncommitted = 0;
     return server_runf(f->s, &f->e, "COMMIT");
 }
 
 /* The rows are noted while the server works. */
-static int fill_statement(struct filling *f, const struct statement *st, struct token_mode mode)
+static int fill_statement(struct filler *f, const struct statement *st, struct token_mode mode)
 {
     bool whole = st->len + SERVER_PACKET_RESERVE <= f->s->packet_max;
     int r = whole ? server_send(f->s, st->text, st->len, &f->e)
@@ -167,14 +179,14 @@ static int fill_statement(struct filling *f, const struct statement *st, struct 
     return r;
 }
 
-static void tell(struct filling *f, uint64_t rows, uint64_t bytes)
+static void add_progress(struct filler *f, uint64_t rows, uint64_t bytes)
 {
-    f->told += bytes;
+    f->shown += bytes;
     report_progress_add(f->w->a->report, rows, bytes);
 }
 
-/* What table_rows_load() brought into memory. */
-static int fill_range(struct filling *f, const struct range *g)
+/* Sends the range that table_rows_load() brought into memory. */
+static int fill_range(struct filler *f, const struct range *g)
 {
     const struct session_vars *vars = f->w->a->plan->dump->vars;
     struct statement st = {0};
@@ -190,13 +202,13 @@ static int fill_range(struct filling *f, const struct range *g)
     if (r == 0 && (f->uncommitted += g->len) >= COMMIT_BYTES)
         r = commit(f);
     if (r == 0)
-        tell(f, g->rows, f->keys.len ? g->len - g->len / KEYS_PART : g->len);
+        add_progress(f, g->rows, f->keys.len ? g->len - g->len / KEYS_PART : g->len);
     else
         set_fault(&f->fault, f->st->o, st.offset, st.line);
     return r;
 }
 
-static int fill_rows(struct filling *f)
+static int fill_rows(struct filler *f)
 {
     const struct range *g = f->st->o->ranges;
     int r;
@@ -212,7 +224,7 @@ static int fill_rows(struct filling *f)
 
 /* --- keys after the rows --- */
 
-/* A foreign key of another table needs one of this one's. */
+/* A foreign key of another table needs a key of this one. */
 static bool is_parent(const struct dump *d, const char *name)
 {
     for (size_t i = 0; i < d->n; i++) {
@@ -224,7 +236,7 @@ static bool is_parent(const struct dump *d, const char *name)
     return false;
 }
 
-static void read_create(struct filling *f)
+static void read_create(struct filler *f)
 {
     const struct dump *d = f->w->a->plan->dump;
     const struct object *o = f->st->o;
@@ -242,7 +254,7 @@ static void read_create(struct filling *f)
 }
 
 /* Where tmpdir is too small to sort the keys, a copy of the table gets them row by row. */
-static int add_keys(struct filling *f)
+static int add_keys(struct filler *f)
 {
     const struct object *o = f->st->o;
     int r = server_set_vars(f->s, f->w->a->plan->dump->vars, o->vars_id, &f->e);
@@ -258,17 +270,17 @@ static int add_keys(struct filling *f)
     if (r < 0)
         set_fault(&f->fault, o, o->offset, o->line);
     else
-        tell(f, 0, o->bytes - f->told);
+        add_progress(f, 0, o->bytes - f->shown);
     return r;
 }
 
-static int fill_table(struct filling *f)
+static int fill_table(struct filler *f)
 {
     const struct object *o = f->st->o;
     const struct stage_args *a = f->w->a;
     int r = server_set_vars(f->s, a->plan->dump->vars, o->vars_id, &f->e);
 
-    f->rows = f->told = 0;
+    f->rows = f->shown = 0;
     read_create(f);
     f->table_rows = table_rows_open(a->fd, a->plan->dump, o, &f->st->def, a->row_cache_dir);
     if (r == 0)
@@ -298,9 +310,9 @@ static const struct step *take(struct work *w)
     return st;
 }
 
-static void *worker(void *arg)
+static void *filler_run(void *arg)
 {
-    struct filling f = {.w = arg};
+    struct filler f = {.w = arg};
     struct work *w = arg;
     char *schema = server_name(w->a->schema);
     int r;
@@ -309,7 +321,7 @@ static void *worker(void *arg)
     r = server_open(w->a->defaults_file, &f.s, &f.e);
     if (r == 0)
         r = server_runf(f.s, &f.e, "USE %s", schema);
-    /* With unique_checks off, MariaDB would gather the rows of a transaction and sort them. */
+    /* With unique_checks off, MariaDB would collect the rows of a transaction and sort them. */
     if (r == 0)
         r = server_runf(f.s, &f.e, "SET SESSION autocommit=0, unique_checks=1");
     while (r == 0 && (f.st = take(w)))
@@ -355,7 +367,7 @@ int stage_run(const struct stage_args *a, struct dump_fault *fault, unsigned *co
         want = CONNECTIONS_MAX;
     if ((size_t)want > w.n)
         want = (int)w.n;
-    while (n < want && thread_start(&threads[n], "stage", worker, &w) == 0)
+    while (n < want && thread_start(&threads[n], "filler", filler_run, &w) == 0)
         n++;
     if (n == 0 && want > 0)
         w.result = err_set(&w.err, EAGAIN, "cannot start a thread");

@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * When what is made:
+ *
+ *     before the import: bodies are judged
+ *     right after the RENAME: routines that changed ─> triggers of swapped tables     (as far as free)
+ *     at the end: drop what is gone ─> rounds over the rest, until a round makes none
+ *
+ * Rounds, because a view may need views and functions that come later in the dump. What exists is
+ * replaced in one statement where the server can (MariaDB; views everywhere), so that it is never
+ * missing. Triggers of one table run in the order in which they were made, so if one is made, all
+ * are.
+ */
 #include "sqlimport/apply/stored_objects.h"
 
 #include <errno.h>
@@ -56,8 +68,8 @@ int stored_objects_check(const struct dump *d, const char *database, const struc
             continue;
         set_fault(fault, o);
         return err_set(e, EPERM,
-                       "the body of %s '%.64s' %s, which an import does not allow; where it is "
-                       "trusted, give the importer --allow-body '%.64s'",
+                       "the body of %s '%.64s' %s, which an import does not allow; if you trust "
+                       "it, give the importer --allow-body '%.64s'",
                        object_kind_name(o->kind), o->name, why.text, o->name);
     }
     return 0;
@@ -109,7 +121,7 @@ char *stored_objects_definers(const struct dump *d, struct server *s)
     text = n == 0
                ? NULL
                : xasprintf("the importer's account %s is the definer here of %zu views, triggers, "
-                           "routines and events that name another in the dump: %s%s",
+                           "routines and events, for which the dump names another account: %s%s",
                            me, n, b.data, n > SHOWN ? ", …" : "");
     buf_release(&b);
     free(me);
@@ -125,7 +137,7 @@ static bool table_swapped(const struct plan *p, const char *table)
     return st && step_is_swap(st);
 }
 
-/* malloc'd: the name of what is there under the object's name for the server, or NULL. */
+/* malloc'd: the name of the live object that the server takes for this one, or NULL. */
 static char *find_there(struct server *s, const char *database, const struct object *o)
 {
     static const struct {
@@ -158,8 +170,8 @@ static bool is_there(struct server *s, const char *database, const struct object
     return there != NULL;
 }
 
-/* The server takes e for é in the names of routines and events: what the dump does not name is not
- * replaced by what it names. */
+/* To the server, e and é are the same in names of routines and events: an object that the dump does
+ * not name must not be replaced by one that it names. */
 static int check_name(const struct stored_objects *w, struct server *s, const struct object *o,
                       struct err *e)
 {
@@ -168,14 +180,14 @@ static int check_name(const struct stored_objects *w, struct server *s, const st
 
     if (there && strcasecmp(there, o->name) != 0 && !dump_find(w->plan->dump, o->kind, there))
         r = err_set(e, EPERM,
-                    "'%.64s' is there, which the dump does not name and which is the same name for "
-                    "the server; drop or rename it",
+                    "the server has '%.64s', which the dump does not name and which is the same "
+                    "name to the server; drop or rename it",
                     there);
     free(there);
     return r;
 }
 
-/* "OR REPLACE" behind CREATE: what is replaced is never missing for a moment. A view may get another
+/* With "OR REPLACE" behind CREATE, so that the object is never missing. A view may get another
  * name. */
 static int replace(struct server *s, const struct object *o, struct token_mode mode,
                    const char *name, struct err *e)
@@ -207,7 +219,7 @@ static int replace(struct server *s, const struct object *o, struct token_mode m
     return r;
 }
 
-/* OR REPLACE does not take a trigger from one table to another. */
+/* OR REPLACE does not move a trigger from one table to another. */
 static int free_trigger_name(const struct stored_objects *w, struct server *s,
                              const struct object *o, struct err *e)
 {
@@ -329,7 +341,7 @@ static bool differs(const struct stored_objects *w, struct server *s, const stru
            !hash_eq(&past.hash, &o->hash) || !is_there(s, w->schemas->database, o);
 }
 
-/* Triggers of one table run in the order in which they were made: all of them are made again. */
+/* It is a trigger of a table whose triggers are made again. */
 static bool shares_table(struct object *const *todo, size_t n, const struct object *o)
 {
     for (size_t i = 0; i < n; i++)
@@ -376,7 +388,7 @@ static bool has_swapped_table(const struct stored_objects *w, const struct objec
     return o->kind == OBJECT_TRIGGER && table_swapped(w->plan, o->table);
 }
 
-/* In as few statements as can be. */
+/* In as few statements as possible. */
 static int make_trigger(const struct stored_objects *w, struct server *s, const struct object *o,
                         struct err *e)
 {
@@ -414,7 +426,7 @@ int stored_objects_make_triggers(const struct stored_objects *w, struct server *
     return r == -EAGAIN || r == -ENOTCONN ? r : 0;
 }
 
-/* One round over what is left: 1 when it makes sense to go on, 0 all is made. */
+/* One round over what is left: 1: another one may make more; 0: all is made. */
 static int make_round(const struct stored_objects *w, struct server *s, struct object **todo,
                       size_t *n, struct dump_fault *fault, struct err *e)
 {
@@ -433,7 +445,7 @@ static int make_round(const struct stored_objects *w, struct server *s, struct o
         todo[left++] = todo[i];
     }
     if (left > 0 && left == *n && !(busy && lock_retry_again(w->lock_retry)))
-        return err_prefix(e, "the tables are imported, but '%.64s' cannot be made", fault->table);
+        return err_prefix(e, "imported the tables, but cannot make '%.64s'", fault->table);
     *n = left;
     return left > 0;
 }
@@ -454,7 +466,7 @@ int stored_objects_make(const struct stored_objects *w, struct server *s, int64_
         for (size_t i = 0; i < w->plan->dump->n; i++)
             *ret_n += w->made[i];
     }
-    /* Views may need views and functions that come later: as long as a round makes one, go on. */
+    /* As long as a round makes one, the next may make more. */
     while (r == 0 && n > 0 && (r = make_round(w, s, todo, &n, fault, e)) == 1)
         r = 0;
     if (r == 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * swap: the one statement by which staged tables become the live ones.
- *
- * What it will rename is written down first (move_record.h). When it does not succeed, or its answer is
- * lost, recover.h finds out what became of it.
+ * The moves are written down first (move_record.h). When the RENAME does not succeed, or its answer
+ * is lost, recover.h finds out how it ended. A table with triggers cannot leave its schema, so it
+ * is set aside within the live database until recover_finish() drops it; loans.h sees to the names
+ * of its keys. One thread.
  */
 #ifndef EEFS_SQLIMPORT_APPLY_SWAP_H
 #define EEFS_SQLIMPORT_APPLY_SWAP_H
@@ -18,8 +19,9 @@ struct swap {
     const struct commit_marker *commit;
 };
 
-/* When all is staged: writes down what will be renamed, and makes the commit's marker. Caller
- * releases *ret, also after an error. -EPERM, with a sentence: a constraint's name is taken. */
+/* When all is staged: prepares the constraints, writes down the moves, and makes the commit's
+ * marker. Caller releases *ret, also after an error. -EPERM, with a sentence: a constraint's name
+ * is taken. */
 int swap_prepare(const struct swap *w, struct server *s, struct moves *ret, struct err *e);
 /* One try of the RENAME; -EAGAIN: a table was in use; -ESTALE: the live tables are no longer those
  * of the plan; -ENOTCONN: the outcome is unknown. */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "sqlimport/apply/old_tables.h"
 #include "sqlimport/apply/stage.h"
 #include "sqlimport/record/report.h"
 #include "sync/common/buf.h"
@@ -50,7 +51,7 @@ int leftovers_sweep(struct run *r, struct err *e)
 {
     size_t back;
     char *unknown = NULL, *note = NULL;
-    int rc = recover_sweep(&r->schemas, r->s, &back, &unknown, e);
+    int rc = old_tables_sweep(&r->schemas, r->s, &back, &unknown, e);
 
     if (unknown)
         note = xasprintf("an import of an earlier version left old tables in '%s', and nothing "

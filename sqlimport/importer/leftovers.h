@@ -17,7 +17,7 @@ int leftovers_clear(struct run *r, struct err *e);
 /* Finds out how the last RENAME ended (r->settled). Repeats while tables are in use. */
 int leftovers_settle(struct run *r, struct err *e);
 
-/* One try each (run_try_fn) of recover_finish() and recover_sweep(). */
+/* One try each (run_try_fn) of recover_finish() and old_tables_sweep(). */
 int leftovers_finish(struct run *r, struct err *e);
 int leftovers_sweep(struct run *r, struct err *e);
 

@@ -290,7 +290,7 @@ def judge(world, data, count):
         count["bodies"] += check_bodies(world)
         check_outside(world, "a body")
     world.used += 1
-    if accepted or "tables are imported" in said or world.used > 50:
+    if accepted or "imported the tables" in said or world.used > 50:
         world.reset()
     return accepted, said
 

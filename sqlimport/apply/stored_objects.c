@@ -312,8 +312,10 @@ static int drop_gone(const struct stored_objects *w, struct server *s, enum obje
             r = server_runf(s, e, "DROP %s IF EXISTS %s", object_kind_name(kind), name);
         while (r == -EAGAIN && lock_retry_again(w->lock_retry));
         free(name);
-        if (r == 0 && (r = history_forget(w->history, object_kind_name(kind), g.names.v[i])) < 0)
-            r = err_sys(e, -r, "cannot write the import history");
+        if (r == 0) {
+            r = history_forget(w->history, object_kind_name(kind), g.names.v[i]);
+            r = r < 0 ? err_sys(e, -r, "cannot write the import history") : 0;
+        }
     }
     strlist_release(&g.names);
     return r;

@@ -44,6 +44,7 @@ struct past {
 
 /* false: not known. */
 bool history_object(struct history *h, const char *kind, const char *name, struct past *ret);
+/* Both: how many rows changed, or -errno. */
 int history_set_object(struct history *h, const char *kind, const char *name,
                        const struct past *past);
 int history_forget(struct history *h, const char *kind, const char *name);

@@ -32,7 +32,8 @@ static void unref(struct deferred_reply *l)
     free(l);
 }
 
-/* Called by libfuse with the request's own lock held, so never beside deferred_reply_claim's reset. */
+/* Called by libfuse with the request's own lock held, so never beside deferred_reply_claim's
+ * reset. */
 static void interrupted(fuse_req_t req, void *arg)
 {
     struct deferred_reply *l = arg;

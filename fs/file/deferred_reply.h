@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * deferred_reply: a request that is answered from another thread than its handler, and what an interrupt
- * (a signal to the calling process) does meanwhile: either the answer is EINTR at once, or the
- * wait for the master is cut short. Thread safe.
+ * deferred_reply: a request that is answered from another thread than its handler, and what an
+ * interrupt (a signal to the calling process) does meanwhile: either the answer is EINTR at once,
+ * or the wait for the master is cut short. Thread safe.
  */
 #ifndef EEFS_FS_FILE_DEFERRED_REPLY_H
 #define EEFS_FS_FILE_DEFERRED_REPLY_H

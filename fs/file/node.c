@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two hash tables of nodes, by id and by parent and name; only attached nodes are in the second. A
- * node is freed when neither the kernel (nlookup) nor a child, handle or request (refs) has it. Each
- * node has a reference on its parent, so a path can be built as long as the node is not unlinked.
+ * node is freed when neither the kernel (nlookup) nor a child, handle or request (refs) has it.
+ * Each node has a reference on its parent, so a path can be built as long as the node is not
+ * unlinked.
  */
 #include "fs/file/node.h"
 

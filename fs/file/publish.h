@@ -15,7 +15,8 @@
  * reference on n.
  *
  * What fails without a writer that could be told again is tried again, in the pool, until it
- * succeeds, with growing pauses (up to 8 s); as long as there is such a file the mirror has a fault.
+ * succeeds, with growing pauses (up to 8 s); as long as there is such a file the mirror has a
+ * fault.
  */
 void publish_start(struct fs *fs, struct node *n, struct deferred_reply *l, mirror_done_fn *done,
                    void *arg);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* tree_lock: fs->tree, whose order and purpose are in fs.h. Each call aborts on misuse; a thread takes
- * it once only. */
+/* tree_lock: fs->tree, whose order and purpose are in fs.h. Each call aborts on misuse; a thread
+ * takes it once only. */
 #ifndef EEFS_FS_FILE_TREE_LOCK_H
 #define EEFS_FS_FILE_TREE_LOCK_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * abort_watchdog: a small process beside the daemon that lets the kernel go when the daemon was killed.
+ * abort_watchdog: a small process beside the daemon that lets the kernel go when the daemon was
+ * killed.
  *
  * A killed process closes /dev/fuse only when its last thread has ended. A thread that is telling
  * the kernel to drop a name (FUSE_NOTIFY_INVAL_ENTRY) waits, unkillable, for the folder's lock; who

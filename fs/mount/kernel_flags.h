@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel_flags: the options that the kernel enforces (mount(2)): each that is given reaches the kernel, or
- * the mount fails and names it. Those that libfuse and fusermount3 know go through them, so that
- * they also work without root; the others by a remount, before the first request is served.
+ * kernel_flags: the options that the kernel enforces (mount(2)): each that is given reaches the
+ * kernel, or the mount fails and names it. Those that libfuse and fusermount3 know go through them,
+ * so that they also work without root; the others by a remount, before the first request is served.
  */
 #ifndef EEFS_FS_MOUNT_KERNEL_FLAGS_H
 #define EEFS_FS_MOUNT_KERNEL_FLAGS_H

@@ -4,8 +4,8 @@
  *
  *     mount.eefs SPEC DIR [-sfnv] [-t TYPE] [-o name=value,…]
  *
- * What the kernel enforces goes to it (kernel_flags.h). What mount(8) passes on without meaning for a
- * mount of ours is accepted and dropped: nofail, _netdev, user, x-…, comment=… and the like.
+ * What the kernel enforces goes to it (kernel_flags.h). What mount(8) passes on without meaning for
+ * a mount of ours is accepted and dropped: nofail, _netdev, user, x-…, comment=… and the like.
  */
 #ifndef EEFS_FS_MOUNT_OPTIONS_H
 #define EEFS_FS_MOUNT_OPTIONS_H

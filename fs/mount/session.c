@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session: INIT settles what is asked of the kernel (fs/README.md says why), and a thread of its own
- * greets the new mount from outside: read-ahead, and whether "not found" is forgotten when told.
+ * session: INIT settles what is asked of the kernel (fs/README.md says why), and a thread of its
+ * own greets the new mount from outside: read-ahead, and whether "not found" is forgotten when
+ * told.
  */
 #include "fs/mount/session.h"
 

@@ -47,8 +47,8 @@ void hash_stream_free(struct hash_stream *s);
 int hash_fd(int fd, struct hash *ret, off_t *ret_size);
 
 /*
- * For tables in memory: FNV-1a of 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/), byte by byte
- * from HASH64_START, or of `len` bytes at once.
+ * For tables in memory: FNV-1a of 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/), byte by
+ * byte from HASH64_START, or of `len` bytes at once.
  */
 #define HASH64_START 0xcbf29ce484222325u
 static inline uint64_t hash64_byte(uint64_t h, uint8_t byte)

@@ -21,8 +21,8 @@
 void printable_copy(char *out, size_t cap, const char *text);
 /* The same within a buffer of cap bytes. */
 void printable_make(char *text, size_t cap);
-/* Copies the first len bytes of `text` to out (cap bytes, at least 1, always terminated), or as many
- * as fit, in printable ASCII: blanks of any kind become spaces, all else becomes "?". */
+/* Copies the first len bytes of `text` to out (cap bytes, at least 1, always terminated), or as
+ * many as fit, in printable ASCII: blanks of any kind become spaces, all else becomes "?". */
 void printable_excerpt(char *out, size_t cap, const char *text, size_t len);
 /* Nothing of the text would be changed. */
 bool printable_is(const char *text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recheck: the thread that tries again what failed with EIO (trouble_look_again), so that a fault of
- * a disk is a fault as long as it lasts, and tries that tell whether a disk is well at a path. A disk
- * that fails may hold a try for minutes: nothing waits for this thread but recheck_stop().
+ * recheck: the thread that tries again what failed with EIO (trouble_look_again), so that a fault
+ * of a disk is a fault as long as it lasts, and tries that tell whether a disk is well at a path. A
+ * disk that fails may hold a try for minutes: nothing waits for this thread but recheck_stop().
  *
  * The tries note nothing in the ledger of trouble.h.
  */
@@ -22,8 +22,8 @@ void recheck_stop(struct recheck *r);
  * when it is not there (any more), or cannot be read for a reason that is not the disk's; else
  * -errno. Not for a file that has locks of this process (a database's): closing it ends them. */
 int recheck_read(const char *path);
-/* Writes, syncs and removes a small file in `folder`, as for recheck_read(). 0 also when there is no
- * room for it, or no such folder. */
+/* Writes, syncs and removes a small file in `folder`, as for recheck_read(). 0 also when there is
+ * no room for it, or no such folder. */
 int recheck_write(const char *folder);
 /* The same in the folder that `path` is or lies in. */
 int recheck_write_beside(const char *path);

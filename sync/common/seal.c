@@ -482,8 +482,8 @@ int seal_renew(const char *path)
     return r;
 }
 
-/* The salts of the log's run: what its header says, or where that is damaged the first frame that is
- * as it was written. */
+/* The salts of the log's run: what its header says, or where that is damaged the first frame that
+ * is as it was written. */
 static bool log_run(int fd, uint8_t *frame, uint8_t run[8])
 {
     uint8_t head[LOG_HEADER];

@@ -45,9 +45,10 @@ int seal_look(const char *path, int64_t ms, struct seal_look *ret);
  * -errno. */
 int seal_renew(const char *path);
 /*
- * Writes to the file `to` what the database was at the last commit of its log: of each page the newest
- * that bears a right seal, those behind a damaged frame too, which SQLite does not read; a page that the
- * log does not have is as in the database. Nobody writes to it. How many came from the log, or -errno.
+ * Writes to the file `to` what the database was at the last commit of its log: of each page the
+ * newest that bears a right seal, those behind a damaged frame too, which SQLite does not read; a
+ * page that the log does not have is as in the database. Nobody writes to it. How many came from
+ * the log, or -errno.
  */
 int64_t seal_salvage(const char *path, const char *to);
 /* True for what is damaged, if no other program wrote it. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * worker: service threads and what each needs: a lock, a condition to sleep on, and a request to
- * stop. A part of a program embeds a struct worker and lets its lock guard the part's own fields too.
+ * stop. A part of a program embeds a struct worker and lets its lock guard the part's own fields
+ * too.
  *
  *   static void *part_run(void *arg)
  *   {
@@ -26,8 +27,8 @@
  * all by the thread that owns the part. The other functions may be called by every thread between
  * worker_init and worker_release. Functions called x_locked need the lock held.
  *
- * A part that needs further condition variables waits on them with the lock of its worker, and wakes
- * them itself after worker_ask_stop_locked().
+ * A part that needs further condition variables waits on them with the lock of its worker, and
+ * wakes them itself after worker_ask_stop_locked().
  */
 #ifndef EEFS_COMMON_WORKER_H
 #define EEFS_COMMON_WORKER_H
@@ -53,7 +54,8 @@ int worker_start(struct worker *w, const char *name, void *(*run)(void *), void 
 void worker_lock(struct worker *w);
 void worker_unlock(struct worker *w);
 
-/* Lets all threads that wait look again. Its caller has changed what they look at under the lock. */
+/* Lets all threads that wait look again. Its caller has changed what they look at under the
+ * lock. */
 void worker_wake_locked(struct worker *w);
 
 /* Sleeps without the lock until it is woken or clock_mono_ms() reaches deadline_ms (WORKER_NEVER:

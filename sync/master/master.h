@@ -4,8 +4,9 @@
  * released after all have ended.
  *
  * Threads: HTTP workers (routes.c), one committer (committer.c) and its carrier (carry.c), index
- * workers (scan_queue.c), the watcher (watch.c), the lookout (at the root), recheck (commit/disk_check.c), the
- * poll timer (feed.c) and main (signals, systemd). Only the committer writes entries.
+ * workers (scan_queue.c), the watcher (watch.c), the lookout (at the root), recheck
+ * (commit/disk_check.c), the poll timer (feed.c) and main (signals, systemd). Only the committer
+ * writes entries.
  */
 #ifndef EEFS_MASTER_MASTER_H
 #define EEFS_MASTER_MASTER_H

@@ -3,8 +3,8 @@
  * mirror: one instance: replica, store and the threads that follow the master (pull), fetch
  * content, push the outbox, evict, and answer the control socket.
  *
- * This header, replica.h and store.h are all that fs/ includes, with what they include. Order of use:
- * mirror_open (before daemonising is over: reads the cache, may contact the master, starts no
+ * This header, replica.h and store.h are all that fs/ includes, with what they include. Order of
+ * use: mirror_open (before daemonising is over: reads the cache, may contact the master, starts no
  * thread) → mirror_start (starts threads) → … → mirror_stop → mirror_close.
  */
 #ifndef EEFS_MIRROR_MIRROR_H

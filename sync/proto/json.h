@@ -24,8 +24,8 @@ int json_get_text(json_t *o, const char *name, const char **ret, struct err *e);
 int json_get_path(json_t *o, const char *name, bool root_ok, char **ret, struct err *e);
 /* Percent-encoded bytes that are no tree path (a link's target), 1 to `max`; malloc'd. */
 int json_get_bytes(json_t *o, const char *name, size_t max, char **ret, struct err *e);
-/* An array of percent-encoded tree paths, added to *ret ("" is allowed). -EPROTO: it is not there, or
- * holds something else; then *ret has some of them. */
+/* An array of percent-encoded tree paths, added to *ret ("" is allowed). -EPROTO: it is not there,
+ * or holds something else; then *ret has some of them. */
 int json_get_paths(json_t *o, const char *name, struct strlist *ret);
 int json_get_hash(json_t *o, const char *name, struct hash *ret, struct err *e);
 /* Base64 of at most `max` bytes, appended to out. */

@@ -12,9 +12,9 @@
  *   {"n":…,"op":"symlink","path":P,"target":T,"mtime":ns,"pre":"absent"}
  *   {"n":…,"op":"setattr","path":P,"mode":…?,"mtime":…?}              last writer wins
  *
- * Each may have "known": the seq up to which the mirror knew the feed when it named these paths. What
- * lies in a folder that was renamed since is meant there (master/moved.h); the answer then has also
- * the present paths, with moved_from.
+ * Each may have "known": the seq up to which the mirror knew the feed when it named these paths.
+ * What lies in a folder that was renamed since is meant there (master/moved.h); the answer then has
+ * also the present paths, with moved_from.
  *
  * The key of an operation is (outbox id, counter n, digest); the digest is the SHA-256 of its
  * canonical JSON (sorted keys, compact) without "data" and "known".

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry: who may ask: name, token (only its SHA-256 is kept), scope and scopegen, in the master's
- * database, so that `mirror add` works beside a running serve (reports.h: how each is).
+ * registry: who may ask: name, token (only its SHA-256 is kept), scope and scopegen, in the
+ * master's database, so that `mirror add` works beside a running serve (reports.h: how each is).
  *
  * Every mirror is denied the slots (`sql/<name>`) of the other registered mirrors; so adding or
  * removing one changes everybody's scope and raises everybody's scopegen.
@@ -39,8 +39,8 @@ int registry_cloned_at(struct db *db, const char *name, int64_t *ret);
 int registry_exclude(struct db *db, const struct strlist *patterns, struct err *e);
 /* The same for the tops of the volumes below the root (volume.h). */
 int registry_volumes(struct db *db, const struct strlist *tops, struct err *e);
-/* The highest scopegen: another than before when a scope or token has changed. Untouched on failure.
- * 0 or -errno. */
+/* The highest scopegen: another than before when a scope or token has changed. Untouched on
+ * failure. 0 or -errno. */
 int registry_scopegen(struct db *db, int64_t *ret);
 /* By token: 1, 0 (unknown) or -errno. */
 int registry_find(struct db *db, const char *token, struct mirror *ret);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reports: what is known of each mirror while the master runs, by its name: its last report, when it
- * was heard of, and its requests that are running. In memory only; all functions are thread safe.
+ * reports: what is known of each mirror while the master runs, by its name: its last report, when
+ * it was heard of, and its requests that are running. In memory only; all functions are thread
+ * safe.
  */
 #ifndef EEFS_MASTER_DB_REPORTS_H
 #define EEFS_MASTER_DB_REPORTS_H
@@ -20,8 +21,8 @@ void reports_free(struct reports *s);
  * heard of, and the seq of its cursor (-1: unknown, the one before stays). */
 void reports_seen(struct reports *s, const char *name, json_t *report, int64_t seq);
 
-/* A request of this mirror begins: false when REPORTS_REQUESTS_MAX are running already; else it ends
- * with reports_leave(). */
+/* A request of this mirror begins: false when REPORTS_REQUESTS_MAX are running already; else it
+ * ends with reports_leave(). */
 bool reports_enter(struct reports *s, const char *name);
 void reports_leave(struct reports *s, const char *name);
 #define REPORTS_REQUESTS_MAX 128
@@ -35,8 +36,8 @@ void reports_clone(struct reports *s, const char *name);
 #define REPORTS_SILENT_MS 30000
 
 /* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind",…}, a new
- * reference. A mirror that was not heard of has no figures, and is "silent" if it has ever reported.
- * `head`: head_seq(); `now`: clock_mono_ms(). */
+ * reference. A mirror that was not heard of has no figures, and is "silent" if it has ever
+ * reported. `head`: head_seq(); `now`: clock_mono_ms(). */
 json_t *reports_show(struct reports *s, const char *name, int64_t head, int64_t now);
 
 #endif

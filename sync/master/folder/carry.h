@@ -3,8 +3,9 @@
  * carry: contents that an operation needs in the staging of a filesystem, and that are not there:
  * an upload (all arrive in the root's own staging), a served file that gets a name on another
  * filesystem, or a second file with the content of one that is served; or that goes into the folder
- * of --conflicts. A small one is copied at once; for a larger one the committer puts the request aside and goes on with others, while the
- * carrier's thread copies; then the request is applied from that operation on.
+ * of --conflicts. A small one is copied at once; for a larger one the committer puts the request
+ * aside and goes on with others, while the carrier's thread copies; then the request is applied
+ * from that operation on.
  *
  *      batch_apply ── carry_copy(): -EINPROGRESS ──> batch_finish ── carrier_add() ──> carrier's thread
  *          ^                                                                        │ copies
@@ -48,9 +49,9 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
 
 /*
  * Stages the content `hash` (`size` bytes) as `tmp`, STAGING_NAME_CAP bytes, in the volume of the
- * path `to` (NULL: the folder of --conflicts), which was entered, for the operation `n`. It is that of the served file `from`, or of
- * the mirror's upload (NULL). 0; -EINPROGRESS: it is wanted now; -ENOENT: the content is not there
- * (any more); -EAGAIN: the operation had one already; -errno.
+ * path `to` (NULL: the folder of --conflicts), which was entered, for the operation `n`. It is that
+ * of the served file `from`, or of the mirror's upload (NULL). 0; -EINPROGRESS: it is wanted now;
+ * -ENOENT: the content is not there (any more); -EAGAIN: the operation had one already; -errno.
  */
 int carry_copy(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
                const char *from, const char *to, char *tmp);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * departures: where what had a path has gone, as the kernel's events of the last renames say. A look at a path
- * that finds another file than its row asks here first: when the old one only has another name by now, that name
- * is to be published before the new file, or nothing would say any more that it was a rename.
+ * departures: where what had a path has gone, as the kernel's events of the last renames say. A
+ * look at a path that finds another file than its row asks here first: when the old one only has
+ * another name by now, that name is to be published before the new file, or nothing would say any
+ * more that it was a rename.
  *
  * The watcher notes both halves of a rename; the newest DEPARTURES_MAX are kept. Thread safe.
  */
@@ -21,8 +22,8 @@ struct departures;
 struct departures *departures_new(void);
 void departures_free(struct departures *d);
 
-/* The watcher: the inotify descriptor that it reads (-1: none any more), and before and after each read with the
- * handling of what was read. */
+/* The watcher: the inotify descriptor that it reads (-1: none any more), and before and after each
+ * read with the handling of what was read. */
 void departures_source(struct departures *d, int fd);
 void departures_reading(struct departures *d);
 void departures_read(struct departures *d);
@@ -31,9 +32,9 @@ void departures_from(struct departures *d, uint32_t cookie, const char *path);
 void departures_to(struct departures *d, uint32_t cookie, const char *path);
 
 /*
- * Waits until the watcher has handled every event that was there (a second at most), then adds to *ret every path
- * that may be, by renames within the last `ms` milliseconds, what was at `path` or in a folder of it; most likely
- * none.
+ * Waits until the watcher has handled every event that was there (a second at most), then adds to
+ * *ret every path that may be, by renames within the last `ms` milliseconds, what was at `path` or
+ * in a folder of it; most likely none.
  */
 void departures_of(struct departures *d, const char *path, int64_t ms, struct strlist *ret);
 

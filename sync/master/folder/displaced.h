@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * displaced: files that were taken out of the folder (replace.h), and wait in staging until it is sure
- * that no local writer changes them any more (versions/settle.h). Thread safe.
+ * displaced: files that were taken out of the folder (replace.h), and wait in staging until it is
+ * sure that no local writer changes them any more (versions/settle.h). Thread safe.
  *
  * A name says what a restart must know: "over-<16 hex: digest of the path>-<64 hex: its content
  * then>-<64 hex: content now at the path>-<8 hex>".

@@ -14,8 +14,8 @@
  * Not: files larger than keep-file, patterns of keep-except, dumps (`sql/`), and what would leave
  * less than a tenth of the disk (at most 1 GiB) free.
  *
- * A content of no path goes at once, but for those whose path is lost: found without a row, or with a
- * damaged database. They stay for keep-age, "unnamed".
+ * A content of no path goes at once, but for those whose path is lost: found without a row, or with
+ * a damaged database. They stay for keep-age, "unnamed".
  *
  * Beyond keep-space the oldest go first: contents of no path, then versions by the time they
  * ended, then current ones. Deltas will find their bases here: a content that a mirror may hold

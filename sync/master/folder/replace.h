@@ -22,8 +22,8 @@
 /*
  * Puts staging file `tmp` (content `now`) at `path` in the open folder `dir`, where `was` is.
  * -EBUSY: a local writer has that open, or it is another file by now: nothing was changed. `tmp`
- * holds STAGING_NAME_CAP bytes and is the staging file's name afterwards; "" when it has gone: placed
- * (0), or overwritten by a local file at that moment (-EAGAIN).
+ * holds STAGING_NAME_CAP bytes and is the staging file's name afterwards; "" when it has gone:
+ * placed (0), or overwritten by a local file at that moment (-EAGAIN).
  */
 int replace_file(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
                  const struct hash *now);

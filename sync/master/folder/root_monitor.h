@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * root_monitor: the thread that looks at the folder now and then, so that nobody who must answer does
- * it himself: a filesystem that hangs holds up this thread, and root_ok() says so.
+ * root_monitor: the thread that looks at the folder now and then, so that nobody who must answer
+ * does it himself: a filesystem that hangs holds up this thread, and root_ok() says so.
  */
 #ifndef EEFS_MASTER_FOLDER_ROOT_MONITOR_H
 #define EEFS_MASTER_FOLDER_ROOT_MONITOR_H

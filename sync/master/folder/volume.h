@@ -9,8 +9,8 @@
  * Whoever works in one enters it: from then on root_staging_fd() is its staging for this thread.
  *
  * The tops are kept in the file `volumes` beside staging. One that is not mounted any more is away:
- * what is below its top is unknown (visible_lstat(): -ESTALE), so nothing is published as deleted or
- * changed, until it is back or a person confirms that it is gone.
+ * what is below its top is unknown (visible_lstat(): -ESTALE), so nothing is published as deleted
+ * or changed, until it is back or a person confirms that it is gone.
  */
 #ifndef EEFS_MASTER_FOLDER_VOLUME_H
 #define EEFS_MASTER_FOLDER_VOLUME_H
@@ -40,8 +40,8 @@ int volume_enter(struct master *m, const char *path);
 int volume_enter_top(struct master *m, const char *top);
 void volume_leave(struct master *m);
 /* Enters the volume of `path` (NULL: as above) with the staging file `tmp`, which is moved there
- * when it lies in another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h) bytes; -errno. Then
- * it is removed. */
+ * when it lies in another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h)
+ * bytes; -errno. Then it is removed. */
 int volume_carry(struct master *m, const char *tmp, const char *path);
 
 /* The folder `dir` was met by a scan: its volume is known from now on. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * feed: pages of changes, and the polls that wait for the next commit. A parked poll is a suspended
- * connection in a list; a commit (head.h) and a timer thread resume it, and its
- * handler looks again. The timer's thread also resumes all when scopes or tokens were changed, for which it
- * looks into the database once a second.
+ * connection in a list; a commit (head.h) and a timer thread resume it, and its handler looks
+ * again. The timer's thread also resumes all when scopes or tokens were changed, for which it looks
+ * into the database once a second.
  */
 #ifndef EEFS_MASTER_HTTP_FEED_H
 #define EEFS_MASTER_HTTP_FEED_H

@@ -9,9 +9,9 @@
 #include "sync/master/master.h"
 #include "sync/proto/op.h"
 
-/* `digest` is op_digest()'s; `asked`: op->path as its mirror named it (folder_renames.h), NULL: so. Fills the
- * answer (a->n is set). 0, or -errno of the database: then, and when `carry` is wanted by now,
- * nothing of the answer counts. */
+/* `digest` is op_digest()'s; `asked`: op->path as its mirror named it (folder_renames.h), NULL: so.
+ * Fills the answer (a->n is set). 0, or -errno of the database: then, and when `carry` is wanted by
+ * now, nothing of the answer counts. */
 int apply_op(struct master *m, const struct mirror *who, const char *outbox, const struct op *op,
              const struct hash *digest, const char *asked, struct carry *carry,
              struct op_answer *a);

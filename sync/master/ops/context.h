@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * context: one operation on its way, and what the files that apply it share: answers, and rows of what
- * they have put in the folder.
+ * context: one operation on its way, and what the files that apply it share: answers, and rows of
+ * what they have put in the folder.
  *
  * Functions return 0 (the answer is in `a`), or a negative errno of the filesystem, which
  * apply_op() turns into an answer, or of the database (kept in db_error), which ends the

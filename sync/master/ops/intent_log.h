@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * intent_log: one change, once, also when the server is killed between a change in the folder and its
- * commit. Before an operation moves a file (out of staging, to another name, or away) it notes
+ * intent_log: one change, once, also when the server is killed between a change in the folder and
+ * its commit. Before an operation moves a file (out of staging, to another name, or away) it notes
  * which inode goes where, and commits that. The next start looks where that inode is, before
  * anything else touches staging; found made, the operation is answered when the mirror repeats it,
  * and not made again: people may have renamed, edited or removed what it made meanwhile.

@@ -49,8 +49,8 @@ static int enter(struct apply *j, const char *path)
     return r;
 }
 
-/* Puts the operation's content into staging for `path` (NULL: outside) as `tmp`: inline, uploaded, or in the tree
- * already. -ENODATA: none of these; -EINPROGRESS: it is to be carried there. */
+/* Puts the operation's content into staging for `path` (NULL: outside) as `tmp`: inline, uploaded,
+ * or in the tree already. -ENODATA: none of these; -EINPROGRESS: it is to be carried there. */
 static int stage(struct apply *j, const char *path, char *tmp)
 {
     const struct op *op = j->op;
@@ -178,8 +178,8 @@ static int follow_rename(struct apply *j, char *tmp)
     return j->db_error < 0 ? j->db_error : r;
 }
 
-/* A kill came between this change and its commit, and no note tells (intent_log.h); a scan has found
- * the file, and then somebody here replaced it. What the mirror repeats was done, so it is no
+/* A kill came between this change and its commit, and no note tells (intent_log.h); a scan has
+ * found the file, and then somebody here replaced it. What the mirror repeats was done, so it is no
  * conflict. The same file from before the one that the mirror changed is no proof: there somebody
  * brought an old version back. */
 static int was_done(struct apply *j)

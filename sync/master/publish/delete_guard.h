@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * delete_guard: what is gone from the folder waits here before it is published as deleted, until it is
- * clear that this is meant. A deletion is published about a second after the last one of its burst.
- * More than --max-delete and more than 20 % of all files within a minute, or a folder that has
- * nothing left in it, are held: until the files are back, or `eefs-master confirm`.
+ * delete_guard: what is gone from the folder waits here before it is published as deleted, until it
+ * is clear that this is meant. A deletion is published about a second after the last one of its
+ * burst. More than --max-delete and more than 20 % of all files within a minute, or a folder that
+ * has nothing left in it, are held: until the files are back, or `eefs-master confirm`.
  *
  * What is held is found again by the scan after a restart. Deletions that a mirror asked for do not
  * pass here.

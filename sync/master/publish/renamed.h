@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * renamed: files and folders that have another name than before. A rename is a tombstone and an entry
- * that bears moved_from, written in one transaction, so a mirror never sees neither or half a
+ * renamed: files and folders that have another name than before. A rename is a tombstone and an
+ * entry that bears moved_from, written in one transaction, so a mirror never sees neither or half a
  * folder; contents are named by hash, so nothing is sent or read again. The row of a file tells
- * that it is the same one: inode, size and mtime; the ctime too for what is inside a renamed
- * folder (renaming a file changes its own ctime, so it is read again, after it was published).
+ * that it is the same one: inode, size and mtime; the ctime too for what is inside a renamed folder
+ * (renaming a file changes its own ctime, so it is read again, after it was published).
  */
 #ifndef EEFS_MASTER_PUBLISH_RENAMED_H
 #define EEFS_MASTER_PUBLISH_RENAMED_H
@@ -18,9 +18,9 @@
 int renamed_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
                    struct row *ret);
 /*
- * Whether what is at `path` was made after `row` was written: then it is another file or folder that
- * got the row's inode number anew (ext4 gives the number of a removed folder to the next one). False
- * where the filesystem knows no time of birth or the row no ctime. Any thread.
+ * Whether what is at `path` was made after `row` was written: then it is another file or folder
+ * that got the row's inode number anew (ext4 gives the number of a removed folder to the next one).
+ * False where the filesystem knows no time of birth or the row no ctime. Any thread.
  */
 bool renamed_born_after(const struct master *m, const char *path, const struct row *row);
 /* Publishes an observation that still holds, as a rename when it is one. Committer's thread. 0 or

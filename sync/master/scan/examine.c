@@ -446,7 +446,8 @@ static bool comes_at(struct master *m, struct db *db, const struct row *row, con
     return is_it && !known;
 }
 
-/* What waits at `at` waits in the end for what waits at `path`: names were exchanged, or went round. */
+/* What waits at `at` waits in the end for what waits at `path`: names were exchanged, or went
+ * round. */
 static bool comes_round(struct master *m, struct db *db, const char *at, const char *path, int hops)
 {
     struct strlist now = {0};
@@ -465,9 +466,10 @@ static bool comes_round(struct master *m, struct db *db, const char *at, const c
 }
 
 /*
- * Another file or folder is at `path` than its row has. What that one is now called is published first: published
- * before, the new one would take the row away by which the rename is known. A scan, which knows of no events, puts
- * such paths off to its end instead. Of a round no name could be the first, so none waits.
+ * Another file or folder is at `path` than its row has. What that one is now called is published
+ * first: published before, the new one would take the row away by which the rename is known. A
+ * scan, which knows of no events, puts such paths off to its end instead. Of a round no name could
+ * be the first, so none waits.
  */
 static bool waits_for_rename(struct master *m, struct db *db, const char *path,
                              const struct row *row)

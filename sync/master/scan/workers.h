@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * workers: the threads that look at the paths of the scan queue: compare the file with its row, hash
- * what changed, hand the observation to the committer. Some of them take events only.
+ * workers: the threads that look at the paths of the scan queue: compare the file with its row,
+ * hash what changed, hand the observation to the committer. Some of them take events only.
  */
 #ifndef EEFS_MASTER_SCAN_WORKERS_H
 #define EEFS_MASTER_SCAN_WORKERS_H

@@ -378,7 +378,8 @@ static void prune(struct keeper *t, struct db *db)
     free(o);
 }
 
-/* One round; the number of contents dropped. `orphans`: only those of no path, if that is not lost. */
+/* One round; the number of contents dropped. `orphans`: only those of no path, if that is not
+ * lost. */
 static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_to)
 {
     sqlite3_stmt *st;

@@ -19,7 +19,8 @@
  *
  * status, wait, conflicts, quarantine and watch are for everybody, the others for root and the user
  * of the mount. Other users are named only what they see in the mount (peer_sees): counts are of
- * everything, lists and events leave out the rest, a request about it is refused with code "denied".
+ * everything, lists and events leave out the rest, a request about it is refused with code
+ * "denied".
  */
 #include "sync/mirror/control/control.h"
 

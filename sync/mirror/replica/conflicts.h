@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conflicts: the list of conflict copies. Each is remembered until its copy is gone: whoever removes
- * or renames it has seen to it. In a transaction.
+ * conflicts: the list of conflict copies. Each is remembered until its copy is gone: whoever
+ * removes or renames it has seen to it. In a transaction.
  */
 #ifndef EEFS_MIRROR_REPLICA_CONFLICTS_H
 #define EEFS_MIRROR_REPLICA_CONFLICTS_H

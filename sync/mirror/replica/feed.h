@@ -42,8 +42,8 @@ void replica_renewed(struct replica *r);
 bool replica_is_renewing(struct replica *r);
 
 /*
- * When the database is new or older than the record of what was not sent (unsent_log.h): puts back the
- * operations and local entries that it lacks, after the first listing and before anything else.
+ * When the database is new or older than the record of what was not sent (unsent_log.h): puts back
+ * the operations and local entries that it lacks, after the first listing and before anything else.
  * has() says whether a content is in the store; what has none is added to `lost`. The number of
  * what was put back (0: nothing to do) or -errno.
  */
@@ -123,8 +123,8 @@ int replica_outbox_renew(struct replica *r);
 int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op *ret);
 
 /* Right before they are sent: from here on nothing is coalesced into them. Returns how many of the
- * first ones are still in the log as they were taken; only those may be sent, and have op.known from
- * here on. Or -errno. */
+ * first ones are still in the log as they were taken; only those may be sent, and have op.known
+ * from here on. Or -errno. */
 int replica_outbox_sent(struct replica *r, struct op *ops, size_t n);
 
 /*

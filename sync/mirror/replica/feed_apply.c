@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * feed_apply: feed pages go into the base. A full listing replaces everything, except what the master
- * confirmed while it was paged (temp table `answered`).
+ * feed_apply: feed pages go into the base. A full listing replaces everything, except what the
+ * master confirmed while it was paged (temp table `answered`).
  */
 #include "sync/mirror/replica/conflicts.h"
 #include "sync/mirror/replica/master_renames.h"

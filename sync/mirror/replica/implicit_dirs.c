@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * implicit_dirs: folders that are in the view only because local entries lie in them. The overlay row of
- * such a folder has the number of the last operation below it; it goes, or changes its number, with
- * that operation.
+ * implicit_dirs: folders that are in the view only because local entries lie in them. The overlay
+ * row of such a folder has the number of the last operation below it; it goes, or changes its
+ * number, with that operation.
  */
 #include "sync/mirror/replica/db.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master_renames: renames on the master. The feed has them as an entry that is gone and one that came,
- * with a hint (moved_from). Found here before the set goes into the base, so that what was renamed
- * keeps its number, changes that were never sent go along, as those of an open file do on a local
- * disk, and fs can move its nodes. A hint that does not fit is none: then it is a removal and a new
- * file.
+ * master_renames: renames on the master. The feed has them as an entry that is gone and one that
+ * came, with a hint (moved_from). Found here before the set goes into the base, so that what was
+ * renamed keeps its number, changes that were never sent go along, as those of an open file do on a
+ * local disk, and fs can move its nodes. A hint that does not fit is none: then it is a removal and
+ * a new file.
  */
 #ifndef EEFS_MIRROR_REPLICA_MASTER_RENAMES_H
 #define EEFS_MIRROR_REPLICA_MASTER_RENAMES_H

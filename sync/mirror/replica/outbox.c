@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * outbox: the local changes (with publish.c, remove.c and rename.c). Each is one transaction that writes an operation to the log and its
- * effect to the overlay.
+ * outbox: the local changes (with publish.c, remove.c and rename.c). Each is one transaction that
+ * writes an operation to the log and its effect to the overlay.
  *
  * The log is rewritten only where it was never sent, and only its last operation that touches a
  * path:

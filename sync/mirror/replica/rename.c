@@ -56,8 +56,8 @@ static int check_hidden(struct replica *r, const char *from, const char *to)
     return reaches ? -EXDEV : 0;
 }
 
-/* A folder stays on its filesystem of the master's: who gets EXDEV copies. Where one is mounted, and
- * above, nothing is renamed. */
+/* A folder stays on its filesystem of the master's: who gets EXDEV copies. Where one is mounted,
+ * and above, nothing is renamed. */
 static int check_volumes(struct replica *r, const char *from, const char *to)
 {
     if (replica_holds_volume(r, from) || replica_is_volume(r, to))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rename_excluded: renames between names that the master excludes, which are local, and names that are served
- * (editors write a.css.tmp and rename it to a.css, or move a.css to a.css~ first). To the master
- * the one appears and the other goes:
+ * rename_excluded: renames between names that the master excludes, which are local, and names that
+ * are served (editors write a.css.tmp and rename it to a.css, or move a.css to a.css~ first). To
+ * the master the one appears and the other goes:
  *
  *      local → served      put, mkdir, symlink at the new name; the local row goes
  *      served → local      a local row with the content, then unlink and rmdir of the old name

@@ -7,8 +7,8 @@
  *      base    a, a/x                  base    a, a/x
  *      overlay a/y (5, open)           overlay a gone 7, a/x gone 7, b 7, b/x 7, b/y (8, open)
  *
- * Unpublished files and local-only paths have no operation that could be late: their rows move. What
- * the master never saw is not renamed but made at the new place at once (retarget_put,
+ * Unpublished files and local-only paths have no operation that could be late: their rows move.
+ * What the master never saw is not renamed but made at the new place at once (retarget_put,
  * retarget_tree).
  */
 #include "sync/mirror/replica/rename_op.h"

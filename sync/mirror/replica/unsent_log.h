@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unsent_log: a second record of what only this mirror has, CACHE/unsent.log: the operations that the
- * master has not confirmed, and the local-only entries. When replica.db is damaged, lost or an
+ * unsent_log: a second record of what only this mirror has, CACHE/unsent.log: the operations that
+ * the master has not confirmed, and the local-only entries. When replica.db is damaged, lost or an
  * older one, they are put back from here (their contents are objects of the store).
  *
  * Lines of "<first 16 hex digits of the JSON's SHA-256> JSON":

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the caller does to a path it does between two looks at the view: before (snapshot_look, or the
- * row that it read) and after (view_change_note), so only real differences are reported, and counters and
- * ctimes follow them. view_change_finish() then sees to the folders whose listing changed.
+ * What the caller does to a path it does between two looks at the view: before (snapshot_look, or
+ * the row that it read) and after (view_change_note), so only real differences are reported, and
+ * counters and ctimes follow them. view_change_finish() then sees to the folders whose listing
+ * changed.
  */
 #include "sync/mirror/replica/view_change.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * view_change: one transaction that changes the view from outside (feed, answers, a discarded change):
- * entries of the master go into the base, and every touched path is compared before and after, so
- * that only differences are reported. Order is the seq alone: an entry older than the row's is
- * skipped.
+ * view_change: one transaction that changes the view from outside (feed, answers, a discarded
+ * change): entries of the master go into the base, and every touched path is compared before and
+ * after, so that only differences are reported. Order is the seq alone: an entry older than the
+ * row's is skipped.
  */
 #ifndef EEFS_MIRROR_REPLICA_VIEW_CHANGE_H
 #define EEFS_MIRROR_REPLICA_VIEW_CHANGE_H

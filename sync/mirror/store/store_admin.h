@@ -11,8 +11,8 @@
 typedef bool store_pinned_fn(void *arg, const struct hash *h);
 
 /* Opens CACHE/objects and CACHE/staging and adds up the objects' sizes; starts no thread. Then
- * comes store_adopt_leftovers(). Nothing needs to be known of the last shutdown: every object is verified on
- * first use. */
+ * comes store_adopt_leftovers(). Nothing needs to be known of the last shutdown: every object is
+ * verified on first use. */
 int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *arg,
               struct store **ret, struct err *e);
 void store_free(struct store *s);

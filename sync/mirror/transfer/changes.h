@@ -3,8 +3,8 @@
  * changes: hands changed paths on, in commit order: to fs, to the watch streams of the control
  * socket, and to the commands of on_change. One thread; functions are for any thread.
  *
- * changes_new makes the part, changes_start its threads (0 or -errno), changes_stop joins them (mirror->stop is set
- * before), changes_free frees what changes_new made (NULL is fine).
+ * changes_new makes the part, changes_start its threads (0 or -errno), changes_stop joins them
+ * (mirror->stop is set before), changes_free frees what changes_new made (NULL is fine).
  */
 #ifndef EEFS_MIRROR_TRANSFER_CHANGES_H
 #define EEFS_MIRROR_TRANSFER_CHANGES_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * context: struct mirror as its threads see it. Only the files of sync/mirror include this. The parts,
- * each with a header of its own:
+ * context: struct mirror as its threads see it. Only the files of sync/mirror include this. The
+ * parts, each with a header of its own:
  *
  *   pull    hello, feed pages → base; the prober while the link is down      (1 thread)
  *   push    outbox → POST /v1/ops                                            (1 thread)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * feed_page: the lines of the feed's pages on their way into the replica. A set is all pages up to a
- * commit line; its entries are staged, and nothing is seen of them before the commit.
+ * feed_page: the lines of the feed's pages on their way into the replica. A set is all pages up to
+ * a commit line; its entries are staged, and nothing is seen of them before the commit.
  *
  * A line that cannot be taken (a path that is too long, a type that is not known, …) is noted by
  * its path and left out; nothing else is lost for it. What breaks a page is refused as a whole: a

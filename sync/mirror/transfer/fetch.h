@@ -3,8 +3,8 @@
  * fetch: contents from the master into the store, those that somebody waits for first. 4 + 2
  * threads; functions are for any thread.
  *
- * fetch_new makes the part, fetch_start its threads (0 or -errno), fetch_stop joins them (mirror->stop is set
- * before), fetch_free frees what fetch_new made (NULL is fine).
+ * fetch_new makes the part, fetch_start its threads (0 or -errno), fetch_stop joins them
+ * (mirror->stop is set before), fetch_free frees what fetch_new made (NULL is fine).
  */
 #ifndef EEFS_MIRROR_TRANSFER_FETCH_H
 #define EEFS_MIRROR_TRANSFER_FETCH_H

@@ -3,8 +3,8 @@
  * pull: follows the master: hello, page sets of the feed into the base, and the try that ends an
  * absence. One thread; functions are for any thread, but for pull_first and pull_check_address.
  *
- * pull_new makes the part, pull_start its threads (0 or -errno), pull_stop joins them (mirror->stop is set
- * before), pull_free frees what pull_new made (NULL is fine).
+ * pull_new makes the part, pull_start its threads (0 or -errno), pull_stop joins them (mirror->stop
+ * is set before), pull_free frees what pull_new made (NULL is fine).
  */
 #ifndef EEFS_MIRROR_TRANSFER_PULL_H
 #define EEFS_MIRROR_TRANSFER_PULL_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * set_aside: one operation that does not go through must not hold back the others. The operation at the
- * head of the outbox that fails again and again is set aside (replica_outbox_defer) and tried again
- * from time to time, by itself; what depends on it waits with it, the rest goes on.
+ * set_aside: one operation that does not go through must not hold back the others. The operation at
+ * the head of the outbox that fails again and again is set aside (replica_outbox_defer) and tried
+ * again from time to time, by itself; what depends on it waits with it, the rest goes on.
  *
  * Which one it is shows by the master's answer, or, when a whole request fails, by halving the
  * batch down to one. That a request of one fails may also be the way to the master: so many in a

@@ -3,8 +3,8 @@
  * upload: large contents travel to the master ahead of the operations that name them. Four
  * threads; functions are for any thread.
  *
- * upload_new makes the part, upload_start its threads (0 or -errno), upload_stop joins them (mirror->stop is set
- * before), upload_free frees what upload_new made (NULL is fine).
+ * upload_new makes the part, upload_start its threads (0 or -errno), upload_stop joins them
+ * (mirror->stop is set before), upload_free frees what upload_new made (NULL is fine).
  */
 #ifndef EEFS_MIRROR_TRANSFER_UPLOAD_H
 #define EEFS_MIRROR_TRANSFER_UPLOAD_H

@@ -3,8 +3,8 @@
  * wait: who waits for the master's answer to an operation (close, fsync), and how long. One thread,
  * which sleeps on mirror->answers_wake; functions are for any thread.
  *
- * wait_new makes the part, wait_start its threads (0 or -errno), wait_stop joins them (mirror->stop is set
- * before), wait_free frees what wait_new made (NULL is fine).
+ * wait_new makes the part, wait_start its threads (0 or -errno), wait_stop joins them (mirror->stop
+ * is set before), wait_free frees what wait_new made (NULL is fine).
  */
 #ifndef EEFS_MIRROR_TRANSFER_WAIT_H
 #define EEFS_MIRROR_TRANSFER_WAIT_H

@@ -3,8 +3,8 @@
  * master: what the parts of `eefs-master serve` share. Made by serve.c before any thread starts,
  * released after all have ended.
  *
- * Threads: HTTP workers (routes.c), one committer (committer.c) and its carrier (carry.c), index
- * workers (scan_queue.c), the watcher (watch.c), the lookout (at the root), recheck
+ * Threads: HTTP workers (routes.c), one committer (committer.c) and its two carriers (carry.c),
+ * index workers (scan_queue.c), the watcher (watch.c), the lookout (at the root), recheck
  * (commit/disk_check.c), the poll timer (feed.c) and main (signals, systemd). Only the committer
  * writes entries.
  */
@@ -56,7 +56,7 @@ struct master {
     struct checkpoint *checkpoint;
     struct head *head;
     struct committer *committer;
-    struct carrier *carrier;
+    struct carrier *carrier, *copier;  /* to other filesystems; to the store, which is soon done */
     struct delete_guard *delete_guard; /* the committer's */
     struct scan_queue *scan_queue;
     struct watch *watch;

@@ -231,7 +231,9 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = keeper_start(m, &m->keeper, e);
     if (r == 0)
-        r = carrier_start(m, &m->carrier, e);
+        r = carrier_start(m, "carrier", &m->carrier, e);
+    if (r == 0)
+        r = carrier_start(m, "copier", &m->copier, e);
     if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
@@ -266,6 +268,7 @@ static void *stop_threads(void *arg)
     settle_stop(s->settling);
     keeper_stop(m->keeper);
     carrier_stop(m->carrier);
+    carrier_stop(m->copier);
     committer_stop(m->committer);
     routes_stop(s->routes);
     root_monitor_stop(m->root_monitor);
@@ -299,6 +302,7 @@ static void stop(struct server *s)
     displaced_free(m->displaced);
     committer_free(m->committer);
     carrier_free(m->carrier);
+    carrier_free(m->copier);
     keeper_free(m->keeper);
     kept_free(m->kept);
     feed_free(m->feed);

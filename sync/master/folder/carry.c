@@ -9,6 +9,7 @@
 
 #include "sync/common/crash.h"
 #include "sync/common/worker.h"
+#include "sync/master/folder/kept.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
 
@@ -45,7 +46,7 @@ int carry_take(struct master *m, struct carry *c, int64_t n, const struct hash *
     return 1;
 }
 
-static int want(struct master *m, struct carry *c, int64_t n, const struct hash *hash,
+static int want(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
                 const char *from, const char *to)
 {
     if (c->n == n)
@@ -54,6 +55,7 @@ static int want(struct master *m, struct carry *c, int64_t n, const struct hash 
     c->wanted = true;
     c->n = n;
     c->hash = *hash;
+    c->size = size;
     c->from = from ? xstrdup(from) : NULL;
     c->to = to ? xstrdup(to) : NULL;
     return -EINPROGRESS;
@@ -64,7 +66,15 @@ int carry_copy(struct master *m, struct carry *c, int64_t n, const struct hash *
 {
     if (from && size <= CARRY_AT_ONCE)
         return staging_copy(m, tmp, root_fd(m->root), from, hash);
-    return carry_take(m, c, n, hash, tmp) ? 0 : want(m, c, n, hash, from, to);
+    return carry_take(m, c, n, hash, tmp) ? 0 : want(m, c, n, hash, size, from, to);
+}
+
+int carry_keep(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size)
+{
+    if (c->n == n)
+        return 0;
+    c->keep = want(m, c, n, hash, size, NULL, NULL) == -EINPROGRESS;
+    return -EINPROGRESS;
 }
 
 /* --- the thread --- */
@@ -78,6 +88,28 @@ static int sync_staged(const struct master *m, const char *tmp)
     if (fd >= 0)
         close(fd);
     return r;
+}
+
+static void keep_now(struct master *m, struct carry *c)
+{
+    char upload[UPLOAD_NAME_CAP], tmp[STAGING_NAME_CAP];
+
+    upload_name(c->mirror, &c->hash, upload);
+    staging_name(tmp);
+    if (staging_copy(m, tmp, root_own_staging_fd(m->root), upload, &c->hash) == 0)
+        kept_adopt(m->kept, tmp, &c->hash, c->size);
+    c->result = 0;
+}
+
+/* An upload that was copied to another filesystem is of no more use where it is. */
+static void keep_upload(struct master *m, const struct carry *c)
+{
+    char tmp[STAGING_NAME_CAP];
+
+    staging_name(tmp);
+    if (kept_wants(m->kept, c->to, c->size) && !kept_has(m, &c->hash) &&
+        upload_take(m->uploads, c->mirror, &c->hash, tmp) == 0)
+        kept_adopt(m->kept, tmp, &c->hash, c->size);
 }
 
 static void carry_now(struct master *m, struct carry *c)
@@ -99,6 +131,8 @@ static void carry_now(struct master *m, struct carry *c)
     volume_leave(m);
     if (r < 0)
         *c->tmp = '\0';
+    else if (!c->from && c->to)
+        keep_upload(m, c);
     c->result = r;
 }
 
@@ -124,7 +158,7 @@ static void *carrier_run(void *arg)
         if (!c->first)
             c->last = &c->first;
         worker_unlock(&c->worker);
-        carry_now(c->m, one);
+        (one->keep ? keep_now : carry_now)(c->m, one);
         end(one);
         worker_lock(&c->worker);
     }
@@ -154,7 +188,7 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
         end(carry);
 }
 
-int carrier_start(struct master *m, struct carrier **ret, struct err *e)
+int carrier_start(struct master *m, const char *name, struct carrier **ret, struct err *e)
 {
     struct carrier *c = xcalloc(1, sizeof(*c));
     int r;
@@ -162,7 +196,7 @@ int carrier_start(struct master *m, struct carrier **ret, struct err *e)
     c->m = m;
     c->last = &c->first;
     worker_init(&c->worker);
-    r = worker_start(&c->worker, "carrier", carrier_run, c);
+    r = worker_start(&c->worker, name, carrier_run, c);
     if (r < 0) {
         worker_release(&c->worker);
         free(c);

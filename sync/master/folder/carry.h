@@ -3,9 +3,10 @@
  * carry: contents that an operation needs in the staging of a filesystem, and that are not there:
  * an upload (all arrive in the root's own staging), a served file that gets a name on another
  * filesystem, or a second file with the content of one that is served; or that goes into the folder
- * of --conflicts. A small one is copied at once; for a larger one the committer puts the request
- * aside and goes on with others, while the carrier's thread copies; then the request is applied
- * from that operation on.
+ * of --conflicts. And uploads that are to be in the store of kept contents (kept.h) before they are
+ * put into the folder. A small one is copied at once; for a larger one the committer puts the
+ * request aside and goes on with others, while a carrier's thread copies; then the request is
+ * applied from that operation on.
  *
  *      batch_apply ── carry_copy(): -EINPROGRESS ──> batch_finish ── carrier_add() ──> carrier's thread
  *          ^                                                                        │ copies
@@ -24,8 +25,10 @@
 /* What one request waits for, or has got; all zero at first. Of the thread that has the request. */
 struct carry {
     bool wanted; /* the request is to be put aside for it */
+    bool keep;   /* to the store; else to staging */
     int64_t n;   /* the operation, … */
     struct hash hash;
+    int64_t size;
     char *from, *to;            /* … see carry_copy() */
     int result;                 /* once it is not wanted any more: 0 or -errno */
     char tmp[STAGING_NAME_CAP]; /* in staging; "": taken, or there is none */
@@ -36,7 +39,8 @@ struct carry {
     void *arg;
 };
 
-int carrier_start(struct master *m, struct carrier **ret, struct err *e);
+/* `name` is the thread's. */
+int carrier_start(struct master *m, const char *name, struct carrier **ret, struct err *e);
 /* Ends those that it still has with -ESHUTDOWN; before committer_stop(). */
 void carrier_stop(struct carrier *c);
 void carrier_free(struct carrier *c);
@@ -55,6 +59,9 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
  */
 int carry_copy(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
                const char *from, const char *to, char *tmp);
+/* Has the mirror's upload of the operation `n` copied to the store. -EINPROGRESS: it is wanted now;
+ * 0: that was done, as far as it could be. */
+int carry_keep(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size);
 /* 1: what was carried for operation `n` is `tmp` now; 0: nothing is in this staging. */
 int carry_take(struct master *m, struct carry *c, int64_t n, const struct hash *hash, char *tmp);
 /* Removes what was carried and not taken. The volume that was entered is left. */

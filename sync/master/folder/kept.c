@@ -21,7 +21,7 @@
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/staging.h"
 
-#define AT_ONCE     (1 << 20) /* bytes copied while a mirror waits for its answer */
+#define AT_ONCE     (1 << 20) /* bytes copied while a mirror waits for its answer: by the carrier */
 #define RESERVE_MAX (1LL << 30)
 
 void kept_path(const struct hash *h, char *out)
@@ -199,6 +199,28 @@ void kept_damaged(struct kept *k, const struct hash *h, int64_t size)
     mutex_unlock(&k->files_lock);
 }
 
+bool kept_needs_copy(struct kept *k, const char *path, const struct hash *h, int64_t size)
+{
+    return k->no_clones && size > CARRY_AT_ONCE && size <= AT_ONCE &&
+           root_staging_fd(k->m->root) == root_own_staging_fd(k->m->root) &&
+           kept_wants(k, path, size) && !kept_has(k->m, h) && kept_room(k->m, size);
+}
+
+/* 0; -errno, left to the keeper. That no clone can be made is found with the first content: that one
+ * is copied. */
+static int clone_or_copy(struct kept *k, int from, int to, int64_t size)
+{
+    int64_t most = CARRY_AT_ONCE;
+
+    if (!k->no_clones) {
+        if (ioctl(to, FICLONE, from) == 0)
+            return 0;
+        k->no_clones = errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL || errno == EXDEV;
+        most = AT_ONCE;
+    }
+    return size <= most ? file_copy(from, to) : -EFBIG;
+}
+
 void kept_staged(struct kept *k, const char *tmp, const char *path, const struct hash *h,
                  int64_t size)
 {
@@ -214,8 +236,8 @@ void kept_staged(struct kept *k, const char *tmp, const char *path, const struct
     if (from >= 0)
         to = openat(staging, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     r = to < 0 ? -errno : 0;
-    if (r == 0 && ioctl(to, FICLONE, from) < 0)
-        r = size <= AT_ONCE ? file_copy(from, to) : -EFBIG; /* left to the keeper */
+    if (r == 0)
+        r = clone_or_copy(k, from, to, size);
     if (from >= 0)
         close(from);
     if (to >= 0)

@@ -7,8 +7,9 @@
  * files together at the start.
  *
  * Writers change files in place, so a content must be kept while it is current. Which are:
- *   - what a mirror wrote, before it is put into the folder (small, or where reflinks work), and
- *     else as all that is published after the first scan: by the keeper thread, within moments;
+ *   - what a mirror wrote, before it is put into the folder (up to 1 MiB, or where reflinks work, or
+ *     when it goes to another filesystem), and else as all that is published after the first scan:
+ *     by the keeper thread, within moments;
  *   - what a mirror replaces or removes: the file itself is moved here (settle.c);
  *   - what was there at the first scan: slowly, small files first, up to half of the space.
  * Not: files larger than keep-file, patterns of keep-except, dumps (`sql/`), and what would leave
@@ -54,9 +55,13 @@ void kept_adopt(struct kept *k, const char *tmp, const struct hash *h, int64_t s
 /* What is in the store under that name has not that hash (any more): it goes. */
 void kept_damaged(struct kept *k, const struct hash *h, int64_t size);
 /* Keeps a copy of the staging file `tmp` of a mirror's write to `path`, if that can be done at
- * once. Committer's thread. */
+ * once: of a small one, or by a clone (reflink). Committer's thread. */
 void kept_staged(struct kept *k, const char *tmp, const char *path, const struct hash *h,
                  int64_t size);
+
+/* A content of that size for `path`, in the volume that was entered, is to be copied to the store
+ * before it is put there, and not by the committer: no clone can be made here, as was seen. */
+bool kept_needs_copy(struct kept *k, const char *path, const struct hash *h, int64_t size);
 
 /* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions","unnamed_files",
  * "unnamed_bytes"}; new. */
@@ -76,6 +81,7 @@ struct kept {
     struct kept_rules rules;
     _Atomic int64_t bytes, files; /* in the store */
     _Atomic int64_t unkept_files, unkept_bytes, versions, lost, unnamed_files, unnamed_bytes;
+    atomic_bool no_clones;      /* the filesystem makes none */
     pthread_mutex_t files_lock; /* guards counted; held while a file comes in, or goes other than by
                                  * the keeper, and is counted, and while the keeper counts a folder;
                                  * never for a copy */

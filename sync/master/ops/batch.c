@@ -328,7 +328,7 @@ static void carried(void *arg)
 void batch_finish(struct master *m, struct batch *b, int r)
 {
     if (r == 0 && b->carry.wanted) {
-        carrier_add(m->carrier, &b->carry, b->who.name, carried, b);
+        carrier_add(b->carry.keep ? m->copier : m->carrier, &b->carry, b->who.name, carried, b);
         return;
     }
     carry_drop(m, &b->carry);

@@ -49,6 +49,15 @@ static int enter(struct apply *j, const char *path)
     return r;
 }
 
+static bool is_uploaded(const struct apply *j)
+{
+    int64_t have;
+    bool complete;
+
+    return upload_have(j->m->uploads, j->who->name, &j->op->hash, &have, &complete) == 0 &&
+           complete;
+}
+
 /* Puts the operation's content into staging for `path` (NULL: outside) as `tmp`: inline, uploaded,
  * or in the tree already. -ENODATA: none of these; -EINPROGRESS: it is to be carried there. */
 static int stage(struct apply *j, const char *path, char *tmp)
@@ -71,6 +80,9 @@ static int stage(struct apply *j, const char *path, char *tmp)
         upload_forget(j->m->uploads, j->who->name, &op->hash);
         return 0;
     }
+    if (path && kept_needs_copy(j->m->kept, path, &op->hash, op->size) && is_uploaded(j) &&
+        carry_keep(j->m, j->carry, op->n, &op->hash, op->size) < 0)
+        return -EINPROGRESS;
     r = upload_take(j->m->uploads, j->who->name, &op->hash, tmp);
     if (r == -EXDEV)
         r = carry_copy(j->m, j->carry, op->n, &op->hash, op->size, NULL, path, tmp);

@@ -205,6 +205,25 @@ def test_large_contents_hold_up_nobody(site, master):
     assert not [n for n in os.listdir(master.path(".eefs/staging")) if n.startswith("up-")]
 
 
+@pytest.mark.parametrize("top", ["free", "uploads"])
+def test_contents_are_kept_before_they_are_served(site, master, top):
+    """An edit in place cannot come before the copy, and the thread of all mirrors does not make it."""
+    wait_for(lambda: served(master), 20)
+    contents = [os.urandom(500_000) for _ in range(12)]
+    for n, data in enumerate(contents, 1):
+        if n == 2:  # the first one shows whether the filesystem can share blocks
+            before = moved_by_committer(master)
+        master.request("PUT", "/v1/o/" + content_name(data), body=data)
+        assert results(master.ops(BOX, put(n, "%s/%d.bin" % (top, n), data, inline=False))) == ["done"]
+        name = content_name(data)
+        assert read(master.path(".eefs/kept", name[3:5], name)) == data, n
+    assert moved_by_committer(master) - before < 2 << 20
+    again = [put(n, "%s/%d.bin" % (top, n), data, inline=False) for n, data in enumerate(contents, 1)]
+    assert results(master.ops(BOX, *again)) == ["done"] * len(contents)  # a lost answer
+    wait_for(lambda: staging(master) == [] and served(master), 20)
+    assert not [n for n in os.listdir(master.path(".eefs/staging")) if n.startswith("up-")]
+
+
 def test_large_losers_hold_up_nobody(site, master):
     """--conflicts on another disk: what goes there is not copied by that thread either, and a kill leaves nothing
     half there."""

@@ -19,6 +19,7 @@
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/master/db/history.h"
+#include "sync/master/db/kept_rows.h"
 #include "sync/master/cli/state_dir.h"
 #include "sync/master/db/tree.h"
 
@@ -76,18 +77,10 @@ static void list_version(struct listing *l, int64_t seq, int64_t ended, int64_t 
     l->n++;
 }
 
-static bool exists(struct db *db, const char *sql, const struct hash *h)
-{
-    int64_t yes = 0;
-
-    return db_get_int(db, 0, &yes, sql, "h", h) == 0 && yes;
-}
-
 static bool list_ended(void *arg, const struct version *v)
 {
     struct listing *l = arg;
-    bool kept = exists(l->db, "SELECT 1 FROM kept WHERE hash=?", &v->hash) ||
-                exists(l->db, "SELECT 1 FROM entry WHERE hash=? AND type=1 LIMIT 1", &v->hash);
+    bool kept = kept_rows_has(l->db, &v->hash) == 1 || tree_has_hash(l->db, &v->hash) == 1;
 
     list_version(l, v->seq, v->ended, v->size, v->mode, &v->hash, kept ? "kept" : "not kept");
     return true;
@@ -175,7 +168,7 @@ static bool list_unnamed(void *arg, const struct hash *h, int64_t size, int64_t 
 static int unnamed_of(struct db *db, bool json, struct err *e)
 {
     struct listing l = {db, json ? json_array() : NULL, 0};
-    int r = history_unnamed(db, list_unnamed, &l);
+    int r = kept_rows_unnamed(db, list_unnamed, &l);
     json_t *o;
 
     if (r < 0) {

@@ -147,6 +147,19 @@ int history_outdated(struct db *db, int64_t before, int64_t per_path,
     return r;
 }
 
+int history_count(struct db *db, int64_t *versions, int64_t *lost)
+{
+    int r = db_get_int(db, 0, versions, "SELECT count(*) FROM version", "");
+
+    if (r == 0)
+        r = db_get_int(db, 0, lost,
+                       "SELECT count(*) FROM version v WHERE "
+                       "NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=v.hash) AND "
+                       "NOT EXISTS(SELECT 1 FROM entry e WHERE e.hash=v.hash AND e.type=1)",
+                       "");
+    return r;
+}
+
 int history_forget(struct db *db, const char *path, int64_t seq)
 {
     char *dir = path_parent(path);
@@ -155,29 +168,4 @@ int history_forget(struct db *db, const char *path, int64_t seq)
 
     free(dir);
     return r < 0 ? r : 0;
-}
-
-int history_unnamed(struct db *db,
-                    bool (*fn)(void *arg, const struct hash *h, int64_t size, int64_t found),
-                    void *arg)
-{
-    sqlite3_stmt *st =
-        db_query(db,
-                 "SELECT hash,size,found FROM kept k WHERE found>0 AND "
-                 "NOT EXISTS(SELECT 1 FROM version v WHERE v.hash=k.hash) AND "
-                 "NOT EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) "
-                 "ORDER BY found,hash",
-                 "");
-    struct hash h;
-    int r;
-
-    while ((r = db_step(db, st)) == 1) {
-        db_col_hash(st, 0, &h);
-        if (!fn(arg, &h, sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2))) {
-            db_done(st);
-            r = 0;
-            break;
-        }
-    }
-    return r;
 }

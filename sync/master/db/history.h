@@ -49,12 +49,9 @@ int history_deleted(struct db *db, const char *dir, bool (*fn)(void *arg, const 
  */
 int history_outdated(struct db *db, int64_t before, int64_t per_path,
                      bool (*fn)(void *arg, const char *path, int64_t seq), void *arg);
-/* Calls fn for kept contents whose paths are lost: of those that were found without a row or with a
- * damaged database (at `found`, wall ns), what is no version and no file now. Stops when it returns
- * false. 0 or -errno. */
-int history_unnamed(struct db *db,
-                    bool (*fn)(void *arg, const struct hash *h, int64_t size, int64_t found),
-                    void *arg);
+/* How many versions there are, and those whose content nobody has: neither the store nor a live file.
+ * 0 or -errno. */
+int history_count(struct db *db, int64_t *versions, int64_t *lost);
 /* 0 or -errno. */
 int history_forget(struct db *db, const char *path, int64_t seq);
 

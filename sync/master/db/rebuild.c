@@ -15,6 +15,7 @@
 #include "sync/common/trouble.h"
 #include "sync/master/db/registry_copy.h"
 #include "sync/master/db/schema.h"
+#include "sync/master/db/tree.h"
 
 #define GAP 1000 /* between the last number that was read and the first new one */
 
@@ -61,7 +62,7 @@ static int64_t last_seq(struct db *from, struct db *to)
 {
     int64_t best = 0, n = 0;
 
-    if (db_get_int(from, 0, &n, "SELECT max(seq) FROM entry", "") == 0 && n > best)
+    if (tree_last_seq(from, &n) == 0 && n > best)
         best = n;
     if (db_get_int(from, 0, &n, "SELECT max(last) FROM timeline", "") == 0 && n > best)
         best = n;

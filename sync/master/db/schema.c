@@ -45,7 +45,7 @@ static const char *const steps[] = {
     "KEY(mirror,id)) WITHOUT ROWID",
     /* renames.h */
     "CREATE TABLE moved(seq INTEGER PRIMARY KEY,old BLOB NOT NULL,new BLOB NOT NULL,outbox TEXT)",
-    /* kept.h; found: wall ns when it was found without its row, or its database damaged; 0 */
+    /* kept_rows.h; found: wall ns when it was found without its row, or its database damaged; 0 */
     "ALTER TABLE kept ADD COLUMN found INTEGER NOT NULL DEFAULT 0",
 };
 

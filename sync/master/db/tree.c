@@ -107,6 +107,91 @@ int tree_has_children(struct db *db, const char *dir)
     return r < 0 ? r : (int)n;
 }
 
+int tree_each_row(struct db *db, sqlite3_stmt *st, bool (*fn)(void *arg, struct row *row),
+                  void *arg)
+{
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        struct row row;
+        bool more;
+
+        tree_row(st, &row);
+        more = fn(arg, &row);
+        row_release(&row);
+        if (!more) {
+            db_done(st);
+            break;
+        }
+    }
+    return r;
+}
+
+int tree_each_since(struct db *db, int64_t seq, bool (*fn)(void *arg, struct row *row), void *arg)
+{
+    return tree_each_row(
+        db, db_query(db, "SELECT " TREE_COLUMNS " FROM entry WHERE seq>? ORDER BY seq", "i", seq),
+        fn, arg);
+}
+
+int tree_below(struct db *db, const char *dir, struct row **ret, size_t *n)
+{
+    char *low = xasprintf("%s/", dir), *high = xasprintf("%s0", dir); /* '/' + 1 */
+    size_t cap = 0;
+    sqlite3_stmt *st =
+        db_query(db,
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
+                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
+                 "ppp", dir, low, high);
+    int r;
+
+    *ret = NULL;
+    *n = 0;
+    while ((r = db_step(db, st)) == 1) {
+        if (*n == cap) {
+            cap = cap * 2 + 64;
+            *ret = xrealloc(*ret, cap * sizeof(**ret));
+        }
+        tree_row(st, &(*ret)[(*n)++]);
+    }
+    free(low);
+    free(high);
+    return r;
+}
+
+int tree_last_seq(struct db *db, int64_t *ret)
+{
+    return db_get_int(db, 0, ret, "SELECT max(seq) FROM entry", "");
+}
+
+int tree_has_hash(struct db *db, const struct hash *h)
+{
+    int64_t n = 0;
+    int r = db_get_int(db, 0, &n, "SELECT 1 FROM entry WHERE hash=? AND type=1 LIMIT 1", "h", h);
+
+    return r < 0 ? r : (int)n;
+}
+
+int tree_find_path(struct db *db, bool (*fits)(void *arg, const char *path), void *arg, char **ret)
+{
+    sqlite3_stmt *st =
+        db_query(db, "SELECT dir,name FROM entry WHERE type<2 ORDER BY seq DESC", "");
+    int r;
+
+    while ((r = db_step(db, st)) == 1) {
+        char *dir = xstrdup(db_col_text(st, 0)), *path = path_join(dir, db_col_text(st, 1));
+
+        free(dir);
+        if (fits(arg, path)) {
+            *ret = path;
+            db_done(st);
+            return 1;
+        }
+        free(path);
+    }
+    return r;
+}
+
 int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),
                    void *arg, struct row *ret)
 {
@@ -285,7 +370,7 @@ int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err
     if (r == 0)
         r = load_id(t->db, id, known);
     if (r == 0)
-        r = db_get_int(t->db, 0, &t->seq, "SELECT max(seq) FROM entry", "");
+        r = tree_last_seq(t->db, &t->seq);
     if (r == 0)
         r = db_get_int(t->db, 0, &last, "SELECT max(last) FROM timeline", "");
     if (r == 0) {

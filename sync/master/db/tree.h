@@ -36,9 +36,26 @@ int tree_has_children(struct db *db, const char *dir);
 /* Live files at and below `path` that have no other name in the tree (as after a rename). 0 or
  * -errno. */
 int tree_count_lost(struct db *db, const char *path, int64_t *ret);
-/* Fills *ret from a row of a query with TREE_COLUMNS. */
+/* Fills *ret from a row of a query with TREE_COLUMNS; for the files of this folder. */
 #define TREE_COLUMNS "dir,name,type,size,mtime,mode,hash,target,seq,moved_from,ino,dev,ctime,seen"
 void tree_row(sqlite3_stmt *st, struct row *ret);
+/* As tree_each_since(), with the rows of such a query. */
+int tree_each_row(struct db *db, sqlite3_stmt *st, bool (*fn)(void *arg, struct row *row),
+                  void *arg);
+/* Calls fn for each row, tombstones too, that changed after `seq`, in the order of the changes, until
+ * it returns false. The row is released after it; fn may move it away and leave zeros. 1 (fn ended
+ * it), 0 (at the end) or -errno. */
+int tree_each_since(struct db *db, int64_t seq, bool (*fn)(void *arg, struct row *row), void *arg);
+/* The live rows below the folder `dir` in *ret, an array of *n, which the caller releases one by one
+ * and frees, after a failure too. 0 or -errno. */
+int tree_below(struct db *db, const char *dir, struct row **ret, size_t *n);
+/* The seq of the newest row; 0: there is none. 0 or -errno. */
+int tree_last_seq(struct db *db, int64_t *ret);
+/* 1 when a live file has that content, 0, -errno. */
+int tree_has_hash(struct db *db, const struct hash *h);
+/* The path of a file, live or gone, for which `fits` returns true, the newest first: malloc'd in
+ * *ret. Reads all of them. 1, 0 or -errno. */
+int tree_find_path(struct db *db, bool (*fits)(void *arg, const char *path), void *arg, char **ret);
 /* A live file with that content: calls `fits` for each path until it returns true, fills *ret.
  * 1, 0 or -errno. */
 int tree_find_hash(struct db *db, const struct hash *h, bool (*fits)(void *arg, const char *path),

@@ -56,41 +56,41 @@ static int check_cursor(struct master *m, struct db *db, const struct mirror *wh
     return tree_knows(db, c->timeline, c->seq, m->timeline, head) ? 0 : -ESTALE;
 }
 
-static int page_rows(struct master *m, struct db *db, const struct mirror *who,
-                     const struct feed_query *q, struct buf *out, struct cursor *next,
-                     size_t *entries)
+struct page {
+    struct master *m;
+    const struct mirror *who;
+    const struct feed_query *q;
+    struct buf *out;
+    struct cursor *next;
+    size_t entries;
+    int64_t looked;
+};
+
+/* Adds the row if the mirror sees it; false: the page is full. */
+static bool add_row(void *arg, struct row *row)
 {
-    sqlite3_stmt *st =
-        db_query(db, "SELECT " TREE_COLUMNS " FROM entry WHERE seq>? ORDER BY seq", "i", next->seq);
-    int64_t looked = 0;
-    int r;
+    struct page *p = arg;
+    const struct scope *scope = &p->who->scope;
+    bool whole;
 
-    while ((r = db_step(db, st)) == 1) {
-        struct row row;
-
-        if ((int64_t)*entries >= q->limit || out->len > PAGE_BYTES || looked++ > SCAN_MAX) {
-            db_done(st);
-            break; /* r == 1: there is more */
-        }
-        tree_row(st, &row);
-        next->seq = row.e.seq;
-        if (scope_shows(&who->scope, row.e.path) &&
-            (row.e.type != ENTRY_GONE || row.e.seq > next->full0)) {
-            bool whole = scope_reads(&who->scope, row.e.path);
-            if (row.e.moved_from && !scope_reads(&who->scope, row.e.moved_from)) {
-                free(row.e.moved_from);
-                row.e.moved_from = NULL;
-            }
-            if (whole && row.e.type == ENTRY_FILE && row.e.size <= q->inline_max)
-                add_inline(m, &row.e);
-            if (whole || row.e.type == ENTRY_DIR || row.e.type == ENTRY_GONE) {
-                entry_encode_line(out, &row.e);
-                ++*entries;
-            }
-        }
-        row_release(&row);
+    if ((int64_t)p->entries >= p->q->limit || p->out->len > PAGE_BYTES || p->looked++ > SCAN_MAX)
+        return false;
+    p->next->seq = row->e.seq;
+    if (!scope_shows(scope, row->e.path) ||
+        (row->e.type == ENTRY_GONE && row->e.seq <= p->next->full0))
+        return true;
+    whole = scope_reads(scope, row->e.path);
+    if (row->e.moved_from && !scope_reads(scope, row->e.moved_from)) {
+        free(row->e.moved_from);
+        row->e.moved_from = NULL;
     }
-    return r;
+    if (whole && row->e.type == ENTRY_FILE && row->e.size <= p->q->inline_max)
+        add_inline(p->m, &row->e);
+    if (whole || row->e.type == ENTRY_DIR || row->e.type == ENTRY_GONE) {
+        entry_encode_line(p->out, &row->e);
+        p->entries++;
+    }
+    return true;
 }
 
 int feed_page(struct master *m, struct db *db, const struct mirror *who, const struct feed_query *q,
@@ -98,12 +98,13 @@ int feed_page(struct master *m, struct db *db, const struct mirror *who, const s
 {
     char text[CURSOR_CAP];
     int64_t head = 0, full0 = q->since.full0;
+    struct page page = {.m = m, .who = who, .q = q, .out = out, .next = next};
     int r = db_run(db, "BEGIN", "");
 
     *entries = 0;
     if (r < 0)
         return r;
-    r = db_get_int(db, 0, &head, "SELECT max(seq) FROM entry", "");
+    r = tree_last_seq(db, &head);
     if (r == 0 && q->since.timeline[0])
         r = check_cursor(m, db, who, &q->since,
                          head > head_seq(m->head) ? head : head_seq(m->head));
@@ -117,7 +118,8 @@ int feed_page(struct master *m, struct db *db, const struct mirror *who, const s
     next->full0 = full0;
     strcpy(next->timeline, m->timeline);
     next->scopegen = who->scopegen;
-    r = page_rows(m, db, who, q, out, next, entries);
+    r = tree_each_since(db, next->seq, add_row, &page);
+    *entries = page.entries;
     if (r == 0) {
         next->full0 = -1;
         if (head > next->seq)

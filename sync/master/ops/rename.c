@@ -32,7 +32,7 @@ static int check_depth(struct apply *j, const char *from, const char *to)
 {
     struct row *rows;
     size_t n;
-    int r = apply_db(j, rename_rows_below(j->m->tree, from, &rows, &n));
+    int r = apply_db(j, tree_below(j->m->tree->db, from, &rows, &n));
 
     for (size_t i = 0; i < n; i++) {
         if (r == 0 && strlen(rows[i].e.path) - strlen(from) + strlen(to) > EEFS_PATH_MAX)

@@ -41,31 +41,6 @@ int rename_rows_put(struct master *m, const struct row *from, const char *to, co
     return r < 0 ? r : 0;
 }
 
-int rename_rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n)
-{
-    char *low = xasprintf("%s/", dir), *high = xasprintf("%s0", dir); /* '/' + 1 */
-    size_t cap = 0;
-    sqlite3_stmt *st =
-        db_query(t->db,
-                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir=? AND type!=0 UNION ALL "
-                 "SELECT " TREE_COLUMNS " FROM entry WHERE dir>? AND dir<? AND type!=0",
-                 "ppp", dir, low, high);
-    int r;
-
-    *ret = NULL;
-    *n = 0;
-    while ((r = db_step(t->db, st)) == 1) {
-        if (*n == cap) {
-            cap = cap * 2 + 64;
-            *ret = xrealloc(*ret, cap * sizeof(**ret));
-        }
-        tree_row(st, &(*ret)[(*n)++]);
-    }
-    free(low);
-    free(high);
-    return r;
-}
-
 /* The row may be moved to `to`: what is there is what it was made from, and nothing else is known
  * of that path. */
 static bool is_there(struct master *m, const struct row *row, const char *to)
@@ -86,7 +61,7 @@ int rename_rows_move(struct master *m, const char *from, const char *to, struct 
 {
     struct row *rows;
     size_t n, skip = strlen(from) + 1;
-    int r = rename_rows_below(m->tree, from, &rows, &n);
+    int r = tree_below(m->tree->db, from, &rows, &n);
 
     if (r == 0)
         r = tree_remove(m->tree, from);

@@ -15,8 +15,6 @@
  * looked at again when the file is not as the row says. The old row stays. */
 int rename_rows_put(struct master *m, const struct row *from, const char *to,
                     const struct stat *st);
-/* The rows below the folder `dir`, as an array of *n; the caller releases each and frees it. */
-int rename_rows_below(struct tree *t, const char *dir, struct row **ret, size_t *n);
 /*
  * Tombstones `from` with all below and moves the rows below to `to`. `a` (may be NULL) gets all of
  * them. With `check` a row is moved only when the file is at its new path as the row says; the rest

@@ -17,6 +17,7 @@
 #include "sync/common/worker.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/history.h"
+#include "sync/master/db/kept_rows.h"
 #include "sync/master/folder/kept.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/db/readers.h"
@@ -58,16 +59,15 @@ static int commit_flush(struct master *m, void *arg)
     int r = 0;
 
     for (const struct kept_note *n = f->notes; n && r >= 0; n = n->next)
-        r = db_run(db, "INSERT OR IGNORE INTO kept(hash,size,at,found) VALUES(?,?,?,?)", "hiii",
-                   &n->hash, n->size, clock_wall_ns(), n->found ? clock_wall_ns() : 0);
-    if (r >= 0 && f->seq >= 0)
-        r = db_run(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('kept_seq',?)", "i", f->seq);
-    return r < 0 ? r : 0;
+        r = kept_rows_add(db, &n->hash, n->size, n->found ? clock_wall_ns() : 0);
+    if (r == 0 && f->seq >= 0)
+        r = kept_rows_set_seq(db, f->seq);
+    return r;
 }
 
 struct drop {
     struct hash *v;
-    size_t n;
+    size_t n, cap;
 };
 
 static int commit_drop(struct master *m, void *arg)
@@ -76,21 +76,15 @@ static int commit_drop(struct master *m, void *arg)
     int r = 0;
 
     for (size_t i = 0; i < d->n && r >= 0; i++)
-        r = db_run(m->tree->db, "DELETE FROM kept WHERE hash=?", "h", &d->v[i]);
-    return r < 0 ? r : 0;
+        r = kept_rows_remove(m->tree->db, &d->v[i]);
+    return r;
 }
 
 /* Those that have a path are let go as all others once it has gone. */
 static int commit_named(struct master *m, void *arg)
 {
-    int r = db_run(m->tree->db,
-                   "UPDATE kept SET found=0 WHERE found>0 AND "
-                   "(EXISTS(SELECT 1 FROM version v WHERE v.hash=kept.hash) OR "
-                   "EXISTS(SELECT 1 FROM entry e WHERE e.hash=kept.hash AND e.type=1))",
-                   "");
-
     (void)arg;
-    return r < 0 ? r : 0;
+    return kept_rows_named(m->tree->db);
 }
 
 #define PRUNE_MAX 1000 /* versions in one transaction */
@@ -147,7 +141,7 @@ static void flush(struct keeper *t)
 /* Removes files, then their rows. */
 static void drop(struct keeper *t, struct hash *v, const int64_t *sizes, size_t n)
 {
-    struct drop d = {v, n};
+    struct drop d = {.v = v, .n = n};
     char path[KEPT_PATH_CAP];
 
     for (size_t i = 0; i < n; i++) {
@@ -180,13 +174,14 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
         return r;
     }
     while ((errno = 0, de = readdir(d))) {
-        int64_t size = -1;
+        int has;
 
         if (hash_parse(de->d_name, &h) < 0 || fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
-        if (db_get_int(db, -1, &size, "SELECT size FROM kept WHERE hash=?", "h", &h) < 0)
+        has = kept_rows_has(db, &h);
+        if (has < 0)
             continue;
-        if (size < 0) {
+        if (!has) {
             struct kept_note *n = xcalloc(1, sizeof(*n));
 
             n->hash = h;
@@ -202,28 +197,34 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
     return r;
 }
 
+struct fileless {
+    const struct master *m;
+    struct drop d;
+};
+
+static void add_fileless(void *arg, const struct hash *h)
+{
+    struct fileless *f = arg;
+    struct drop *d = &f->d;
+
+    if (kept_has(f->m, h))
+        return;
+    if (d->n == d->cap) {
+        d->cap = d->cap * 2 + 64;
+        d->v = xrealloc(d->v, d->cap * sizeof(*d->v));
+    }
+    d->v[d->n++] = *h;
+}
+
 /* Rows without a file go. */
 static void reconcile_rows(struct keeper *t, struct db *db)
 {
-    sqlite3_stmt *st = db_query(db, "SELECT hash FROM kept", "");
-    struct drop d = {0};
-    size_t cap = 0;
+    struct fileless f = {.m = t->k->m};
 
-    while (db_step(db, st) == 1) {
-        struct hash h;
-
-        db_col_hash(st, 0, &h);
-        if (kept_has(t->k->m, &h))
-            continue;
-        if (d.n == cap) {
-            cap = cap * 2 + 64;
-            d.v = xrealloc(d.v, cap * sizeof(*d.v));
-        }
-        d.v[d.n++] = h;
-    }
-    if (d.n > 0)
-        committer_call(t->k->m->committer, commit_drop, &d);
-    free(d.v);
+    (void)kept_rows_each(db, add_fileless, &f);
+    if (f.d.n > 0)
+        committer_call(t->k->m->committer, commit_drop, &f.d);
+    free(f.d.v);
 }
 
 static int count_folder(struct keeper *t, struct db *db, unsigned i)
@@ -282,67 +283,59 @@ static void keep_row(struct keeper *t, const struct row *row)
         kept_adopt(k, tmp, &row->e.hash, row->e.size);
 }
 
-static int load_page(struct db *db, sqlite3_stmt *st, struct row *rows, size_t *n)
-{
-    int r = 0;
+struct page {
+    struct row rows[PAGE];
+    size_t n;
+};
 
-    *n = 0;
-    while (*n < PAGE && (r = db_step(db, st)) == 1)
-        tree_row(st, &rows[(*n)++]);
-    if (r == 1)
-        db_done(st);
-    return r < 0 ? r : 0;
+static bool add_row(void *arg, struct row *row)
+{
+    struct page *p = arg;
+
+    p->rows[p->n++] = *row;
+    memset(row, 0, sizeof(*row));
+    return p->n < PAGE;
 }
 
 /* Keeps what does not make the store larger than `max`. */
-static void keep_page(struct keeper *t, struct row *rows, size_t n, int64_t max, int64_t *seq)
+static void keep_page(struct keeper *t, struct page *p, int64_t max, int64_t *seq)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < p->n; i++) {
         if (!stopping(t)) {
-            if (rows[i].e.size <= max - t->k->bytes)
-                keep_row(t, &rows[i]);
-            *seq = rows[i].e.seq;
+            if (p->rows[i].e.size <= max - t->k->bytes)
+                keep_row(t, &p->rows[i]);
+            *seq = p->rows[i].e.seq;
         }
-        row_release(&rows[i]);
+        row_release(&p->rows[i]);
     }
 }
 
 /* Rows that were handled; less than PAGE: all are. */
 static size_t follow(struct keeper *t, struct db *db)
 {
-    struct row rows[PAGE];
-    size_t n;
+    struct page p = {.n = 0};
 
-    if (load_page(db,
-                  db_query(db, "SELECT " TREE_COLUMNS " FROM entry WHERE seq>? ORDER BY seq", "i",
-                           t->seq),
-                  rows, &n) < 0)
-        n = 0;
-    if (n > 0)
+    (void)tree_each_since(db, t->seq, add_row, &p); /* what it could not read: again later */
+    if (p.n > 0)
         t->rewrite_seq = true;
-    keep_page(t, rows, n, INT64_MAX, &t->seq);
-    return n;
+    keep_page(t, &p, INT64_MAX, &t->seq);
+    return p.n;
 }
 
 /* One page of what is kept for the first time; false when there is nothing left to do. */
 static bool fill(struct keeper *t, struct db *db)
 {
-    struct row rows[PAGE];
+    struct page p = {.n = 0};
     struct kept *k = t->k;
-    size_t n = 0;
+    int r;
 
     if (t->pass >= sizeof(fill_sizes) / sizeof(fill_sizes[0]) || k->bytes >= k->rules.space / 2)
         return false;
-    if (load_page(db,
-                  db_query(db,
-                           "SELECT " TREE_COLUMNS " FROM entry WHERE seq>? AND type=1 AND size<=? "
-                           "AND NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=entry.hash) "
-                           "ORDER BY seq",
-                           "ii", t->fill_seq, fill_sizes[t->pass]),
-                  rows, &n) < 0)
+    r = kept_rows_lacking(db, t->fill_seq, fill_sizes[t->pass], add_row, &p);
+    keep_page(t, &p, k->rules.space / 2, &t->fill_seq);
+    if (r < 0)
         return false;
-    keep_page(t, rows, n, k->rules.space / 2, &t->fill_seq);
-    if (n < PAGE) {
+    if (p.n < PAGE) {
         t->pass++;
         t->fill_seq = 0;
     }
@@ -378,42 +371,41 @@ static void prune(struct keeper *t, struct db *db)
     free(o);
 }
 
+struct victims {
+    struct keeper *t;
+    bool orphans;          /* only those of no path, if that is not lost */
+    int64_t left, down_to; /* bytes in the store without them, and how many may stay */
+    struct hash v[VICTIMS];
+    int64_t sizes[VICTIMS];
+    size_t n;
+};
+
+static bool add_victim(void *arg, const struct hash *h, int64_t size, bool orphan)
+{
+    struct victims *x = arg;
+    struct kept *k = x->t->k;
+
+    if (!orphan && (x->orphans || (x->left <= x->down_to && kept_room(k->m, k->bytes - x->left))))
+        return false;
+    x->v[x->n] = *h;
+    x->sizes[x->n++] = size;
+    x->left -= size;
+    return true;
+}
+
 /* One round; the number of contents dropped. `orphans`: only those of no path, if that is not
  * lost. */
 static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_to)
 {
-    sqlite3_stmt *st;
-    struct hash v[VICTIMS];
-    int64_t sizes[VICTIMS], left;
-    size_t n = 0;
+    struct victims x = {.t = t, .orphans = orphans, .down_to = down_to};
 
     flush(t); /* what has just come in is the oldest, perhaps */
-    left = t->k->bytes;
-    st = db_query(
-        db,
-        "SELECT hash,size,EXISTS(SELECT 1 FROM entry e WHERE e.hash=k.hash AND e.type=1) AS live,"
-        "(SELECT max(ended) FROM version v WHERE v.hash=k.hash) AS old,at FROM kept k "
-        "WHERE found<=? ORDER BY live, old IS NOT NULL, coalesce(old,at) LIMIT ?",
-        "ii", orphans ? clock_wall_ns() - t->k->rules.age_ms * 1000000 : INT64_MAX,
-        (int64_t)VICTIMS);
-    while (db_step(db, st) == 1) {
-        bool orphan = sqlite3_column_int(st, 2) == 0 && sqlite3_column_type(st, 3) == SQLITE_NULL;
-
-        if (!orphan && (orphans || (left <= down_to && kept_room(t->k->m, t->k->bytes - left)))) {
-            db_done(st);
-            break;
-        }
-        db_col_hash(st, 0, &v[n]);
-        sizes[n] = sqlite3_column_int64(st, 1);
-        left -= sizes[n++];
-    }
-    drop(t, v, sizes, n);
-    return n;
+    x.left = t->k->bytes;
+    (void)kept_rows_oldest(db, orphans ? clock_wall_ns() - t->k->rules.age_ms * 1000000 : INT64_MAX,
+                           VICTIMS, add_victim, &x);
+    drop(t, x.v, x.sizes, x.n);
+    return x.n;
 }
-
-#define UNKEPT                                                                                     \
-    "FROM entry e WHERE type=1 AND NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=e.hash) AND "     \
-    "NOT (dir=CAST('sql' AS BLOB) OR (dir>CAST('sql/' AS BLOB) AND dir<CAST('sql0' AS BLOB)))"
 
 struct sum {
     int64_t files, bytes;
@@ -429,7 +421,7 @@ static bool add_unnamed(void *arg, const struct hash *h, int64_t size, int64_t f
     return true;
 }
 
-/* What status tells. Of a large tree this takes a while, so it is done as often as it is cheap. */
+/* The figures for status. Of a large tree this takes a while, so it is done as often as it is cheap. */
 static void count(struct keeper *t, struct db *db)
 {
     struct kept *k = t->k;
@@ -441,15 +433,9 @@ static void count(struct keeper *t, struct db *db)
         return;
     t->counted_seq = head_seq(k->m->head);
     t->counted_files = k->files;
-    db_get_int(db, 0, &files, "SELECT count(*) " UNKEPT, "");
-    db_get_int(db, 0, &bytes, "SELECT coalesce(sum(size),0) " UNKEPT, "");
-    db_get_int(db, 0, &versions, "SELECT count(*) FROM version", "");
-    db_get_int(db, 0, &lost,
-               "SELECT count(*) FROM version v WHERE "
-               "NOT EXISTS(SELECT 1 FROM kept WHERE kept.hash=v.hash) AND "
-               "NOT EXISTS(SELECT 1 FROM entry e WHERE e.hash=v.hash AND e.type=1)",
-               "");
-    history_unnamed(db, add_unnamed, &unnamed);
+    (void)kept_rows_count_lacking(db, &files, &bytes);
+    (void)history_count(db, &versions, &lost);
+    (void)kept_rows_unnamed(db, add_unnamed, &unnamed);
     k->unnamed_files = unnamed.files;
     k->unnamed_bytes = unnamed.bytes;
     k->unkept_files = files;
@@ -480,8 +466,7 @@ static void tidy(struct keeper *t, struct db *db)
 
 static void start_seq(struct keeper *t, struct db *db)
 {
-    if (db_get_int(db, -1, &t->seq, "SELECT CAST(value AS INTEGER) FROM meta WHERE key='kept_seq'",
-                   "") < 0)
+    if (kept_rows_seq(db, &t->seq) < 0)
         return;
     if (t->seq < 0 || t->seq > head_seq(t->k->m->head)) { /* the first scan of all was no change */
         t->seq = head_seq(t->k->m->head);

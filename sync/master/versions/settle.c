@@ -33,25 +33,15 @@ struct settle {
     pthread_t thread;
 };
 
-/* Path whose digest the name bears, after a restart. */
+static bool is_of(void *arg, const char *path)
+{
+    return displaced_is_of(arg, path);
+}
+
+/* The path whose digest the name bears, after a restart: 1, 0 or -errno. */
 static int find_path(struct db *db, struct displaced_file *o)
 {
-    sqlite3_stmt *st =
-        db_query(db, "SELECT dir,name FROM entry WHERE type<2 ORDER BY seq DESC", "");
-    int r;
-
-    while ((r = db_step(db, st)) == 1) {
-        char *dir = xstrdup(db_col_text(st, 0)), *path = path_join(dir, db_col_text(st, 1));
-
-        free(dir);
-        if (displaced_is_of(o, path)) {
-            o->path = path;
-            db_done(st);
-            return 1;
-        }
-        free(path);
-    }
-    return r;
+    return tree_find_path(db, is_of, o, &o->path);
 }
 
 struct put_back {

@@ -194,6 +194,22 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     return r;
 }
 
+/* What an earlier run was about to do when it was killed. */
+static int judge_intents(struct master *m, struct err *e)
+{
+    int r = tree_begin(m->tree);
+
+    if (r == 0)
+        r = intent_log_judge(m);
+    if (r == 0)
+        r = tree_commit(m->tree);
+    if (r < 0) {
+        db_error(m->tree->db, e, "cannot judge the unfinished operations of an earlier run");
+        tree_rollback(m->tree);
+    }
+    return r;
+}
+
 static int start(struct server *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
@@ -217,7 +233,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     sigprocmask(SIG_BLOCK, &s->signals, NULL);
     m->volumes = volumes_new(m);
     volumes_look(m->volumes);
-    r = intent_log_judge(m, e);
+    r = judge_intents(m, e);
     if (r < 0)
         return r;
     m->readers = readers_new(m->db_path);

@@ -11,6 +11,8 @@
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/answers.h"
+#include "sync/master/db/intents.h"
 #include "sync/master/db/meta.h"
 #include "sync/master/db/registry_copy.h"
 
@@ -232,9 +234,9 @@ int registry_remove(struct db *db, const char *name, struct err *e)
     if (r == 0)
         n = r = db_run(db, "DELETE FROM mirror WHERE name=?", "s", name);
     if (r >= 0)
-        r = db_run(db, "DELETE FROM outbox WHERE mirror=?", "s", name);
+        r = answers_forget(db, name);
     if (r >= 0)
-        r = db_run(db, "DELETE FROM intent WHERE mirror=?", "s", name);
+        r = intents_forget(db, name);
     if (r >= 0)
         r = meta_remove(db, cloned);
     if (r >= 0)

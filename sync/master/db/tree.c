@@ -335,6 +335,13 @@ void tree_rollback(struct tree *t)
     t->seq = t->committed;
 }
 
+int tree_step(struct tree *t)
+{
+    int r = tree_commit(t);
+
+    return r < 0 ? r : tree_begin(t);
+}
+
 static int load_id(struct db *db, char *id, bool *known)
 {
     struct buf hex = BUF_INIT;

@@ -88,10 +88,18 @@ struct tree {
     struct strlist touched; /* folders in which names came, went or were replaced; publish.h */
 };
 
-/* A transaction of the writer; one that is not committed gives its seqs back. */
+/*
+ * A transaction of the writer, from tree_begin() to tree_commit() or tree_rollback(); one that is not
+ * committed gives its seqs back. All three are the committer's alone (and serve.c's before it starts
+ * that): who works within its transaction and changes what cannot be rolled back, files in the
+ * folder, commits with tree_step(). 0 or -errno; tree_commit() rolls back when it fails.
+ */
 int tree_begin(struct tree *t);
 int tree_commit(struct tree *t);
 void tree_rollback(struct tree *t);
+/* Commits what was written so far, and goes on in a new transaction. 0 or -errno: no transaction is
+ * open, the caller returns that to the committer. */
+int tree_step(struct tree *t);
 
 /* Reads the last seq, closes the previous timeline there and opens a new one (into `timeline`, 17
  * bytes). `id` (33 bytes): the master's id; a new database takes the one that is in `id`, or makes

@@ -307,9 +307,9 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
     was_made = r = intent_log_made(&j, &made);
     if (r >= 0)
         r = was_made ? tell_made(&j, &made) : fns[op->kind](&j);
-    free(made.lands);
+    intent_release(&made);
     if (r < 0 && j.db_error == 0 && !was_made)
-        apply_db(&j, intent_log_forget(m->tree->db, who->name, outbox));
+        apply_db(&j, intents_remove(m->tree->db, who->name, outbox));
     if (j.db_error < 0 || carry->wanted)
         return j.db_error;
     /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;

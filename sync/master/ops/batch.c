@@ -11,7 +11,8 @@
 #include "sync/common/path.h"
 #include "sync/master/ops/apply.h"
 #include "sync/master/folder/scan_queue.h"
-#include "sync/master/ops/intent_log.h"
+#include "sync/master/db/answers.h"
+#include "sync/master/db/intents.h"
 #include "sync/master/db/registry.h"
 #include "sync/master/db/reports.h"
 #include "sync/master/publish/folder_renames.h"
@@ -20,8 +21,6 @@
 #include "sync/master/db/head.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
-
-#define ANSWERS_KEPT 2000 /* per outbox; a mirror retries far fewer */
 
 static int parse_outbox(json_t *o, char *out, struct err *e)
 {
@@ -105,31 +104,19 @@ static bool is_refusal(json_t *answer)
 /* 1: answered before (appended), 2: so, with a refusal, or cloned; 0: new; -errno. */
 static int known(struct db *db, struct batch *b, const struct op *op, const struct hash *digest)
 {
-    sqlite3_stmt *st;
-    struct hash old;
+    char *text = NULL;
     json_t *answer;
-    int64_t highest = 0;
-    int r = db_get_int(db, 0, &highest, "SELECT max(n) FROM outbox WHERE mirror=? AND id=?", "ss",
-                       b->who.name, b->outbox);
+    int r = answers_find(db, b->who.name, b->outbox, op->n, digest, &text);
 
-    if (r < 0 || op->n > highest)
-        return r;
-    st = db_query(db, "SELECT digest, answer FROM outbox WHERE mirror=? AND id=? AND n=?", "ssi",
-                  b->who.name, b->outbox, op->n);
-    r = db_step(db, st);
-    if (r < 0)
-        return r;
-    if (r == 1)
-        db_col_hash(st, 0, &old);
-    if (r == 0 || !hash_eq(&old, digest)) {
-        if (r == 1)
-            db_done(st);
+    if (r == ANSWERS_OTHER) {
         b->cloned = true;
         r = registry_cloned(db, b->who.name);
         return r < 0 ? r : 2;
     }
-    answer = json_loads(db_col_text(st, 1), 0, NULL);
-    db_done(st);
+    if (r != ANSWERS_SAME)
+        return r; /* ANSWERS_NEW is 0 */
+    answer = json_loads(text, 0, NULL);
+    free(text);
     json_array_append_new(b->answers, answer);
     return is_refusal(answer) ? 2 : 1;
 }
@@ -138,15 +125,10 @@ static int remember(struct db *db, struct batch *b, const struct op *op, const s
                     json_t *answer)
 {
     char *text = json_dumps(answer, JSON_COMPACT);
-    int r = text ? db_run(db, "INSERT INTO outbox(mirror,id,n,digest,answer) VALUES(?,?,?,?,?)",
-                          "ssihs", b->who.name, b->outbox, op->n, digest, text)
-                 : -ENOMEM;
+    int r = text ? answers_add(db, b->who.name, b->outbox, op->n, digest, text) : -ENOMEM;
 
     free(text);
-    if (r >= 0)
-        r = db_run(db, "DELETE FROM outbox WHERE mirror=? AND id=? AND n<=?", "ssi", b->who.name,
-                   b->outbox, op->n - ANSWERS_KEPT);
-    return r < 0 ? r : intent_log_forget(db, b->who.name, b->outbox);
+    return r < 0 ? r : intents_remove(db, b->who.name, b->outbox);
 }
 
 static bool makes(const struct op *op)
@@ -196,9 +178,9 @@ static int commit_one(struct tree *t)
     int r;
 
     crash_point("master.op.applied");
-    r = tree_commit(t);
+    r = tree_step(t);
     crash_point("master.op.committed");
-    return r < 0 ? r : tree_begin(t);
+    return r;
 }
 
 /*

@@ -37,21 +37,16 @@ static void life(const struct master *m, char *out)
         close(fd);
 }
 
+/* What was noted must be there before the folder changes. */
 static int commit(struct apply *j)
 {
-    int r = tree_commit(j->m->tree);
-
-    return apply_db(j, r < 0 ? r : tree_begin(j->m->tree));
-}
-
-static char *text_or_null(sqlite3_stmt *st, int col)
-{
-    return sqlite3_column_type(st, col) == SQLITE_NULL ? NULL : xstrdup(db_col_text(st, col));
+    return apply_db(j, tree_step(j->m->tree));
 }
 
 int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result)
 {
     const struct op *op = j->op;
+    struct intent note = {0};
     char now[LIFE_CAP];
     struct stat st, over = {0};
     int r = 0;
@@ -67,12 +62,14 @@ int intent_log_note(struct apply *j, const char *staged, const char *lands, enum
         return 0; /* it could not be judged */
     if (!staged && lands && visible_lstat(j->m, lands, &over) < 0)
         over.st_ino = 0;
-    r = db_run(j->m->tree->db,
-               "INSERT OR REPLACE INTO intent"
-               "(mirror,id,n,digest,life,ino,path,lands,over,result,made)"
-               " VALUES(?,?,?,?,?,?,?,?,?,?,0)",
-               "ssihsippii", j->who->name, j->outbox, op->n, j->digest, now, (int64_t)st.st_ino,
-               staged ? NULL : op->path, lands, (int64_t)over.st_ino, (int64_t)result);
+    note.life = xstrdup(now);
+    note.path = staged ? NULL : xstrdup(op->path);
+    note.lands = lands ? xstrdup(lands) : NULL;
+    note.ino = (int64_t)st.st_ino;
+    note.over = (int64_t)over.st_ino;
+    note.result = result;
+    r = intents_put(j->m->tree->db, j->who->name, j->outbox, op->n, j->digest, &note);
+    intent_release(&note);
     if (r < 0)
         return apply_db(j, r);
     r = commit(j);
@@ -81,19 +78,12 @@ int intent_log_note(struct apply *j, const char *staged, const char *lands, enum
     return r;
 }
 
-int intent_log_forget(struct db *db, const char *mirror, const char *outbox)
-{
-    int r = db_run(db, "DELETE FROM intent WHERE mirror=? AND id=?", "ss", mirror, outbox);
-
-    return r < 0 ? r : 0;
-}
-
 int intent_log_withdraw(struct apply *j)
 {
     int r = 0;
 
     if (j->noted)
-        r = apply_db(j, intent_log_forget(j->m->tree->db, j->who->name, j->outbox));
+        r = apply_db(j, intents_remove(j->m->tree->db, j->who->name, j->outbox));
     if (j->noted && r == 0) {
         r = commit(j);
         crash_point("master.intent.withdrawn");
@@ -112,57 +102,12 @@ void intent_log_discard(struct apply *j, const char *tmp)
 
 int intent_log_made(struct apply *j, struct intent *ret)
 {
-    struct db *db = j->m->tree->db;
-    sqlite3_stmt *st =
-        db_query(db,
-                 "SELECT lands,over,result FROM intent WHERE mirror=? AND id=? AND n=?"
-                 " AND digest=? AND made=1",
-                 "ssih", j->who->name, j->outbox, j->op->n, j->digest);
-    int r = db_step(db, st);
+    int r = intents_find_made(j->m->tree->db, j->who->name, j->outbox, j->op->n, j->digest, ret);
 
-    memset(ret, 0, sizeof(*ret));
-    if (r == 1) {
-        ret->lands = text_or_null(st, 0);
-        ret->over = sqlite3_column_int64(st, 1);
-        ret->result = (enum op_result)sqlite3_column_int(st, 2);
-        db_done(st);
-    }
     return r < 0 ? apply_db(j, r) : r;
 }
 
 /* --- at the start --- */
-
-struct noted {
-    char *mirror, *id, *path, *lands; /* path, lands: may be NULL */
-    int64_t ino, over;
-    bool can_tell; /* inode numbers are those of that time */
-};
-
-static int read_noted(const struct master *m, struct noted **ret, size_t *n)
-{
-    struct db *db = m->tree->db;
-    sqlite3_stmt *st =
-        db_query(db, "SELECT mirror,id,path,lands,ino,over,life FROM intent WHERE made=0", "");
-    char now[LIFE_CAP];
-    int r;
-
-    life(m, now);
-    while ((r = db_step(db, st)) == 1) {
-        struct noted *o;
-
-        *ret = xrealloc(*ret, (*n + 1) * sizeof(**ret));
-        o = &(*ret)[(*n)++];
-        memset(o, 0, sizeof(*o));
-        o->mirror = xstrdup(db_col_text(st, 0));
-        o->id = xstrdup(db_col_text(st, 1));
-        o->path = text_or_null(st, 2);
-        o->lands = text_or_null(st, 3);
-        o->ino = sqlite3_column_int64(st, 4);
-        o->over = sqlite3_column_int64(st, 5);
-        o->can_tell = *now && strcmp(db_col_text(st, 6), now) == 0;
-    }
-    return r;
-}
 
 /* 1, 0, or -errno: unknown. In the volume that was entered. */
 static int is_staged_here(struct master *m, const char *top, void *arg)
@@ -198,7 +143,7 @@ static int is_at(const struct master *m, const char *path, int64_t ino)
     return r == -ENOENT ? 0 : r < 0 ? r : (int64_t)st.st_ino == ino;
 }
 
-static bool was_made(struct master *m, const struct noted *o)
+static bool was_made(struct master *m, const struct intent *o)
 {
     int64_t ino = o->ino;
 
@@ -217,43 +162,26 @@ static int sync_here(struct master *m, const char *top, void *arg)
     return syncfs(root_staging_fd(m->root)) < 0 ? -errno : 0;
 }
 
-/* The rows that stay, once the folder is durable as it is now. */
-static int note_made(struct master *m, struct db *db, const struct noted *all, size_t n)
-{
-    bool durable = volumes_each(m, sync_here, NULL) == 0;
-    int r = db_begin(db);
+struct judge {
+    struct master *m;
+    char life[LIFE_CAP];  /* now */
+    bool synced, durable; /* the folder is, as it is now */
+};
 
-    for (size_t i = 0; r >= 0 && i < n; i++) {
-        if (durable && all[i].can_tell && was_made(m, &all[i]))
-            r = db_run(db, "UPDATE intent SET made=1 WHERE mirror=? AND id=?", "ss", all[i].mirror,
-                       all[i].id);
-        else
-            r = intent_log_forget(db, all[i].mirror, all[i].id);
-    }
-    if (r < 0) {
-        db_rollback(db);
-        return r;
-    }
-    return db_commit(db);
+static int judge(void *arg, const struct intent *o)
+{
+    struct judge *j = arg;
+
+    if (!j->synced)
+        j->durable = volumes_each(j->m, sync_here, NULL) == 0;
+    j->synced = true;
+    return j->durable && *j->life && strcmp(o->life, j->life) == 0 && was_made(j->m, o);
 }
 
-int intent_log_judge(struct master *m, struct err *e)
+int intent_log_judge(struct master *m)
 {
-    struct db *db = m->tree->db;
-    struct noted *all = NULL;
-    size_t n = 0;
-    int r = read_noted(m, &all, &n);
+    struct judge j = {.m = m};
 
-    if (r >= 0 && n)
-        r = note_made(m, db, all, n);
-    if (r < 0)
-        db_error(db, e, "cannot judge the unfinished operations of an earlier run");
-    for (size_t i = 0; i < n; i++) {
-        free(all[i].mirror);
-        free(all[i].id);
-        free(all[i].path);
-        free(all[i].lands);
-    }
-    free(all);
-    return r < 0 ? r : 0;
+    life(m, j.life);
+    return intents_judge(m->tree->db, judge, &j);
 }

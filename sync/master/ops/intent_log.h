@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * intent_log: one change, once, also when the server is killed between a change in the folder and
- * its commit. Before an operation moves a file (out of staging, to another name, or away) it notes
- * which inode goes where, and commits that. The next start looks where that inode is, before
+ * intent_log: one change, once, also when the server is killed between a change in the folder and its
+ * commit. Before an operation moves a file (out of staging, to another name, or away) it notes
+ * which inode goes where (db/intents.h), and commits that. The next start looks where that inode is, before
  * anything else touches staging; found made, the operation is answered when the mirror repeats it,
  * and not made again: people may have renamed, edited or removed what it made meanwhile.
  *
@@ -14,35 +14,28 @@
 #ifndef EEFS_MASTER_OPS_INTENT_LOG_H
 #define EEFS_MASTER_OPS_INTENT_LOG_H
 
+#include "sync/master/db/intents.h"
 #include "sync/master/ops/context.h"
 
 /*
  * Notes and commits that the operation is about to move staging file `staged` (NULL: what is at the
- * operation's path) to `lands` (NULL: out of the folder), and with which result. Goes on in a new
- * transaction. 0 or an error.
+ * operation's path) to `lands` (NULL: out of the folder), and with which result; goes on in a new
+ * transaction (tree_step). 0 or an error.
  */
 int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
-/* What was noted, if anything, is not made, or not so: before its staging file goes elsewhere. Goes
+/* What was noted, if anything, is not made, or not so: before its staging file goes elsewhere; goes
  * on in a new transaction. 0 or an error of the database. */
 int intent_log_withdraw(struct apply *j);
 /* Removes staging file `tmp` ("": none), which was not moved; if that was noted, not before the
  * note is gone: else a kill would make it look moved. */
 void intent_log_discard(struct apply *j, const char *tmp);
-/* Within the transaction: the outbox has no row any more. 0 or -errno. */
-int intent_log_forget(struct db *db, const char *mirror, const char *outbox);
 
-struct intent {
-    char *lands; /* owned or NULL */
-    enum op_result result;
-    int64_t over; /* inode of what a rename replaced: a kill may have left it at the old name; 0 */
-};
-
-/* 1: an earlier run made this operation, as *ret says (free ret->lands). 0: no, or unknown. An
- * error of the database. */
+/* 1: an earlier run made this operation, as *ret says (the caller releases it). 0: no, or unknown. An
+ * error of the database. *ret is empty then. */
 int intent_log_made(struct apply *j, struct intent *ret);
 
-/* At the start, before staging is cleaned: judges what an earlier run was about to do. 0 or -errno
- * with e filled. */
-int intent_log_judge(struct master *m, struct err *e);
+/* At the start, before staging is cleaned: judges what an earlier run was about to do. Within the
+ * caller's transaction. 0 or -errno of the database. */
+int intent_log_judge(struct master *m);
 
 #endif

@@ -18,7 +18,7 @@
 #include "sync/master/folder/replace.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/ops/intent_log.h"
-#include "sync/master/publish/folder_renames.h"
+#include "sync/master/db/renames.h"
 #include "sync/master/publish/rename_rows.h"
 #include "sync/master/folder/install.h"
 #include "sync/master/folder/staging.h"
@@ -195,7 +195,8 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
         if (r == 0)
             r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
         if (r == 0)
-            r = apply_db(j, folder_renames_note(j->m->tree, from->e.path, to, j->outbox));
+            r = apply_db(j,
+                         renames_add(j->m->tree->db, j->m->tree->seq, from->e.path, to, j->outbox));
     } else {
         r = apply_db(j, tree_remove(j->m->tree, from->e.path));
         if (r == 0)

@@ -5,21 +5,9 @@
 #include <string.h>
 
 #include "sync/common/path.h"
+#include "sync/master/db/renames.h"
 #include "sync/master/master.h"
 #include "sync/master/folder/visible.h"
-
-int folder_renames_note(struct tree *t, const char *from, const char *to, const char *outbox)
-{
-    int r = db_run(t->db, "INSERT OR REPLACE INTO moved(seq,old,new,outbox) VALUES(?,?,?,?)",
-                   "ipps", t->seq, from, to, outbox);
-
-    if (r >= 0)
-        r = db_run(t->db,
-                   "DELETE FROM moved WHERE seq<=(SELECT seq FROM moved ORDER BY seq DESC"
-                   " LIMIT 1 OFFSET ?)",
-                   "i", (int64_t)FOLDER_RENAMES_MAX);
-    return r < 0 ? r : 0;
-}
 
 void folder_renames_release(struct moved *was)
 {
@@ -43,41 +31,14 @@ void folder_renames_undo(struct op *op, struct moved *was)
     put_back(&op->to, &was->to);
 }
 
-/* Where `path` is now: malloc'd in *ret, NULL: there. What its own outbox renamed it knew. */
-static int now_at(struct db *db, const char *path, int64_t known, const char *outbox, char **ret)
-{
-    sqlite3_stmt *st =
-        db_query(db, "SELECT old,new FROM moved WHERE seq>? AND outbox IS NOT ? ORDER BY seq", "is",
-                 known, outbox);
-    char *at = xstrdup(path);
-    int r;
-
-    while ((r = db_step(db, st)) == 1) {
-        const char *old = db_col_text(st, 0);
-        size_t len = strlen(old);
-
-        if (path_is_under(at, old) && at[len] == '/') {
-            char *next = xasprintf("%s%s", db_col_text(st, 1), at + len);
-
-            free(at);
-            at = next;
-        }
-    }
-    if (r == 0 && strcmp(at, path) != 0)
-        *ret = at;
-    else
-        free(at);
-    return r;
-}
-
 /* Exchanges *path for its present one. */
 static int follow(const struct master *m, const struct mirror *who, const char *outbox,
                   int64_t known, char **path, char **was)
 {
     char *at = NULL;
-    int r = now_at(m->tree->db, *path, known, outbox, &at);
+    int r = renames_lead(m->tree->db, *path, known, outbox, &at);
 
-    if (r < 0 || !at)
+    if (r < 1)
         return r;
     if (path_check(at) == 0 && !visible_hides(m, at) && scope_reads(&who->scope, at) &&
         scope_writes(&who->scope, at)) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * folder_renames: the renames of folders, in the order of their seqs. An operation names a path as
- * its mirror knows it; when it was sent before the mirror heard of a rename, what it makes, changes
- * or removes in that folder belongs to where the folder is now. So the path goes through every
- * rename that came after what the mirror knew: also when the old name has another folder by now,
- * and not when the mirror has made a folder of that name itself.
+ * folder_renames: an operation names a path as its mirror knows it; when it was sent before the mirror
+ * heard of a folder's rename, what it makes, changes or removes in that folder belongs to where the
+ * folder is now. So the path goes through every rename that came after what the mirror knew
+ * (db/renames.h): also when the old name has another folder by now, and not when the mirror has made
+ * a folder of that name itself.
  */
 #ifndef EEFS_MASTER_PUBLISH_FOLDER_RENAMES_H
 #define EEFS_MASTER_PUBLISH_FOLDER_RENAMES_H
@@ -14,12 +14,6 @@
 #include "sync/proto/op.h"
 
 struct master;
-
-/* Notes within the tree's transaction, after the rows were written, that the folder `from` is `to`
- * now. `outbox`: whose operation that was; NULL: found in the folder. The newest FOLDER_RENAMES_MAX
- * are kept. 0 or -errno. */
-int folder_renames_note(struct tree *t, const char *from, const char *to, const char *outbox);
-#define FOLDER_RENAMES_MAX 10000
 
 /* The paths of an operation as its mirror named them; NULL: they are those of the operation. */
 struct moved {

@@ -12,7 +12,7 @@
 #include "sync/master/folder/fstype.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
-#include "sync/master/publish/folder_renames.h"
+#include "sync/master/db/renames.h"
 #include "sync/master/publish/publish.h"
 #include "sync/master/publish/rename_rows.h"
 #include "sync/master/publish/renamed.h"
@@ -51,7 +51,7 @@ static int commit_folder(struct master *m, void *arg)
         if (r == 0)
             r = publish(m, f->path, &st, NULL, NULL, 0, f->from);
         if (r == 0)
-            r = folder_renames_note(m->tree, f->from, f->path, NULL);
+            r = renames_add(m->tree->db, m->tree->seq, f->from, f->path, NULL);
     }
     row_release(&from);
     row_release(&to);

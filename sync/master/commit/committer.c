@@ -9,7 +9,7 @@
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/db/checkpoint.h"
 #include "sync/master/folder/scan_queue.h"
@@ -39,24 +39,24 @@ struct job {
 
 struct committer {
     struct master *m;
-    pthread_t thread;
+    struct worker worker; /* its lock guards the queue */
     atomic_int error;
     _Atomic int64_t busy_since; /* clock_mono_ms(); 0: waiting for work */
-    pthread_mutex_t lock;       /* guards the rest */
-    pthread_cond_t more, room, called;
+    /* the queue */
+    pthread_cond_t room, called; /* it is shorter; a call is done */
     struct job *first, **last;
     size_t n;
-    bool stopping, stopped; /* stopped: the thread has ended */
+    bool stopped; /* the thread has ended */
 };
 
 static void finish_call(struct committer *c, struct call *call, int r)
 {
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     if (call->result == 0)
         call->result = r;
     call->done = true;
     cond_broadcast(&c->called);
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
 }
 
 static void finish(struct committer *c, struct job *jobs, int r)
@@ -83,17 +83,17 @@ static void push(struct committer *c, struct job *j, bool may_wait)
 {
     bool stopped;
 
-    mutex_lock(&c->lock);
-    while (may_wait && c->n >= QUEUE_MAX && !c->stopping)
-        cond_wait(&c->room, &c->lock);
+    worker_lock(&c->worker);
+    while (may_wait && c->n >= QUEUE_MAX && !worker_stopping_locked(&c->worker))
+        cond_wait(&c->room, &c->worker.lock);
     stopped = c->stopped;
     if (!stopped) {
         *c->last = j;
         c->last = &j->next;
         c->n++;
-        cond_signal(&c->more);
+        worker_wake_locked(&c->worker);
     }
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
     if (stopped)
         finish(c, j, -ESHUTDOWN);
 }
@@ -121,10 +121,10 @@ int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), 
 
     j->call = &call;
     push(c, j, false);
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     while (!call.done)
-        cond_wait(&c->called, &c->lock);
-    mutex_unlock(&c->lock);
+        cond_wait(&c->called, &c->worker.lock);
+    worker_unlock(&c->worker);
     return call.result;
 }
 
@@ -156,21 +156,19 @@ bool committer_alive(struct committer *c, int64_t ms)
     return since == 0 || clock_mono_ms() - since < ms;
 }
 
-/* False: the end. *ret may be NULL: the brake is due. */
+/* False: the end. *ret may be NULL: the delete guard is due. */
 static bool take(struct committer *c, struct job **ret)
 {
     int64_t due = delete_guard_due(c->m->delete_guard);
     size_t n = 0;
+    bool more;
 
     c->busy_since = 0;
-    mutex_lock(&c->lock);
-    while (!c->first && !c->stopping && clock_mono_ms() < due) {
-        if (due == INT64_MAX)
-            cond_wait(&c->more, &c->lock);
-        else
-            cond_wait_until(&c->more, &c->lock, due);
-    }
+    worker_lock(&c->worker);
+    while (!c->first && clock_mono_ms() < due && worker_wait_locked(&c->worker, due))
+        ;
     *ret = c->first;
+    more = c->first || !worker_stopping_locked(&c->worker);
     if (c->first) {
         struct job **end = &c->first;
         while (*end && n < BATCH_MAX) {
@@ -184,9 +182,9 @@ static bool take(struct committer *c, struct job **ret)
         c->n -= n;
         cond_broadcast(&c->room);
     }
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
     c->busy_since = clock_mono_ms();
-    return *ret || !c->stopping;
+    return more;
 }
 
 static void run_delete_guard(struct master *m, int *r)
@@ -251,7 +249,7 @@ static void run_batch(struct committer *c, struct job *jobs)
     finish(c, jobs, r);
 }
 
-static void *run(void *arg)
+static void *committer_run(void *arg)
 {
     struct committer *c = arg;
     struct job *jobs;
@@ -268,13 +266,12 @@ int committer_start(struct master *m, struct committer **ret, struct err *e)
 
     c->m = m;
     c->last = &c->first;
-    mutex_init(&c->lock);
-    cond_init(&c->more);
+    worker_init(&c->worker);
     cond_init(&c->room);
     cond_init(&c->called);
-    r = thread_start(&c->thread, "committer", run, c);
+    r = worker_start(&c->worker, "committer", committer_run, c);
     if (r < 0) {
-        free(c);
+        committer_free(c);
         return err_sys(e, -r, "cannot start the committer");
     }
     *ret = c;
@@ -285,15 +282,14 @@ void committer_stop(struct committer *c)
 {
     if (!c)
         return;
-    mutex_lock(&c->lock);
-    c->stopping = true;
-    cond_broadcast(&c->more);
+    worker_lock(&c->worker);
+    worker_ask_stop_locked(&c->worker);
     cond_broadcast(&c->room);
-    mutex_unlock(&c->lock);
-    thread_join(c->thread);
-    mutex_lock(&c->lock);
+    worker_unlock(&c->worker);
+    worker_stop(&c->worker);
+    worker_lock(&c->worker);
     c->stopped = true;
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
     /* What slipped in between the thread's last look and now. */
     finish(c, c->first, -ESHUTDOWN);
     c->first = NULL;
@@ -303,9 +299,8 @@ void committer_free(struct committer *c)
 {
     if (!c)
         return;
-    cond_destroy(&c->more);
     cond_destroy(&c->room);
     cond_destroy(&c->called);
-    mutex_destroy(&c->lock);
+    worker_release(&c->worker);
     free(c);
 }

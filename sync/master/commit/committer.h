@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * committer: the one thread that writes entries. What the index workers observed and what mirrors
- * ask for goes through its queue; all that is queued commits in one transaction (group commit), is
- * made durable before an operation is answered, and then wakes the polls.
+ * ask for goes through its queue; all that is queued commits in one transaction (group commit), but
+ * each operation by itself, for it changes files (tree_step). Operations are durable before they are
+ * answered; then head.h wakes the polls. Only the committer begins and ends the tree's transactions.
  *
  * An observation is checked against the file again before it is written: what changed between (also
  * by an operation) sends the path back to the index.
@@ -12,7 +13,7 @@
 
 #include "sync/master/publish/observe.h"
 
-/* A batch of operations, filled in by the committer; defined in ops.h. */
+/* A batch of operations, filled in by the committer; defined in ops/batch.h. */
 struct batch;
 
 int committer_start(struct master *m, struct committer **ret, struct err *e);
@@ -30,9 +31,9 @@ void committer_ops(struct committer *c, struct batch *b);
  * root is away, -ESHUTDOWN; then fn was not called. Never called by the committer.
  */
 int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), void *arg);
-/* All deletions that wait now are meant (delete_guard.h). Never blocks. */
+/* All deletions that wait now are intentional (delete_guard.h). Never blocks. */
 void committer_confirm(struct committer *c);
-/* What the last commit said: 0 or -errno. Any thread. */
+/* Whether the last commit succeeded: 0 or -errno. Any thread. */
 int committer_error(struct committer *c);
 /* False when something has been in work for longer than `ms`. Any thread. */
 bool committer_alive(struct committer *c, int64_t ms);

@@ -24,17 +24,17 @@ struct root_monitor {
 
 static void *root_monitor_run(void *arg)
 {
-    struct root_monitor *l = arg;
-    struct master *m = l->m;
+    struct root_monitor *o = arg;
+    struct master *m = o->m;
     int generation = 0;
     int64_t clean = clock_mono_ms() + CLEAN_MS;
 
-    worker_lock(&l->worker);
-    while (!worker_stopping_locked(&l->worker)) {
-        char why[sizeof(l->why)] = "";
+    worker_lock(&o->worker);
+    while (!worker_stopping_locked(&o->worker)) {
+        char why[sizeof(o->why)] = "";
         bool is_short, ok;
 
-        worker_unlock(&l->worker);
+        worker_unlock(&o->worker);
         ok = root_check(m->root);
         if (ok && generation != root_generation(m->root)) {
             generation = root_generation(m->root);
@@ -52,48 +52,48 @@ static void *root_monitor_run(void *arg)
             clean = clock_mono_ms() + CLEAN_MS;
         }
         is_short = space_short(m, 0, why, sizeof(why));
-        worker_lock(&l->worker);
-        l->is_short = is_short;
-        memcpy(l->why, why, sizeof(why));
-        worker_wait_locked(&l->worker, clock_mono_ms() + LOOK_MS);
+        worker_lock(&o->worker);
+        o->is_short = is_short;
+        memcpy(o->why, why, sizeof(why));
+        worker_wait_locked(&o->worker, clock_mono_ms() + LOOK_MS);
     }
-    worker_unlock(&l->worker);
+    worker_unlock(&o->worker);
     return NULL;
 }
 
 int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *e)
 {
-    struct root_monitor *l = xcalloc(1, sizeof(*l));
+    struct root_monitor *o = xcalloc(1, sizeof(*o));
     int r;
 
-    l->m = m;
-    worker_init(&l->worker);
-    r = worker_start(&l->worker, "lookout", root_monitor_run, l);
+    o->m = m;
+    worker_init(&o->worker);
+    r = worker_start(&o->worker, "root monitor", root_monitor_run, o);
     if (r < 0) {
-        worker_release(&l->worker);
-        free(l);
+        worker_release(&o->worker);
+        free(o);
         return err_sys(e, -r, "cannot start the thread that monitors the folder");
     }
-    *ret = l;
+    *ret = o;
     return 0;
 }
 
-bool root_monitor_short(struct root_monitor *l, char *why, size_t cap)
+bool root_monitor_short(struct root_monitor *o, char *why, size_t cap)
 {
     bool yes;
 
-    worker_lock(&l->worker);
-    yes = l->is_short;
+    worker_lock(&o->worker);
+    yes = o->is_short;
     if (yes)
-        snprintf(why, cap, "%s", l->why);
-    worker_unlock(&l->worker);
+        snprintf(why, cap, "%s", o->why);
+    worker_unlock(&o->worker);
     return yes;
 }
 
-void root_monitor_stop(struct root_monitor *l)
+void root_monitor_stop(struct root_monitor *o)
 {
-    if (!l)
+    if (!o)
         return;
-    worker_release(&l->worker);
-    free(l);
+    worker_release(&o->worker);
+    free(o);
 }

@@ -11,8 +11,8 @@
 struct root_monitor;
 
 int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *e);
-void root_monitor_stop(struct root_monitor *l);
+void root_monitor_stop(struct root_monitor *o);
 /* What space_short() said at the last look. Never waits for the filesystem. */
-bool root_monitor_short(struct root_monitor *l, char *why, size_t cap);
+bool root_monitor_short(struct root_monitor *o, char *why, size_t cap);
 
 #endif

@@ -22,11 +22,11 @@ struct volumes;
 struct volumes *volumes_new(struct master *m);
 void volumes_free(struct volumes *v);
 /* Reads the list when the root is another than at the last call, and notes which are away; what has
- * come back is scanned. The lookout's thread; once before others start. */
+ * come back is scanned. The root monitor's thread; once before others start. */
 void volumes_look(struct volumes *v);
 
 /* The mirrors ask for the list again when it is another than the one that they were told. The
- * lookout's thread, after each look. */
+ * root monitor's thread, after each look. */
 void volumes_tell(struct volumes *v);
 /* Adds all tops to *ret, those that are away too. Any thread. */
 void volumes_list(struct volumes *v, struct strlist *ret);

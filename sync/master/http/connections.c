@@ -24,7 +24,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
-#include "sync/common/thread.h"
+#include "sync/common/worker.h"
 
 #define LOOK_MS       250
 #define HEADERS_MS    10000
@@ -71,10 +71,7 @@ struct delayed {
 };
 
 struct connections {
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t stop;
-    pthread_t thread;
-    bool stopping;
+    struct worker worker; /* its lock guards all below */
     unsigned n, limit, crowded_out;
     struct list quiet, bodies;
     struct slot slots[SLOTS];
@@ -219,7 +216,7 @@ void connections_notify(void *cls, struct MHD_Connection *conn, void **context,
     struct connections *c = cls;
     struct connection *k = *context;
 
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     if (how == MHD_CONNECTION_NOTIFY_STARTED) {
         k = *context = xcalloc(1, sizeof(*k));
         accept_locked(c, conn, k);
@@ -230,7 +227,7 @@ void connections_notify(void *cls, struct MHD_Connection *conn, void **context,
         free(k);
         *context = NULL;
     }
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
 }
 
 static void enter(struct connections *c, struct MHD_Connection *conn, enum state state)
@@ -239,9 +236,9 @@ static void enter(struct connections *c, struct MHD_Connection *conn, enum state
 
     if (!k)
         return;
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     enter_locked(c, k, state);
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
 }
 
 void connections_headers(struct connections *c, struct MHD_Connection *conn)
@@ -255,9 +252,9 @@ void connections_body(struct connections *c, struct MHD_Connection *conn, size_t
 
     if (!k)
         return;
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     k->deadline += (int64_t)n * BODY_BYTES_MS;
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
 }
 
 void connections_whole(struct connections *c, struct MHD_Connection *conn)
@@ -279,13 +276,14 @@ bool connections_delay(struct connections *c, struct MHD_Connection *conn)
 
     if (!k)
         return false;
-    mutex_lock(&c->lock);
+    worker_lock(&c->worker);
     s = k->slot;
     if (now - s->wrong_at > WRONG_MS) {
         s->wrong = 0;
         s->wrong_at = now;
     }
-    if (++s->wrong > WRONG_FREE && c->n_delayed < DELAYED_MAX && !c->stopping) {
+    if (++s->wrong > WRONG_FREE && c->n_delayed < DELAYED_MAX &&
+        !worker_stopping_locked(&c->worker)) {
         d = xcalloc(1, sizeof(*d));
         d->conn = conn;
         d->due = now + DELAY_MS;
@@ -295,7 +293,7 @@ bool connections_delay(struct connections *c, struct MHD_Connection *conn)
         enter_locked(c, k, ANSWER);
         MHD_suspend_connection(conn);
     }
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
     return d != NULL;
 }
 
@@ -342,18 +340,18 @@ static void *connections_run(void *arg)
     struct connections *c = arg;
     int64_t log_at = 0;
 
-    mutex_lock(&c->lock);
-    while (!c->stopping) {
+    worker_lock(&c->worker);
+    while (!worker_stopping_locked(&c->worker)) {
         int64_t now = clock_mono_ms();
         log_crowd_locked(c, now, &log_at);
         resume_locked(c, now);
         thin_out_locked(c, now);
         end_late_locked(c, &c->quiet, now);
         end_late_locked(c, &c->bodies, now);
-        cond_wait_until(&c->stop, &c->lock, now + LOOK_MS);
+        worker_wait_locked(&c->worker, now + LOOK_MS);
     }
     resume_locked(c, INT64_MAX);
-    mutex_unlock(&c->lock);
+    worker_unlock(&c->worker);
     return NULL;
 }
 
@@ -363,12 +361,10 @@ int connections_start(unsigned limit, struct connections **ret, struct err *e)
     int r;
 
     c->limit = limit;
-    mutex_init(&c->lock);
-    cond_init(&c->stop);
-    r = thread_start(&c->thread, "connections", connections_run, c);
+    worker_init(&c->worker);
+    r = worker_start(&c->worker, "connections", connections_run, c);
     if (r < 0) {
-        cond_destroy(&c->stop);
-        mutex_destroy(&c->lock);
+        worker_release(&c->worker);
         free(c);
         return err_sys(e, -r, "cannot start the thread that limits connections");
     }
@@ -378,18 +374,13 @@ int connections_start(unsigned limit, struct connections **ret, struct err *e)
 
 void connections_stop(struct connections *c)
 {
-    mutex_lock(&c->lock);
-    c->stopping = true;
-    cond_signal(&c->stop);
-    mutex_unlock(&c->lock);
-    thread_join(c->thread);
+    worker_stop(&c->worker);
 }
 
 void connections_free(struct connections *c)
 {
     if (!c)
         return;
-    cond_destroy(&c->stop);
-    mutex_destroy(&c->lock);
+    worker_release(&c->worker);
     free(c);
 }

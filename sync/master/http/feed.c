@@ -163,7 +163,7 @@ static bool scopes_changed(struct feed *f, int64_t *known)
     return changed;
 }
 
-static void *poll_timer_run(void *arg)
+static void *feed_run(void *arg)
 {
     struct feed *f = arg;
     int64_t scopes = -1, next = 0;
@@ -217,7 +217,7 @@ int feed_start(struct master *m, struct feed **ret, struct err *e)
 
     f->m = m;
     worker_init(&f->worker);
-    r = worker_start(&f->worker, "feed", poll_timer_run, f);
+    r = worker_start(&f->worker, "feed", feed_run, f);
     if (r < 0) {
         worker_release(&f->worker);
         free(f);

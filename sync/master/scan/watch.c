@@ -260,7 +260,7 @@ static void event(struct watch *w, const struct inotify_event *ev)
     free(path);
 }
 
-static void *run(void *arg)
+static void *watch_run(void *arg)
 {
     struct watch *w = arg;
     union {
@@ -303,7 +303,7 @@ int watch_start(struct master *m, struct watch **ret, struct err *e)
         r = err_sys(e, errno, "cannot create an event descriptor");
     if (r == 0) {
         departures_source(m->departures, w->fd);
-        r = thread_start(&w->thread, "watch", run, w);
+        r = thread_start(&w->thread, "watch", watch_run, w);
         if (r < 0)
             err_sys(e, -r, "cannot start the watcher");
     }

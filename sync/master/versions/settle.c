@@ -291,7 +291,7 @@ static int recover_here(struct master *m, const char *top, void *arg)
     return 0;
 }
 
-static void *settling_run(void *arg)
+static void *settle_run(void *arg)
 {
     struct settle *s = arg;
     struct displaced_file *o;
@@ -317,7 +317,7 @@ int settle_start(struct master *m, struct settle **ret, struct err *e)
 
     s->m = m;
     volumes_each(m, recover_here, s);
-    r = thread_start(&s->thread, "settle", settling_run, s);
+    r = thread_start(&s->thread, "settle", settle_run, s);
     if (r < 0) {
         free(s);
         return err_sys(e, -r, "cannot start the thread that settles replaced files");

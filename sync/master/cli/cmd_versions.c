@@ -20,16 +20,11 @@
 #include "sync/common/rundir.h"
 #include "sync/master/db/history.h"
 #include "sync/master/db/kept_rows.h"
+#include "sync/master/cli/fail.h"
 #include "sync/master/cli/state_dir.h"
 #include "sync/master/db/tree.h"
 
 #define RESTORE_MS 120000
-
-static int fail(const struct err *e)
-{
-    printable_line(stderr, "eefs-master: %s", e->text);
-    return 1;
-}
 
 /* *folder: it ended with '/'. */
 static int tree_path(const char *text, char **ret, bool *folder, struct err *e)
@@ -227,7 +222,7 @@ int cmd_history(int argc, char **argv)
 
     opt_defaults(history_table, &history);
     if (opt_argv(history_table, &history, argc, argv, &nargs, &help, &e) < 0)
-        return fail(&e);
+        return cli_fail(&e);
     if (help) {
         opt_help(&history_command, help);
         return 0;
@@ -235,7 +230,7 @@ int cmd_history(int argc, char **argv)
     if (nargs != !history.unnamed)
         err_set(&e, EINVAL, "history: one PATH, or --unnamed, is needed; see --help");
     if (nargs != !history.unnamed || opt_required(history_table, &history, &e) < 0)
-        return fail(&e);
+        return cli_fail(&e);
     r = history.unnamed ? 0 : tree_path(argv[0], &path, &folder, &e);
     if (r == 0)
         r = state_dir_open(history.state, false, &db, &e);
@@ -244,7 +239,7 @@ int cmd_history(int argc, char **argv)
                             : history_of(db, path, folder, history.json, &e);
     db_close(db);
     free(path);
-    return r < 0 ? fail(&e) : 0;
+    return r < 0 ? cli_fail(&e) : 0;
 }
 
 /* --- restore --- */
@@ -331,7 +326,7 @@ int cmd_restore(int argc, char **argv)
 
     opt_defaults(restore_table, &restore);
     if (opt_argv(restore_table, &restore, argc, argv, &nargs, &help, &e) < 0)
-        return fail(&e);
+        return cli_fail(&e);
     if (help) {
         opt_help(&restore_command, help);
         return 0;
@@ -339,7 +334,7 @@ int cmd_restore(int argc, char **argv)
     if (nargs != 1)
         err_set(&e, EINVAL, "restore: one PATH@SEQ is needed; see --help");
     if (nargs != 1 || opt_required(restore_table, &restore, &e) < 0)
-        return fail(&e);
+        return cli_fail(&e);
     r = parse_version(argv[0], &path, &seq, &e);
     if (r == 0)
         r = state_dir_socket(restore.state, restore.rundir, &socket, &e);
@@ -347,5 +342,5 @@ int cmd_restore(int argc, char **argv)
         r = ask(socket, path, seq, &e);
     free(path);
     free(socket);
-    return r < 0 ? fail(&e) : 0;
+    return r < 0 ? cli_fail(&e) : 0;
 }

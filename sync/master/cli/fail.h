@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* fail: how a command of eefs-master ends that could not do its work. */
+#ifndef EEFS_MASTER_CLI_FAIL_H
+#define EEFS_MASTER_CLI_FAIL_H
+
+#include "sync/common/err.h"
+
+/* Prints the error to stderr; returns the exit code, 1. */
+int cli_fail(const struct err *e);
+
+#endif

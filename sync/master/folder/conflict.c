@@ -23,6 +23,17 @@
 #define EXT_MAX   32
 #define TRIES_MAX 10000
 
+/* `len`, or a little less: where in a UTF-8 name (RFC 3629: at most 4 bytes a character) no character
+ * goes on. Some filesystems take no other names. */
+static size_t whole_characters(const char *name, size_t len)
+{
+    size_t cut = len;
+
+    while (cut > 0 && len - cut < 4 && ((unsigned char)name[cut] & 0xc0) == 0x80)
+        cut--;
+    return cut;
+}
+
 /* The i-th name for a copy of `base`; malloc'd. */
 static char *copy_name(const char *base, const char *who, int64_t mtime, int i)
 {
@@ -37,7 +48,7 @@ static char *copy_name(const char *base, const char *who, int64_t mtime, int i)
     if (cut && cut != base && cut < ext) /* a copy of a copy is named as a copy of the first */
         stem = (size_t)(cut - base);
     if (stem > STEM_MAX)
-        stem = STEM_MAX;
+        stem = whole_characters(base, STEM_MAX);
     if (gmtime_r(&at, &tm))
         strftime(when, sizeof(when), "%Y-%m-%d %H%M%S", &tm);
     if (i > 1)

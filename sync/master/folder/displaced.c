@@ -43,11 +43,29 @@ void displaced_name(const char *path, const struct hash *was, const struct hash 
              hash_text(now, after) + 3, n);
 }
 
+/* "over-", and four numbers of so many digits with a '-' between them. */
+static bool has_the_form(const char *name)
+{
+    static const size_t digits[] = {16, 64, 64, 8};
+
+    if (strncmp(name, "over-", 5) != 0)
+        return false;
+    name += 5;
+    for (size_t i = 0; i < 4; i++) {
+        if (strspn(name, "0123456789abcdef") != digits[i])
+            return false;
+        name += digits[i];
+        if (i < 3 && *name++ != '-')
+            return false;
+    }
+    return !*name;
+}
+
 static bool parse(const char *name, struct displaced_file *o)
 {
     char text[HASH_TEXT_CAP];
 
-    if (strncmp(name, "over-", 5) != 0 || strlen(name) != 5 + 16 + 1 + 64 + 1 + 64 + 1 + 8)
+    if (!has_the_form(name))
         return false;
     snprintf(text, sizeof(text), "s2-%.64s", name + 22);
     if (hash_parse(text, &o->was) < 0)

@@ -186,14 +186,36 @@ static void count_scan_locked(struct scan_queue *x)
     }
 }
 
+/* What waits is asked for once more: it comes as early as the earlier of the two. In its lane it keeps
+ * its turn, or what changes all the time would never have one. */
+static void merge_locked(struct scan_queue *x, struct scan_item *it, int flags, int64_t due)
+{
+    int lane = lane_of(flags);
+
+    if (it->due == 0 && it->lane <= lane) {
+        it->flags |= flags & ~SCAN_LARGE;
+        return;
+    }
+    if (it->due > 0) {
+        undelay_locked(x, it);
+        due = due < it->due ? due : it->due;
+    } else {
+        unlink_locked(x, it);
+        due = 0;
+    }
+    it->lane = lane < it->lane ? lane : it->lane;
+    it->flags |= flags;
+    if (it->lane != LANE_LARGE)
+        it->flags &= ~SCAN_LARGE;
+    put_locked(x, it, due);
+}
+
 static void push_locked(struct scan_queue *x, const char *path, int flags, int64_t delay_ms)
 {
     int64_t due = delay_ms > 0 ? clock_mono_ms() + delay_ms : 0;
     uint32_t key = key_of(path);
-    struct scan_item **slot, *it;
+    struct scan_item **slot = slot_locked(x, path, key), *it = *slot;
 
-    slot = slot_locked(x, path, key);
-    it = *slot;
     if ((flags & SCAN_FULL) && (!it || !(it->flags & SCAN_FULL)))
         count_scan_locked(x);
     if (!it) {
@@ -207,20 +229,7 @@ static void push_locked(struct scan_queue *x, const char *path, int flags, int64
         if (++x->n > x->buckets)
             grow_locked(x);
     } else {
-        int lane = lane_of(flags);
-
-        if (it->due > 0) {
-            undelay_locked(x, it);
-            due = due < it->due ? due : it->due;
-        } else {
-            unlink_locked(x, it);
-            due = 0;
-        }
-        it->lane = lane < it->lane ? lane : it->lane;
-        it->flags |= flags;
-        if (it->lane != LANE_LARGE)
-            it->flags &= ~SCAN_LARGE;
-        put_locked(x, it, due);
+        merge_locked(x, it, flags, due);
     }
 }
 

@@ -12,6 +12,7 @@
 
 #include "sqlimport/dump/define.h"
 #include "sqlimport/dump/fill.h"
+#include "sqlimport/sql/set_statement.h"
 #include "sqlimport/sql/plain.h"
 
 /*
@@ -78,7 +79,7 @@ static int one(struct reading *r)
     if (r->t.type == TOKEN_END)
         return 0; /* a comment */
     if (token_is(&r->t, "SET"))
-        return session_vars_set(r->d->vars, &r->l, r->e);
+        return set_statement_follow(r->d->vars, &r->l, r->e);
     if (token_is(&r->t, "CREATE"))
         return define_create(r);
     if (token_is(&r->t, "DROP"))

@@ -20,9 +20,6 @@ struct session_vars;
 struct session_vars *session_vars_new(const struct dialect *dialect);
 void session_vars_free(struct session_vars *v);
 
-/* Follows one SET statement (l stands behind the word SET). -EPERM with a sentence: refused. */
-int session_vars_set(struct session_vars *v, struct lexer *l, struct err *e);
-
 /* A statement that is no SET came by; `object`: one that makes or fills something came before. */
 void session_vars_break(struct session_vars *v, bool object);
 /* The SETs since then give back all that those of the head saved. */

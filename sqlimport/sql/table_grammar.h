@@ -22,7 +22,5 @@ int table_grammar_check_sequence(const char *text, size_t len, struct token_mode
  * ',' or ')' or end behind it. */
 int table_grammar_column(struct syntax *s, struct strlist *parents);
 int table_grammar_key(struct syntax *s, struct strlist *parents);
-/* Rows may lie in a table of this engine. */
-bool table_grammar_allows_engine(const char *name);
 
 #endif

@@ -594,7 +594,8 @@ static void confirm(struct program *p)
     p->confirm_ms = clock_mono_ms() + (pause < CONFIRM_PAUSE_MIN ? CONFIRM_PAUSE_MIN : pause);
 }
 
-/* What an interrupted import left is settled without waiting for a dump; `looked` is what became of one. */
+/* What an interrupted import left is settled without waiting for a dump; `looked` is what became of one.
+ * -EAGAIN: it is not this one's turn, or tables are in use. */
 static void settle(struct program *p, int looked)
 {
     const struct import_args a = {.database = p->database,
@@ -606,7 +607,7 @@ static void settle(struct program *p, int looked)
     struct err e = {0};
     int r;
 
-    if (p->settled || p->dry_run || stop)
+    if (p->settled || p->dry_run || stop || looked == -EAGAIN)
         return;
     r = import_recover(&a, &e);
     p->settled = r == 0;

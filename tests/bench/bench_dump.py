@@ -69,7 +69,7 @@ def reaction(db, folder, slot, dump, rundir, state):
 def wake(site):
     """from a dump's arrival to its removal by the importer, nothing changed; one look every 5 s
     (the default without a change stream) would take 2500 ms on average"""
-    with MariaDB(os.path.join(site.base, "db")) as db:
+    with MariaDB(os.path.join(site.base, "db"), durable=True) as db:
         db.sql("CREATE DATABASE live; CREATE TABLE live.t (id INT PRIMARY KEY)")
         dump = db.dump("live")
         plain = os.path.join(site.base, "slot")

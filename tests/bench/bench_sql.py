@@ -151,7 +151,7 @@ def rows(bench, size):
 
 def sql(site):
     """import of a 150 MB dump: all of it, nothing new, few rows; beside the mariadb client"""
-    with MariaDB(site.base + "/db", OPTIONS) as db:
+    with MariaDB(site.base + "/db", OPTIONS, durable=True) as db:
         build(db)
         bench = Bench(site, db)
         size = bench.make_dump()
@@ -162,7 +162,7 @@ def sql(site):
 
 def sqlmem(site):
     """the importer's memory for a dump of 2 GB"""
-    with MariaDB(site.base + "/db", OPTIONS) as db:
+    with MariaDB(site.base + "/db", OPTIONS, durable=True) as db:
         db.sql("CREATE DATABASE site")
         db.sql(BIG, "site")
         bench = Bench(site, db)
@@ -181,7 +181,7 @@ def sqlmem(site):
 def sqlhostile(site):
     """dumps that are made to be slow or large: 2 MB of nested comments, a row of 0.9 GB"""
     end = b"-- Dump completed on 2026-01-01  0:00:00\n"
-    with MariaDB(site.base + "/db", OPTIONS) as db:
+    with MariaDB(site.base + "/db", OPTIONS, durable=True) as db:
         bench = Bench(site, db)
         bench.fresh("live")
         for name, begin, piece, count, rest, target in (

@@ -129,7 +129,7 @@ def digest(rows):
 class World:
     def __init__(self, folder):
         self.folder = folder
-        self.db = MariaDB(os.path.join(folder, "db"), options=["--innodb-flush-method=nosync"]).start()
+        self.db = MariaDB(os.path.join(folder, "db")).start()
         self.c = Client(self.db.socket)
         self.slot = os.path.join(folder, "slot")
         os.mkdir(self.slot)

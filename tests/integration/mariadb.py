@@ -7,6 +7,7 @@
 
 Also used by the demo. Needs mariadb-server-core and mariadb-client-core.
 """
+import atexit
 import os
 import shutil
 import signal
@@ -16,8 +17,11 @@ import time
 
 
 class MariaDB:
-    def __init__(self, folder=None, options=()):
-        """folder: where everything goes (made when missing); default: a temporary one."""
+    template = None  # a data folder as it is at first, of this process
+
+    def __init__(self, folder=None, options=(), durable=False):
+        """folder: where everything goes (made when missing); default: a temporary one. durable: it waits for
+        the disk; else only the kernel has what it wrote, which is enough when no more than the server is killed."""
         self.own = folder is None
         self.folder = str(folder) if folder else tempfile.mkdtemp(prefix="eefs-db-")
         os.makedirs(self.folder, exist_ok=True)
@@ -27,24 +31,30 @@ class MariaDB:
         self.socket = os.path.join(self.folder, "s.sock")
         self.defaults = os.path.join(self.folder, "client.cnf")
         self.log = os.path.join(self.folder, "mariadbd.log")
-        self.options = list(options)
+        self.options, self.durable = list(options), durable
         self.process = None
         with open(self.defaults, "w") as f:
             f.write(f"[client]\nuser=root\nsocket={self.socket}\n")
         os.chmod(self.defaults, 0o600)
 
     def install(self, log):
-        """Makes the data folder."""
-        done = subprocess.run(
-            ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.data}",
-             f"--tmpdir={self.tmp}", "--auth-root-authentication-method=normal",
-             "--skip-test-db", "--force"],  # no host name is needed: sockets only
-            stdout=log, stderr=log, check=False)
-        if done.returncode:
-            raise RuntimeError("mariadb-install-db failed:\n" + open(self.log).read()[-3000:])
+        """Makes the data folder, by mariadb-install-db once in a process."""
+        if not MariaDB.template:
+            made = tempfile.mkdtemp(prefix="eefs-db-new-")
+            atexit.register(shutil.rmtree, made, ignore_errors=True)
+            done = subprocess.run(
+                ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={made}/data",
+                 f"--tmpdir={self.tmp}", "--auth-root-authentication-method=normal",
+                 "--skip-test-db", "--force"],  # no host name is needed: sockets only
+                stdout=log, stderr=log, check=False)
+            if done.returncode:
+                raise RuntimeError("mariadb-install-db failed:\n" + open(self.log).read()[-3000:])
+            MariaDB.template = f"{made}/data"
+        subprocess.run(["cp", "-a", "--sparse=always", MariaDB.template, self.data], check=True)
 
     def command(self):
-        return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", "--skip-log-bin"]
+        return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", "--skip-log-bin"] + \
+            ([] if self.durable else ["--debug-no-sync"])
 
     def environment(self):
         return None
@@ -58,6 +68,7 @@ class MariaDB:
                  f"--socket={self.socket}", f"--pid-file={self.folder}/pid", "--skip-networking",
                  "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M",
                  "--max-allowed-packet=16M", "--event-scheduler=OFF",
+                 *([] if self.durable else ["--innodb-flush-method=nosync", "--skip-sync-frm"]),
                  *self.options], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment())
         deadline = time.monotonic() + timeout

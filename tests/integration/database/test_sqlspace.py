@@ -92,9 +92,9 @@ def test_server_without_room_to_sort(mirror, db):
     """Keys that the server's tmpdir has no room to sort are made all the same."""
     db.sql("DROP DATABASE site; CREATE DATABASE site")
     db.sql("CREATE TABLE a (id INT PRIMARY KEY, t VARCHAR(250), KEY k (t), KEY r (t(99) DESC)); "
-           "INSERT INTO a SELECT seq, REPEAT(MD5(seq), 7) FROM seq_1_to_40000", "site")
+           "INSERT INTO a SELECT seq, REPEAT(MD5(seq), 7) FROM seq_1_to_15000", "site")
     disk = str(mirror.tmp / "tmp")
-    unmount = small_disk(disk, 2)
+    unmount = small_disk(disk, 1)
     os.chmod(disk, 0o1777)
     db.sql(f"SET GLOBAL innodb_tmpdir='{disk}'")
     try:

@@ -70,22 +70,22 @@ def world(db, tmp_path):
 def test_tables_become_views_and_tables_again(world, option):
     world.begin()
     with Readers(world.db, "live", ["t"]) as t, Readers(world.db, "live", ["u"]) as u:
-        for generation in range(2, 8):
+        for generation in range(2, 6):
             dump, kind = ((views, "VIEW") if generation % 2 == 0 else (tables, "BASE TABLE"))
             world.mirror.imported(dump(generation), *option)
             world.whole(kind, generation)
             wait_for(lambda g=generation: g in t.seen and g in u.seen, 10)
     t.check()
     u.check()
-    assert world.mirror.imported(tables(7), *option)["tables_changed"] == 0
-    assert world.mirror.plan(views(7), *option) == {"b": "unchanged", "t": "view", "u": "view"}
+    assert world.mirror.imported(tables(5), *option)["tables_changed"] == 0
+    assert world.mirror.plan(views(5), *option) == {"b": "unchanged", "t": "view", "u": "view"}
 
 
 def test_a_view_is_replaced_by_another_one(world):
     """By CREATE OR REPLACE."""
     world.begin(views(2))
     with Readers(world.db, "live", NAMES) as readers:
-        for i in range(10):
+        for i in range(5):
             world.mirror.imported(views(2, f"k + {i}*0"))
     readers.check(2)
     world.whole("VIEW", 2)

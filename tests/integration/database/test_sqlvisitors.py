@@ -70,7 +70,7 @@ def imports_beside(mirror, db, imports, pause_us, seed, swap_every):
 
 @pytest.mark.parametrize("swap_every", [0, 4])
 def test_visitors_are_not_the_victims(mirror, db, swap_every):
-    imports_beside(mirror, db, 9, 10000, int(os.environ.get("VISITORS_SEED", "1")), swap_every)
+    imports_beside(mirror, db, 6 + swap_every // 2, 10000, int(os.environ.get("VISITORS_SEED", "1")), swap_every)
 
 
 @pytest.mark.long

@@ -2,29 +2,29 @@
 /*
  * mount.eefs: mounts the folder that an eefs-master serves.
  *
- * main() reads the options, looks at the mountpoint, forks, and in the child opens the mirror,
- * mounts and serves. Who does what:
+ * main() reads the options, checks the mountpoint, forks, and in the child opens the mirror, mounts
+ * and serves. The files:
  *
  *   mount/options.c         command line and -o list
  *   mount/daemon.c          background, outcome for mount(8)
- *   mount/mountpoint.c      is the folder fit for a mount
+ *   mount/mountpoint.c      checks the folder
  *   mount/session.c         the FUSE connection and its loop
- *   mount/kernel_flags.c    what the kernel enforces
- *   mount/remount.c         changing a mount that is served
- *   mount/abort_watchdog.c  a process that lets the kernel go when this one was killed
+ *   mount/kernel_flags.c    options that the kernel enforces
+ *   mount/remount.c         changes an existing mount
+ *   mount/abort_watchdog.c  a process that aborts the connection when the daemon was killed
  *   ops/                    the kernel's requests: entries, attributes, listings, files, bytes
- *   file/node.c             what the kernel holds
- *   file/notify.c           telling it what to forget
- *   file/follow_rename.c    nodes follow what the master renames
+ *   file/node.c             the kernel's nodes
+ *   file/notify.c           invalidates the kernel's caches
+ *   file/follow_rename.c    nodes follow the master's renames
  *   file/draft.c            a file that is being written …
  *   file/publish.c          … and its way into the outbox
- *   file/content.c          brings the bytes of a version
- *   file/close_owner.c      whose close is a close
+ *   file/content.c          fetches the bytes of a version
+ *   file/close_owner.c      whose close counts
  *   file/deferred_reply.c   answers given later, interrupts
- *   file/pool.c             threads for what takes long
+ *   file/pool.c             threads for long work
  *   file/attr.c             owners and modes
- *   file/tree_lock.c        names stay meanwhile
- *   file/fs.c               what all of them share
+ *   file/tree_lock.c        keeps names while a request uses them
+ *   file/fs.c               the state that all of them share
  *
  * Everything about the master, the cache and the outbox is the mirror's (sync/mirror/mirror.h).
  */
@@ -61,8 +61,8 @@
 #define FLUSH_MS   10000
 #define RETRY_FG   2 /* minutes, as nfs(5) has them */
 #define RETRY_BG   10000
-#define SAY_MS     30000 /* between reports of what is waited for */
-#define BG_MS      1000  /* mount(8) waits so long for a first mount with bg */
+#define SAY_MS     30000 /* between reports of the reason for waiting */
+#define BG_MS      1000  /* the time that mount(8) waits for a first mount with bg */
 #define CACHE_ROOT "/var/cache/eefs"
 
 /* Everything of one run. */
@@ -165,7 +165,7 @@ static int make_rules(struct run *r, struct err *e)
     return res;
 }
 
-/* Whom the commands of on_change run as: the named user, or whom everything belongs to. */
+/* The user that runs the commands of on_change: the named one, or the owner of everything. */
 static int find_hook_account(struct run *r, struct err *e)
 {
     char owner[16];
@@ -241,7 +241,7 @@ static void ready(void *arg)
     daemon_ready(r->daemon);
 }
 
-/* From the control socket: what `mount -o remount` asks of the daemon. */
+/* A request of `mount -o remount`, from the control socket. */
 static int on_remount(void *arg, const char *list, bool apply, struct err *e)
 {
     struct run *r = arg;
@@ -283,7 +283,7 @@ static int serve(struct run *r, struct err *e)
 
 /* --- an empty cache waits for the master --- */
 
-/* Reported when it is another reason, and every half minute. */
+/* Reports a new reason, and repeats it every half minute. */
 static void waiting(void *arg, const char *why, int64_t left_ms)
 {
     struct run *r = arg;
@@ -310,7 +310,7 @@ static bool give_up(void *arg)
     return daemon_forsaken(r->daemon);
 }
 
-/* A master that is silent, and not only away: mount(8) does not wait for it with bg. */
+/* A master that accepts connections but does not answer: mount(8) does not wait for it with bg. */
 static void *background_run(void *arg)
 {
     struct run *r = arg;

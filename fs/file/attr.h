@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attr: from the replica's attributes to struct stat: who owns what is this mount's own choice
- * (uid, gid, umask), and a private subtree is its user's alone. Read-only after start, so thread
- * safe.
+ * attr: converts the replica's attributes to struct stat. Owners and modes are this mount's choice
+ * (uid, gid, umask), and only its user may enter a private subtree. Read-only after start, so
+ * thread safe.
  */
 #ifndef EEFS_FS_FILE_ATTR_H
 #define EEFS_FS_FILE_ATTR_H
@@ -33,22 +33,23 @@ struct attr_rules {
  */
 int attr_rules_private(struct attr_rules *r, const struct strlist *list, struct err *e);
 /*
- * Sets whom everything belongs to. user, group: names or numbers; NULL: who mounts, and the primary
- * group of `user`. -EINVAL with a sentence.
+ * Sets the owner of everything. user, group: names or numbers; NULL: the user that mounts, and the
+ * primary group of `user`. -EINVAL with a sentence.
  */
 int attr_rules_owner(struct attr_rules *r, const char *user, const char *group, struct err *e);
 void attr_rules_release(struct attr_rules *r);
 
 /*
- * `path` is the tree path of the entry; NULL when it has none any more (nlink is 0 then). What may
- * not be written shows no write bits, `writable` false: programs ask before they write.
+ * `path` is the tree path of the entry; NULL when it has none any more (nlink is 0 then). With
+ * `writable` false the modes have no write bits, so that programs that check before they write stop
+ * early.
  */
 void attr_stat(const struct attr_rules *r, const char *path, const struct node_attr *a,
                bool writable, struct stat *ret);
 
 /*
- * The mode to set when a program that saw this mount's modes asks for `want` on what has `now`:
- * bits that umask or private hide stay as they are on the master.
+ * The mode to set when a program that saw this mount's modes asks for `want` on an entry with mode
+ * `now`: bits that umask or private hide keep their value on the master.
  */
 mode_t attr_mode(const struct attr_rules *r, const char *path, mode_t want, mode_t now);
 

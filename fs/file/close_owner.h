@@ -2,9 +2,9 @@
 /*
  * close_owner: whose close it is. The kernel sends a FLUSH for every descriptor that is closed,
  * also for the copies that a fork made: a child that is about to run another program closes all
- * that are marked close-on-exec. That must not publish what its parent has half written, so until
- * the process that opened the file has closed it once, nobody else's close counts. What it handed
- * on and then closed itself is closed by whoever closes it.
+ * that are marked close-on-exec. That must not publish a file that its parent has half written, so
+ * until the process that opened the file has closed it once, no other process's close counts. After
+ * that, every close counts.
  */
 #ifndef EEFS_FS_FILE_CLOSE_OWNER_H
 #define EEFS_FS_FILE_CLOSE_OWNER_H

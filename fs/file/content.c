@@ -12,7 +12,7 @@
 #include "sync/common/clock.h"
 
 #define FETCHES       3     /* of one version: it may be evicted between arrival and opening */
-#define CHASE_MS      15000 /* how long the feed may be silent about what the master has replaced */
+#define CHASE_MS      15000 /* how long the feed may take to report a replaced version */
 #define CHASE_STEP_MS 10
 #define ASK_AGAIN_MS  300
 
@@ -78,9 +78,9 @@ static void need_end(struct need *d, int result)
     free(d);
 }
 
-/* Gives the node its path's newest version; of one that was replaced here, what it was replaced by.
- * 1: done; 0: it has that; -ENOENT: the path is gone; -ESTALE: it is no file any more, or the node
- * has lost its name here; or, with `by_name`, it is another file. */
+/* Gives the node its path's newest version; a node that was replaced on this mirror gets its
+ * replacement. 1: done; 0: it has that; -ENOENT: the path is gone; -ESTALE: it is no file any more,
+ * or the node has lost its name here; or, with `by_name`, it is another file. */
 static int renew(struct fs *fs, struct node *n, bool by_name)
 {
     struct node_attr now;
@@ -101,7 +101,7 @@ static int renew(struct fs *fs, struct node *n, bool by_name)
     } else if (r == 0 && !hash_eq(&now.hash, &n->attr.hash)) {
         n->attr = now;
         n->renewed = true;
-        if (n->draft) { /* its first copy is what we are asked for */
+        if (n->draft) { /* the first copy of a draft needs this content */
             n->draft->replaces = now.hash;
             n->draft->mtime = now.mtime;
             n->draft->ctime = now.ctime;
@@ -138,8 +138,8 @@ static void ask(struct need *d)
     mirror_fetch(d->fs->mirror, &version.hash, version.size, need_fetched, d);
 }
 
-/* The master does not have what the feed has told: a newer version is about to be told, or it was
- * renamed at that moment and is there again. */
+/* The master lacks a content that the feed has reported: the feed is about to report a newer
+ * version, or the file was being renamed and is back. */
 static void chase(void *arg, int error)
 {
     struct need *d = arg;

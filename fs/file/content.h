@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * content: brings the bytes of a node's version here.
+ * content: fetches the bytes of a node's version.
  *
- * The master keeps no version that it has replaced, so a node's content may be gone before it
- * was ever fetched. As nobody can have read a byte of such a node, it then takes over its path's
- * newest version, and the kernel is told. So what opens, reads or writes a file while the master
- * changes it again and again ends with a whole version of it and never with an error. The kernel
- * bounds and pads what it reads by the size that it was shown: a handle that may meet such a
- * change, or has, is opened with direct_io (ops/file.c).
+ * The master keeps no version that it has replaced, so a node's content may be gone before it was
+ * ever fetched. As nobody can have read a byte of such a node, the node then takes over its path's
+ * newest version, and the kernel is notified. So a program that opens, reads or writes a file while
+ * the master keeps changing it gets a complete version and never an error. The kernel bounds and
+ * pads what it reads by the size that it was shown: a handle that may meet such a change, or has,
+ * is opened with direct_io (ops/file.c).
  */
 #ifndef EEFS_FS_FILE_CONTENT_H
 #define EEFS_FS_FILE_CONTENT_H
@@ -27,10 +27,10 @@ bool content_here_locked(const struct node *n);
 int content_open(struct fs *fs, struct node *n, int64_t verify_max);
 
 /*
- * Fetches it, which may mean to run after the master's versions, and opens it. Runs fn(arg, 0) in
- * the pool, or fn(arg, -errno): -ENOENT, the path is gone; -ESTALE, the node's name was removed or
- * replaced here, or stands for no file any more: whoever comes by name has to look it up again;
- * -EIO, -ENOSPC. `by_name`: also -ESTALE instead of a version that came since.
+ * Fetches the content, possibly that of a newer version, and opens it. Runs fn(arg, 0) in the pool,
+ * or fn(arg, -errno): -ENOENT, the path is gone; -ESTALE, the node's name was removed or replaced
+ * here, or is no file any more: the kernel must look the name up again; -EIO, -ENOSPC. `by_name`:
+ * also -ESTALE instead of a newer version.
  */
 void content_need(struct fs *fs, struct node *n, bool by_name, pool_fn *fn, void *arg);
 

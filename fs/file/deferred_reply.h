@@ -16,7 +16,8 @@ enum later_kind {
 
 struct deferred_reply;
 
-/* From here on only the one for whom deferred_reply_claim is true may answer req. */
+/* From here on only the caller that gets true from deferred_reply_claim may answer req. The caller
+ * owns the result until it claims it. */
 struct deferred_reply *deferred_reply_new(struct fs *fs, fuse_req_t req, enum later_kind kind);
 
 /* True: answer the request now. False: it is answered already. Frees l. */
@@ -25,7 +26,7 @@ bool deferred_reply_claim(struct deferred_reply *l);
 /* mirror_wait(opid, done, arg), which an interrupt cuts. `done` may call deferred_reply_claim. */
 void deferred_reply_wait(struct deferred_reply *l, int64_t opid, mirror_done_fn *done, void *arg);
 
-/* From now on for `ms` milliseconds at most. For LATER_CUT, before deferred_reply_wait. */
+/* Limits the wait to `ms` milliseconds from now. For LATER_CUT, before deferred_reply_wait. */
 void deferred_reply_limit(struct deferred_reply *l, int64_t ms);
 
 #endif

@@ -121,7 +121,7 @@ static void prepare_end(struct prepare *p, int result)
     free(p);
 }
 
-/* The content is here, and open, be it a later version than the one that was asked for. */
+/* The content is here and open; it may be a later version than the requested one. */
 static void prepare_job(void *arg, int error)
 {
     struct prepare *p = arg;
@@ -134,7 +134,7 @@ static void prepare_job(void *arg, int error)
     prepare_end(p, error ? error : prepare_run(p, INT64_MAX, false));
 }
 
-/* Begins a draft; *shown: what the kernel must forget, for the node was superseded. */
+/* Begins a draft; *shown: the node that the kernel must forget, because this one was superseded. */
 static struct draft *begin_locked(struct fs *fs, struct node *n, char **shown)
 {
     struct draft *d = draft_new_locked(n);
@@ -249,7 +249,8 @@ void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, i
         n->draft->dirty = true;
         draft_changed_locked(n->draft, 0);
         n->draft->mtime = n->draft->ctime;
-        n->draft->mode &= ~(uint32_t)(S_ISUID | S_ISGID); /* who writes is not who vouched for it */
+        n->draft->mode &=
+            ~(uint32_t)(S_ISUID | S_ISGID); /* the writer is not the one who set those bits */
         if (h)
             h->wrote = h->ever = true;
         if (h && emptied)

@@ -21,7 +21,7 @@ struct draft {
     unsigned writing;  /* writes going on outside the lock */
     struct handle *rewriter; /* truncated it to nothing and has not flushed since; NULL */
     struct hash held;        /* sealed, but in no operation yet: held in the store; or none */
-    char *mark;              /* its second name in staging then, for the next mount; or NULL */
+    char *mark;              /* its second name in staging meanwhile, for the next mount; or NULL */
     int error;               /* why the last try to publish it failed (-errno); 0 */
     struct hash replaces;    /* the version that it began from */
     int64_t mtime, ctime;    /* replica.h */
@@ -30,16 +30,16 @@ struct draft {
 };
 
 /*
- * Makes the node's draft writable; with `zero` its old content is not needed. 1: go on, then
- * call draft_done. -EAGAIN: somebody is copying or publishing it: call draft_queue. Other -errno:
- * not possible.
+ * Makes the node's draft writable; with `zero` its old content is not needed. 1: write, then call
+ * draft_done. -EAGAIN: somebody is copying or publishing it: call draft_queue. Other -errno: not
+ * possible.
  */
 int draft_try(struct fs *fs, struct node *n, bool zero);
 
 /*
  * For an O_TRUNC: nothing was read, so a superseded node takes over the path's newest version
- * first, and the put replaces what is seen here at this moment. Not for a truncation later on: what
- * was read before it is what was meant.
+ * first, and the put replaces the version that this mirror shows at this moment. Not for a later
+ * truncation: its writer may have read the old version.
  */
 void draft_catch_up(struct fs *fs, struct node *n);
 
@@ -55,10 +55,10 @@ void draft_done(struct fs *fs, struct node *n, struct handle *h, bool emptied, i
 void draft_changed_locked(struct draft *d, int64_t ctime);
 
 /*
- * What a FLUSH or FSYNC of `h` has to do: true, publish and wait; it counts as flushed from here
- * on. False: *opid is what to wait for (0: nothing). While another handle rewrites the file, which
- * begins with emptying it, nothing is published for anybody else: the others' bytes are gone, and
- * half of the new ones must not be seen. A handle that wrote nothing publishes nothing either.
+ * Decides about a FLUSH or FSYNC of `h`: true, publish and wait; it counts as flushed from here on.
+ * False: *opid is the operation to wait for (0: none). While another handle rewrites the file,
+ * which begins with emptying it, nothing is published for anybody else: the others' bytes are gone,
+ * and half of the new ones must not be seen. A handle that wrote nothing publishes nothing either.
  */
 bool draft_flush(struct fs *fs, struct handle *h, bool fsync, int64_t *opid);
 
@@ -77,13 +77,13 @@ int draft_truncate(struct fs *fs, struct node *n, off_t size);
 /* fallocate(2) on it, in the same way. */
 int draft_allocate(struct fs *fs, struct node *n, int mode, off_t off, off_t len);
 
-/* Overlays size, mtime and mode of a draft. */
+/* Replaces size, mtime and mode in *a by those of the draft. */
 void draft_attr_locked(const struct node *n, struct node_attr *a);
 
 /* True while the node's content is not what the replica has. */
 bool draft_unpublished_locked(const struct node *n);
 
-/* Ends `busy`: lets those who wait go on (with `error`), and ends a draft that nobody needs. */
+/* Ends `busy`: runs the waiting jobs (with `error`), and ends a draft that nobody needs. */
 void draft_unbusy_locked(struct fs *fs, struct node *n, int error);
 
 /*

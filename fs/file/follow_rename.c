@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A node that is attached goes to the new name, and its children with it; so does a superseded one
- * that is open, whose writer began from an older version. Nothing moves to where this mirror must
- * not write: there a later close would be refused, while under its old name the edit is kept; nor
- * onto a file that is written here. The kernel's names are put right by the notifications that
- * follow (notify.c).
+ * that is open, whose writer began from an older version. No node moves to a place outside this
+ * mirror's write scope: a later close would be refused there, while under its old name the edit is
+ * kept. None moves onto a file that is being written here. The notifications that follow correct
+ * the kernel's names (notify.c).
  */
 #include "fs/file/follow_rename.h"
 
@@ -33,7 +33,7 @@ static struct node *folder_node(struct fs *fs, const char *path)
         whole = xstrndup(path, (size_t)(end - path));
         name = xstrndup(at, (size_t)(end - at));
         r = replica_lookup(fs->replica, whole, &a);
-        if (r == -ENOENT) { /* an answer named what is in it before the feed has told of it */
+        if (r == -ENOENT) { /* an answer named an entry in it before the feed reported the folder */
             a = (struct node_attr){.type = NODE_DIR, .mode = 0755, .ino = UNKNOWN_INO};
             r = 0;
         }
@@ -66,7 +66,7 @@ static void collect_child(void *arg, struct node *n)
     c->v[c->n++] = n;
 }
 
-/* A folder takes the place of a node that was only made up for what is in it. */
+/* A folder replaces a node that existed only for its children. */
 static void adopt_locked(struct fs *fs, struct node *n, struct node *made_up)
 {
     struct children c = {made_up, NULL, 0};

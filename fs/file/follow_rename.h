@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * follow_rename: what the master renames. As on a local disk, open files and folders are the same
- * under their new names: what is written to them is published there.
+ * follow_rename: nodes follow the master's renames. As on a local disk, open files and folders stay
+ * open under their new names, and writes to them are published there.
  */
 #ifndef EEFS_FS_FILE_FOLLOW_RENAME_H
 #define EEFS_FS_FILE_FOLLOW_RENAME_H

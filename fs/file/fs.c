@@ -65,7 +65,7 @@ void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct 
 {
     struct node_attr shown = *a;
 
-    /* Who copies asks by this whether there are holes; in small files nobody looks for them. */
+    /* Copying programs detect holes by st_blocks; they do not look for them in small files. */
     if (a->type == NODE_FILE && a->blocks < 0 && a->size >= HOLES_FROM)
         shown.blocks = store_blocks(fs->store, &a->hash);
     attr_stat(&fs->rules, path, &shown, !path || replica_shows_writable(fs->replica, path, a->type),
@@ -99,7 +99,7 @@ bool fs_shows(void *arg, const struct ctl_peer *who, const char *path)
         struct stat st;
 
         folder[path_parent_len(folder)] = '\0';
-        if (replica_lookup(fs->replica, folder, &a) < 0) /* gone: what the rules say of the path */
+        if (replica_lookup(fs->replica, folder, &a) < 0) /* gone: by the rules for the path */
             a = (struct node_attr){.type = NODE_DIR, .mode = 0755};
         fs_stat(fs, folder, &a, &st);
         yes = allows(&st, who, bits);

@@ -3,8 +3,8 @@
  * fs: what all requests of one mount share.
  *
  * Lock order: `tree`, then the node table's lock (node.h). The tree lock is held for reading from
- * the moment a path is built until the replica has answered for it, and for writing by what moves
- * or removes names, so that a path cannot become another file's in between. Neither is held across
+ * the moment a path is built until the replica has answered for it, and for writing while names are
+ * moved or removed, so that a path cannot become another file's in between. Neither is held across
  * network, hashing or a kernel notification.
  */
 #ifndef EEFS_FS_FILE_FS_H
@@ -21,7 +21,8 @@
 #include "sync/common/ctl.h"
 #include "sync/mirror/mirror.h"
 
-/* seconds: changes are told, see notify.h; "not found" where it cannot be told, see session.c */
+/* seconds: the kernel is notified of changes, see notify.h; "not found" where that does not work,
+ * see session.c */
 #define FS_TIMEOUT    86400.0
 #define FS_NOT_FOUND  1.0
 #define FS_PROBE      ".eefs"   /* a name in the root that no tree has: masters never serve it */
@@ -44,18 +45,19 @@ struct fs {
     struct notify *notify;
     pthread_rwlock_t tree;
     /* The session's descriptor: for reading while a notification is written to it, for writing
-     * while it is closed, or the notification could go into what is opened under its number next.
-     * Nothing but the kernel is waited for under it. */
+     * while it is closed, or the notification could go into another file that gets its number next.
+     * Its holders wait for the kernel only. */
     pthread_rwlock_t device;
-    atomic_bool live;      /* the kernel has sent FUSE_INIT and was not told goodbye */
-    atomic_bool forgetful; /* "not found" may be cached for long: the kernel drops it when told */
-    atomic_uint probes;    /* LOOKUPs of FS_PROBE */
-    bool no_opendir;       /* the kernel needs no OPENDIR; set with FUSE_INIT */
+    atomic_bool live; /* between FUSE_INIT and the end of the session */
+    atomic_bool
+        forgetful;      /* "not found" may be cached for long: the kernel drops it when notified */
+    atomic_uint probes; /* LOOKUPs of FS_PROBE */
+    bool no_opendir;    /* the kernel needs no OPENDIR; set with FUSE_INIT */
     /* Closed files that could not be published (publish.c); the node table's lock guards it. */
     struct {
         int64_t pause; /* ms until the next try, once one is needed; 0: as at first */
         bool armed;    /* that try is queued */
-        bool reported; /* the mirror was told of some */
+        bool reported; /* the mirror has them as a fault */
         bool ending;   /* the session is over: none is queued any more */
     } unpublished;
     _Atomic int64_t newest_op; /* newest operation that the replica gave out */
@@ -74,8 +76,8 @@ void fs_changed(struct fs *fs, int64_t opid);
  * for each `tried`, which begins false. */
 bool fs_room(struct fs *fs, int r, bool *tried);
 
-/* Whether a local user sees `path` named in the mount: its folder may be listed, and those above it
- * entered. For mirror_config; arg is the fs. */
+/* True when a local user may see the name `path` in the mount: the user may list its folder and
+ * enter those above. For mirror_config; arg is the fs. */
 bool fs_shows(void *arg, const struct ctl_peer *who, const char *path);
 /* attr_stat() of what is at `path` (NULL: nowhere any more). */
 void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct stat *ret);

@@ -202,7 +202,7 @@ struct node *node_get(struct nodes *t, uint64_t id)
     return n;
 }
 
-/* Frees n when nobody holds it any more, and then what only n held. */
+/* Frees n when nobody holds it any more, and then the nodes that only n held. */
 static void reap(struct nodes *t, struct node *n)
 {
     while (n && n != t->root && n->nlookup == 0 && n->refs == 0 && !n->draft) {

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * node: the table of what the kernel holds: node ids and which version of which path each stands
- * for.
+ * node: the table of the kernel's node ids, and the version of the path that each stands for.
  *
  * A node stands for one version of a file's content. It is
  *   attached     in its parent's table of children: LOOKUP of its name gives it;
  *   superseded   a newer version came from the master: not found by name any more, the path is
  *                still known;
  *   unlinked     its name was removed or replaced on this mirror: no path.
- * Open handles go on reading a node in any of these states. Ids are never used twice.
+ * Open handles keep reading a node in any of these states. Ids are never used twice.
  *
  * One lock guards the table and every field of every node, drafts (draft.h) included; functions
  * called x_locked need it held. Nothing that can block happens under it.

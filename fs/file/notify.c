@@ -11,13 +11,13 @@
  *
  * (without a node the kernel may still have "not found" in its cache).
  *
- * A lookup may have been faster than we, and found what is new: the listing that the kernel read
- * before does not have it yet. So a node that came by a lookup counts as one of another version
- * until its folder's listing was invalidated once (`listed`).
+ * A lookup may be faster than this thread and find the new entry while the listing that the kernel
+ * read before lacks it. So a node that came by a lookup counts as one of another version until its
+ * folder's listing was invalidated once (`listed`).
  *
- * inval_entry takes the folder's lock, so it returns only after every LOOKUP and READDIR in that
- * folder that began earlier has been taken in by the kernel; those that begin later see the
- * new view. So the folder's listing is invalidated after its entries, and once per run of them.
+ * inval_entry takes the folder's lock, so it returns only after the kernel has processed every
+ * LOOKUP and READDIR in that folder that began earlier; those that begin later see the new view. So
+ * the folder's listing is invalidated after its entries, and once per run of them.
  */
 #include "fs/file/notify.h"
 
@@ -44,7 +44,7 @@ struct notify {
     struct todo queue; /* guarded by its lock */
 };
 
-/* What has to be told about one path; ids are 0 where there is nothing to tell. */
+/* The notifications about one path; ids are 0 where none is needed. */
 struct verdict {
     fuse_ino_t attr_of;  /* node of which only attributes changed */
     fuse_ino_t entry_in; /* folder whose entry is invalid */
@@ -60,14 +60,14 @@ static struct verdict judge(struct fs *fs, const char *path)
     bool same;
     int r;
 
-    /* In between, a rename has the name in the replica and not yet in the table. */
+    /* During a rename the replica has the new name and the table does not yet. */
     fs_tree_read(fs);
     r = replica_lookup(fs->replica, path, &now);
     nodes_lock(fs->nodes);
     n = node_find_locked(fs->nodes, path);
     if (n && n->draft && n->listed)
         goto out;
-    /* A draft is what is seen, also where the master gave it this name. */
+    /* Programs see the draft, also where the master gave it this name. */
     same = n && (!*path || n->draft || (r == 0 && node_same_version(&n->attr, &now)));
     if (same) {
         if (r == 0 && !n->draft)
@@ -189,7 +189,7 @@ static void tell_paths(struct fs *fs, const char *const *paths, size_t n)
     listing_changed(fs, listing);
 }
 
-/* The kernel forgets all attributes, and what is another version or gone. */
+/* The kernel drops all attributes, and all nodes that are outdated or gone. */
 static void all_changed(struct fs *fs)
 {
     struct all all = {{NULL, 0, 0}, {NULL, 0}};

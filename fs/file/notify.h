@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * notify: tells the kernel what it must forget. The kernel caches entries, "not found", attributes,
- * listings and bytes for a day; this is what makes that right.
+ * notify: makes the kernel drop outdated caches. The kernel caches entries, "not found",
+ * attributes, listings and bytes for a day; the notifications keep these caches correct.
  *
  * Notifications are sent from the mirror's change thread and from one thread here, never from a
  * request's handler and never with a lock held: an inval_entry waits for requests in the same
@@ -24,15 +24,16 @@ void notify_free(struct notify *n); /* NULL is fine */
 /* mirror_change_fn: the view of these paths may have changed. `arg` is the struct fs. */
 void notify_changed(void *arg, const char *const *paths, size_t n);
 
-/* Has the own thread look at one path. Never blocks. */
+/* Makes notify's own thread compare one path. Never blocks. */
 void notify_path(struct notify *n, const char *path);
 
-/* Has it drop what the kernel keeps of a path's name, or of a node's bytes. Never blocks. */
+/* Makes that thread drop the kernel's cache of a path's name, or of a node's bytes. Never
+ * blocks. */
 void notify_forget(struct notify *n, const char *path);
 void notify_bytes(struct notify *n, uint64_t ino);
 
-/* The two words to the kernel; nothing once the session has ended (fs.h, `device`). off -1: only
- * attributes. */
+/* Send the two notifications to the kernel; without effect once the session has ended (fs.h,
+ * `device`). off: first byte to drop; -1: only attributes. */
 void notify_inode(struct fs *fs, uint64_t ino, off_t off);
 void notify_entry(struct fs *fs, uint64_t dir, const char *name);
 /* Puts bytes into the kernel's pages of a file, which is at least so long then. True when it took

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool: a few threads for what may take long (hashing, copying, syncing), so that no thread that
- * serves the kernel's requests ever waits for it. Jobs start in the order in which they came.
+ * pool: a few threads for long work (hashing, copying, syncing), so that no thread that serves the
+ * kernel's requests waits for it. Jobs start in the order in which they came.
  */
 #ifndef EEFS_FS_FILE_POOL_H
 #define EEFS_FS_FILE_POOL_H
@@ -10,11 +10,11 @@
 
 struct pool;
 
-/* `error` is 0, or the -errno because of which what the job waited for will not happen. */
+/* `error` is 0, or the -errno for which the event that the job waits for will not happen. */
 typedef void pool_fn(void *arg, int error);
 
 int pool_new(unsigned threads, struct pool **ret);
-/* Runs what is queued, ends the threads. NULL is fine. */
+/* Runs all queued jobs, then ends the threads. NULL is fine. */
 void pool_free(struct pool *p);
 
 /* Queues fn(arg, error). Never blocks. */
@@ -23,7 +23,7 @@ void pool_add(struct pool *p, pool_fn *fn, void *arg, int error);
 /* The same, but not before delay_ms milliseconds have passed. */
 void pool_add_later(struct pool *p, int64_t delay_ms, pool_fn *fn, void *arg);
 
-/* Waits until nothing is queued or running; what is delayed is run at once. */
+/* Waits until no job is queued or running; delayed jobs run at once. */
 void pool_drain(struct pool *p);
 
 #endif

@@ -7,10 +7,11 @@
  *
  * A draft that is busy already has the job queued; it runs when the other one is done.
  *
- * A step fails when the cache's disk is full or bad. Whoever closed the file was told, but nobody
- * closes it again: so review() queues another try and reports the fault, until all such drafts are
- * in the outbox. Should the mount end before, even by a kill, what is needed lies in staging under
- * its noted path: the staging file itself, or a second name of the sealed object (the mark).
+ * A step fails when the cache's disk is full or bad. The program that closed the file got the
+ * error, but nobody closes it again: so review() queues another try and reports the fault, until
+ * all such drafts are in the outbox. Should the mount end before, even by a kill, the content lies
+ * in staging under its recorded path: the staging file itself, or a second name of the sealed
+ * object (the mark).
  */
 #include "fs/file/publish.h"
 
@@ -36,7 +37,7 @@ struct publish {
     void *arg;
 };
 
-/* What was read from the draft when it was sealed. */
+/* The draft's attributes at the moment of sealing. */
 struct version {
     struct file *file;
     char *stage;
@@ -273,7 +274,7 @@ static void collect_failed(void *arg, struct node *n)
 static void retry_job(void *arg, int error);
 
 /* Looks for drafts that could not be published, reports them, and queues the next try; with `now`,
- * tries those that nobody writes to, who would do it. */
+ * publishes those without a writer that would do it. */
 static void review(struct fs *fs, bool now)
 {
     struct failed l = {0};

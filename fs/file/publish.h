@@ -14,16 +14,15 @@
  * mirror_wait has it), without it as soon as it is logged. `done` may be NULL. Takes its own
  * reference on n.
  *
- * What fails without a writer that could be told again is tried again, in the pool, until it
- * succeeds, with growing pauses (up to 8 s); as long as there is such a file the mirror has a
- * fault.
+ * When publishing fails and no writer is left to get the error, the pool retries until it succeeds,
+ * with growing pauses (up to 8 s); as long as there is such a file the mirror has a fault.
  */
 void publish_start(struct fs *fs, struct node *n, struct deferred_reply *l, mirror_done_fn *done,
                    void *arg);
 
-/* After the session's end: publishes what was closed but is still dirty; with `all` (an orderly
- * umount: nothing can be open) everything. Waits for the pool, not for the master. What fails even
- * now is not tried again; the next mount finds it (store/leftovers.h). */
+/* After the session's end: publishes all drafts that were closed but are still dirty; with `all`
+ * (an orderly umount: no file can be open) every draft. Waits for the pool, not for the master. A
+ * draft that fails now is not retried; the next mount finds it (store/leftovers.h). */
 void publish_leftovers(struct fs *fs, bool all);
 
 #endif

@@ -52,7 +52,8 @@ static void write_abort(int fd, const char *point)
                   point);
 }
 
-/* Ends what waits for the daemon; the mount stays, as an error, where fusectl is there. */
+/* Ends all requests that wait for the daemon; with fusectl the mount stays and answers with
+ * errors. */
 static void guard_abort(const char *point)
 {
     unsigned dev = 0;

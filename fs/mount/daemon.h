@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon: into the background, while mount(8) waits for the outcome. libfuse's own daemonising
- * cannot report what fails after it.
+ * daemon: puts the process into the background while mount(8) waits for the outcome. libfuse's own
+ * daemonising cannot report later errors.
  */
 #ifndef EEFS_FS_MOUNT_DAEMON_H
 #define EEFS_FS_MOUNT_DAEMON_H
@@ -20,11 +20,11 @@ struct daemon; /* the way back to the waiting parent */
  */
 int daemon_start(struct daemon **ret, struct err *e);
 
-/* Lets the parent go with success; detaches from the terminal. NULL is fine. Thread safe; once. */
+/* Ends the parent with success; detaches from the terminal. NULL is fine. Thread safe; once. */
 void daemon_ready(struct daemon *d);
 
-/* Lets the parent go with success before the mount is there: what comes later is logged. NULL and
- * again is fine. Thread safe. */
+/* Ends the parent with success before the mount is there: later errors are logged. NULL and again
+ * is fine. Thread safe. */
 void daemon_background(struct daemon *d);
 /* True when the parent is gone without an outcome: nobody waits for the mount. */
 bool daemon_forsaken(struct daemon *d);

@@ -17,8 +17,9 @@
 static const struct {
     const char *on, *off;
     unsigned long flag;
-    bool fuse;         /* libfuse and fusermount3 know it */
-    const char *shown; /* in mountinfo while it is set; NULL: only what is not shown says so */
+    bool fuse; /* libfuse and fusermount3 know it */
+    const char
+        *shown; /* shown in mountinfo while it is set; NULL: shown by the absence of its opposite */
 } table[] = {
     {"ro", "rw", MS_RDONLY, true, "ro"},
     {"nosuid", "suid", MS_NOSUID, true, "nosuid"},

@@ -191,7 +191,7 @@ static int absolute(const char *dir, char **ret, struct err *e)
     return 0;
 }
 
-/* Somebody mounts by hand what an automount is there for: let it do so. 1: it has. */
+/* A manual mount where an automount is: lets the automount do it. 1: it has. */
 static int by_automount(const char *path, struct err *e)
 {
     struct mounted m = {NULL, NULL, 0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options: the table of options, the lists of what mount(8) passes on, and the parser of both.
+ * options: the table of options, the options that mount(8) passes on, and the parser of both.
  */
 #include "fs/mount/options.h"
 
@@ -214,7 +214,7 @@ static bool is_userspace(const char *item)
            strncmp(item, "comment=", 8) == 0;
 }
 
-/* What the kernel shows of any FUSE mount, and mount(8) gives back for a remount. */
+/* Options that the kernel shows for any FUSE mount and that mount(8) repeats for a remount. */
 static bool of_mountinfo(const char *item)
 {
     static const char *const names[] = {

@@ -4,8 +4,9 @@
  *
  *     mount.eefs SPEC DIR [-sfnv] [-t TYPE] [-o name=value,…]
  *
- * What the kernel enforces goes to it (kernel_flags.h). What mount(8) passes on without meaning for
- * a mount of ours is accepted and dropped: nofail, _netdev, user, x-…, comment=… and the like.
+ * Options that the kernel enforces go to it (kernel_flags.h). Options that mount(8) passes on and
+ * that mean nothing to eefs are accepted and ignored: nofail, _netdev, user, x-…, comment=… and the
+ * like.
  */
 #ifndef EEFS_FS_MOUNT_OPTIONS_H
 #define EEFS_FS_MOUNT_OPTIONS_H
@@ -32,7 +33,7 @@ struct options {
     char *on_change_user;
     bool allow_other, read_only, foreground, insecure_http, bg, fg;
     struct kernel_flags flags; /* ro is in both */
-    bool remount;              /* change a mount that is served */
+    bool remount;              /* change an existing mount */
     char *given;               /* all -o lists, joined */
     bool kernel;               /* unused: what the kernel enforces is in `flags` */
     int64_t retry;             /* minutes, -1: not given */

@@ -147,7 +147,7 @@ int remount_run(const struct options *o, struct err *e)
                     rundir_path(o->rundir), point);
     else
         r = tell(socket, o->given, false, e);
-    /* What is open for writing keeps the kernel from ro; nobody may write before we do. */
+    /* The kernel refuses ro while files are open for writing; so writers are stopped before. */
     if (r == 0 && !closing)
         r = tell(socket, o->given, true, e);
     if (r == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session: INIT settles what is asked of the kernel (fs/README.md says why), and a thread of its
- * own greets the new mount from outside: read-ahead, and whether "not found" is forgotten when
- * told.
+ * session: INIT negotiates the kernel's features (fs/README.md has the reasons), and a separate
+ * thread accesses the new mount from outside: it sets read-ahead, and tests whether the kernel
+ * drops "not found" when notified.
  */
 #include "fs/mount/session.h"
 
@@ -27,7 +27,7 @@
 #define READ_AHEAD_KB   "1024"
 #define MESSAGE_MAX_LEN 256
 
-/* What libfuse last complained about: it prints and returns only -1. One session per process. */
+/* libfuse's last message: libfuse prints it and returns only -1. One session per process. */
 static char fuse_message[MESSAGE_MAX_LEN];
 
 static void __attribute__((format(printf, 2, 0)))
@@ -43,7 +43,7 @@ fuse_says(enum fuse_log_level level, const char *fmt, va_list ap)
     log_debug("%s", text);
 }
 
-/* Measured choices: fs/README.md says why. */
+/* Measured choices; fs/README.md has the reasons. */
 static void op_init(void *arg, struct fuse_conn_info *c)
 {
     struct fs *fs = arg;
@@ -150,9 +150,9 @@ static void raise_read_ahead(const char *point)
 }
 
 /*
- * Does the kernel drop a cached "not found" when it is told to? Some do not (broken in releases
- * between 6.19 and 7.1): there a file that appears on the master would stay missing for as long as
- * the answer may be kept. Ask for a name twice, with the notification between: was there a second
+ * Does the kernel drop a cached "not found" when notified? Some do not (broken in releases between
+ * 6.19 and 7.1): there a file that appears on the master would stay missing for as long as the
+ * answer may be kept. Ask for a name twice, with the notification between: was there a second
  * LOOKUP? Where it is not so, "not found" is kept for FS_NOT_FOUND only.
  */
 static void probe_not_found(struct fs *fs, const char *point)
@@ -203,7 +203,7 @@ int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), voi
     r = thread_start(&greeter, "fs-greeter", greet, &g);
     if (r == 0) {
         r = fuse_session_loop_mt(fs->se, config);
-        if (r != 0) /* by a signal: what the kernel waits for would keep our threads */
+        if (r != 0) /* by a signal: pending requests of the kernel would keep the threads */
             abort_watchdog_end(point);
         session_unmount(fs); /* or the greeter could wait for ever */
         thread_join(greeter);

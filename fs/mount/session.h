@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session: the FUSE connection: what we ask of the kernel, mounting, the loop, and the end.
+ * session: the FUSE connection: negotiation with the kernel, mounting, the loop, and the end. Main
+ * thread, except where noted; functions return 0 or -errno with a sentence.
  */
 #ifndef EEFS_FS_MOUNT_SESSION_H
 #define EEFS_FS_MOUNT_SESSION_H
@@ -21,7 +22,7 @@ int session_mount(struct fs *fs, const struct options *o, const char *point, str
  */
 int session_loop(struct fs *fs, const char *point, void (*ready)(void *arg), void *arg);
 
-/* Unmounts if still mounted, so that nobody waits for answers. */
+/* Unmounts if still mounted, so that no program waits for answers. */
 void session_unmount(struct fs *fs);
 void session_free(struct fs *fs);
 

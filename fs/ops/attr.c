@@ -118,9 +118,9 @@ static void set_node_locked(struct node *n, const struct node_change *c, int64_t
 }
 
 /*
- * What is hidden here stays as it is. A file that runs as somebody else is not made on the master
- * by a mirror, so those bits cannot be set here; what the master's file has of them goes when it is
- * written.
+ * Bits that are hidden here keep their value. A mirror must not create files that run as another
+ * user on the master, so setuid and setgid cannot be set here; those of the master's file are
+ * cleared when it is written.
  */
 static int check_mode(struct fs *fs, struct setattr *s, const char *path)
 {
@@ -136,7 +136,7 @@ static int check_mode(struct fs *fs, struct setattr *s, const char *path)
     return now.type == NODE_FILE && (s->change.mode & (S_ISUID | S_ISGID)) ? -EPERM : 0;
 }
 
-/* chmod and utimens of what the replica has; a draft keeps them for when it is published. */
+/* chmod and utimens of an entry in the replica; a draft keeps them until it is published. */
 static int set_plain(struct setattr *s)
 {
     struct fs *fs = s->fs;
@@ -203,7 +203,7 @@ static int may_write(struct fs *fs, struct node *n)
     return r;
 }
 
-/* Owners are this mount's own choice: setting the one that is shown is no error. */
+/* Owners are this mount's choice: setting the shown owner succeeds. */
 static int check_owner(struct fs *fs, struct node *n, const struct stat *want, int todo)
 {
     struct stat now;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A READDIR asks the replica for the names behind an offset, as many as fit into the answer:
- * nothing is kept between two of them, so a folder needs no handle (OPENDIR is answered with ENOSYS
+ * A READDIR asks the replica for the names behind an offset, as many as fit into the answer: no
+ * state is kept between two of them, so a folder needs no handle (OPENDIR is answered with ENOSYS
  * once, and the kernel opens folders by itself and keeps their listings). An offset is the name's
- * own, for ever (cookie.h), so a reader finds on whatever changed meanwhile, and from wherever the
- * kernel's own copy of the listing ends: it asks us for what is behind an offset that the copy does
- * not have (fs/fuse/readdir.c).
+ * own, for ever (cookie.h), so a reader continues correctly whatever changed meanwhile, and from
+ * wherever the kernel's own copy of the listing ends: the kernel asks for the names behind an
+ * offset that its copy lacks (fs/fuse/readdir.c).
  *
  * The attributes that came with a name may be used only while nothing has changed (fs->changes): a
  * change that comes after the look at that counter finds the node in the table and its
@@ -101,7 +101,8 @@ static bool add(struct listing *l, const char *name, const struct fuse_entry_par
     return true;
 }
 
-/* A file that is written here has the number that its handles see, whatever the feed brought. */
+/* A file that is being written here keeps the inode number that its handles see, whatever the feed
+ * brought. */
 static void own_number(struct listing *l, struct child *c)
 {
     struct node *n;
@@ -139,8 +140,8 @@ static int add_child(struct listing *l, struct child *c)
     return 0;
 }
 
-/* Adds what fits of the names behind `off`. An answer without any is the end of the listing: so
- * there is another look when all that were found are gone meanwhile. */
+/* Adds the names behind `off` that fit. An answer without any means the end of the listing, so the
+ * replica is asked again when all found names are gone by now. */
 static int add_children(struct listing *l, int64_t off)
 {
     int r = 1;
@@ -206,7 +207,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
     read_listing(req, ino, size, off, true);
 }
 
-/* --- fsyncdir: everything that was changed here so far is on the master or safely queued --- */
+/* --- fsyncdir: all changes of this mirror so far are on the master or safely queued --- */
 
 struct sync {
     struct fs *fs;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * entry: requests about names. What makes or removes a name asks the replica first and changes the
- * node table after it, both under the tree lock, so that a path cannot become another file's in
- * between.
+ * entry: requests about names. A handler that makes or removes a name asks the replica first and
+ * changes the node table afterwards, both under the tree lock, so that a path cannot become another
+ * file's in between.
  */
 #include "fs/ops/ops.h"
 
@@ -17,7 +17,8 @@
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
 
-#define RMDIR_MS 1000 /* that the kernel's lock of a folder may be held for the master's answer */
+#define RMDIR_MS                                                                                   \
+    1000 /* limit for holding the kernel's lock of a folder while waiting for the master's answer */
 
 static void reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
 {
@@ -68,7 +69,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     fuse_reply_none(req);
 }
 
-/* The common end of what makes a new name: `r` and `a` are the replica's answer. */
+/* The common end of the requests that make a new name: `r` and `a` are the replica's answer. */
 static void made(fuse_req_t req, struct node *parent, const char *name, char *path, int r,
                  const struct node_attr *a, int64_t opid)
 {
@@ -135,10 +136,10 @@ static void op_refused(fuse_req_t req, fuse_ino_t a, fuse_ino_t b, const char *n
     fuse_reply_err(req, EPERM); /* no hard links */
 }
 
-/* What is written at `path`: its users see that, and not what the feed brings meanwhile. */
+/* The draft at `path`: its users see that, and not the versions that the feed brings meanwhile. */
 struct written {
     bool yes;
-    struct hash seen; /* what it began from; none: a new file */
+    struct hash seen; /* the version it began from; none: a new file */
     uint32_t mode;
 };
 
@@ -198,8 +199,8 @@ static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 }
 
 /*
- * RMDIR of a folder that looks empty here: on the master it may hold what its exclude list hides.
- * Only the master can say, so its answer is waited for, though not for long: the kernel holds the
+ * RMDIR of a folder that looks empty here: on the master it may hold excluded files. Only the
+ * master knows, so the request waits for its answer, though not for long: the kernel holds the
  * parent folder's lock.
  */
 struct removal {
@@ -313,7 +314,7 @@ static void move_node(struct fs *fs, struct node *parent, const char *name, fuse
     nodes_unlock(fs->nodes);
 }
 
-/* A file that is written here and that the master removed is made anew, to be renamed. */
+/* A file that is being written here and that the master removed is created again, to be renamed. */
 static int revive(struct fs *fs, struct node *parent, const char *name, const char *path)
 {
     struct written w = written_at(fs, parent, name);
@@ -367,7 +368,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
     fuse_reply_err(req, -r);
 }
 
-/* A link that was replaced or removed since it was looked up says what it was, as a local one. */
+/* A link that was replaced or removed since its lookup returns its old target, as a local one. */
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct fs *fs = fs_of(req);

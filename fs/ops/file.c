@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file: the life of a handle: CREATE or OPEN makes it, possibly after a fetch or a truncation, and
- * RELEASE lets it go.
+ * RELEASE frees it.
  */
 #include "fs/ops/ops.h"
 
@@ -20,8 +20,8 @@
 
 /*
  * One OPEN or CREATE on its way. An O_TRUNC may have to wait for a draft that is busy, and an OPEN
- * for reading waits for a content that is not here: should the master have replaced it meanwhile,
- * OPEN can still show the next version, which READ can only where nothing was read before.
+ * for reading waits for a content that is not here. If the master has replaced it meanwhile, OPEN
+ * can still take the next version; READ can only do so where nothing was read before.
  */
 struct open {
     struct fs *fs;
@@ -74,9 +74,9 @@ static bool show_size(struct fs *fs, struct node *n)
 
 /*
  * The kernel ends and fills its pages by the size that it knows, and only a shorter file ends them
- * earlier. So of a longer version that the node has taken over it is told the size. Where that does
- * not work, or the node still may take over another version (content.h), it is read past the pages;
- * such a handle cannot be mapped for sharing.
+ * earlier. So it is notified of the size when the node has taken over a longer version. Where that
+ * does not work, or the node may still take over another version (content.h), reads go past the
+ * page cache; such a handle cannot be mapped for sharing.
  */
 static bool past_cache(const struct open *o)
 {
@@ -103,7 +103,7 @@ static void look_again(struct open *o)
     nodes_unlock(t);
 }
 
-/* The content came: from now on it is known how many blocks it takes. */
+/* The content arrived: its number of blocks is known from now on. */
 static void tell_blocks(struct fs *fs, struct node *n)
 {
     char *path = node_path(fs->nodes, n);
@@ -164,7 +164,7 @@ static void open_truncate(void *arg, int error)
     open_reply(o, r);
 }
 
-/* Who writes need not read: with the master away he can still truncate. */
+/* A writer need not read: with the master away it can still truncate. */
 static void open_fetched(void *arg, int error)
 {
     struct open *o = arg;
@@ -198,7 +198,7 @@ static void open_node(struct open *o, struct node *n)
         return;
     }
     r = content_open(fs, n, FS_VERIFY_MAX);
-    /* CREATE holds the folder's lock; who only writes may be about to truncate. */
+    /* CREATE holds the folder's lock; a handle for writing only may be about to truncate. */
     if (r == 0 || o->created || (o->fi.flags & O_ACCMODE) == O_WRONLY) {
         open_reply(o, 0);
         return;
@@ -209,9 +209,9 @@ static void open_node(struct open *o, struct node *n)
 
 /*
  * 0, -ESTALE when the node is no longer what its path shows, -EROFS. At an ESTALE the kernel looks
- * the name up and opens what it finds, once: a second one would reach the program. So what that
- * lookup gave is opened even when another version has come meanwhile, which is no more than having
- * been opened a moment earlier; a writer's first change makes it what the path shows again.
+ * the name up and opens what it finds, once: a second one would reach the program. So the node of
+ * that lookup is opened even when another version has come meanwhile, as if it had been opened a
+ * moment earlier; a writer's first change makes it the path's version again.
  */
 static int check_open(struct fs *fs, struct node *n, const char *path, int flags)
 {

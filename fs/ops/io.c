@@ -54,7 +54,7 @@ static void reply_read(fuse_req_t req, struct file *f, size_t size, off_t off)
     free(data);
 }
 
-/* Of a handle whose bytes nobody has any more: there is no name to look up again. */
+/* For a handle whose bytes nobody has any more: it has no name to look up again. */
 static int by_handle(int error)
 {
     return error == -ESTALE ? -ENOENT : error;

@@ -161,7 +161,7 @@ void ops_let_go(struct fs *fs, struct node *n, bool writable)
         n->content = NULL;
     }
     nodes_unlock(fs->nodes);
-    if (dirty) /* what an mmap wrote after close(), or a handle that was never flushed */
+    if (dirty) /* writes of an mmap after close(), or of a handle that was never flushed */
         publish_start(fs, n, NULL, NULL, NULL);
     if (path)
         notify_path(fs->notify, path);

@@ -26,20 +26,20 @@ int ops_begin_write(struct fs *fs, fuse_ino_t ino, const char *name, struct node
 /* Unlocks, frees the path, drops the reference. */
 void ops_end(struct fs *fs, struct node *n, char *path);
 
-/* Enters a child that the replica showed and fills the answer. `listed`: it was made by this
+/* Enters a child that the replica returned and fills the answer. `listed`: it was made by this
  * request, so the kernel drops its listing of the folder by itself. */
 void ops_enter(struct fs *fs, struct node *parent, const char *name, const char *path,
                const struct node_attr *a, bool listed, struct fuse_entry_param *ret);
 
-/* The same of a child that the replica does not have. False: there is no draft of that name. */
+/* The same for a child that the replica does not have. False: there is no draft of that name. */
 bool ops_enter_draft(struct fs *fs, struct node *parent, const char *name, const char *path,
                      struct fuse_entry_param *ret);
 
-/* What a node looks like now; always fills *ret. False: answer without caching. */
+/* The node's present attributes; always fills *ret. False: answer without caching. */
 bool ops_attr_now(struct fs *fs, struct node *n, struct stat *ret);
 
-/* Drops a handle's or a request's part in a node: publishes what it left dirty, or settles the
- * draft. */
+/* Ends a handle's or a request's use of a node: publishes the draft that it left dirty, or settles
+ * the draft. */
 void ops_let_go(struct fs *fs, struct node *n, bool writable);
 
 #endif

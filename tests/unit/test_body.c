@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* body: which bodies of views, routines and triggers may run, and what they are written as. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

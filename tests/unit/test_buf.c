@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* buf: bytes that grow, and what is printed into them. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

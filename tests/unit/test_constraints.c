@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* constraints: the named constraints of a CREATE TABLE are found, and nothing else. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

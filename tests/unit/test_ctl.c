@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* ctl: requests and answers over a control socket, also to and from those that misbehave. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

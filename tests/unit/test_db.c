@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* db: statements, transactions and versions, and what a damaged or busy database gives. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

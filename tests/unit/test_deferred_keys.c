@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* deferred_keys: which keys of a table are made after its rows. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

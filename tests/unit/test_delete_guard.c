@@ -120,7 +120,7 @@ static void test_many_are_held(void **state)
     assert_true(delete_guard_due(g) > now + 3000); /* many: a longer quiet */
     assert_int_equal(run(s, g, true), 0);
     assert_int_equal(held(g, why), 8);
-    assert_non_null(strstr(why, "8 of 20 files are gone"));
+    assert_non_null(strstr(why, "8 of 20 files"));
     assert_true(small_master_live(s, "d/0000"));
     assert_false(delete_guard_emptied(g, why, sizeof(why)));
     lose(s, g, 8, 9); /* one more changes nothing of that */
@@ -189,7 +189,7 @@ static void test_little_by_little(void **state)
     lose(s, g, 3, 5);
     assert_int_equal(run(s, g, true), 0);
     assert_int_equal(held(g, why), 2);
-    assert_non_null(strstr(why, "5 of 20 files are gone"));
+    assert_non_null(strstr(why, "5 of 20 files"));
     delete_guard_free(g);
 }
 
@@ -207,7 +207,7 @@ static void test_a_folder(void **state)
     delete_guard_add(g, "d/0003"); /* counts once */
     assert_int_equal(run(s, g, true), 0);
     assert_int_equal(held(g, why), 2);
-    assert_non_null(strstr(why, "20 of 21 files are gone"));
+    assert_non_null(strstr(why, "20 of 21 files"));
     delete_guard_confirm(g);
     assert_int_equal(run(s, g, true), 2);
     assert_false(small_master_live(s, "d"));
@@ -250,7 +250,7 @@ static void test_emptied(void **state)
     assert_int_equal(run(s, g, true), 0);
     assert_int_equal(held(g, why), 1);
     assert_true(delete_guard_emptied(g, why, sizeof(why)));
-    assert_non_null(strstr(why, "has nothing left in it"));
+    assert_non_null(strstr(why, "empty"));
     assert_true(small_master_live(s, "d/0001"));
 
     small_master_write(s, "d/0000", "d/0000");

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* dump_read: which dumps are read, what is in them, and what is refused. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

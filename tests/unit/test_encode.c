@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* encode: base64 and hex, there and back; what is neither is refused. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

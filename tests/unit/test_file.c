@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* file: reads, writes, copies and replacements, whole or not at all. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

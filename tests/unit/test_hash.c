@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* hash: known digests, the text form, streams and files. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* keep_rules: which tables and columns stay a mirror's own. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* mount options and mountpoints: what fstab may say, and what is refused with a reason. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

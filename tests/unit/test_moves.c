@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* moves: whatever lies where after a kill, no table is lost, and the moves are ended. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* opt: option tables, values and files, and suggestions for typing errors. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* path: which paths are valid, their text form, patterns, and opening beneath a folder. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

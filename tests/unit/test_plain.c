@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* plain: a statement as every server reads it, in time that grows with its length only. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

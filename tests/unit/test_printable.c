@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* printable: what a terminal and a log may be shown. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* rundir: where sockets and state files of an instance lie. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* table_grammar: which CREATE TABLEs may run. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* trouble: what counts, what is a fault, and until when. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

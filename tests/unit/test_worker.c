@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* worker: threads that start, sleep, are woken and end. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

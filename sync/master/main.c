@@ -32,6 +32,7 @@
  *   ops/apply.c               one operation: by its kind, mkdir, removals, attributes
  *   ops/put.c                 contents and symlinks
  *   ops/rename.c              renames
+ *   ops/unseen.c              renames of folders that no scan has come to
  *   ops/current.c             what is at a path now, and whether that is expected
  *   ops/intent_log.c          notes before a file is moved
  *   ops/context.c             an operation on its way: answers, rows

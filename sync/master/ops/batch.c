@@ -13,6 +13,7 @@
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/db/answers.h"
 #include "sync/master/db/intents.h"
+#include "sync/master/ops/unseen.h"
 #include "sync/master/db/registry.h"
 #include "sync/master/db/reports.h"
 #include "sync/master/publish/folder_renames.h"
@@ -254,6 +255,8 @@ int batch_apply(struct master *m, struct batch *b, bool fit)
             continue;
         }
         r = sync_tied(db, b, i, &synced);
+        if (r == 0 && fit)
+            r = unseen_renames(m, &b->ops[i]);
         if (r == 0)
             r = folder_renames_follow(m, &b->who, b->outbox, &b->ops[i], &was);
         if (r < 0)

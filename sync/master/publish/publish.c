@@ -73,8 +73,13 @@ int publish(struct master *m, const char *path, const struct stat *st, const str
         old.e.moved_from = NULL;
         r = tree_touch(m->tree, &row);
     } else {
-        if (moved_from)
+        if (moved_from) {
             row.e.moved_from = xstrdup(moved_from);
+        } else if (r == 1 && old.e.type == ENTRY_DIR && row.e.type == ENTRY_DIR &&
+                   old.ino == row.ino) { /* what happens in it is no reason to forget it */
+            row.e.moved_from = old.e.moved_from;
+            old.e.moved_from = NULL;
+        }
         if (r == 1 && old.e.type == ENTRY_DIR && row.e.type != ENTRY_DIR)
             r = tree_remove(m->tree, path);
         if (r >= 0)

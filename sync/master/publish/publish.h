@@ -9,7 +9,7 @@
 int publish_parents(struct master *m, const char *path);
 /*
  * Writes the row of what is at `path`: a new seq when anything differs that mirrors see, else only
- * the stat. `hash` for files, `target` for links, else NULL.
+ * the stat. `hash` for files, `target` for links, else NULL. A folder keeps the `moved_from` that it has.
  */
 int publish(struct master *m, const char *path, const struct stat *st, const struct hash *hash,
             const char *target, int64_t seen, const char *moved_from);

@@ -8,8 +8,12 @@
 
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/renames.h"
+#include "sync/master/folder/fstype.h"
+#include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/publish/publish.h"
+#include "sync/master/publish/rename_rows.h"
 
 bool renamed_born_after(const struct master *m, const char *path, const struct row *row)
 {
@@ -53,6 +57,50 @@ int renamed_origin(struct master *m, struct db *db, const char *path, const stru
     struct origin o = {m, path, st};
 
     return tree_find_inode(db, (int64_t)st->st_ino, is_origin, &o, ret);
+}
+
+bool renamed_keeps_inode(const struct master *m, const char *path)
+{
+    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    bool keeps = fd >= 0 && fstype_keeps_inodes(fd);
+
+    if (fd >= 0)
+        close(fd);
+    return keeps;
+}
+
+static int move_folder(struct master *m, const char *from, const char *to, const struct stat *st)
+{
+    int r = rename_rows_move(m, from, to, NULL, true);
+
+    if (r == 0)
+        r = publish(m, to, st, NULL, NULL, 0, from);
+    if (r == 0)
+        r = renames_add(m->tree->db, m->tree->seq, from, to, NULL);
+    scan_queue_push(m->scan_queue, from, SCAN_DEEP, 0);
+    return r < 0 ? r : 1;
+}
+
+int renamed_folder(struct master *m, const char *from, const char *to)
+{
+    struct row was = {0}, now = {0};
+    struct stat st, old;
+    int r = tree_get(m->tree->db, from, &was), there;
+
+    if (r >= 0)
+        r = tree_get(m->tree->db, to, &now);
+    if (r >= 0) {
+        there = visible_lstat(m, from, &old);
+        r = was.e.type == ENTRY_DIR && now.e.type == ENTRY_GONE && visible_lstat(m, to, &st) == 0 &&
+                    S_ISDIR(st.st_mode) && (int64_t)st.st_ino == was.ino &&
+                    !renamed_born_after(m, to, &was) && renamed_keeps_inode(m, to) &&
+                    (there == -ENOENT || (there == 0 && old.st_ino != st.st_ino))
+                ? move_folder(m, from, to, &st)
+                : 0;
+    }
+    row_release(&was);
+    row_release(&now);
+    return r;
 }
 
 int renamed_publish(struct master *m, const struct observation *o)

@@ -23,6 +23,15 @@ int renamed_origin(struct master *m, struct db *db, const char *path, const stru
  * False where the filesystem knows no time of birth or the row no ctime. Any thread.
  */
 bool renamed_born_after(const struct master *m, const char *path, const struct row *row);
+/* False: where `path` lies, an inode's number says nothing about a file at a later time. Any thread. */
+bool renamed_keeps_inode(const struct master *m, const char *path);
+/*
+ * Looks whether the folder that the tree has at `from` is at `to` now, of which the tree has nothing. Then
+ * it is renamed there: its row and those below are moved, each only if the file is there as its row says
+ * (what is not is looked at), and the rename is noted (folder_renames.h). What has the old name by now
+ * is looked at. 1, 0: not so, -errno of the database. Committer's thread.
+ */
+int renamed_folder(struct master *m, const char *from, const char *to);
 /* Publishes an observation that still holds, as a rename when it is one. Committer's thread. 0 or
  * -errno of the database. */
 int renamed_publish(struct master *m, const struct observation *o);

@@ -393,6 +393,43 @@ def test_what_is_made_in_a_folder_whose_rename_was_not_told_yet(site, master, ho
     assert mount.status()["conflicts"] == 0
 
 
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("to", ["uploads/n", "uploads/e/n"])
+def test_what_is_made_before_the_master_has_seen_its_own_rename(site, master, to, taken):
+    """The change is there sooner than the scan: it goes where the folder is, and none makes the old one anew."""
+    mount = site.mount(master)
+    read(mount.path("uploads/d/f.txt"))
+    mount.synced()
+    master.process.popen.send_signal(signal.SIGSTOP)
+    try:
+        writers = [threading.Thread(target=write, args=(mount.path("uploads/d/new%d.txt" % i), "%d" % i)) for i in range(3)]
+        writers.append(threading.Thread(target=os.mkdir, args=(mount.path("uploads/d/made"),)))
+        for w in writers:
+            w.start()
+        wait_for(lambda: mount.status()["pending"] >= 4)
+        for i in range(4000):  # for which the scan needs a while
+            write(master.path("css/%d.css" % i), "%d" % i)
+        os.rename(master.path("uploads/d"), master.path(to))
+        if taken:
+            write(master.path("uploads/d/f.txt"), "the new folder's\n")
+    finally:
+        master.process.popen.send_signal(signal.SIGCONT)
+    for w in writers:
+        w.join()
+    mount.synced()
+    wait_for(lambda: to + "/f.txt" in master.listing() and os.path.exists(mount.path(to + "/f.txt")), 30)
+    wait_for(lambda: not taken or "uploads/d/f.txt" in master.listing(), 30)
+    got = settled(master, mount)
+    top = to[len("uploads/"):]
+    expected = {top + "/f.txt": b"old\n", top + "/g.txt": b"other\n", "e/h.txt": b"third\n"}
+    expected.update({"%s/new%d.txt" % (top, i): b"%d" % i for i in range(3)})
+    if taken:
+        expected["d/f.txt"] = b"the new folder's\n"
+    assert got == expected
+    assert os.path.isdir(mount.path(to, "made")) and os.path.exists(mount.path("uploads/d")) == taken
+    assert mount.status()["conflicts"] == 0
+
+
 def test_a_folder_of_that_name_made_here(site, master):
     """After its own rename, a mirror's folder of the old name is its own: what is put there stays."""
     mount, hold, gate = deaf(site, master)

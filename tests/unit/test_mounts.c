@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* mounts: mountinfo, with the escapes and the stacked mounts that it may have. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

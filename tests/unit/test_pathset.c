@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* pathset: which paths are in a set, above or below one of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* redact: secrets of a statement never reach a log. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

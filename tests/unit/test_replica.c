@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* replica: what a mirror shows: the master's entries with its own unsent changes over them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* reports: what mirrors last reported. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* store: contents, drafts and what makes room. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -70,7 +70,7 @@ def test_a_million_entries(site):
     master.start(wait=False)
     first = seconds(lambda: wait_for(master.healthy, 600))
     assert master.control()["files"] == DIRS * FILES
-    time.sleep(5)  # what was hashed within two seconds of its making is read once more
+    # What was hashed within two seconds of its making is read once more: it waits for that here.
     wait_for(lambda: master.control()["waiting"] == 0, 300)
     first_mb = memory(master.process)
     master.stop()

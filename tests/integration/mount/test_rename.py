@@ -66,8 +66,8 @@ def test_a_renamed_folder(site, master):
     fill(master, "img", 1000, 20_000)
     master.start()
     mount = site.mount(master, prefetch="all")
-    wait_for(lambda: all(os.path.exists(os.path.join(mount.cache, "objects"))
-                         or True for _ in [0]) and len(os.listdir(mount.path("img"))) == 7)
+    wait_for(lambda: mount.status()["cache_used"] >= 1000 * 20_000 and
+             mount.status()["prefetch_queued"] == 0, 30, "all contents are on the mirror")
     settled(master, 1000)
     contents = {name: read(mount.path("img/d1", name)) for name in os.listdir(mount.path("img/d1"))}
     wait_for(lambda: mount.status()["state"] == "OK")

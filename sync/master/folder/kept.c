@@ -206,8 +206,8 @@ bool kept_needs_copy(struct kept *k, const char *path, const struct hash *h, int
            kept_wants(k, path, size) && !kept_has(k->m, h) && kept_room(k->m, size);
 }
 
-/* 0; -errno, left to the keeper. That no clone can be made is found with the first content: that one
- * is copied. */
+/* 0; -errno, left to the keeper. That no clone can be made is found with the first content: that
+ * one is copied. */
 static int clone_or_copy(struct kept *k, int from, int to, int64_t size)
 {
     int64_t most = CARRY_AT_ONCE;

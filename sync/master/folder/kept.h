@@ -7,9 +7,9 @@
  * files together at the start.
  *
  * Writers change files in place, so a content must be kept while it is current. Which are:
- *   - what a mirror wrote, before it is put into the folder (up to 1 MiB, or where reflinks work, or
- *     when it goes to another filesystem), and else as all that is published after the first scan:
- *     by the keeper thread, within moments;
+ *   - what a mirror wrote, before it is put into the folder (up to 1 MiB, or where reflinks work,
+ *     or when it goes to another filesystem), and else as all that is published after the first
+ *     scan: by the keeper thread, within moments;
  *   - what a mirror replaces or removes: the file itself is moved here (settle.c);
  *   - what was there at the first scan: slowly, small files first, up to half of the space.
  * Not: files larger than keep-file, patterns of keep-except, dumps (`sql/`), and what would leave
@@ -63,8 +63,8 @@ void kept_staged(struct kept *k, const char *tmp, const char *path, const struct
  * before it is put there, and not by the committer: no clone can be made here, as was seen. */
 bool kept_needs_copy(struct kept *k, const char *path, const struct hash *h, int64_t size);
 
-/* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions","unnamed_files",
- * "unnamed_bytes"}; new. */
+/* {"files","bytes","space","unkept_files","unkept_bytes","versions","lost_versions",
+ * "unnamed_files","unnamed_bytes"}; new. */
 json_t *kept_report(struct kept *k);
 
 /* --- for the keeper (versions/keeper.h) --- */

@@ -24,6 +24,7 @@
 #include "sync/common/rundir.h"
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/db/schema.h"
 #include "sync/master/folder/carry.h"
@@ -432,13 +433,15 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
     systemd_notify("READY=1");
 }
 
-/* Somebody put another file in the database's place: what is written from now on would be lost. */
-static bool database_is_ours(struct server *s)
+/* Somebody put another file in the database's place: what is written from now on would be lost. A
+ * disk that fails does not say so. */
+static bool database_was_replaced(struct server *s)
 {
     struct stat st;
 
-    return stat(s->m.db_path, &st) == 0 && st.st_ino == s->db_file.st_ino &&
-           st.st_dev == s->db_file.st_dev;
+    if (stat(s->m.db_path, &st) < 0)
+        return trouble_at(-errno, AT_FDCWD, s->m.db_path) == -ENOENT;
+    return st.st_ino != s->db_file.st_ino || st.st_dev != s->db_file.st_dev;
 }
 
 static void tell_systemd(struct server *s, int64_t watchdog_ms, int64_t *next)
@@ -469,7 +472,7 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
 
         if (sig == SIGTERM || sig == SIGINT)
             return 0;
-        if (!database_is_ours(s))
+        if (database_was_replaced(s))
             return err_set(e, ESTALE,
                            "the database '%s' was replaced or removed while it was in use; restart "
                            "eefs-master",

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A disk that gives EIO for a while: the status says where and what to do as long as it lasts, all is well seconds
 after the disk is, and nothing is lost, missing or taken for deleted."""
+import json
 import os
 import time
 
 import pytest
 
-from eefs import BIN, SANITIZED, read, wait_for, write
+from eefs import BIN, SANITIZED, content_name, read, wait_for, write
 
 LIBRARY = os.path.join(os.path.dirname(BIN), "tests", "preload", "bad_disk.so")
 WELL_S = 12  # the last pause between two tries, and what waited is done
@@ -99,23 +100,25 @@ def well(site, mount):
         raise AssertionError("not well: %r" % site.status()[1]) from e
 
 
-@pytest.mark.parametrize("what", ["r", "w", "rw"])
-def test_database_of_a_mirror(site, master, mount, cache, what):
+def test_database_of_a_mirror(site, master, mount, cache):
+    """Not readable, not writable, or neither, one after the other."""
     write(mount.path("uploads/before"), "before")
-    cache.fails(what + " " + mount.cache + "/replica.db")
-    done = {}
-    for i in range(5):
-        if attempt(lambda n=i: write(mount.path("uploads/f%d" % n), "f%d" % n)):
-            done["uploads/f%d" % i] = b"f%d" % i
-        write(master.path("css/%d.css" % i), "css")
-    if what != "r":  # what was read once is in memory
-        wait_for(lambda: fault(mount.status(), mount.cache), 10, "fault")
-    assert shown(mount) if what == "w" else attempt(lambda: shown(mount)) in (True, False)
-    cache.is_well()
-    well(site, mount)
-    wait_for(lambda: len(os.listdir(mount.path("css"))) == 5)
-    whole(master, mount, dict(done, **{"uploads/before": b"before"}))
-    assert sorted(os.listdir(mount.path("uploads"))) == sorted(os.listdir(master.path("uploads")))
+    done = {"uploads/before": b"before"}
+    for n, what in enumerate(("r", "w", "rw"), 1):
+        cache.fails(what + " " + mount.cache + "/replica.db")
+        for i in range(5):
+            name = "uploads/%s%d" % (what, i)
+            if attempt(lambda path=name: write(mount.path(path), path)):
+                done[name] = name.encode()
+            write(master.path("css/%s%d.css" % (what, i)), "css")
+        if what != "r":  # what was read once is in memory
+            wait_for(lambda: fault(mount.status(), mount.cache), 10, "fault")
+        assert shown(mount) if what == "w" else attempt(lambda: shown(mount)) in (True, False)
+        cache.is_well()
+        well(site, mount)
+        wait_for(lambda: len(os.listdir(mount.path("css"))) == 5 * n)
+        whole(master, mount, done)
+        assert sorted(os.listdir(mount.path("uploads"))) == sorted(os.listdir(master.path("uploads")))
 
 
 def test_contents_of_a_mirror(site, master, mount, cache):
@@ -151,48 +154,58 @@ def test_content_that_waits(site, master, mount, cache, what):
     whole(master, mount, {"uploads/small": b"small", "uploads/large": b"large" * 100000})
 
 
-@pytest.mark.parametrize("what", ["r", "w", "rw"])
-def test_database_of_a_master(site, disk, master, mount, what):
-    disk.fails(what + " " + master.state + "/master.db")
-    for i in range(5):
-        attempt(lambda n=i: write(mount.path("uploads/f%d" % n), "f%d" % n))
-        write(master.path("css/%d.css" % i), "css")
-    if what != "r":
-        wait_for(lambda: fault(of_master(master), "master.db"), 10, "fault")
-    assert shown(mount)
-    disk.is_well()
-    well(site, mount)
-    wait_for(lambda: len(os.listdir(mount.path("css"))) == 5)
-    whole(master, mount, {"uploads/f%d" % i: b"f%d" % i for i in range(5)})
+def test_database_of_a_master(site, disk, master, mount):
+    done = {}
+    for n, what in enumerate(("r", "w", "rw"), 1):
+        disk.fails(what + " " + master.state + "/master.db")
+        for i in range(5):
+            name = "uploads/%s%d" % (what, i)
+            done[name] = name.encode()
+            attempt(lambda path=name: write(mount.path(path), path))
+            write(master.path("css/%s%d.css" % (what, i)), "css")
+        if what != "r":
+            wait_for(lambda: fault(of_master(master), "master.db"), 10, "fault")
+        assert shown(mount)
+        master.process.signal(1)  # it looks at what it has
+        wait_for(lambda: master.process.log().count("eload") == n)
+        assert master.process.running()
+        disk.is_well()
+        well(site, mount)
+        wait_for(lambda: len(os.listdir(mount.path("css"))) == 5 * n)
+        whole(master, mount, done)
 
 
-@pytest.mark.parametrize("where", ["img/", "img/03", "img/03/p-3.png", ""])
-def test_served_folder(site, disk, master, mount, where):
+def test_served_folder(site, disk, master, mount):
     """No file counts as deleted because it cannot be read."""
-    disk.fails("rw " + master.path(where))
-    write(master.path("img/03/p-3.png"), "changed")
-    write(master.path("img/03/new"), "new")
-    wait_for(lambda: of_master(master)["state"] in ("DEGRADED", "FAILED") and
-             "disk" in of_master(master)["action"] and site.status()[0] > 0, 10, "fault")
-    assert any("Input/output error" in p["reason"] or "EIO" in p["reason"] for p in of_master(master)["problems"])
-    master.process.signal(1)  # SIGHUP: a scan
-    attempt(lambda: write(mount.path("uploads/f"), "f"))
-    assert shown(mount) and of_master(master)["entries"] >= len(FILES)
-    disk.is_well()
-    well(site, mount)
-    wait_for(lambda: read(mount.path("img/03/p-3.png")) == b"changed" and read(mount.path("img/03/new")) == b"new")
-    for path, content in FILES.items():
-        assert read(mount.path(path)) == (b"changed" if path == "img/03/p-3.png" else content)
-    mount.synced()
-    assert read(master.path("uploads/f")) == b"f"
+    now = dict(FILES)
+    for where in ("img/", "img/03", "img/03/p-3.png", ""):
+        disk.fails("rw " + master.path(where))
+        now["img/03/p-3.png"] = b"changed while %r was away" % where
+        write(master.path("img/03/p-3.png"), now["img/03/p-3.png"])
+        write(master.path("img/03/new"), "new while %r was away" % where)
+        wait_for(lambda: of_master(master)["state"] in ("DEGRADED", "FAILED") and
+                 "disk" in of_master(master)["action"] and site.status()[0] > 0, 10, "fault")
+        assert any("Input/output error" in p["reason"] or "EIO" in p["reason"] for p in of_master(master)["problems"])
+        master.process.signal(1)  # SIGHUP: a scan
+        attempt(lambda: write(mount.path("uploads/f"), where))
+        assert shown(mount) and of_master(master)["entries"] >= len(FILES)
+        disk.is_well()
+        well(site, mount)
+        wait_for(lambda: read(mount.path("img/03/p-3.png")) == now["img/03/p-3.png"] and
+                 read(mount.path("img/03/new")) == b"new while %r was away" % where)
+        for path, content in now.items():
+            assert read(mount.path(path)) == content
+        mount.synced()
+        assert read(master.path("uploads/f")) == where.encode()
 
 
 def test_store_of_versions(site, disk, master, mount):
     """Versions that cannot be looked at are not forgotten."""
     for i in range(5):
         write(mount.path("uploads/v"), "version %d" % i)
-    wait_for(lambda: of_master(master)["kept"]["unkept_files"] == 0, 20)
-    before = of_master(master)["kept"]
+    kept = [content_name(b"version %d" % i) for i in range(5)]
+    wait_for(lambda: all(os.path.exists(master.path(".eefs/kept", name[3:5], name)) for name in kept))
+    before = wait_for(lambda: (lambda k: k["versions"] == 4 and k)(of_master(master)["kept"]))
     master.stop()
     disk.fails("rw " + master.path(".eefs/kept"))
     master.start(env=disk.env)
@@ -201,8 +214,17 @@ def test_store_of_versions(site, disk, master, mount):
     wait_for(lambda: fault(of_master(master), "kept"), 10, "fault")
     disk.is_well()
     well(site, mount)
-    after = wait_for(lambda: of_master(master)["kept"]["files"] >= before["files"] and of_master(master)["kept"])
-    assert after["lost_versions"] <= 3 and after["versions"] >= before["versions"]
+    wait_for(lambda: (lambda k: k["files"] >= before["files"] and k["versions"] == 7)(of_master(master)["kept"]))
+    out = site.run("eefs-master", "history", "uploads/v", "--state", master.state, "--json").stdout
+    versions = {v["hash"]: v for v in json.loads(out)["versions"]}
+    assert list(versions) == [content_name(b"version %d" % i) for i in range(7, -1, -1)]
+    lost = [v for v in versions.values() if v["state"] == "not kept"]
+    wait_for(lambda: of_master(master)["kept"]["lost_versions"] == len(lost))
+    for i, name in enumerate(kept):
+        version = versions[name]
+        assert version["state"] == "kept"
+        site.run("eefs-master", "restore", "uploads/v@%d" % version["seq"], "--state", master.state)
+        assert read(master.path("uploads/v")) == b"version %d" % i
     assert shown(mount)
 
 

@@ -16,7 +16,7 @@
 struct account;
 struct ctl_peer;
 
-/* A command that is run when something changes on the master (hooks.h). */
+/* A command that runs when something changes on the master (hooks.h). */
 struct mirror_hook {
     char *glob, *command;
     const struct account *account; /* whom it runs as; NULL: as we do */
@@ -30,19 +30,19 @@ struct mirror_config {
     bool insecure_http;      /* the same */
     const char *cache;       /* folder; created 0700 */
     int64_t cache_size;      /* bytes of clean content */
-    int64_t lag_limit;       /* ms behind the master from which on it is DEGRADED */
+    int64_t lag_limit;       /* ms behind the master beyond which it is DEGRADED */
     struct strlist prefetch; /* "all", "none" or globs */
     bool offline_fail;       /* offline=fail instead of queue */
     bool read_only;
     const char *instance;   /* name for sockets and messages */
     const char *mountpoint; /* absolute; told by status */
     const char *rundir;     /* rundir_path() */
-    /* Whether the mount names `path` to a local user; asked for peers of the control socket that
-     * are neither root nor our own user. NULL: to nobody. */
+    /* True when a local user may see `path` in the mount; asked for peers of the control socket
+     * that are neither root nor the mount's own user. NULL: nobody may. */
     bool (*shows)(void *arg, const struct ctl_peer *who, const char *path);
     void *shows_arg;
-    /* An empty cache needs the master: how long it is waited for (ms), who is told what is waited
-     * for (before each further try; may be NULL), and who ends the wait (may be NULL). */
+    /* An empty cache needs the master: how long to wait for it (ms), a function that gets the
+     * reason before each further try (may be NULL), and one that ends the wait (may be NULL). */
     int64_t retry_ms;
     void (*waiting)(void *arg, const char *why, int64_t left_ms);
     bool (*give_up)(void *arg);
@@ -52,11 +52,11 @@ struct mirror_config {
 };
 
 /*
- * What fs is told after a commit, without any lock held, from one thread of its own, in commit
- * order: the view of `path` (and so its folder's listing) may have changed; fs asks the replica
- * what it is now. Own changes through the mount are reported only when the view later becomes
- * something else than the change made it. `n` 0: anything may have changed everywhere: other paths
- * may be written now, or the replica's database is a new one.
+ * Called after a commit, without any lock held, from one thread of its own, in commit order: the
+ * view of `path` (and so its folder's listing) may have changed; fs asks the replica for the new
+ * one. Changes made through the mount are reported only when the view later differs from them. `n`
+ * 0: anything may have changed everywhere: other paths may be written now, or the replica's
+ * database is a new one.
  */
 typedef void mirror_change_fn(void *arg, const char *const *paths, size_t n);
 
@@ -65,8 +65,8 @@ typedef void mirror_change_fn(void *arg, const char *const *paths, size_t n);
 typedef void mirror_done_fn(void *arg, int result);
 
 /*
- * What the control socket's "remount" calls, in a thread of its own.
- * `options`: as after -o. apply false: only whether it can be done. 0 or -errno with a sentence.
+ * Called by the control socket's "remount", in a thread of its own. `options`: as after -o. apply
+ * false: only checks whether it can be done. 0 or -errno with a sentence.
  */
 typedef int mirror_remount_fn(void *arg, const char *options, bool apply, struct err *e);
 

@@ -23,17 +23,18 @@ struct mirror;
 /*
  * Opens the cache (locked against a second mount), checks schema and master id. With an empty
  * replica (cold cache) it contacts the master (hello and the whole first listing, each page within
- * 30 s), so that the mount never shows a half tree, and waits for one that cannot be reached or is
- * in its first scan (retry_ms); a wrong token and the like fail at once. Otherwise it does not wait
- * for the network, unless the address is not the one of last time (one hello, given up after 10 s
- * of silence). Errors are sentences for the admin: unreachable master on a cold cache, wrong token,
- * cache of another master, cache in use, newer schema.
+ * 30 s), so that the mount never shows half a tree, and waits for a master that cannot be reached
+ * or is in its first scan (retry_ms); errors such as a wrong token fail at once. Otherwise it does
+ * not wait for the network, unless the address has changed since the last mount (one hello, which
+ * ends after 10 s of silence). Errors are sentences for the admin: unreachable master on a cold
+ * cache, wrong token, cache of another master, cache in use, newer schema.
  */
 int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err *e);
 
 int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct err *e);
 
-/* Stops threads; flushes the outbox for at most flush_ms and logs what is still pending. */
+/* Stops threads; flushes the outbox for at most flush_ms and logs the changes that are still
+ * pending. */
 void mirror_stop(struct mirror *m, int64_t flush_ms);
 void mirror_close(struct mirror *m); /* NULL is fine */
 
@@ -41,10 +42,10 @@ struct replica *mirror_replica(struct mirror *m);
 struct store *mirror_store(struct mirror *m);
 
 /*
- * Wants content `h` as a verified object in the store. Calls done(arg, 0 or -errno) exactly once,
- * from a thread of the mirror (never from within this call): -EIO master away or damaged on the
- * way, -ESTALE superseded on the master (404), -ENOSPC. All who wait for the same hash share one
- * transfer.
+ * Requests content `h` as a verified object in the store. Calls done(arg, 0 or -errno) exactly
+ * once, from a thread of the mirror (never from within this call): -EIO the master is away or the
+ * content arrived damaged, -ESTALE superseded on the master (404), -ENOSPC. All requests for the
+ * same hash share one transfer.
  */
 void mirror_fetch(struct mirror *m, const struct hash *h, int64_t size, mirror_done_fn *done,
                   void *arg);
@@ -56,19 +57,19 @@ void mirror_fetch(struct mirror *m, const struct hash *h, int64_t size, mirror_d
  * refusal. Exactly once, from a thread of the mirror. Returns a ticket for mirror_wait_cut.
  */
 uint64_t mirror_wait(struct mirror *m, int64_t opid, mirror_done_fn *done, void *arg);
-/* An interrupted wait: it ends as if the 5 s were over. Unknown tickets are ignored. */
+/* Interrupts a wait: it ends as if the 5 s were over. Unknown tickets are ignored. */
 void mirror_wait_cut(struct mirror *m, uint64_t ticket);
 
 /* Before mirror_start; none: it cannot be remounted. */
 void mirror_on_remount(struct mirror *m, mirror_remount_fn *fn, void *arg);
-/* From now on; modes that are shown change with it. */
+/* Makes the mount read-only or writable from now on; the shown modes change with it. */
 void mirror_set_read_only(struct mirror *m, bool read_only);
 
 /* False while the master is away. */
 bool mirror_in_contact(struct mirror *m);
 
-/* How many files that were written here cannot get into the outbox (0: none any more), the first of
- * them, and why (-errno): a fault as long as it lasts. */
+/* Sets or clears the fault that files written here cannot get into the outbox: their number (0:
+ * none any more), the first of them, and the reason (-errno). */
 void mirror_unpublished(struct mirror *m, size_t n, const char *path, int error);
 
 /* Tells the push thread that there is something to send (each changing replica call does not). */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status: how this mirror stands, for the control socket and, by one thread, for the master.
+ * status: the mirror's status, for the control socket and, sent by one thread, for the master.
  *
  * status_stop joins the thread (mirror->stop is set before).
  */

@@ -2,7 +2,7 @@
 /*
  * cookie: a name's place in the listing of its folder. It depends on the name only, so a name keeps
  * its place when it is replaced, renamed away and back, changed here or on the master, and after a
- * restart; and nothing else ever gets it. Listings are in the order of cookies.
+ * restart; no other name ever gets it. Listings are in the order of cookies.
  *
  * A cookie is a multiple of COOKIE_STEP: names that share one (59 bits of SHA-256: hardly ever) are
  * told apart by adding their number in byte order. So it is an offset for readdir(3): positive and

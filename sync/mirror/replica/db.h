@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * db: what the files of this room share: the replica's struct, its transactions, its pool of
- * readers, the rows of base and overlay, and the log. Nobody else includes it.
+ * db: shared by the files of this room: the replica's struct, its transactions, its pool of
+ * readers, the rows of base and overlay, and the log. No other room includes it.
  *
  * Locks, in this order: checkpoint_lock → lock → scope_lock, pool_lock; but for renew.c, pool_lock
  * and checkpoint_lock are taken alone. Functions that take a `struct db *` run on the caller's
@@ -23,7 +23,7 @@
 #define READERS_MAX 16
 #define ROOT_INO    1
 
-/* What a transaction changes in memory; put back when it fails. */
+/* Values in memory that a transaction changes; restored when it fails. */
 struct counters {
     int64_t next_opid, next_ino, root_mtime;
     int64_t entries, bytes; /* of the view; not persisted */
@@ -33,10 +33,10 @@ struct unsent;
 
 struct replica {
     atomic_bool read_only;
-    atomic_bool folder_times; /* the master tells them (wire.h, hello) */
-    bool put_back;            /* changes are to be put back; until threads start, or while shut */
+    atomic_bool folder_times; /* the master reports folder times (wire.h, hello) */
+    bool put_back;            /* changes are to be restored; until threads start, or while shut */
     char *cache, *path;       /* the folder, and the database in it */
-    atomic_bool shut;         /* its database is being made anew (renew.c) … */
+    atomic_bool shut;         /* its database is being rebuilt (renew.c) … */
     pthread_t renewer;        /* … by this thread; constant while shut */
     struct drafts {           /* new files that are open, by path; the renewer's */
         struct strlist paths;
@@ -48,7 +48,7 @@ struct replica {
     struct counters now, saved;
     replica_moved_fn *moved; /* constant, as moved_arg */
     void *moved_arg;
-    struct unsent *unsent; /* the second record of what is not sent */
+    struct unsent *unsent; /* the second record of unsent changes */
     int wal_pages;         /* of the log, after the last commit */
     int reserve_pages;     /* that are allocated for it; constant */
 
@@ -77,10 +77,10 @@ struct replica {
 /* --- transactions and connections (db.c) --- */
 
 /* Takes the lock and begins. 0 or -errno (then the lock is not held); -EUCLEAN while the database
- * is being made anew, but for the thread that does it, as in reader_get(). */
+ * is being rebuilt, except for the thread that rebuilds it, as in reader_get(). */
 int tx_begin(struct replica *r);
-/* The same for what may be refused or can wait: -ENOSPC already when the disk is full and the log's
- * reserve nearly used, so that the outbox can still be emptied, which makes room. */
+/* The same for changes that may be refused or can wait: -ENOSPC already when the disk is full and
+ * the log's reserve is nearly used, so that the outbox can still be emptied, which frees space. */
 int tx_begin_spare(struct replica *r);
 /*
  * Commits when rc >= 0, else rolls back; releases the lock. `point` is the crash point after the
@@ -90,7 +90,7 @@ int tx_end(struct replica *r, int rc, const char *point);
 
 /* Moves the log into the database, unless another thread is at it. Without the lock. */
 void tx_checkpoint(struct replica *r);
-/* A database was opened: how long its log is comes to be known from here on. */
+/* After a database was opened: tracks the length of its log from here on. */
 void tx_watch_log(struct replica *r);
 
 /* Counts the view; in a transaction. 0 or -errno. */
@@ -100,7 +100,7 @@ int replica_recount(struct replica *r);
 int reader_get(struct replica *r, struct db **ret);
 void reader_put(struct replica *r, struct db *db);
 
-/* While the database is being made anew, everybody but the thread that does it stays out. */
+/* While the database is being rebuilt, only the rebuilding thread gets in. */
 bool replica_keeps_out(struct replica *r);
 /* Opens the database at r->path, also in place of one that was unloaded. 0, or -errno with e. */
 int replica_load(struct replica *r, struct err *e);
@@ -189,9 +189,10 @@ void subtree_release(struct subtree *s);
 int implicit_dirs_keep(struct replica *r, const char *path, const struct row *was);
 
 /*
- * Operation `opid` has been taken out of the log, and its own row out of the overlay or to another
- * number: the folders that it kept are kept by what else lies in them, else they are logged as
- * made here. So they neither vanish in the middle of a local change nor outlive their reason.
+ * Called after operation `opid` was taken out of the log, and its own row out of the overlay or to
+ * another number: other entries in the folders that it kept keep them now, else the folders are
+ * logged as made here. So they neither vanish in the middle of a local change nor outlive their
+ * reason.
  */
 int implicit_dirs_on(struct replica *r, int64_t opid);
 
@@ -208,7 +209,7 @@ struct outbox_row {
 #define STATE_QUEUED      'q'
 #define STATE_SENT        's'
 #define STATE_QUARANTINED 'x'
-#define STATE_DEFERRED    'd' /* set aside by push; tried again by itself */
+#define STATE_DEFERRED    'd' /* set aside by push; retried automatically */
 
 void outbox_row_release(struct outbox_row *o);
 /* 1: found, 0: none, -errno */
@@ -218,12 +219,12 @@ int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
 #define OUTBOX_COLS                                                                                \
     "opid,kind,path,to_path,target,hash,size,mtime,mode,pre,to_pre,state,has_mtime,umask,known"
 int outbox_delete(struct db *db, int64_t opid);
-/* The operation with all that it lays over the view. */
+/* The operation with all its overlay rows. */
 int outbox_drop(struct db *db, int64_t opid);
 int outbox_insert(struct db *db, const struct op *op, char state);
 /* Logs op as the next one (its n is filled in) and lays `row` (NULL: gone) over its path. */
 int outbox_log(struct replica *r, struct op *op, char state, const struct row *row);
-/* Notes that operation `from` goes on as `to`: who waits for the one waits for the other. */
+/* Records that operation `from` goes on as `to`: waits for the one become waits for the other. */
 int outbox_renumbered(struct db *db, int64_t from, int64_t to);
 
 /* The log's last operation on `path` itself, of which the view is v, if it may still be rewritten.
@@ -235,16 +236,16 @@ int log_below(struct db *db, const char *path);
 
 /* --- outbox.c, remove.c --- */
 
-/* The view has so many entries and bytes more. */
+/* Adds to the counts of entries and bytes of the view. */
 void view_count(struct replica *r, int64_t entries, int64_t bytes);
 
-/* What an operation must find on the master at `path`, which is v here: our own last content that
- * is under way, else what its user saw there (NULL or none: v). */
+/* The precondition of an operation at `path`, which is v here: this mirror's last content that is
+ * under way, else the one that its user saw there (NULL or none: v). */
 int seen_pre(struct db *db, const char *path, const struct row *v, const struct hash *seen,
              struct pre *ret);
 /*
- * Takes back what makes v and was never sent, as far as the log allows, so that *pre is what the
- * master has at `path`. 1: it was a creation, the master knows nothing of the path; 0: it has *pre.
+ * Drops the unsent operations that made v, as far as the log allows, so that *pre is the master's
+ * state of `path`. 1: it was a creation, the master does not know the path; 0: the master has *pre.
  */
 int outbox_unmake(struct replica *r, const char *path, const struct row *v, const struct hash *seen,
                   struct pre *pre);
@@ -261,9 +262,9 @@ int drop_local(struct replica *r, const char *path);
 /* --- rename_excluded.c --- */
 
 /*
- * The rename from v to where w is when names that are local become served by it, or the other way:
- * 1: done (*opid: what to wait for, 0: nothing); 0: nothing of the kind; -EXDEV: a content that
- * would become local is not here.
+ * The rename from v to the place of w when it makes local names served, or served names local: 1:
+ * done (*opid: what to wait for, 0: nothing); 0: nothing of the kind; -EXDEV: a content that would
+ * become local is not here.
  */
 int rename_excluded(struct replica *r, const char *from, const struct row *v, const char *to,
                     const struct row *w, const struct hash *seen, int64_t *opid);
@@ -275,19 +276,19 @@ struct pre row_pre(const struct row *v);
 /* Created here and not published yet. */
 bool row_is_open(const struct row *v);
 
-/* The seq up to which the feed has told everything; -1: unknown. */
+/* The seq up to which the feed is complete here; -1: unknown. */
 int64_t feed_seq(struct db *db);
 
-/* --- what cannot be taken (skipped.c), in a transaction --- */
+/* --- entries that cannot be applied (skipped.c), in a transaction --- */
 
-/* Forgets what was noted for the set that is staged. */
+/* Forgets the notes about the set that is staged. */
 int skipped_drop(struct db *db);
-/* Lines were left out of which the path is not known: what is not listed may be there. */
+/* Lines with an unknown path were left out: an entry that is not listed may exist. */
 int skipped_any_unknown(struct db *db, bool *ret);
 /* Notes an entry that was put into the base and cannot be reached, for there is no folder above it.
  * `known`: the folder that was found last, between calls in the order of paths. */
 int skipped_check_parent(struct replica *r, const char *path, struct buf *known);
-/* The staged set is applied: the list is as of now. Before it is dropped. */
+/* Called when the staged set is applied, before it is dropped: the list is as of now. */
 int skipped_commit(struct replica *r, bool full);
 
 /* Local by the master's exclude list. */
@@ -297,7 +298,7 @@ bool replica_is_volume(struct replica *r, const char *path);
 bool replica_holds_volume(struct replica *r, const char *path);
 /* Both lie on one of the master's filesystems, as far as that is known. */
 bool replica_same_volume(struct replica *r, const char *a, const char *b);
-/* The content is in the store, as far as one can say. */
+/* True when the content is in the store, as far as is known. */
 bool replica_has_content(struct replica *r, const struct hash *h, int64_t size);
 
 #endif

@@ -6,7 +6,7 @@
  *
  * Every call that changes the view returns the paths whose view really changed (type, content,
  * attributes, existence; compared before and after inside the transaction), plus nothing for the
- * echo of the mirror's own changes. The caller hands them on to fs after the call.
+ * echo of the mirror's own changes. The caller passes them to fs after the call.
  */
 #ifndef EEFS_MIRROR_REPLICA_FEED_H
 #define EEFS_MIRROR_REPLICA_FEED_H
@@ -16,14 +16,14 @@
 #include "sync/proto/op.h"
 #include "sync/proto/scope.h"
 
-/* Opens CACHE/replica.db. -EUCLEAN: it is damaged. `clean_boot`-independent: unpublished creations
- * of a killed run are set aside (their rows dropped). */
+/* Opens CACHE/replica.db. -EUCLEAN: it is damaged. Rows of unpublished creations of a killed run
+ * are dropped. */
 int replica_open(const char *cache, bool read_only, struct replica **ret, struct err *e);
 void replica_close(struct replica *r);
 
 /*
- * The database and its log go to a folder of their own in CACHE/damaged; contents and the record of
- * what is not sent stay. 0 or -errno with e; then it may be tried again.
+ * Moves the database and its log to a folder of their own in CACHE/damaged; contents and the record
+ * of unsent changes stay. 0 or -errno with e; the call may be repeated then.
  */
 int replica_move_aside(const char *cache, struct err *e);
 
@@ -31,21 +31,21 @@ int replica_move_aside(const char *cache, struct err *e);
  * A new database in place of a damaged one, while the replica is in use: from here to
  * replica_renewed() every call of another thread gives -EUCLEAN (or "not known", where it returns
  * no errors), and the caller, always the same thread, fills it: hello, a full listing,
- * replica_put_back(). Numbers of operations and inodes go on. 0 or -errno with e: nobody is let in
- * before it succeeded in another try, which it may do again at any time.
+ * replica_put_back(). Numbers of operations and inodes continue. 0 or -errno with e: the replica
+ * stays closed until a repeated call succeeds.
  */
 int replica_renew(struct replica *r, struct err *e);
-/* It is whole: new files that were open without having been published get their names back, and
- * everybody is let in. */
+/* Ends the renewal: new files that were open and unpublished get their names back, and all threads
+ * are let in. */
 void replica_renewed(struct replica *r);
 /* Between the two. */
 bool replica_is_renewing(struct replica *r);
 
 /*
- * When the database is new or older than the record of what was not sent (unsent_log.h): puts back
- * the operations and local entries that it lacks, after the first listing and before anything else.
- * has() says whether a content is in the store; what has none is added to `lost`. The number of
- * what was put back (0: nothing to do) or -errno.
+ * When the database is new or older than the record of unsent changes (unsent_log.h): restores the
+ * operations and local entries that it lacks, after the first listing and before anything else.
+ * has() reports whether a content is in the store; paths without one are added to `lost`. The
+ * number of restored entries (0: nothing to do) or -errno.
  */
 int replica_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
                      void *arg, struct strlist *lost);
@@ -64,17 +64,17 @@ char *replica_url(struct replica *r);
 char *replica_outbox_id(struct replica *r);
 char *replica_cursor(struct replica *r);
 
-/* What hello said; persisted, so that scope, excludes and volumes hold while the master is away.
- * -EXDEV when master_id is not the one that this cache belongs to. */
+/* The content of a hello; persisted, so that scope, excludes and volumes hold while the master is
+ * away. -EXDEV when master_id is not the one that this cache belongs to. */
 struct remote {
     const char *master_id;
     const char *url;
     const char *name;
     int64_t scopegen;
-    bool folder_times; /* not persisted: without contact nothing comes that it is about */
+    bool folder_times; /* not persisted: without contact no entries come */
     struct scope scope;
     struct strlist exclude;
-    struct strlist volumes; /* tree paths; a master that does not tell them has none */
+    struct strlist volumes; /* tree paths; empty when the master does not report them */
 };
 void replica_set_read_only(struct replica *r, bool read_only);
 
@@ -82,7 +82,7 @@ void replica_set_read_only(struct replica *r, bool read_only);
 typedef bool replica_has_fn(void *arg, const struct hash *h, int64_t size);
 void replica_set_contents(struct replica *r, replica_has_fn *fn, void *arg);
 
-/* 1: from now on other paths may be written. */
+/* 1: the set of writable paths has changed. */
 int replica_set_remote(struct replica *r, const struct remote *remote);
 
 /* --- feed --- */
@@ -91,9 +91,9 @@ int replica_set_remote(struct replica *r, const struct remote *remote);
  * this is a full listing. */
 int replica_feed_stage(struct replica *r, const struct entry *entries, size_t n);
 /*
- * An entry of the page set that cannot be taken: its path (as far as it is known, in any form, ""
- * if not), and why. What the replica has there stays; a set in which a path is not known removes
- * nothing that it does not list.
+ * Records an entry of the page set that cannot be applied: its path (as far as it is known, in any
+ * form, "" if not), and the reason. The replica's entry there stays; a set with an unknown path
+ * removes no entry that it does not list.
  */
 int replica_feed_skip(struct replica *r, const char *path, const char *why);
 /* How many are left out now, and some of them: new reference [{"path","why"}]. */
@@ -112,8 +112,8 @@ int replica_feed_commit(struct replica *r, const char *cursor, bool full, struct
 
 /* --- outbox --- */
 
-/* A new outbox id: to the master this is another mirror's queue from now on, and what it holds is
- * sent as new. For a cache that was copied. 0 or -errno. */
+/* Sets a new outbox id: to the master this is another mirror's queue from now on, and its
+ * operations are sent as new. For a cache that was copied. 0 or -errno. */
 int replica_outbox_renew(struct replica *r);
 
 /* Up to `max` operations in order with opid > `after` that are ready to be sent (published, not
@@ -130,18 +130,18 @@ int replica_outbox_sent(struct replica *r, struct op *ops, size_t n);
 /*
  * Applies one answer: entries into the base (with their seqs), the operation and its overlay rows
  * out. RESULT_REFUSED quarantines: the operation stays listed, its effect stays visible locally
- * (state "quarantined"), dependants wait. RESULT_CONFLICT counts and remembers (path, copy, hashes,
+ * (state "quarantined"), dependants wait. RESULT_CONFLICT counts and lists (path, copy, hashes,
  * time). RESULT_LATER does nothing.
  */
 int replica_outbox_answer(struct replica *r, const struct op_answer *a, struct strlist *changed);
 
 /*
- * Sets an operation aside that did not go through and may do so later: what does not depend on it
- * goes on. It counts as pending, and is listed with what was refused.
+ * Sets aside an operation that failed and may succeed later: operations that do not depend on it go
+ * on. It counts as pending, and is listed with the refused ones.
  */
 int replica_outbox_defer(struct replica *r, int64_t opid, const char *code, const char *why);
-/* Sends the first `max` of these once more, with what waits for them, under the numbers from *from
- * up to *to. The number of operations or -errno. */
+/* Sends the first `max` of these once more, with the operations that wait for them, under the
+ * numbers from *from up to *to. The number of operations or -errno. */
 int replica_outbox_retry_deferred(struct replica *r, size_t max, int64_t *from, int64_t *to);
 /* How many there are, and the path and reason of the first (malloc'd, or NULL). */
 int64_t replica_deferred(struct replica *r, char **path, char **why);
@@ -170,16 +170,17 @@ int replica_conflicts_forget(struct replica *r, const char *under);
 json_t *replica_quarantine(struct replica *r);
 /* True when operation opid is deferred, or waits for one that is or was refused. */
 bool replica_outbox_held(struct replica *r, int64_t opid);
-/* True when nothing can be sent now: all that is pending is deferred or waits for what is, or for
- * what was refused. */
+/* True when nothing can be sent now: every pending operation is deferred, or waits for a deferred
+ * or refused one. */
 bool replica_outbox_all_held(struct replica *r);
-/* Sends the refused operations at or under a path once more, with what waits for them; those that
- * were refused for the scope and are within it now. Both return the number of operations or -errno.
+/* Send again the refused operations at or under a path, with those that wait for them; and those
+ * that were refused for the scope and are within it now. Both return the number of operations or
+ * -errno.
  */
 int replica_outbox_retry(struct replica *r, const char *under);
 int replica_outbox_retry_allowed(struct replica *r);
-/* Drops the refused operations at or under a path and what waits for them: the view there is the
- * master's again. `dropped` gets the path of each. 0 or -errno. */
+/* Drops the refused operations at or under a path and those that wait for them: the view there is
+ * the master's again. `dropped` gets the path of each. 0 or -errno. */
 int replica_outbox_discard(struct replica *r, const char *under, struct strlist *dropped,
                            struct strlist *changed);
 

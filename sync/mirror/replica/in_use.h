@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * in_use: CACHE/in_use, one word that says how the last run left replica.db: "open" (it was killed:
- * its log is beside it), "closing", "closed" (there is no log). So a log that is missing, or that
- * is another database's, is noticed before SQLite reads it.
+ * in_use: CACHE/in_use, one word that records how the last run left replica.db: "open" (it was
+ * killed: its log is beside it), "closing", "closed" (there is no log). So a missing log, or one of
+ * another database, is noticed before SQLite reads it.
  */
 #ifndef EEFS_MIRROR_REPLICA_IN_USE_H
 #define EEFS_MIRROR_REPLICA_IN_USE_H

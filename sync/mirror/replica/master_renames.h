@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master_renames: renames on the master. The feed has them as an entry that is gone and one that
- * came, with a hint (moved_from). Found here before the set goes into the base, so that what was
- * renamed keeps its number, changes that were never sent go along, as those of an open file do on a
- * local disk, and fs can move its nodes. A hint that does not fit is none: then it is a removal and
+ * master_renames: renames on the master. The feed has them as a tombstone and a new entry with a
+ * hint (moved_from). They are found here before the set goes into the base, so that a renamed entry
+ * keeps its inode number, unsent changes follow it, as those of an open file do on a local disk,
+ * and fs can move its nodes. A hint that does not fit is ignored: the rename is then a removal and
  * a new file.
  */
 #ifndef EEFS_MIRROR_REPLICA_MASTER_RENAMES_H
@@ -19,10 +19,10 @@ int master_renames_stage(struct db *db, const struct entry *e);
 int master_renames_staged(struct db *db);
 int master_renames_drop(struct db *db);
 
-/* Finds those of the staged set, which is a whole listing or not, and lets the outbox follow. */
+/* Finds the renames of the staged set (a whole listing or not), and applies them to the outbox. */
 int master_renames_apply(struct view_change *a, bool full, struct master_renames *ret);
 
-/* The answer to a put may say that the edit followed a rename of which the feed has not told yet.
+/* Takes from the answer to a put a rename that the edit followed and the feed has not reported yet.
  */
 bool master_renames_answered(const struct op_answer *ans, const char **from, const char **to);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * moved_tree: the paths that the rename of one moves, as the view has them before it.
+ * moved_tree: the paths that a rename moves, as the view has them before it.
  */
 #ifndef EEFS_MIRROR_REPLICA_MOVED_TREE_H
 #define EEFS_MIRROR_REPLICA_MOVED_TREE_H

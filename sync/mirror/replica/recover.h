@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recover: what is put right when a database is opened; see recover.c. Under replica_load().
+ * recover: repairs when a database is opened; see recover.c. Under replica_load().
  */
 #ifndef EEFS_MIRROR_REPLICA_RECOVER_H
 #define EEFS_MIRROR_REPLICA_RECOVER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rename_list: renames on the master that one transaction takes in.
+ * rename_list: the renames on the master that one transaction applies.
  */
 #ifndef EEFS_MIRROR_REPLICA_RENAME_LIST_H
 #define EEFS_MIRROR_REPLICA_RENAME_LIST_H
@@ -10,8 +10,8 @@
 struct master_rename {
     char *from, *to;
     bool folder;
-    bool other; /* here something else has the old name, as after a rename of this mirror's own */
-    struct row was; /* what keeps its number; none when that is under change here */
+    bool other; /* another entry has the old name here, as after a rename of this mirror's own */
+    struct row was; /* the entry that keeps its number; none when it is being changed here */
 };
 
 /* Begins zeroed. */

@@ -8,13 +8,13 @@
 
 #include "sync/mirror/replica/db.h"
 
-/* What the master has at `to`, of which the view is w; what was written there and never sent is
- * dropped. `seen`: see seen_pre(). */
+/* The master's state at `to`, of which the view is w; unsent writes there are dropped. `seen`: see
+ * seen_pre(). */
 int rename_clear(struct replica *r, const char *to, const struct row *w, const struct hash *seen,
                  struct pre *ret);
 
-/* Logs the rename of a served path that is no open file, or what makes it needless. *opid: the
- * operation to wait for. */
+/* Logs the rename of a served path that is no open file, or the operations that replace it. *opid:
+ * the operation to wait for. */
 int rename_op(struct replica *r, const char *from, const struct row *v, const char *to,
               const struct pre *to_pre, int64_t *opid);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * replica: what the mount shows: the base (the master's entries as of the cursor) with the outbox's
- * effects laid over it. One SQLite database, CACHE/replica.db.
+ * replica: the tree that the mount shows: the base (the master's entries as of the cursor) with the
+ * effects of the outbox laid over it. One SQLite database, CACHE/replica.db.
  *
  *   base(dir,name)            the master's entry; tombstones of own confirmed deletes stay until the
  *                             cursor has passed their seq
@@ -37,12 +37,12 @@ enum node_type { NODE_FILE = 1, NODE_DIR = 2, NODE_LINK = 3 }; /* equal to entry
 /* One path of the view. */
 struct node_attr {
     enum node_type type;
-    uint32_t mode;    /* permission bits */
-    int64_t size;     /* bytes; of a link: the target's length */
-    int64_t blocks;   /* of 512 bytes that a file takes here; -1: as many as its size needs */
-    int64_t mtime;    /* sync/common/file.h */
-    int64_t atime;    /* of this mirror: only utimensat(2) changes it, as with noatime */
-    int64_t ctime;    /* wall ns on this mirror; grows with every change of what is seen here */
+    uint32_t mode;  /* permission bits */
+    int64_t size;   /* bytes; of a link: the target's length */
+    int64_t blocks; /* blocks of 512 bytes that a file takes here; -1: as many as its size needs */
+    int64_t mtime;  /* sync/common/file.h */
+    int64_t atime;  /* of this mirror: only utimensat(2) changes it, as with noatime */
+    int64_t ctime;  /* wall ns on this mirror; grows with every visible change */
     struct hash hash; /* files; none while created and not yet published */
     uint64_t ino;     /* stable while the path lives, never 0, root is 1 */
     bool pending;     /* the master has not confirmed it */
@@ -56,10 +56,10 @@ int replica_lookup(struct replica *r, const char *path, struct node_attr *ret);
 /*
  * Calls fn for each child of `dir` whose place in the listing is behind `after` (0: all), in the
  * order of places, until it returns non-zero (which is returned then, if negative). A name has the
- * same place for ever, so a listing can be read in parts, whatever changes between them: what is
- * there all the time is seen once. Not `whole`: only type and ino of the attributes are given,
- * which is much faster. Places are below 2^63 and above COOKIE_DOTS (cookie.h). fn must not call
- * into the replica. -ENOENT, -ENOTDIR.
+ * same place for ever, so a listing can be read in parts, whatever changes between them: an entry
+ * that is there all the time is seen once. Not `whole`: only type and ino of the attributes are
+ * given, which is much faster. Places are below 2^63 and above COOKIE_DOTS (cookie.h). fn must not
+ * call into the replica. -ENOENT, -ENOTDIR.
  */
 typedef int replica_child_fn(void *arg, const char *name, int64_t place,
                              const struct node_attr *attr);
@@ -67,10 +67,10 @@ int replica_readdir(struct replica *r, const char *dir, int64_t after, bool whol
                     replica_child_fn *fn, void *arg);
 
 /*
- * Names that the master gave to what was known by another one. fn is called twice for each set of
- * the master's changes with such: with `begin` before anything is changed, and after the commit
- * with the renames, folders' contents not all listed (or none, when it failed). Between the two,
- * which are called by one thread, fs lets no request look at a path. Set before threads start.
+ * Renames on the master. fn is called twice for each set of the master's changes that holds any:
+ * with `begin` before the change, and after the commit with the renames, without all contents of
+ * renamed folders (or with none, when the commit failed). One thread makes both calls; between them
+ * fs lets no request look at a path. Set before threads start.
  */
 struct replica_move {
     const char *from, *to;
@@ -89,9 +89,9 @@ void replica_totals(struct replica *r, int64_t *entries, int64_t *bytes);
 bool replica_writable(struct replica *r, const char *path);
 
 /*
- * The same for the modes that are shown: of a folder, true also when a folder of the write scope is
- * missing in it or the exclude list has a pattern for what is in it; patterns for any folder
- * ("*.tmp") do not count.
+ * The same for the shown modes: of a folder, true also when a folder of the write scope is missing
+ * in it or the exclude list has a pattern for names in it; patterns for any folder ("*.tmp") do not
+ * count.
  */
 bool replica_shows_writable(struct replica *r, const char *path, enum node_type type);
 
@@ -111,8 +111,8 @@ int replica_mkdir_masked(struct replica *r, const char *path, uint32_t mode, uin
  * Publishes new content of a file: `hash` is in the store already. `replaces` is the hash that the
  * writer began from (none: the file was created here and never published). mode and times as the
  * file shall have. If the path is gone (unlinked meanwhile) returns -ENOENT. When the feed put
- * something else there, or above it, the master is asked to keep both, and the view stays.
- * Coalesces with an unsent put of the same path.
+ * another entry there, or above it, the master is asked to keep both, and the view stays. Coalesces
+ * with an unsent put of the same path.
  */
 int replica_publish(struct replica *r, const char *path, const struct hash *hash, int64_t size,
                     int64_t mtime, int64_t ctime, uint32_t mode, const struct hash *replaces,
@@ -122,15 +122,16 @@ int replica_mkdir(struct replica *r, const char *path, uint32_t mode, struct nod
                   int64_t *opid);
 int replica_symlink(struct replica *r, const char *path, const char *target, struct node_attr *ret,
                     int64_t *opid);
-/* `seen` (NULL: what the replica has) is the content that is removed in the caller's eyes: an open
- * file that is written shows what it began from, whatever the feed brings. Another one over there
- * is not removed by it. */
+/* `seen` (NULL: the replica's) is the content that the caller removes: a file that is open for
+ * writing shows the version that it began from, whatever the feed brings. A different version on
+ * the master is not removed. */
 int replica_unlink(struct replica *r, const char *path, const struct hash *seen, int64_t *opid);
 /* The same when it is a file with this content at that moment, else -EBUSY; `only` NULL: any. */
 int replica_unlink_if(struct replica *r, const char *path, const struct hash *only, int64_t *opid);
 /* -EBUSY: one of the master's filesystems is mounted there. */
 int replica_rmdir(struct replica *r, const char *path, int64_t *opid);
-/* True when the master has an exclude list: its folders may hold what is not seen here. */
+/* True when the master has an exclude list: its folders may hold entries that are not visible
+ * here. */
 bool replica_excludes(struct replica *r);
 /* POSIX rename; with `noreplace` -EEXIST when `to` exists. Whole folders included. `seen`: of `to`,
  * as for replica_unlink(). -EXDEV: see rename_excluded.c; or a folder would get from one of the
@@ -149,8 +150,8 @@ int replica_setattr(struct replica *r, const char *path, const struct node_chang
 
 /* fsync of the database's log; 0 or -errno. */
 int replica_sync(struct replica *r);
-/* Whether the disk below the database is well again: reads all of it, writes to it and makes that
- * durable. 0, or -errno also when that is not known (-EUCLEAN: it is being made anew). */
+/* Tests whether the database's disk works again: reads all of the database, writes to it and makes
+ * that durable. 0, or -errno, also when that is not known (-EUCLEAN: it is being rebuilt). */
 int replica_try(struct replica *r);
 
 /* For the xattr user.eefs.state: "clean", "pending" (the master has not confirmed it),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * send_queue: the outbox towards the master, in order: what is to be sent next, and what cannot be
- * sent because the master refused it (quarantined), because it did not go through for now
- * (deferred), or because it depends on one of these.
+ * send_queue: the outbox towards the master, in order: the operations to send next, and those that
+ * cannot be sent because the master refused them (quarantined), because they failed for now
+ * (deferred), or because they depend on one of these.
  */
 #ifndef EEFS_MIRROR_REPLICA_SEND_QUEUE_H
 #define EEFS_MIRROR_REPLICA_SEND_QUEUE_H

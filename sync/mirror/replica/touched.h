@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * touched: what a transaction changes of which the record of what is not sent has to hear
+ * touched: the changes of a transaction that belong into the record of unsent changes
  * (unsent_log.h): operations, which SQLite's update hook reports, and local-only entries, which
- * rows.c does. Under the replica's lock.
+ * rows.c reports. Under the replica's lock.
  */
 #ifndef EEFS_MIRROR_REPLICA_TOUCHED_H
 #define EEFS_MIRROR_REPLICA_TOUCHED_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unsent_log: a second record of what only this mirror has, CACHE/unsent.log: the operations that
- * the master has not confirmed, and the local-only entries. When replica.db is damaged, lost or an
- * older one, they are put back from here (their contents are objects of the store).
+ * unsent_log: a second record of the data that only this mirror has, CACHE/unsent.log: the
+ * operations that the master has not confirmed, and the local-only entries. When replica.db is
+ * damaged, lost or replaced by an older one, they are restored from here (their contents are
+ * objects of the store).
  *
  * Lines of "<first 16 hex digits of the JSON's SHA-256> JSON":
  *   {"outbox":ID,"master":ID,"next":N}      whose they are; the next number
@@ -10,8 +11,8 @@
  *   {"gone":N}                              it is in the log no more
  *   {"local":PATH,…} {"local_gone":PATH}    an entry that the exclude list keeps here
  *
- * Appended after each commit, under the replica's lock; written anew when most of it is void. What
- * is not there when it is read was not committed, or the disk has lost it.
+ * Appended after each commit, under the replica's lock; written anew when most of it is void. A
+ * change that is missing when it is read was not committed, or the disk has lost it.
  */
 #ifndef EEFS_MIRROR_REPLICA_UNSENT_LOG_H
 #define EEFS_MIRROR_REPLICA_UNSENT_LOG_H
@@ -23,14 +24,14 @@
 
 struct unsent;
 
-/* Reads the record of a cache; never fails: what is damaged is left out and counted. */
+/* Reads the record of a cache; never fails: damaged lines are left out and counted. */
 struct unsent *unsent_open(const char *cache);
 void unsent_close(struct unsent *u); /* NULL is fine */
 
-/* What it says: whose it is ("": nothing) and the lowest number that was never given out. */
+/* Its owner ("": none) and the lowest number that was never given out. */
 const char *unsent_outbox(const struct unsent *u);
 int64_t unsent_next(const struct unsent *u);
-/* Lines that are not as they were written. */
+/* The number of damaged lines. */
 int64_t unsent_damaged(const struct unsent *u);
 
 /* --- while the replica is in use, under its lock --- */
@@ -46,15 +47,15 @@ int unsent_file(const struct unsent *u);
  * operations in their order, until it returns non-zero, which is returned. */
 typedef int unsent_fn(void *arg, json_t *line, bool local);
 int unsent_each(struct unsent *u, unsent_fn *fn, void *arg);
-/* Writes the record from the replica; what was read is forgotten. 0 or -errno. */
+/* Writes the record from the replica; forgets the lines that were read. 0 or -errno. */
 int unsent_anew(struct unsent *u);
 
 /* --- unsent_restore.c --- */
 
 /*
- * Puts back what was read and is not in the replica, in one transaction, and writes the record
- * anew. has(arg, hash, size) says whether a content is there; what has none goes into `lost`
- * (paths). The number of what was put back or -errno.
+ * Restores the changes that were read and are not in the replica, in one transaction, and rewrites
+ * the record. has(arg, hash, size) reports whether a content is there; paths without one go into
+ * `lost`. The number of restored changes or -errno.
  */
 int unsent_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
                     void *arg, struct strlist *lost);

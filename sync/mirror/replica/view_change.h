@@ -23,7 +23,7 @@ struct view_change {
     bool first;                   /* the first listing: nobody has seen anything yet */
 };
 
-/* Compares the view of `path` with what it was. */
+/* Compares the view of `path` with the one before. */
 int view_change_note(struct view_change *a, const char *path, const struct row *was);
 
 /* One entry into the base, without a note: the caller compares. `void_seqs`: the row's seq means
@@ -45,7 +45,7 @@ int view_change_finish(struct view_change *a);
 /* Sorts and drops what is there twice. */
 void view_change_sort(struct strlist *l);
 
-/* The views of a set of paths before something is done to them. */
+/* The views of a set of paths before a change. */
 struct view_snapshot {
     struct strlist paths; /* to be filled; sorted by snapshot_look */
     struct row *rows;
@@ -55,7 +55,7 @@ int snapshot_add_op(struct view_snapshot *b, struct replica *r, int64_t opid);
 int snapshot_look(struct view_snapshot *b, struct replica *r);
 /* The path must be among them. */
 const struct row *snapshot_find(const struct view_snapshot *b, const char *path);
-/* Notes what became of them; folders that still hold local entries are kept. */
+/* Reports their changes; folders that still hold local entries are kept. */
 int snapshot_note(const struct view_snapshot *b, struct view_change *a);
 void snapshot_release(struct view_snapshot *b);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * objects: struct store as store.c and evict.c see it, the table in memory of what was verified and
- * what is held, and walks over what lies on the disk.
+ * objects: struct store as store.c and evict.c see it, the table in memory of verified and held
+ * objects, and walks over the files on the disk.
  */
 #ifndef EEFS_MIRROR_STORE_OBJECTS_H
 #define EEFS_MIRROR_STORE_OBJECTS_H

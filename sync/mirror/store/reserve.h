@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reserve: a file in the cache folder that only takes room, so that on a full disk there is some
- * for what must go on: opening the replica's database, and noting the master's answers, which lets
- * changes out and frees more.
+ * reserve: a file in the cache folder that only takes space, so that a full disk has some left for
+ * opening the replica's database and for recording the master's answers, which frees more.
  */
 #ifndef EEFS_MIRROR_STORE_RESERVE_H
 #define EEFS_MIRROR_STORE_RESERVE_H

@@ -5,10 +5,10 @@
  *   CACHE/objects/ab/<62 hex>   verified content, mode 0400, named by SHA-256; never changed
  *   CACHE/staging/<random>      content being written here or fetched; never evicted
  *
- * Clean content is evicted least recently used (file atime, set on use); what the outbox or a local
- * path names is pinned. An object is verified by hash on first use in this process, and again when
- * its inode, size, mtime or ctime is not what it was: a corrupt one counts as missing, and is
- * thrown away unless it is pinned. Thread safe.
+ * Clean content is evicted least recently used (file atime, set on use); content that the outbox or
+ * a local path names is pinned. An object is verified by hash on first use in this process, and
+ * again when its inode, size, mtime or ctime has changed: a corrupt one counts as missing, and is
+ * removed unless it is pinned. Thread safe.
  */
 #ifndef EEFS_MIRROR_STORE_STORE_H
 #define EEFS_MIRROR_STORE_STORE_H
@@ -55,8 +55,8 @@ void store_hold(struct store *s, const struct hash *h);
 void store_let_go(struct store *s, const struct hash *h);
 
 /*
- * For content that a program has closed, but that cannot be logged now: should this process end
- * before it is, the next one finds it (leftovers.h). store_keep() gives the staging file *name
+ * For content that a program has closed, but that cannot be logged now: if this process ends before
+ * it is logged, the next one finds it (leftovers.h). store_keep() gives the staging file *name
  * another name, in its place in *name (malloc'd, as before). store_keep_object() gives an object a
  * name in staging besides its own, in *name (malloc'd, the caller frees), for store_discard() when
  * all is well. 0 or -errno: the content stays where it is.
@@ -70,12 +70,12 @@ void store_discard(struct store *s, const char *name);
 /* Bytes used by objects and staging, cache_size, free bytes of the filesystem. */
 void store_usage(struct store *s, int64_t *used, int64_t *limit, int64_t *fs_free);
 
-/* Asks for room: evicts clean content until `need` more bytes are free on the filesystem; nothing,
- * when that cannot be had. Called after ENOSPC, before the one retry. */
+/* Evicts clean content until `need` more bytes are free on the filesystem; evicts nothing when that
+ * cannot be reached. Called after ENOSPC, before the one retry. */
 void store_make_room(struct store *s, int64_t need);
 
-/* Notes on a staging file that is open as fd under which path it was written, so that it can be
- * told when nothing else knows it (xattr user.eefs.path; done without where there are none). */
+/* Records on a staging file that is open as fd the path under which it was written, for the case
+ * that no database knows it (xattr user.eefs.path; left out where the filesystem has no xattrs). */
 void store_note_path(int fd, const char *path);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "sync/mirror/store/store.h"
 
-/* Tells whether an object must stay (outbox, local paths). Called without any store lock held. */
+/* Returns whether an object must stay (outbox, local paths). Called without any store lock held. */
 typedef bool store_pinned_fn(void *arg, const struct hash *h);
 
 /* Opens CACHE/objects and CACHE/staging and adds up the objects' sizes; starts no thread. Then

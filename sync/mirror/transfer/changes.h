@@ -22,7 +22,7 @@ int changes_start(struct changes *t, mirror_change_fn *changed, void *arg);
 void changes_stop(struct changes *t);
 /* Modes may have changed everywhere. */
 void changes_all(struct changes *t);
-/* Takes over what is in `paths` (empty afterwards). */
+/* Takes over the paths in `paths` (empty afterwards). */
 void changes_changed(struct changes *t, struct strlist *paths);
 /* Streams changes at or under `path` into conn until it is closed; in the connection's thread. */
 void changes_watch(struct changes *t, struct ctl_conn *conn, const char *path);

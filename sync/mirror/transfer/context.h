@@ -56,7 +56,7 @@ struct mirror {
     struct faults faults;
     atomic_bool stop;
     int leftovers;        /* contents that an earlier run could not log; constant after open */
-    atomic_int renewals;  /* how often the database was made anew in this run */
+    atomic_int renewals;  /* how often the database was rebuilt in this run */
     pthread_mutex_t lock; /* guards name */
     char name[128];       /* the mirror's name on the master */
     struct pull *pull;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * disk_check: whether this machine's disk is well again after a failure.
+ * disk_check: tests whether this machine's disk works again after a failure.
  */
 #ifndef EEFS_MIRROR_TRANSFER_DISK_CHECK_H
 #define EEFS_MIRROR_TRANSFER_DISK_CHECK_H
 
 #include <stdbool.h>
 
-/* Whether the disk is well at `path`; for recheck_start(), arg: the mirror. */
+/* Tests the disk at `path`; for recheck_start(), arg: the mirror. 0 or -errno. */
 bool disk_check(void *arg, const char *path);
 
 #endif

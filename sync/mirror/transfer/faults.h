@@ -13,10 +13,10 @@
 enum fault {
     FAULT_MASTER,      /* FAILED: the cache is another master's */
     FAULT_CLONED,      /* DEGRADED: changes are refused, for the cache was copied */
-    FAULT_UNPUBLISHED, /* DEGRADED: what was written here cannot be logged */
+    FAULT_UNPUBLISHED, /* DEGRADED: files written here cannot be logged */
     FAULT_DISK,        /* DEGRADED: the cache's disk cannot be written */
     FAULT_HOOK,        /* DEGRADED: a command of on_change fails */
-    FAULT_DATABASE,    /* FAILED: the database is being made anew */
+    FAULT_DATABASE,    /* FAILED: the database is being rebuilt */
     FAULT_LOST,        /* DEGRADED: changes are lost */
     FAULT_CONTENT,     /* DEGRADED: contents arrive damaged */
     N_FAULTS
@@ -40,8 +40,8 @@ void faults_release(struct faults *f);
 void fault_set(struct faults *f, enum fault which, const char *text, const char *action);
 bool fault_is_set(struct faults *f, enum fault which);
 
-/* The first that is set: its sentences (buffers of FAULT_TEXT_CAP and FAULT_ACTION_CAP bytes, both
- * "" when there is none), and whether the mirror fails by it. */
+/* The first fault that is set: its sentences (buffers of FAULT_TEXT_CAP and FAULT_ACTION_CAP bytes,
+ * both "" when there is none), and whether it means FAILED. */
 void fault_first(struct faults *f, char *text, char *action, bool *failed);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * feed_page: the lines of the feed's pages on their way into the replica. A set is all pages up to
- * a commit line; its entries are staged, and nothing is seen of them before the commit.
+ * a commit line; its entries are staged, and none is visible before the commit.
  *
- * A line that cannot be taken (a path that is too long, a type that is not known, …) is noted by
- * its path and left out; nothing else is lost for it. What breaks a page is refused as a whole: a
- * page without its last line, a cursor that is none or does not go on, more lines or longer ones
- * than were asked for. So a set comes to an end: each page is bounded, each goes on in the master's
+ * A line that cannot be applied (a path that is too long, an unknown type, …) is recorded by its
+ * path and left out; all other lines are applied. A broken page is refused as a whole: one without
+ * its last line, with an invalid cursor or one that does not advance, or with more or longer lines
+ * than requested. So a set comes to an end: each page is bounded, each goes on in the master's
  * numbers, and so many entries are in no tree.
  *
  * Pull thread only (the first listing: the thread that mounts).
@@ -32,7 +32,7 @@ void feed_page_begin_set(struct feed_page *p, const char *since, bool fetch);
 void feed_page_begin(struct feed_page *p, size_t inline_max);
 /* http_sink_fn */
 int feed_page_take(void *arg, const void *data, size_t len);
-/* The page has come. 0, or why it is not taken: the sentence of the first fault. */
+/* Checks a complete page. 0, or -errno with the sentence of the first fault. */
 int feed_page_end(struct feed_page *p, struct err *e);
 
 /* The fault of the line or the disk that ended feed_page_take(); code 0: none. */
@@ -43,7 +43,7 @@ bool feed_page_failed_here(const struct feed_page *p);
 const char *feed_page_cursor(const struct feed_page *p);
 bool feed_page_is_commit(const struct feed_page *p);
 size_t feed_page_entries(const struct feed_page *p);
-/* The set is applied: what is to be fetched ahead is asked for. */
+/* Called when the set is applied: requests the contents to fetch ahead. */
 void feed_page_fetch_ahead(struct feed_page *p);
 
 #endif

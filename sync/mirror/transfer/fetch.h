@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fetch: contents from the master into the store, those that somebody waits for first. 4 + 2
+ * fetch: fetches contents from the master into the store, those with waiting readers first. 4 + 2
  * threads; functions are for any thread.
  *
  * fetch_new makes the part, fetch_start its threads (0 or -errno), fetch_stop joins them
@@ -28,7 +28,7 @@ void fetch_want(struct fetch *f, const struct hash *h, int64_t size, mirror_done
                 void *arg);
 size_t fetch_queued(struct fetch *f); /* prefetches not begun */
 bool fetch_came_in(struct fetch *f);  /* true once after something was stored */
-/* Asks for the content that came damaged once more when it is time to; the fault ends with it. */
+/* Fetches the content that arrived damaged once more when it is due; success clears the fault. */
 void fetch_damaged_again(struct fetch *f);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hooks: commands that are run when something changes that comes from the master (option
- * on_change), say to clear a page cache after a template was edited.
+ * hooks: commands that run when files arrive from the master (option on_change), for example to
+ * clear a page cache after a template was edited.
  *
  * A command runs when its paths were quiet for a second, 10 s after the first change at the latest,
- * once for all that came; one command at a time, each ended after a minute. It runs by /bin/sh as
+ * once for all of them; one command at a time, each killed after a minute. It runs by /bin/sh as
  * the configured user with EEFS_MOUNTPOINT and EEFS_PATHS: the changed paths within the mount, one
- * a line, or "*" when they are too many, not known, or one has a line break. That it is due is
- * noted in the cache, so that a killed mount runs it after its next start.
+ * per line, or "*" when they are too many, not known, or one has a line break. The cache records
+ * that it is due, so that a killed mount runs it after its next start.
  */
 #ifndef EEFS_MIRROR_TRANSFER_HOOKS_H
 #define EEFS_MIRROR_TRANSFER_HOOKS_H

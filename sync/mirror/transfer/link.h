@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * link: the circuit breaker: is the master there? Set by the outcome of every request; while it is
- * down only the pull thread's hello tries, everything else fails at once or waits. Thread safe.
+ * down only the pull thread's hello is sent, all other requests fail at once or wait. Thread safe.
  */
 #ifndef EEFS_MIRROR_TRANSFER_LINK_H
 #define EEFS_MIRROR_TRANSFER_LINK_H
@@ -18,12 +18,13 @@ struct link {
     pthread_mutex_t
         lock; /* guards what follows but the atomics; a leaf: nothing is taken under it */
     pthread_cond_t changed;
-    atomic_bool down;          /* read without the lock; also ends a running long poll */
-    bool denied;               /* down because the master does not know the token (401) */
-    int64_t contact;           /* mono ms of the last answer, 0: never */
-    int64_t since;             /* mono ms of the last change of up/down */
-    char reason[512];          /* why it is down */
-    void (*broken)(void *arg); /* told that it went down, without the lock; set before threads */
+    atomic_bool down; /* read without the lock; also ends a running long poll */
+    bool denied;      /* down because the master does not know the token (401) */
+    int64_t contact;  /* mono ms of the last answer, 0: never */
+    int64_t since;    /* mono ms of the last change of up/down */
+    char reason[512]; /* why it is down */
+    void (*broken)(
+        void *arg); /* called when it goes down, without the lock; set before threads start */
     void *arg;
 };
 
@@ -42,7 +43,7 @@ static inline bool link_is_up(struct link *l)
 bool link_wait_up(struct link *l, int64_t deadline);
 void link_wake(struct link *l);
 
-/* Takes the outcome of http_run into the link: -errno, 401 and 5xx bring it down. Returns 0 when
+/* Applies the outcome of http_run to the link: -errno, 401 and 5xx bring it down. Returns 0 when
  * the answer is to be looked at, else -errno with e filled. */
 int link_judge(struct link *l, int result, const struct http_reply *reply, struct err *e);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer: who is at the other end of a connection to the control socket. Any thread.
+ * peer: the process at the other end of a connection to the control socket. Any thread.
  */
 #ifndef EEFS_MIRROR_TRANSFER_PEER_H
 #define EEFS_MIRROR_TRANSFER_PEER_H
@@ -10,8 +10,8 @@
 struct ctl_conn;
 struct mirror;
 
-/* Whether `path` may be named to the peer of `conn`: root and the user of the mount see everything,
- * others what they see in the mount. */
+/* True when the peer of `conn` may see `path`: root and the user of the mount see everything,
+ * others the paths that they see in the mount. */
 bool peer_sees(struct mirror *m, struct ctl_conn *conn, const char *path);
 
 #endif

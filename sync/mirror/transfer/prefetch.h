@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * prefetch: gets contents before somebody asks for them, by policy; evicts, and syncs the store
- * from time to time. One thread; functions are for any thread.
+ * prefetch: fetches contents before they are read, by policy; evicts, and syncs the store from time
+ * to time. One thread; functions are for any thread.
  *
  * prefetch_new makes the part, prefetch_start its threads (0 or -errno), prefetch_stop joins them
  * (mirror->stop is set before), prefetch_free frees what prefetch_new made (NULL is fine).

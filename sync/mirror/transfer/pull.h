@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pull: follows the master: hello, page sets of the feed into the base, and the try that ends an
- * absence. One thread; functions are for any thread, but for pull_first and pull_check_address.
+ * pull: follows the master: hello, page sets of the feed into the base, and the requests that
+ * detect the master's return. One thread; functions are for any thread, except pull_first and
+ * pull_check_address.
  *
  * pull_new makes the part, pull_start its threads (0 or -errno), pull_stop joins them (mirror->stop
  * is set before), pull_free frees what pull_new made (NULL is fine).

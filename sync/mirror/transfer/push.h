@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * push: sends the outbox to the master, in order, as long as the link is up. One thread, which
- * sleeps on mirror->outbox_wake; that also says why it does not get on.
+ * sleeps on mirror->outbox_wake; that also holds the reason when it makes no progress.
  *
  * push_new makes the part, push_start its threads (0 or -errno), push_stop joins them (mirror->stop
  * is set before), push_free frees what push_new made (NULL is fine).

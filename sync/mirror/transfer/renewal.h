@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * renewal: when the database of the cache is made anew, and what goes into the new one besides the
- * master's listing. pull.c does it.
+ * renewal: when the database of the cache is rebuilt, and what the new one gets besides the
+ * master's listing. pull.c rebuilds it.
  */
 #ifndef EEFS_MIRROR_TRANSFER_RENEWAL_H
 #define EEFS_MIRROR_TRANSFER_RENEWAL_H
@@ -14,8 +14,8 @@
 
 struct mirror;
 
-/* A damaged database was met and not made anew yet; false also when it was made anew so often that
- * a person has to see to the disk first (*given_up, may be NULL). Any thread. */
+/* True when a damaged database was found and is not rebuilt yet; false also when it was rebuilt so
+ * often that a person must check the disk first (*given_up, may be NULL). Any thread. */
 bool renewal_is_due(struct mirror *m, bool *given_up);
 
 /* replica_has_fn of the mirror's replica; `mirror` is the struct mirror. */
@@ -27,10 +27,11 @@ bool renewal_has_content(void *mirror, const struct hash *h, int64_t size);
 int renewal_put_back(struct mirror *m, struct err *e);
 
 /* The same after the first listing of a new database: where there is no record of changes, contents
- * that nothing knows are offered (FAULT_LOST). */
+ * that no database knows are offered for salvage (FAULT_LOST). */
 int renewal_complete(struct mirror *m, struct err *e);
 
-/* At the mount, when the base is there: offers what the last one could not log (FAULT_LOST). */
+/* At the mount, when the base is there: offers the contents that the last mount could not log
+ * (FAULT_LOST). */
 void renewal_offer(struct mirror *m);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * salvage: contents that were written here and that only the store still has.
+ * salvage: contents that were written here and exist only in the store.
  */
 #ifndef EEFS_MIRROR_TRANSFER_SALVAGE_H
 #define EEFS_MIRROR_TRANSFER_SALVAGE_H

@@ -22,13 +22,14 @@ struct upload *upload_new(struct mirror *m);
 void upload_free(struct upload *u);
 int upload_start(struct upload *u);
 void upload_stop(struct upload *u);
-/* Wants the content of operation `opid` on the master; tells how that stands. A failed one is
- * tried again by the next call. outbox_wake is kicked whenever one ends. e: why it failed; `code`
- * (UPLOAD_CODE_CAP bytes): the master's word for it, or "". */
+/* Requests the upload of the content of operation `opid`, and returns its state. The next call
+ * retries a failed one. outbox_wake is kicked whenever one ends. e: the reason of a failure; `code`
+ * (UPLOAD_CODE_CAP bytes): the master's code for it, or "". */
 #define UPLOAD_CODE_CAP 32
 enum upload_state upload_want(struct upload *u, const struct hash *h, int64_t size, int64_t opid,
                               char *code, struct err *e);
-/* The master has it no more, operation `opid` was told: it is sent again when it is wanted. */
+/* The master answered operation `opid` that it no longer has the content: the next request uploads
+ * it again. */
 void upload_forget(struct upload *u, const struct hash *h, int64_t opid);
 
 #endif

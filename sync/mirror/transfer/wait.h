@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wait: who waits for the master's answer to an operation (close, fsync), and how long. One thread,
- * which sleeps on mirror->answers_wake; functions are for any thread.
+ * wait: the waits for the master's answer to an operation (close, fsync), and their limits. One
+ * thread, which sleeps on mirror->answers_wake; functions are for any thread.
  *
  * wait_new makes the part, wait_start its threads (0 or -errno), wait_stop joins them (mirror->stop
  * is set before), wait_free frees what wait_new made (NULL is fine).
@@ -21,8 +21,8 @@ void wait_free(struct wait *w);
 int wait_start(struct wait *w);
 void wait_stop(struct wait *w); /* ends what waits, as if cut */
 uint64_t wait_add(struct wait *w, int64_t opid, mirror_done_fn *done, void *arg);
-/* Operation opid, or its content, went on as it never did before: who waits for it or for what is
- * sent after it has 5 s more. Any thread. */
+/* Reports progress of operation opid or its content: waits for it, or for operations sent after it,
+ * get 5 s more. Any thread. */
 void wait_moved(struct wait *w, int64_t opid);
 void wait_cut(struct wait *w, uint64_t ticket);
 

@@ -60,4 +60,6 @@ class Importer:
             return -1
 
     def gone(self):
-        return not os.path.exists(self.slot / "live.sql")
+        """The dump is neither there nor set aside, from where it comes back when it is a newer one."""
+        names = "live.sql", ".eefs-sqlimport.live.sql.removing", "live.sql"
+        return not any(os.path.lexists(self.slot / name) for name in names)

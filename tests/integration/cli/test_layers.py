@@ -43,7 +43,7 @@ def project(tmp_path):
 
     p = Project()
     p.write('Makefile', MAKEFILE)
-    p.write('tests/known-circles', '')
+    (tmp_path / 'tests').mkdir()
     shutil.copy(CHECK, tmp_path / 'tests/check-layers')
     for path, text in UNITS.items():
         p.write(path, text)
@@ -84,26 +84,6 @@ def test_circle_of_calls(project):
     project.write('sync/low/three.c', 'int two(void);\nint three(void) { return two(); }\n')
     assert project.check() == (1, 'check-layers: circle of calls: sync/low/one.c -> sync/low/three.c '
                                   '(three) -> sync/low/two.c (two) -> sync/low/one.c (one)\n')
-
-
-def test_known_circle(project):
-    project.write('sync/low/one.c', 'int two(void);\nint one(void) { return two(); }\n')
-    project.write('tests/known-circles', '# why\nsync/low/one.c -> sync/low/two.c\n')
-    assert project.check()[0] == 0
-    project.write('sync/low/one.c', UNITS['sync/low/one.c'])  # cut
-    assert project.check() == (1, "check-layers: tests/known-circles: 'sync/low/one.c -> sync/low/two.c' "
-                                  "crosses nothing: remove the line\n")
-
-
-def test_known_crossings(project):
-    """An include and a call against the direction that are listed, until they are cut."""
-    project.write('sync/low/two.c', '#include "sync/high/top.h"\nint two(void) { return top(); }\n')
-    project.write('tests/known-circles', 'sync/low/two.c -> sync/high/top.h\n'
-                                         'sync/low/two.c -> sync/high/top.c\n')
-    assert project.check()[0] == 0
-    project.write('sync/low/two.c', 'int top(void);\nint two(void) { return top(); }\n')
-    assert project.check() == (1, "check-layers: tests/known-circles: 'sync/low/two.c -> sync/high/top.h' "
-                                  "crosses nothing: remove the line\n")
 
 
 def test_rooms_in_a_circle(project):

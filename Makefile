@@ -57,8 +57,8 @@ SEES_sync/status := $(BASE)
 M := sync/master
 M_GROUND := $(BASE) $(M)/master.h
 M_LOWER  := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish $(M)/ops $(M)/commit
-SEES_$(M)/db       := $(M_GROUND)
-SEES_$(M)/folder   := $(M_GROUND) $(M)/db
+SEES_$(M)/db       := $(BASE)
+SEES_$(M)/folder   := $(BASE) $(M)/db
 SEES_$(M)/publish  := $(M_GROUND) $(M)/db $(M)/folder
 SEES_$(M)/ops      := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish
 SEES_$(M)/commit   := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish $(M)/ops
@@ -66,7 +66,7 @@ SEES_$(M)/scan     := $(M_LOWER)
 SEES_$(M)/versions := $(M_LOWER)
 SEES_$(M)/http     := $(M_LOWER)
 SEES_$(M)/control  := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http
-SEES_$(M)/cli      := $(M_GROUND) $(M)/db
+SEES_$(M)/cli      := $(BASE) $(M)/db
 SEES_$(M)          := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http $(M)/control $(M)/cli
 
 # { store, replica } <- transfer <- control <- mirror.c

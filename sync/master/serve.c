@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
@@ -25,6 +26,9 @@
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/db/schema.h"
 #include "sync/master/folder/carry.h"
@@ -64,6 +68,7 @@
 
 struct server {
     struct master m;
+    struct folder folder;
     struct tree tree;
     int lock_fd;
     struct stat db_file;       /* as it was opened */
@@ -88,19 +93,19 @@ static int configure(struct server *s, const struct serve_options *o, struct err
         r = owner_check(o->owner, uid, gid, o->state, e);
     if (r < 0)
         return r;
-    m->owner_uid = uid;
-    m->owner_gid = gid;
+    m->folder->owner_uid = uid;
+    m->folder->owner_gid = gid;
     m->max_delete = o->max_delete;
-    m->reserve = o->reserve;
-    m->upload_space = o->upload_space;
+    m->folder->reserve = o->reserve;
+    m->folder->upload_space = o->upload_space;
     m->open_ms = o->open_ms;
-    m->quiet_ms = o->quiet_ms;
+    m->folder->quiet_ms = o->quiet_ms;
     x = xcalloc(1, sizeof(*x));
     for (size_t i = 0; i < o->exclude.n; i++)
         strlist_add(&x->list, o->exclude.v[i]);
     x->older = s->excludes;
     s->excludes = x;
-    m->exclude = x;
+    m->folder->exclude = x;
     return 0;
 }
 
@@ -166,9 +171,10 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
         r = conflict_folder(o->conflicts, o->root, e);
         if (r < 0)
             return r;
-        m->conflicts = xstrdup(o->conflicts);
+        m->folder->conflicts = xstrdup(o->conflicts);
     }
     m->db_path = xasprintf("%s/master.db", o->state);
+    m->folder->db_path = m->db_path;
     m->tree = &s->tree;
     r = open_database(s, e);
     if (r == 0 && stat(m->db_path, &s->db_file) < 0)
@@ -190,7 +196,7 @@ static int open_tree(struct server *s, const struct serve_options *o, struct err
     if (r == 0 && o->store && !store)
         r = err_sys(e, errno, "cannot find the folder of --store '%s'", o->store);
     if (r == 0)
-        r = root_open(o->root, store, m->id, known, &m->root, e);
+        r = root_open(o->root, store, m->id, known, &m->folder->root, e);
     free(store);
     return r;
 }
@@ -232,31 +238,31 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     sigaddset(&s->signals, SIGTERM);
     sigaddset(&s->signals, SIGINT);
     sigprocmask(SIG_BLOCK, &s->signals, NULL);
-    m->volumes = volumes_new(m);
-    volumes_look(m->volumes);
+    m->folder->volumes = volumes_new(m->folder);
+    volumes_look(m->folder->volumes);
     r = judge_intents(m, e);
     if (r < 0)
         return r;
     m->readers = readers_new(m->db_path);
-    m->uploads = uploads_new(m);
-    m->displaced = displaced_new();
-    m->kept = kept_new(m, &o->keep);
-    uploads_clean(m->uploads, true);
+    m->folder->uploads = uploads_new(m->folder);
+    m->folder->displaced = displaced_new();
+    m->folder->kept = kept_new(m->folder, &o->keep);
+    uploads_clean(m->folder->uploads, true);
     r = checkpoint_start(m->db_path, m->tree->db, &m->checkpoint, e);
     if (r == 0)
         r = feed_start(m, &m->feed, e);
     if (r == 0)
         r = keeper_start(m, &m->keeper, e);
     if (r == 0)
-        r = carrier_start(m, "carrier", &m->carrier, e);
+        r = carrier_start(m->folder, "carrier", &m->carrier, e);
     if (r == 0)
-        r = carrier_start(m, "copier", &m->copier, e);
+        r = carrier_start(m->folder, "copier", &m->copier, e);
     if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
         r = settle_start(m, &s->settling, e);
     if (r == 0)
-        r = root_monitor_start(m, &m->root_monitor, e);
+        r = root_monitor_start(m->folder, &m->root_monitor, e);
     if (r == 0)
         r = watch_start(m, &m->watch, e);
     if (r == 0)
@@ -279,7 +285,7 @@ static void *stop_threads(void *arg)
     m->stopping = true;
     status_stop(s->status);
     recheck_stop(s->recheck);
-    scan_queue_stop(m->scan_queue);
+    scan_queue_stop(m->folder->scan_queue);
     watch_stop(m->watch);
     feed_stop(m->feed);
     settle_stop(s->settling);
@@ -306,27 +312,27 @@ static void stop(struct server *s)
     else {
         while (!s->stopped) {
             nanosleep(&pause, NULL);
-            if (m->root_monitor && root_silent_ms(m->root) > ROOT_SILENT_MS) {
+            if (m->root_monitor && root_silent_ms(m->folder->root) > ROOT_SILENT_MS) {
                 log_error("the folder '%s' does not answer; stopping without waiting for it",
-                          root_path(m->root));
+                          root_path(m->folder->root));
                 _exit(1);
             }
         }
         thread_join(thread);
     }
-    scan_queue_free(m->scan_queue);
+    scan_queue_free(m->folder->scan_queue);
     settle_free(s->settling);
-    displaced_free(m->displaced);
+    displaced_free(m->folder->displaced);
     committer_free(m->committer);
     carrier_free(m->carrier);
     carrier_free(m->copier);
     keeper_free(m->keeper);
-    kept_free(m->kept);
+    kept_free(m->folder->kept);
     feed_free(m->feed);
-    uploads_free(m->uploads);
-    volumes_free(m->volumes);
+    uploads_free(m->folder->uploads);
+    volumes_free(m->folder->volumes);
     intruder_free(m->intruder);
-    root_close(m->root);
+    root_close(m->folder->root);
     reports_free(m->reports);
     notices_free(m->notices);
     departures_free(m->departures);
@@ -340,7 +346,7 @@ static void stop(struct server *s)
         strlist_release(&s->excludes->list);
         free(s->excludes);
     }
-    free(m->conflicts);
+    free(m->folder->conflicts);
     free(m->db_path);
     free(m->listen);
     if (s->lock_fd >= 0)
@@ -364,14 +370,14 @@ static void push_again(void *arg, const char *path)
 static void begin_scan(struct master *m)
 {
     workers_scan(m);
-    notices_each(m->notices, push_again, m->scan_queue);
+    notices_each(m->notices, push_again, m->folder->scan_queue);
 }
 
 /* When the next scan begins. Where folders are not watched it is all that finds changes: then it
  * follows at ten times its own length. */
 static int64_t next_scan(struct server *s, const struct serve_options *o)
 {
-    int64_t ms = o->rescan_ms, soon = 10 * scan_queue_scan_ms(s->m.scan_queue);
+    int64_t ms = o->rescan_ms, soon = 10 * scan_queue_scan_ms(s->folder.scan_queue);
 
     if (soon < UNWATCHED_MS)
         soon = UNWATCHED_MS;
@@ -428,7 +434,7 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
         memset(&o->keep, 0, sizeof(o->keep));
         options_release(o);
         *o = now;
-        log_info("options reloaded; scanning '%s'", root_path(s->m.root));
+        log_info("options reloaded; scanning '%s'", root_path(s->folder.root));
     }
     systemd_notify("READY=1");
 }
@@ -462,12 +468,12 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
     int64_t watchdog_ms = systemd_watchdog_ms(), tell = 0, next = 0;
     struct master *m = &s->m;
     bool was = true, limited = false;
-    int generation = root_generation(m->root);
+    int generation = root_generation(m->folder->root);
     char why[512];
 
     systemd_notify("READY=1");
     for (int sig = 0;; sig = sigtimedwait(&s->signals, NULL, &look)) {
-        bool ok = root_ok(m->root, why, sizeof(why)),
+        bool ok = root_ok(m->folder->root, why, sizeof(why)),
              now_limited = watch_limited(m->watch, NULL, 0, NULL, 0) > 0;
 
         if (sig == SIGTERM || sig == SIGINT)
@@ -485,11 +491,11 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
         if (!ok && was)
             log_error("%s; nothing is served or published until it is back", why);
         if (ok && !was)
-            log_info("the folder '%s' is back", root_path(m->root));
+            log_info("the folder '%s' is back", root_path(m->folder->root));
         if (sig == SIGHUP)
             reload(s, o, argc, argv);
-        if (generation != root_generation(m->root)) {
-            generation = root_generation(m->root);
+        if (generation != root_generation(m->folder->root)) {
+            generation = root_generation(m->folder->root);
             watch_reset(m->watch);
             next = 0;
         }
@@ -497,7 +503,7 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
             next = next_scan(s, o);
         limited = now_limited;
         if (ok && (!was || sig == SIGHUP || clock_mono_ms() >= next) &&
-            !scan_queue_scanning(m->scan_queue)) {
+            !scan_queue_scanning(m->folder->scan_queue)) {
             begin_scan(m);
             next = next_scan(s, o);
         }
@@ -511,6 +517,7 @@ int serve(struct serve_options *o, int argc, char **argv, struct err *e)
     struct server *s = xcalloc(1, sizeof(*s));
     int r;
 
+    s->m.folder = &s->folder;
     s->lock_fd = -1;
     sigemptyset(&s->signals);
     sigaddset(&s->signals, SIGHUP);

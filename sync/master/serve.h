@@ -3,6 +3,7 @@
 #ifndef EEFS_MASTER_SERVE_H
 #define EEFS_MASTER_SERVE_H
 
+#include "sync/common/err.h"
 #include "sync/master/options.h"
 
 /*

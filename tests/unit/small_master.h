@@ -16,6 +16,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/db/schema.h"
 #include "sync/master/db/tree.h"
 #include "sync/master/folder/root.h"
@@ -24,6 +25,7 @@
 
 struct small_master {
     struct master m;
+    struct folder folder;
     struct tree tree;
     struct excludes exclude;
     char dir[64], root[80], db[80];
@@ -48,13 +50,15 @@ static inline int small_master_setup(void **state)
     assert_int_equal(mkdir(s->root, 0755), 0);
     assert_int_equal(schema_open(s->db, 0, &s->tree.db, NULL), 0);
     assert_int_equal(tree_start(&s->tree, s->m.timeline, s->m.id, &known, NULL), 0);
-    assert_int_equal(root_open(s->root, NULL, s->m.id, false, &s->m.root, NULL), 0);
-    s->m.exclude = &s->exclude;
+    assert_int_equal(root_open(s->root, NULL, s->m.id, false, &s->folder.root, NULL), 0);
+    s->folder.exclude = &s->exclude;
     s->m.tree = &s->tree;
+    s->m.folder = &s->folder;
     s->m.db_path = s->db;
-    s->m.owner_uid = s->m.owner_gid = -1;
+    s->folder.db_path = s->db;
+    s->folder.owner_uid = s->folder.owner_gid = -1;
     s->m.max_delete = INT64_MAX;
-    s->m.scan_queue = scan_queue_new(&hooks);
+    s->folder.scan_queue = scan_queue_new(&hooks);
     *state = s;
     return 0;
 }
@@ -63,8 +67,8 @@ static inline int small_master_teardown(void **state)
 {
     struct small_master *s = *state;
 
-    scan_queue_free(s->m.scan_queue);
-    root_close(s->m.root);
+    scan_queue_free(s->folder.scan_queue);
+    root_close(s->folder.root);
     strlist_release(&s->exclude.list);
     strlist_release(&s->tree.touched);
     db_close(s->tree.db);
@@ -90,7 +94,7 @@ static inline void small_master_put(struct small_master *s, const char *path, co
     struct row row = {.e.path = xstrdup(path)};
     struct stat st;
 
-    assert_int_equal(fstatat(root_fd(s->m.root), path, &st, AT_SYMLINK_NOFOLLOW), 0);
+    assert_int_equal(fstatat(root_fd(s->folder.root), path, &st, AT_SYMLINK_NOFOLLOW), 0);
     row_from_stat(&row, &st);
     if (row.e.type == ENTRY_FILE)
         hash_bytes(text, strlen(text), &row.e.hash);
@@ -109,7 +113,7 @@ static inline void small_master_publish(struct small_master *s, const char *path
 
 static inline void small_master_remove(struct small_master *s, const char *path)
 {
-    assert_int_equal(file_remove_tree(root_fd(s->m.root), path), 0);
+    assert_int_equal(file_remove_tree(root_fd(s->folder.root), path), 0);
 }
 
 /* Is the path published as there? */

@@ -21,7 +21,7 @@ static const struct conflict_like nothing;
 
 static char *path_of(struct small_master *s, const char *path, const char *who, bool *there)
 {
-    return conflict_path(&s->m, path, who, TIME, nothing, there);
+    return conflict_path(&s->folder, path, who, TIME, nothing, there);
 }
 
 static void expect(struct small_master *s, const char *path, const char *want)
@@ -98,21 +98,21 @@ static void test_found_again(void **state)
     small_master_write(s, "d/a" MARK("m") ").txt", "other");
     small_master_write(s, "d/a" MARK("m") " 2).txt", "mine");
     small_master_write(s, "d/a" MARK("m") " 3).txt", "mire");
-    got = conflict_path(&s->m, "d/a.txt", "m", TIME, like_text("mine", &h), &there);
+    got = conflict_path(&s->folder, "d/a.txt", "m", TIME, like_text("mine", &h), &there);
     assert_string_equal(got, "d/a" MARK("m") " 2).txt");
     assert_true(there);
     free(got);
-    got = conflict_path(&s->m, "d/a.txt", "m", TIME, like_text("mine too", &h), &there);
+    got = conflict_path(&s->folder, "d/a.txt", "m", TIME, like_text("mine too", &h), &there);
     assert_string_equal(got, "d/a" MARK("m") " 4).txt");
     assert_false(there);
-    assert_int_equal(symlinkat("elsewhere", root_fd(s->m.root), got), 0);
+    assert_int_equal(symlinkat("elsewhere", root_fd(s->folder.root), got), 0);
     free(got);
-    got = conflict_path(&s->m, "d/a.txt", "m", TIME, link, &there);
+    got = conflict_path(&s->folder, "d/a.txt", "m", TIME, link, &there);
     assert_string_equal(got, "d/a" MARK("m") " 4).txt");
     assert_true(there);
     free(got);
     link.target = "elsewhere else";
-    got = conflict_path(&s->m, "d/a.txt", "m", TIME, link, &there);
+    got = conflict_path(&s->folder, "d/a.txt", "m", TIME, link, &there);
     assert_string_equal(got, "d/a" MARK("m") " 5).txt");
     assert_false(there);
     free(got);
@@ -127,34 +127,34 @@ static void test_round_what_is_in_the_way(void **state)
     char *got;
 
     small_master_write(s, "up/load/x", "x");
-    assert_null(conflict_dir(&s->m, "up/load", "m"));
-    assert_null(conflict_dir(&s->m, "up/new/deep", "m"));
-    assert_false(conflict_is_blocked(&s->m, "up/load/x"));
-    assert_false(conflict_is_blocked(&s->m, "not/there"));
-    assert_false(conflict_is_blocked(&s->m, "top"));
-    assert_true(conflict_is_blocked(&s->m, "up/load/x/y"));
-    assert_true(conflict_is_blocked(&s->m, "up/load/x/y/z"));
-    assert_int_equal(utimensat(root_fd(s->m.root), "up/load/x", at, 0), 0);
+    assert_null(conflict_dir(&s->folder, "up/load", "m"));
+    assert_null(conflict_dir(&s->folder, "up/new/deep", "m"));
+    assert_false(conflict_is_blocked(&s->folder, "up/load/x"));
+    assert_false(conflict_is_blocked(&s->folder, "not/there"));
+    assert_false(conflict_is_blocked(&s->folder, "top"));
+    assert_true(conflict_is_blocked(&s->folder, "up/load/x/y"));
+    assert_true(conflict_is_blocked(&s->folder, "up/load/x/y/z"));
+    assert_int_equal(utimensat(root_fd(s->folder.root), "up/load/x", at, 0), 0);
 
-    got = conflict_dir(&s->m, "up/load/x", "m");
+    got = conflict_dir(&s->folder, "up/load/x", "m");
     assert_string_equal(got, "up/load/x" MARK("m") ")");
     free(got);
-    got = conflict_dir(&s->m, "up/load/x/y", "m");
+    got = conflict_dir(&s->folder, "up/load/x/y", "m");
     assert_string_equal(got, "up/load/x" MARK("m") ")/y");
     free(got);
-    got = conflict_path(&s->m, "up/load/x/y.txt", "m", TIME, nothing, &there);
+    got = conflict_path(&s->folder, "up/load/x/y.txt", "m", TIME, nothing, &there);
     assert_string_equal(got, "up/load/x" MARK("m") ")/y.txt"); /* free there: under its own name */
     assert_false(there);
     free(got);
 
     small_master_write(s, "up/load/x" MARK("m") ")/y.txt", "taken");
-    got = conflict_path(&s->m, "up/load/x/y.txt", "m", TIME, nothing, &there);
+    got = conflict_path(&s->folder, "up/load/x/y.txt", "m", TIME, nothing, &there);
     assert_string_equal(got, "up/load/x" MARK("m") ")/y" MARK("m") ").txt");
     assert_false(there);
     free(got);
     small_master_remove(s, "up/load/x" MARK("m") ")");
     small_master_write(s, "up/load/x" MARK("m") ")", "a file again");
-    got = conflict_dir(&s->m, "up/load/x/y", "m");
+    got = conflict_dir(&s->folder, "up/load/x/y", "m");
     assert_string_equal(got, "up/load/x" MARK("m") " 2)/y");
     free(got);
 }

@@ -229,10 +229,10 @@ static void test_another_type(void **state)
     assert_int_equal(run(s, g, true), 1);
     assert_false(small_master_live(s, "d"));
     assert_false(small_master_live(s, "d/0000"));
-    assert_int_equal(scan_queue_waiting(s->m.scan_queue), 1);
-    it = scan_queue_take(s->m.scan_queue, true);
+    assert_int_equal(scan_queue_waiting(s->folder.scan_queue), 1);
+    it = scan_queue_take(s->folder.scan_queue, true);
     assert_string_equal(scan_item_path(it), "d");
-    scan_queue_done(s->m.scan_queue, it);
+    scan_queue_done(s->folder.scan_queue, it);
     delete_guard_free(g);
 }
 

@@ -38,7 +38,7 @@ static void test_rules(void **state)
 {
     struct small_master *s = *state;
     struct kept_rules none = rules, little = rules;
-    struct kept *k = kept_new(&s->m, &rules);
+    struct kept *k = kept_new(&s->folder, &rules);
 
     assert_true(kept_wants(k, "css/a.css", 100));
     assert_true(kept_wants(k, "cached", 0));
@@ -51,29 +51,29 @@ static void test_rules(void **state)
     assert_false(kept_wants(k, "sql/slave1/live.sql", 1)); /* dumps */
     kept_free(k);
     none.space = 0;
-    k = kept_new(&s->m, &none);
+    k = kept_new(&s->folder, &none);
     assert_false(kept_wants(k, "css/a.css", 0));
     kept_free(k);
     little.space = 50;
-    k = kept_new(&s->m, &little);
+    k = kept_new(&s->folder, &little);
     assert_true(kept_wants(k, "css/a.css", 50));
     assert_false(kept_wants(k, "css/a.css", 51));
     kept_free(k);
     kept_free(NULL);
-    assert_true(kept_room(&s->m, 0));
-    assert_false(kept_room(&s->m, INT64_MAX / 4));
+    assert_true(kept_room(&s->folder, 0));
+    assert_false(kept_room(&s->folder, INT64_MAX / 4));
 }
 
 /* A staging file of that text. */
 static void stage(struct small_master *s, char *tmp, const char *text)
 {
     staging_name(tmp);
-    assert_int_equal(staging_write(&s->m, tmp, text, strlen(text)), 0);
+    assert_int_equal(staging_write(&s->folder, tmp, text, strlen(text)), 0);
 }
 
 static bool is_staged(struct small_master *s, const char *tmp)
 {
-    return faccessat(root_own_staging_fd(s->m.root), tmp, F_OK, 0) == 0;
+    return faccessat(root_own_staging_fd(s->folder.root), tmp, F_OK, 0) == 0;
 }
 
 static size_t count_notes(struct kept_note *notes)
@@ -90,19 +90,19 @@ static size_t count_notes(struct kept_note *notes)
 static void test_adopt(void **state)
 {
     struct small_master *s = *state;
-    struct kept *k = kept_new(&s->m, &rules);
+    struct kept *k = kept_new(&s->folder, &rules);
     struct hash a = hash_of("aaa"), b = hash_of("bbbb");
     struct kept_note *notes;
     char tmp[STAGING_NAME_CAP];
 
     memset(k->counted, true, sizeof(k->counted));
-    assert_true(kept_lacks(&s->m, &a));
+    assert_true(kept_lacks(&s->folder, &a));
     stage(s, tmp, "aaa");
     kept_adopt(k, tmp, &a, 3);
     assert_false(is_staged(s, tmp));
-    assert_true(kept_has(&s->m, &a));
-    assert_false(kept_lacks(&s->m, &a));
-    assert_false(kept_has(&s->m, &b));
+    assert_true(kept_has(&s->folder, &a));
+    assert_false(kept_lacks(&s->folder, &a));
+    assert_false(kept_has(&s->folder, &b));
     assert_int_equal(k->files, 1);
     assert_int_equal(k->bytes, 3);
     stage(s, tmp, "aaa"); /* a second time: nothing is counted or noted twice */
@@ -119,7 +119,7 @@ static void test_adopt(void **state)
     assert_int_equal(count_notes(kept_notes_take(k)), 2);
 
     kept_damaged(k, &a, 3);
-    assert_true(kept_lacks(&s->m, &a));
+    assert_true(kept_lacks(&s->folder, &a));
     assert_int_equal(k->files, 0);
     assert_int_equal(k->bytes, 0);
     kept_damaged(k, &a, 3); /* it is gone: nothing less */
@@ -131,20 +131,20 @@ static void test_adopt(void **state)
 static void test_staged(void **state)
 {
     struct small_master *s = *state;
-    struct kept *k = kept_new(&s->m, &rules);
+    struct kept *k = kept_new(&s->folder, &rules);
     struct hash a = hash_of("aaa");
     char tmp[STAGING_NAME_CAP], path[KEPT_PATH_CAP], *at;
     struct stat st;
 
     stage(s, tmp, "aaa");
     kept_staged(k, tmp, "up/disk.iso", &a, 3);
-    assert_true(kept_lacks(&s->m, &a));
+    assert_true(kept_lacks(&s->folder, &a));
     kept_staged(k, tmp, "up/x", &a, 3);
     assert_true(is_staged(s, tmp));
-    assert_true(kept_has(&s->m, &a));
+    assert_true(kept_has(&s->folder, &a));
     kept_path(&a, path);
     at = path_join(".eefs", path);
-    assert_int_equal(fstatat(root_fd(s->m.root), at, &st, 0), 0);
+    assert_int_equal(fstatat(root_fd(s->folder.root), at, &st, 0), 0);
     assert_int_equal(st.st_nlink, 1); /* a copy: who writes the file in place changes no version */
     assert_int_equal(st.st_size, 3);
     kept_staged(k, tmp, "up/x", &a, 3);
@@ -163,15 +163,15 @@ static void test_not_a_content(void **state)
     kept_path(&a, path);
     at = path_join(".eefs", path);
     small_master_write(s, at, "x");
-    assert_true(kept_has(&s->m, &a));
+    assert_true(kept_has(&s->folder, &a));
     small_master_remove(s, at);
-    assert_int_equal(symlinkat("../marker", root_fd(s->m.root), at), 0);
-    assert_false(kept_has(&s->m, &a));
-    assert_true(kept_lacks(&s->m, &a));
+    assert_int_equal(symlinkat("../marker", root_fd(s->folder.root), at), 0);
+    assert_false(kept_has(&s->folder, &a));
+    assert_true(kept_lacks(&s->folder, &a));
     small_master_remove(s, ".eefs/kept");
     small_master_write(s, ".eefs/kept", "a file where the store was");
-    assert_false(kept_has(&s->m, &a));
-    assert_false(kept_lacks(&s->m, &a));
+    assert_false(kept_has(&s->folder, &a));
+    assert_false(kept_lacks(&s->folder, &a));
     free(at);
 }
 

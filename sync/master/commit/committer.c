@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/worker.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/db/checkpoint.h"
 #include "sync/master/folder/scan_queue.h"
@@ -73,7 +77,7 @@ static void finish(struct committer *c, struct job *jobs, int r)
             log_info("the first scan is complete: %lld changes in total",
                      (long long)head_seq(m->head));
         if (r < 0 && jobs->o)
-            scan_queue_push(m->scan_queue, jobs->o->path, SCAN_DEEP, 5000);
+            scan_queue_push(m->folder->scan_queue, jobs->o->path, SCAN_DEEP, 5000);
         observation_free(jobs->o);
         free(jobs);
     }
@@ -195,21 +199,21 @@ static void run_delete_guard(struct master *m, int *r)
 
     if (n < 0)
         *r = n;
-    else if (n > 0 && !root_check(m->root)) /* it went while we looked */
+    else if (n > 0 && !root_check(m->folder->root)) /* it went while we looked */
         *r = -ESTALE;
 }
 
 static void run_batch(struct committer *c, struct job *jobs)
 {
     struct master *m = c->m;
-    bool ok = root_check(m->root), any_ops = false;
+    bool ok = root_check(m->folder->root), any_ops = false;
     int r = tree_begin(m->tree);
 
     for (struct job *j = jobs; j && r == 0; j = j->next) {
         if (j->o && ok)
             r = observe(m, j->o);
         if (j->confirm) {
-            volumes_forget_away(m->volumes);
+            volumes_forget_away(m->folder->volumes);
             delete_guard_confirm(m->delete_guard);
         }
         if (j->scanned && !m->scanned) /* all that is gone is known: no burst to wait for */

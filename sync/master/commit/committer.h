@@ -11,6 +11,7 @@
 #ifndef EEFS_MASTER_COMMIT_COMMITTER_H
 #define EEFS_MASTER_COMMIT_COMMITTER_H
 
+#include "sync/common/err.h"
 #include "sync/master/publish/observe.h"
 
 /* A batch of operations, filled in by the committer; defined in ops/batch.h. */

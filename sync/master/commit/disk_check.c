@@ -12,6 +12,8 @@
 #include "sync/common/clock.h"
 #include "sync/common/path.h"
 #include "sync/common/recheck.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/checkpoint.h"
 #include "sync/master/db/meta.h"
@@ -64,11 +66,12 @@ bool disk_check(void *arg, const char *path)
         return try_database(m) == 0;
     state = xstrndup(m->db_path, (size_t)(path_base(m->db_path) - m->db_path));
     r = recheck_read(path);
-    if (r == 0 &&
-        (strncmp(path, state, strlen(state)) == 0 || is_below(path, root_private_fd(m->root))))
+    if (r == 0 && (strncmp(path, state, strlen(state)) == 0 ||
+                   is_below(path, root_private_fd(m->folder->root))))
         r = recheck_write_beside(path);
-    if (r == 0 && is_below(path, root_fd(m->root))) {
-        snprintf(staging, sizeof(staging), "/proc/self/fd/%d", root_own_staging_fd(m->root));
+    if (r == 0 && is_below(path, root_fd(m->folder->root))) {
+        snprintf(staging, sizeof(staging), "/proc/self/fd/%d",
+                 root_own_staging_fd(m->folder->root));
         r = recheck_write(staging);
     }
     free(state);

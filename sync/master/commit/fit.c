@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "sync/common/trouble.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/publish/delete_guard.h"
 
 bool fit_database_damaged(void)
@@ -17,7 +19,7 @@ bool fit_database_damaged(void)
 
 const char *fit_why_not(struct master *m, char *out, size_t cap)
 {
-    if (!root_ok(m->root, out, cap) || delete_guard_emptied(m->delete_guard, out, cap))
+    if (!root_ok(m->folder->root, out, cap) || delete_guard_emptied(m->delete_guard, out, cap))
         return out;
     if (m->stopping)
         snprintf(out, cap, "the master is stopping");

@@ -5,6 +5,8 @@
 #ifndef EEFS_MASTER_COMMIT_FIT_H
 #define EEFS_MASTER_COMMIT_FIT_H
 
+#include <stddef.h>
+
 #include "sync/master/master.h"
 
 /* NULL when fit to serve, else a sentence for an answer 503. `out` holds at least 512 bytes. */

@@ -7,12 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/ctl.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/rundir.h"
 #include "sync/common/trouble.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/publish/delete_guard.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/scan_queue.h"
@@ -103,7 +107,7 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
     char why[512], action[256];
     int64_t n, oldest;
 
-    if (!root_ok(m->root, why, sizeof(why)))
+    if (!root_ok(m->folder->root, why, sizeof(why)))
         problem(p, "FAILED", why,
                 "mount or restore the folder; nothing is published until it is back");
     if (delete_guard_emptied(m->delete_guard, why, sizeof(why)))
@@ -113,9 +117,9 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
         problem(p, "DEGRADED", why,
                 "bring the files back; if the deletion is intentional: eefs-master confirm");
     find_trouble(p);
-    if (volumes_away(m->volumes, why, sizeof(why)) > 0)
+    if (volumes_away(m->folder->volumes, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why, "mount it; if it is gone for good: eefs-master confirm");
-    if (!m->scanned && root_ok(m->root, why, sizeof(why)))
+    if (!m->scanned && root_ok(m->folder->root, why, sizeof(why)))
         problem(p, "SYNCING", "the first scan is running", "");
     if (committer_error(m->committer) < 0) {
         snprintf(why, sizeof(why), "the database '%.300s' cannot be written: %s", m->db_path,
@@ -167,8 +171,8 @@ static void add_state(struct master *m, json_t *mirrors, json_t *o)
                         json_integer(delete_guard_held(m->delete_guard, why, sizeof(why))));
     json_object_set_new(o, "watched", json_integer(watch_folders(m->watch)));
     json_object_set_new(o, "unwatched", json_integer(watch_limited(m->watch, NULL, 0, NULL, 0)));
-    json_object_set_new(o, "scan_ms", json_integer(scan_queue_scan_ms(m->scan_queue)));
-    json_object_set_new(o, "waiting", json_integer(scan_queue_waiting(m->scan_queue)));
+    json_object_set_new(o, "scan_ms", json_integer(scan_queue_scan_ms(m->folder->scan_queue)));
+    json_object_set_new(o, "waiting", json_integer(scan_queue_waiting(m->folder->scan_queue)));
     json_object_set_new(o, "notices", notices_report(m->notices, NOTICES_SHOWN));
 }
 
@@ -176,7 +180,7 @@ static void confirm(struct master *m, struct ctl_conn *conn, uid_t uid)
 {
     char why[512];
     int64_t n = delete_guard_held(m->delete_guard, why, sizeof(why)) +
-                volumes_away(m->volumes, why, sizeof(why));
+                volumes_away(m->folder->volumes, why, sizeof(why));
 
     if (uid != 0 && uid != geteuid()) {
         ctl_reply_error(conn, "permission", "only root or the user that serves may confirm");
@@ -272,9 +276,9 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
         return;
     }
     o = json_pack("{s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "ok", 1, "kind", "master", "root",
-                  root_path(m->root), "listen", m->listen, "master_id", m->id, "timeline",
+                  root_path(m->folder->root), "listen", m->listen, "master_id", m->id, "timeline",
                   m->timeline, "head", (json_int_t)head_seq(m->head), "scanning",
-                  scan_queue_scanning(m->scan_queue));
+                  scan_queue_scanning(m->folder->scan_queue));
     if (!o) /* a root path that is not UTF-8 */
         o = json_pack("{s:b,s:s}", "ok", 1, "kind", "master");
     l = (struct list){m, json_array()};
@@ -282,7 +286,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
     add_state(m, l.array, o);
     add_counts(db, o);
     json_object_set_new(o, "wrong_tokens", intruder_report(m->intruder));
-    json_object_set_new(o, "kept", kept_report(m->kept));
+    json_object_set_new(o, "kept", kept_report(m->folder->kept));
     json_object_set_new(o, "errors", trouble_json());
     json_object_set_new(o, "mirrors", l.array);
     readers_put(m->readers, db);

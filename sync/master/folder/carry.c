@@ -7,14 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/worker.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/kept.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
 
 struct carrier {
-    struct master *m;
+    struct folder *folder;
     struct worker worker; /* its lock guards the rest */
     struct carry *first, **last;
 };
@@ -28,30 +30,30 @@ static void forget(struct carry *c)
     memset(c, 0, sizeof(*c));
 }
 
-void carry_drop(struct master *m, struct carry *c)
+void carry_drop(struct folder *f, struct carry *c)
 {
-    if (*c->tmp && volume_enter(m, c->to) == 0)
-        staging_discard(m, c->tmp);
-    volume_leave(m);
+    if (*c->tmp && volume_enter(f, c->to) == 0)
+        staging_discard(f, c->tmp);
+    volume_leave(f);
     forget(c);
 }
 
-int carry_take(struct master *m, struct carry *c, int64_t n, const struct hash *hash, char *tmp)
+int carry_take(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, char *tmp)
 {
     if (c->n != n || c->wanted || !*c->tmp || !hash_eq(&c->hash, hash) ||
-        faccessat(root_staging_fd(m->root), c->tmp, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        faccessat(root_staging_fd(f->root), c->tmp, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
     memcpy(tmp, c->tmp, STAGING_NAME_CAP);
     *c->tmp = '\0';
     return 1;
 }
 
-static int want(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
+static int want(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
                 const char *from, const char *to)
 {
     if (c->n == n)
         return c->result < 0 ? c->result : -EAGAIN;
-    carry_drop(m, c);
+    carry_drop(f, c);
     c->wanted = true;
     c->n = n;
     c->hash = *hash;
@@ -61,28 +63,28 @@ static int want(struct master *m, struct carry *c, int64_t n, const struct hash 
     return -EINPROGRESS;
 }
 
-int carry_copy(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
+int carry_copy(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
                const char *from, const char *to, char *tmp)
 {
     if (from && size <= CARRY_AT_ONCE)
-        return staging_copy(m, tmp, root_fd(m->root), from, hash);
-    return carry_take(m, c, n, hash, tmp) ? 0 : want(m, c, n, hash, size, from, to);
+        return staging_copy(f, tmp, root_fd(f->root), from, hash);
+    return carry_take(f, c, n, hash, tmp) ? 0 : want(f, c, n, hash, size, from, to);
 }
 
-int carry_keep(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size)
+int carry_keep(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, int64_t size)
 {
     if (c->n == n)
         return 0;
-    c->keep = want(m, c, n, hash, size, NULL, NULL) == -EINPROGRESS;
+    c->keep = want(f, c, n, hash, size, NULL, NULL) == -EINPROGRESS;
     return -EINPROGRESS;
 }
 
 /* --- the thread --- */
 
 /* So that the committer has little to wait for. */
-static int sync_staged(const struct master *m, const char *tmp)
+static int sync_staged(const struct folder *f, const char *tmp)
 {
-    int fd = openat(root_staging_fd(m->root), tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(root_staging_fd(f->root), tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
 
     if (fd >= 0)
@@ -90,49 +92,49 @@ static int sync_staged(const struct master *m, const char *tmp)
     return r;
 }
 
-static void keep_now(struct master *m, struct carry *c)
+static void keep_now(struct folder *f, struct carry *c)
 {
     char upload[UPLOAD_NAME_CAP], tmp[STAGING_NAME_CAP];
 
     upload_name(c->mirror, &c->hash, upload);
     staging_name(tmp);
-    if (staging_copy(m, tmp, root_own_staging_fd(m->root), upload, &c->hash) == 0)
-        kept_adopt(m->kept, tmp, &c->hash, c->size);
+    if (staging_copy(f, tmp, root_own_staging_fd(f->root), upload, &c->hash) == 0)
+        kept_adopt(f->kept, tmp, &c->hash, c->size);
     c->result = 0;
 }
 
 /* An upload that was copied to another filesystem is of no more use where it is. */
-static void keep_upload(struct master *m, const struct carry *c)
+static void keep_upload(struct folder *f, const struct carry *c)
 {
     char tmp[STAGING_NAME_CAP];
 
     staging_name(tmp);
-    if (kept_wants(m->kept, c->to, c->size) && !kept_has(m, &c->hash) &&
-        upload_take(m->uploads, c->mirror, &c->hash, tmp) == 0)
-        kept_adopt(m->kept, tmp, &c->hash, c->size);
+    if (kept_wants(f->kept, c->to, c->size) && !kept_has(f, &c->hash) &&
+        upload_take(f->uploads, c->mirror, &c->hash, tmp) == 0)
+        kept_adopt(f->kept, tmp, &c->hash, c->size);
 }
 
-static void carry_now(struct master *m, struct carry *c)
+static void carry_now(struct folder *f, struct carry *c)
 {
     char upload[UPLOAD_NAME_CAP];
-    int r = volume_enter(m, c->to);
+    int r = volume_enter(f, c->to);
 
     upload_name(c->mirror, &c->hash, upload);
     staging_name(c->tmp);
     if (r == 0)
-        r = c->from ? staging_copy(m, c->tmp, root_fd(m->root), c->from, &c->hash)
-                    : staging_copy(m, c->tmp, root_own_staging_fd(m->root), upload, &c->hash);
+        r = c->from ? staging_copy(f, c->tmp, root_fd(f->root), c->from, &c->hash)
+                    : staging_copy(f, c->tmp, root_own_staging_fd(f->root), upload, &c->hash);
     if (r == 0) {
         crash_point("master.carry.copied");
-        r = sync_staged(m, c->tmp);
+        r = sync_staged(f, c->tmp);
         if (r < 0)
-            staging_discard(m, c->tmp);
+            staging_discard(f, c->tmp);
     }
-    volume_leave(m);
+    volume_leave(f);
     if (r < 0)
         *c->tmp = '\0';
     else if (!c->from && c->to)
-        keep_upload(m, c);
+        keep_upload(f, c);
     c->result = r;
 }
 
@@ -158,7 +160,7 @@ static void *carrier_run(void *arg)
         if (!c->first)
             c->last = &c->first;
         worker_unlock(&c->worker);
-        (one->keep ? keep_now : carry_now)(c->m, one);
+        (one->keep ? keep_now : carry_now)(c->folder, one);
         end(one);
         worker_lock(&c->worker);
     }
@@ -188,12 +190,12 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
         end(carry);
 }
 
-int carrier_start(struct master *m, const char *name, struct carrier **ret, struct err *e)
+int carrier_start(struct folder *f, const char *name, struct carrier **ret, struct err *e)
 {
     struct carrier *c = xcalloc(1, sizeof(*c));
     int r;
 
-    c->m = m;
+    c->folder = f;
     c->last = &c->first;
     worker_init(&c->worker);
     r = worker_start(&c->worker, name, carrier_run, c);

@@ -16,7 +16,7 @@
 #define EEFS_MASTER_FOLDER_CARRY_H
 
 #include "sync/common/hash.h"
-#include "sync/master/master.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/staging.h"
 
 /* Bytes that the committer copies by itself. */
@@ -39,8 +39,10 @@ struct carry {
     void *arg;
 };
 
+struct carrier;
+
 /* `name` is the thread's. */
-int carrier_start(struct master *m, const char *name, struct carrier **ret, struct err *e);
+int carrier_start(struct folder *f, const char *name, struct carrier **ret, struct err *e);
 /* Ends those that it still has with -ESHUTDOWN; before committer_stop(). */
 void carrier_stop(struct carrier *c);
 void carrier_free(struct carrier *c);
@@ -57,14 +59,14 @@ void carrier_add(struct carrier *c, struct carry *carry, const char *mirror,
  * of the served file `from`, or of the mirror's upload (NULL). 0; -EINPROGRESS: it is wanted now;
  * -ENOENT: the content is not there (any more); -EAGAIN: the operation had one already; -errno.
  */
-int carry_copy(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
+int carry_copy(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, int64_t size,
                const char *from, const char *to, char *tmp);
 /* Has the mirror's upload of the operation `n` copied to the store. -EINPROGRESS: it is wanted now;
  * 0: that was done, as far as it could be. */
-int carry_keep(struct master *m, struct carry *c, int64_t n, const struct hash *hash, int64_t size);
+int carry_keep(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, int64_t size);
 /* 1: what was carried for operation `n` is `tmp` now; 0: nothing is in this staging. */
-int carry_take(struct master *m, struct carry *c, int64_t n, const struct hash *hash, char *tmp);
+int carry_take(struct folder *f, struct carry *c, int64_t n, const struct hash *hash, char *tmp);
 /* Removes what was carried and not taken. The volume that was entered is left. */
-void carry_drop(struct master *m, struct carry *c);
+void carry_drop(struct folder *f, struct carry *c);
 
 #endif

@@ -14,7 +14,9 @@
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
+#include "sync/common/hash.h"
 #include "sync/common/path.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/inherit.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/visible.h"
@@ -87,9 +89,9 @@ static bool is_like(int dir, const char *name, struct conflict_like like)
 }
 
 /* The same for a path in the served tree. */
-static bool is_there(const struct master *m, const char *path, struct conflict_like like)
+static bool is_there(const struct folder *f, const char *path, struct conflict_like like)
 {
-    int dir = staging_open_parent(m, path);
+    int dir = staging_open_parent(f, path);
     bool yes = dir >= 0 && is_like(dir, path_base(path), like);
 
     if (dir >= 0)
@@ -98,7 +100,7 @@ static bool is_there(const struct master *m, const char *path, struct conflict_l
 }
 
 /* A name beside `path` where nothing is, or a folder. */
-static char *folder_beside(const struct master *m, const char *path, const char *who, int64_t mtime)
+static char *folder_beside(const struct folder *f, const char *path, const char *who, int64_t mtime)
 {
     char *dir = path_parent(path), *ret = NULL;
     struct stat st;
@@ -108,7 +110,7 @@ static char *folder_beside(const struct master *m, const char *path, const char 
 
         ret = path_join(dir, name);
         free(name);
-        if (visible_lstat(m, ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        if (visible_lstat(f, ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
             free(ret);
             ret = NULL;
         }
@@ -118,7 +120,7 @@ static char *folder_beside(const struct master *m, const char *path, const char 
 }
 
 /* `path`, or NULL when all of its first `len` bytes are folders or not there. */
-static char *way_round(const struct master *m, const char *path, size_t len, const char *who)
+static char *way_round(const struct folder *f, const char *path, size_t len, const char *who)
 {
     char *now = xstrdup(path), *top, *beside, *next;
     bool moved = false;
@@ -128,8 +130,8 @@ static char *way_round(const struct master *m, const char *path, size_t len, con
     while (end < len) {
         end += strcspn(now + end + (end > 0), "/") + (end > 0);
         top = xasprintf("%.*s", (int)end, now);
-        if (visible_lstat(m, top, &st) == 0 && !S_ISDIR(st.st_mode) &&
-            (beside = folder_beside(m, top, who, file_mtime_ns(&st)))) {
+        if (visible_lstat(f, top, &st) == 0 && !S_ISDIR(st.st_mode) &&
+            (beside = folder_beside(f, top, who, file_mtime_ns(&st)))) {
             next = xasprintf("%s%s", beside, now + end);
             len += strlen(next) - strlen(now);
             end = strlen(beside);
@@ -146,22 +148,22 @@ static char *way_round(const struct master *m, const char *path, size_t len, con
     return NULL;
 }
 
-char *conflict_dir(const struct master *m, const char *path, const char *who)
+char *conflict_dir(const struct folder *f, const char *path, const char *who)
 {
-    return way_round(m, path, strlen(path), who);
+    return way_round(f, path, strlen(path), who);
 }
 
-char *conflict_path(const struct master *m, const char *path, const char *who, int64_t mtime,
+char *conflict_path(const struct folder *f, const char *path, const char *who, int64_t mtime,
                     struct conflict_like like, bool *there)
 {
-    char *way = way_round(m, path, path_parent_len(path), who), *dir, *ret;
+    char *way = way_round(f, path, path_parent_len(path), who), *dir, *ret;
     struct stat st;
 
     *there = false;
     if (way) {
-        if (visible_lstat(m, way, &st) != 0)
+        if (visible_lstat(f, way, &st) != 0)
             return way;
-        *there = is_there(m, way, like);
+        *there = is_there(f, way, like);
         if (*there)
             return way;
         path = way;
@@ -172,9 +174,9 @@ char *conflict_path(const struct master *m, const char *path, const char *who, i
 
         ret = path_join(dir, name);
         free(name);
-        if (i >= TRIES_MAX || visible_lstat(m, ret, &st) != 0)
+        if (i >= TRIES_MAX || visible_lstat(f, ret, &st) != 0)
             break;
-        *there = is_there(m, ret, like);
+        *there = is_there(f, ret, like);
         if (*there)
             break;
         free(ret);
@@ -199,7 +201,7 @@ static int remove_staged(const char *dir)
     return 0;
 }
 
-bool conflict_is_blocked(const struct master *m, const char *path)
+bool conflict_is_blocked(const struct folder *f, const char *path)
 {
     size_t len = path_parent_len(path);
     bool blocked = false;
@@ -209,7 +211,7 @@ bool conflict_is_blocked(const struct master *m, const char *path)
         end += strcspn(path + end, "/");
         char *top = xasprintf("%.*s", (int)end, path);
 
-        blocked = visible_lstat(m, top, &st) == 0 && !S_ISDIR(st.st_mode);
+        blocked = visible_lstat(f, top, &st) == 0 && !S_ISDIR(st.st_mode);
         free(top);
     }
     return blocked;
@@ -248,14 +250,14 @@ static int finish(int fd, int like, int dir, mode_t mode, int64_t mtime)
 }
 
 /* The same for staging file `tmp` and the file at `path`. */
-static int finish_staged(const struct master *m, const char *tmp, const char *path, int dir,
+static int finish_staged(const struct folder *f, const char *tmp, const char *path, int dir,
                          mode_t mode, int64_t mtime)
 {
-    int fd = openat(root_staging_fd(m->root), tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW), like, r;
+    int fd = openat(root_staging_fd(f->root), tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW), like, r;
 
     if (fd < 0)
         return -errno;
-    like = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    like = path_open_beneath(root_fd(f->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     r = finish(fd, like, dir, mode, mtime);
     if (like >= 0)
         close(like);
@@ -264,9 +266,9 @@ static int finish_staged(const struct master *m, const char *tmp, const char *pa
 }
 
 /* -EEXIST when the name is taken. */
-static int rename_durably(const struct master *m, const char *tmp, int dir, const char *name)
+static int rename_durably(const struct folder *f, const char *tmp, int dir, const char *name)
 {
-    int r = file_rename_new(root_staging_fd(m->root), tmp, dir, name);
+    int r = file_rename_new(root_staging_fd(f->root), tmp, dir, name);
 
     return r < 0 ? r : file_sync_dir(dir);
 }
@@ -276,10 +278,10 @@ static int link_durably(const char *target, int dir, const char *name)
     return symlinkat(target, dir, name) < 0 ? -errno : file_sync_dir(dir);
 }
 
-int conflict_outside(struct master *m, const char *tmp, const char *path, const char *who,
+int conflict_outside(struct folder *f, const char *tmp, const char *path, const char *who,
                      mode_t mode, int64_t mtime, struct conflict_like like, char **ret)
 {
-    char *parent = path_parent(path), *folder = xasprintf("%s/%s", m->conflicts, parent);
+    char *parent = path_parent(path), *folder = xasprintf("%s/%s", f->conflicts, parent);
     int r = file_mkdirs(folder, 0750), dir = -1;
     char *name = NULL;
 
@@ -287,13 +289,13 @@ int conflict_outside(struct master *m, const char *tmp, const char *path, const 
         r = dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r = r == -1 ? -errno : r < 0 ? r : 0;
     if (r == 0 && tmp)
-        r = finish_staged(m, tmp, path, dir, mode, mtime);
+        r = finish_staged(f, tmp, path, dir, mode, mtime);
     if (r == 0)
         r = -EEXIST;
     for (int i = 1; r == -EEXIST && i < TRIES_MAX; i++) {
         free(name);
         name = copy_name(path_base(path), who, mtime, i);
-        r = tmp ? rename_durably(m, tmp, dir, name) : link_durably(like.target, dir, name);
+        r = tmp ? rename_durably(f, tmp, dir, name) : link_durably(like.target, dir, name);
         if (r == -EEXIST && is_like(dir, name, like))
             r = 0;
     }
@@ -301,7 +303,7 @@ int conflict_outside(struct master *m, const char *tmp, const char *path, const 
     if (r == 0)
         r = file_sync_parent(folder);
     if (r == 0)
-        *ret = xasprintf("%s%s%s/%s", m->conflicts, *parent ? "/" : "", parent, name);
+        *ret = xasprintf("%s%s%s/%s", f->conflicts, *parent ? "/" : "", parent, name);
     if (dir >= 0)
         close(dir);
     free(name);

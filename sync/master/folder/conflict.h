@@ -7,7 +7,10 @@
 #ifndef EEFS_MASTER_FOLDER_CONFLICT_H
 #define EEFS_MASTER_FOLDER_CONFLICT_H
 
-#include "sync/master/master.h"
+#include <sys/stat.h>
+
+#include "sync/common/hash.h"
+#include "sync/master/folder/folder.h"
 
 /* What the version is: something that is it already is found again. */
 struct conflict_like {
@@ -21,7 +24,7 @@ struct conflict_like {
  * of conflict_dir() when something else than a folder is in the way. Nothing is there, or (*there)
  * what is `like` it already.
  */
-char *conflict_path(const struct master *m, const char *path, const char *who, int64_t mtime,
+char *conflict_path(const struct folder *f, const char *path, const char *who, int64_t mtime,
                     struct conflict_like like, bool *there);
 
 /*
@@ -30,19 +33,19 @@ char *conflict_path(const struct master *m, const char *path, const char *who, i
  * all that the mirror made below it comes together. Nothing or a folder is there. NULL: nothing is
  * in the way.
  */
-char *conflict_dir(const struct master *m, const char *path, const char *who);
+char *conflict_dir(const struct folder *f, const char *path, const char *who);
 
 /* Checks and makes the folder of --conflicts, and removes what an earlier run left staged in it. */
 int conflict_folder(const char *dir, const char *root, struct err *e);
 
 /* True when something else than a folder is above `path` on the master. */
-bool conflict_is_blocked(const struct master *m, const char *path);
+bool conflict_is_blocked(const struct folder *f, const char *path);
 
-/* Gives the file `tmp`, which is staged in the folder of --conflicts (m->conflicts; volume_enter),
+/* Gives the file `tmp`, which is staged in the folder of --conflicts (f->conflicts; volume_enter),
  * its name there, or makes a link (like.target; tmp NULL), below a folder like that of `path`,
  * durably. *ret is where it is; malloc'd. 0 or -errno; `tmp` may be left, also when the version was
  * there already. */
-int conflict_outside(struct master *m, const char *tmp, const char *path, const char *who,
+int conflict_outside(struct folder *f, const char *tmp, const char *path, const char *who,
                      mode_t mode, int64_t mtime, struct conflict_like like, char **ret);
 
 #endif

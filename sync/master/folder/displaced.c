@@ -11,6 +11,8 @@
 #include "sync/common/file.h"
 #include "sync/common/hash.h"
 #include "sync/common/worker.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/volume.h"
 
 /* Between looking a name up and opening it a process that runs needs microseconds. */
@@ -134,17 +136,17 @@ void displaced_add(struct displaced *d, struct displaced_file *f)
     worker_unlock(&d->worker);
 }
 
-void displaced_later(struct master *m, const char *name, const char *path, const struct row *was,
-                     const struct hash *now)
+void displaced_later(struct folder *folder, const char *name, const char *path,
+                     const struct row *was, const struct hash *now)
 {
     struct displaced_file *f = xcalloc(1, sizeof(*f));
 
     snprintf(f->name, sizeof(f->name), "%s", name);
     f->path = xstrdup(path);
-    f->top = volume_top(m, path);
+    f->top = volume_top(folder, path);
     f->was = was->e.hash;
     f->now = *now;
-    displaced_add(m->displaced, f);
+    displaced_add(folder->displaced, f);
 }
 
 struct displaced_file *displaced_take(struct displaced *d)

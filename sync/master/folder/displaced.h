@@ -9,8 +9,9 @@
 #ifndef EEFS_MASTER_FOLDER_DISPLACED_H
 #define EEFS_MASTER_FOLDER_DISPLACED_H
 
+#include "sync/master/db/tree.h"
 #include "sync/master/folder/staging.h"
-#include "sync/master/master.h"
+#include "sync/master/folder/folder.h"
 
 struct displaced; /* those that wait, the first that is due first */
 
@@ -38,8 +39,8 @@ void displaced_free(struct displaced *d);
 /* Takes f over; it is due in a second. */
 void displaced_add(struct displaced *d, struct displaced_file *f);
 /* The file `was` is in staging of the volume of `path`, under that name. */
-void displaced_later(struct master *m, const char *name, const char *path, const struct row *was,
-                     const struct hash *now);
+void displaced_later(struct folder *folder, const char *name, const char *path,
+                     const struct row *was, const struct hash *now);
 /* Waits for the next one that is due; the caller's then. NULL: displaced_stop() was called. */
 struct displaced_file *displaced_take(struct displaced *d);
 void displaced_stop(struct displaced *d);

@@ -8,6 +8,7 @@
 #ifndef EEFS_MASTER_FOLDER_INHERIT_H
 #define EEFS_MASTER_FOLDER_INHERIT_H
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* To the file `fd`, before its mode and owner are set. `from`: the one that it replaces, or that it

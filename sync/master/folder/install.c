@@ -13,6 +13,8 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/inherit.h"
 #include "sync/master/folder/replace.h"
 #include "sync/master/folder/staging.h"
@@ -31,9 +33,9 @@ static bool takes_ending(int staging, const char *ending, size_t len)
     return takes;
 }
 
-bool install_takes_name(const struct master *m, const char *base)
+bool install_takes_name(const struct folder *f, const char *base)
 {
-    int staging = root_staging_fd(m->root);
+    int staging = root_staging_fd(f->root);
     size_t half = strlen(base) / 2;
 
     /* In two parts, for a name may be as long as one can be; not within a character of UTF-8. */
@@ -42,7 +44,7 @@ bool install_takes_name(const struct master *m, const char *base)
     return takes_ending(staging, base, half) && takes_ending(staging, base + half, strlen(base));
 }
 
-int install_owner(const struct master *m, int fd, int dir, const struct stat *was)
+int install_owner(const struct folder *f, int fd, int dir, const struct stat *was)
 {
     uid_t uid = (uid_t)-1;
     gid_t gid = (gid_t)-1;
@@ -50,9 +52,9 @@ int install_owner(const struct master *m, int fd, int dir, const struct stat *wa
 
     if (fstat(fd, &st) < 0 || fstat(dir, &folder) < 0)
         return -errno;
-    if (m->owner_uid >= 0) {
-        uid = (uid_t)m->owner_uid;
-        gid = (gid_t)m->owner_gid;
+    if (f->owner_uid >= 0) {
+        uid = (uid_t)f->owner_uid;
+        gid = (gid_t)f->owner_gid;
     } else if (was) {
         uid = was->st_uid;
         gid = was->st_gid;
@@ -66,23 +68,23 @@ int install_owner(const struct master *m, int fd, int dir, const struct stat *wa
         return 0;
     if (fchown(fd, uid, gid) == 0)
         return 0;
-    if (m->owner_uid >= 0)
+    if (f->owner_uid >= 0)
         return -errno;
     /* Not ours to give away; the group may be. */
     return fchown(fd, (uid_t)-1, gid) == 0 || errno == EPERM ? 0 : -errno;
 }
 
-int install_parents(struct master *m, const char *path)
+int install_parents(struct folder *f, const char *path)
 {
     char *dir = path_parent(path);
-    int parent, fd, r = staging_open_parent(m, path);
+    int parent, fd, r = staging_open_parent(f, path);
 
     if (r >= 0) {
         close(r);
         r = 0;
     } else if (r == -ENOENT && *dir) {
-        r = install_parents(m, dir);
-        parent = r < 0 ? r : staging_open_parent(m, dir);
+        r = install_parents(f, dir);
+        parent = r < 0 ? r : staging_open_parent(f, dir);
         if (parent < 0) {
             r = parent;
         } else {
@@ -92,7 +94,7 @@ int install_parents(struct master *m, const char *path)
             if (r == 0 && fd < 0)
                 r = -errno;
             if (r == 0)
-                r = install_owner(m, fd, parent, NULL);
+                r = install_owner(f, fd, parent, NULL);
             if (r == 0)
                 r = file_sync_dir(parent);
             if (fd >= 0)
@@ -105,14 +107,14 @@ int install_parents(struct master *m, const char *path)
 }
 
 /* The file that ours replaces or, with none, is a copy of: fd or -1. */
-static int open_like(struct master *m, int dir, const char *base, const char *like)
+static int open_like(struct folder *f, int dir, const char *base, const char *like)
 {
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
     int fd = openat(dir, base, flags | O_CLOEXEC);
     struct stat st;
 
     if (fd < 0 && like)
-        fd = path_open_beneath(root_fd(m->root), like, flags, 0);
+        fd = path_open_beneath(root_fd(f->root), like, flags, 0);
     if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
         close(fd);
         fd = -1;
@@ -120,13 +122,13 @@ static int open_like(struct master *m, int dir, const char *base, const char *li
     return fd < 0 ? -1 : fd;
 }
 
-static int prepare(struct master *m, int fd, int dir, const char *base,
+static int prepare(struct folder *f, int fd, int dir, const char *base,
                    const struct install_attr *a)
 {
     struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(a->mtime)};
     struct stat was;
     bool there = fstatat(dir, base, &was, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(was.st_mode);
-    int like = open_like(m, dir, base, a->like), r = inherit_file(fd, like, dir);
+    int like = open_like(f, dir, base, a->like), r = inherit_file(fd, like, dir);
     mode_t mode = like < 0 ? inherit_mode(dir, a->mode, a->umask) : a->mode;
 
     if (like >= 0)
@@ -138,26 +140,26 @@ static int prepare(struct master *m, int fd, int dir, const char *base,
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
         r = -errno;
     if (r == 0)
-        r = install_owner(m, fd, dir, there ? &was : NULL);
+        r = install_owner(f, fd, dir, there ? &was : NULL);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
     return r;
 }
 
-int install_file(struct master *m, char *tmp, const char *path, const struct row *was,
+int install_file(struct folder *f, char *tmp, const char *path, const struct row *was,
                  const struct install_attr *a, const struct hash *now, struct stat *st)
 {
-    int staging = root_staging_fd(m->root), dir, r;
+    int staging = root_staging_fd(f->root), dir, r;
     int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return -errno;
-    r = dir = staging_open_parent(m, path);
+    r = dir = staging_open_parent(f, path);
     if (dir >= 0)
-        r = prepare(m, fd, dir, path_base(path), a);
+        r = prepare(f, fd, dir, path_base(path), a);
     crash_point("master.put.staged");
     if (r == 0 && was->e.type != ENTRY_GONE)
-        r = replace_file(m, tmp, dir, path, was, now);
+        r = replace_file(f, tmp, dir, path, was, now);
     else if (r == 0)
         r = file_rename_new(staging, tmp, dir, path_base(path));
     crash_point("master.put.renamed");
@@ -173,10 +175,10 @@ int install_file(struct master *m, char *tmp, const char *path, const struct row
     return r;
 }
 
-static int link_time(const struct master *m, const char *path, const int64_t *mtime)
+static int link_time(const struct folder *f, const char *path, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, file_timespec(*mtime)};
-    int dir = staging_open_parent(m, path), r = 0;
+    int dir = staging_open_parent(f, path), r = 0;
 
     if (dir < 0)
         return dir;
@@ -186,12 +188,12 @@ static int link_time(const struct master *m, const char *path, const int64_t *mt
     return r;
 }
 
-int install_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime)
+int install_attrs(const struct folder *f, const char *path, int64_t mode, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
     char proc[64];
     struct stat st;
-    int r = 0, fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    int r = 0, fd = path_open_beneath(root_fd(f->root), path, O_PATH | O_NOFOLLOW, 0);
 
     if (fd < 0)
         return fd;
@@ -201,7 +203,7 @@ int install_attrs(const struct master *m, const char *path, int64_t mode, const 
         r = -ELOOP;
     if (r == 0 && S_ISLNK(st.st_mode)) {
         close(fd);
-        return mtime ? link_time(m, path, mtime) : 0;
+        return mtime ? link_time(f, path, mtime) : 0;
     }
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
     if (r == 0 && mode >= 0 && chmod(proc, (mode_t)mode) < 0)

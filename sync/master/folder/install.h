@@ -6,7 +6,10 @@
 #ifndef EEFS_MASTER_FOLDER_INSTALL_H
 #define EEFS_MASTER_FOLDER_INSTALL_H
 
-#include "sync/master/master.h"
+#include <sys/stat.h>
+
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 
 /* What a mirror may set of a file's mode: it makes no programs that run as somebody else. */
 #define INSTALL_FILE_MODE 01777
@@ -18,26 +21,26 @@ struct install_attr {
 };
 
 /* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
-int install_parents(struct master *m, const char *path);
+int install_parents(struct folder *f, const char *path);
 /*
  * Sets mode, mtime, owner and what is inherited (inherit.h), syncs, and puts staging file `tmp`
  * (content `now`) at `path`, where `was` is (replace.h; ENTRY_GONE: nothing). *st is the file's
  * stat afterwards. -EEXIST or -EBUSY: a local file came or is being written; `tmp` is there as
  * after every failure, and may be placed elsewhere.
  */
-int install_file(struct master *m, char *tmp, const char *path, const struct row *was,
+int install_file(struct folder *f, char *tmp, const char *path, const struct row *was,
                  const struct install_attr *a, const struct hash *now, struct stat *st);
 /*
  * Gives what mirrors put into the open folder `dir` its owner and group: those of --owner; else of
  * the file that it replaces (`was`, may be NULL); else the folder's, as far as the server may
  * (group of a setgid folder; all as root). -EPERM: --owner cannot be given.
  */
-int install_owner(const struct master *m, int fd, int dir, const struct stat *was);
+int install_owner(const struct folder *f, int fd, int dir, const struct stat *was);
 /* False when the filesystem says of names with the parts of this one that they are not there: it
  * does not take them. Asked in staging, where nobody removes a folder meanwhile. */
-bool install_takes_name(const struct master *m, const char *base);
+bool install_takes_name(const struct folder *f, const char *base);
 /* mode (-1: leave) and mtime (NULL: leave) of a file or folder; of a link the mtime only
  * (mode: -ELOOP). */
-int install_attrs(const struct master *m, const char *path, int64_t mode, const int64_t *mtime);
+int install_attrs(const struct folder *f, const char *path, int64_t mode, const int64_t *mtime);
 
 #endif

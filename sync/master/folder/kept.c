@@ -11,12 +11,15 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/db/history.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/staging.h"
@@ -32,12 +35,12 @@ void kept_path(const struct hash *h, char *out)
     snprintf(out, KEPT_PATH_CAP, "%s/%.2s/%s", KEPT_DIR, text + 3, text);
 }
 
-bool kept_room(const struct master *m, int64_t size)
+bool kept_room(const struct folder *f, int64_t size)
 {
     struct statvfs fs;
     int64_t all, reserve;
 
-    if (fstatvfs(root_own_staging_fd(m->root), &fs) < 0)
+    if (fstatvfs(root_own_staging_fd(f->root), &fs) < 0)
         return false;
     all = (int64_t)(fs.f_blocks * fs.f_frsize);
     reserve = all / 10 < RESERVE_MAX ? all / 10 : RESERVE_MAX;
@@ -55,34 +58,34 @@ bool kept_wants(struct kept *k, const char *path, int64_t size)
     return true;
 }
 
-bool kept_has(const struct master *m, const struct hash *h)
+bool kept_has(const struct folder *f, const struct hash *h)
 {
     char path[KEPT_PATH_CAP];
     struct stat st;
 
     kept_path(h, path);
-    return fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return fstatat(root_private_fd(f->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(st.st_mode);
 }
 
-bool kept_lacks(const struct master *m, const struct hash *h)
+bool kept_lacks(const struct folder *f, const struct hash *h)
 {
     char path[KEPT_PATH_CAP];
     struct stat st;
 
     kept_path(h, path);
-    if (fstatat(root_private_fd(m->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (fstatat(root_private_fd(f->root), path, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return !S_ISREG(st.st_mode);
-    return trouble_at(-errno, root_private_fd(m->root), path) == -ENOENT;
+    return trouble_at(-errno, root_private_fd(f->root), path) == -ENOENT;
 }
 
-static int make_folders(const struct master *m, const char *path)
+static int make_folders(const struct folder *f, const char *path)
 {
     char *dir = path_parent(path);
     int r = 0;
 
-    if ((mkdirat(root_private_fd(m->root), KEPT_DIR, 0700) < 0 && errno != EEXIST) ||
-        (mkdirat(root_private_fd(m->root), dir, 0700) < 0 && errno != EEXIST))
+    if ((mkdirat(root_private_fd(f->root), KEPT_DIR, 0700) < 0 && errno != EEXIST) ||
+        (mkdirat(root_private_fd(f->root), dir, 0700) < 0 && errno != EEXIST))
         r = -errno;
     free(dir);
     return r;
@@ -133,14 +136,14 @@ static void note(struct kept *k, const struct hash *h, int64_t size)
 /* From the staging `dir` to its place. 0 or -errno. */
 static int move_in(struct kept *k, int dir, const char *tmp, const struct hash *h, int64_t size)
 {
-    int root = root_private_fd(k->m->root), r;
+    int root = root_private_fd(k->folder->root), r;
     char path[KEPT_PATH_CAP];
 
     kept_path(h, path);
     mutex_lock(&k->files_lock);
     r = file_rename_new(dir, tmp, root, path);
     if (r == -ENOENT) {
-        r = make_folders(k->m, path);
+        r = make_folders(k->folder, path);
         if (r == 0)
             r = file_rename_new(dir, tmp, root, path);
     }
@@ -153,12 +156,12 @@ static int move_in(struct kept *k, int dir, const char *tmp, const struct hash *
 /* From the staging of another filesystem. */
 static int adopt_copy(struct kept *k, const char *tmp, const struct hash *h, int64_t size)
 {
-    int staging = root_staging_fd(k->m->root), own = root_own_staging_fd(k->m->root), r;
+    int staging = root_staging_fd(k->folder->root), own = root_own_staging_fd(k->folder->root), r;
     int from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), to = -1;
     char copy[STAGING_NAME_CAP];
 
     staging_name(copy);
-    if (from >= 0 && kept_room(k->m, size))
+    if (from >= 0 && kept_room(k->folder, size))
         to = openat(own, copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     r = to < 0 ? -ENOSPC : file_copy(from, to);
     if (r == 0)
@@ -170,13 +173,13 @@ static int adopt_copy(struct kept *k, const char *tmp, const struct hash *h, int
     if (to >= 0)
         close(to);
     if (r == 0)
-        staging_discard(k->m, tmp);
+        staging_discard(k->folder, tmp);
     return r;
 }
 
 void kept_adopt(struct kept *k, const char *tmp, const struct hash *h, int64_t size)
 {
-    int r = move_in(k, root_staging_fd(k->m->root), tmp, h, size);
+    int r = move_in(k, root_staging_fd(k->folder->root), tmp, h, size);
 
     if (r == -EXDEV)
         r = adopt_copy(k, tmp, h, size);
@@ -184,7 +187,7 @@ void kept_adopt(struct kept *k, const char *tmp, const struct hash *h, int64_t s
     if (r == 0)
         note(k, h, size);
     else
-        staging_discard(k->m, tmp);
+        staging_discard(k->folder, tmp);
 }
 
 void kept_damaged(struct kept *k, const struct hash *h, int64_t size)
@@ -194,7 +197,7 @@ void kept_damaged(struct kept *k, const struct hash *h, int64_t size)
     kept_path(h, path);
     log_warn("'%s' is damaged; removed it", path);
     mutex_lock(&k->files_lock);
-    if (unlinkat(root_private_fd(k->m->root), path, 0) == 0)
+    if (unlinkat(root_private_fd(k->folder->root), path, 0) == 0)
         count_locked(k, h, size, -1);
     mutex_unlock(&k->files_lock);
 }
@@ -202,8 +205,8 @@ void kept_damaged(struct kept *k, const struct hash *h, int64_t size)
 bool kept_needs_copy(struct kept *k, const char *path, const struct hash *h, int64_t size)
 {
     return k->no_clones && size > CARRY_AT_ONCE && size <= AT_ONCE &&
-           root_staging_fd(k->m->root) == root_own_staging_fd(k->m->root) &&
-           kept_wants(k, path, size) && !kept_has(k->m, h) && kept_room(k->m, size);
+           root_staging_fd(k->folder->root) == root_own_staging_fd(k->folder->root) &&
+           kept_wants(k, path, size) && !kept_has(k->folder, h) && kept_room(k->folder, size);
 }
 
 /* 0; -errno, left to the keeper. That no clone can be made is found with the first content: that
@@ -224,12 +227,12 @@ static int clone_or_copy(struct kept *k, int from, int to, int64_t size)
 void kept_staged(struct kept *k, const char *tmp, const char *path, const struct hash *h,
                  int64_t size)
 {
-    int staging = root_staging_fd(k->m->root), from, to = -1, r;
+    int staging = root_staging_fd(k->folder->root), from, to = -1, r;
     char copy[STAGING_NAME_CAP];
 
-    if (!kept_wants(k, path, size) || kept_has(k->m, h) || !kept_room(k->m, size))
+    if (!kept_wants(k, path, size) || kept_has(k->folder, h) || !kept_room(k->folder, size))
         return;
-    if (staging != root_own_staging_fd(k->m->root) && size > CARRY_AT_ONCE)
+    if (staging != root_own_staging_fd(k->folder->root) && size > CARRY_AT_ONCE)
         return; /* no clone reaches another filesystem */
     staging_name(copy);
     from = openat(staging, tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -245,7 +248,7 @@ void kept_staged(struct kept *k, const char *tmp, const char *path, const struct
     if (r == 0)
         kept_adopt(k, copy, h, size);
     else if (to >= 0)
-        staging_discard(k->m, copy);
+        staging_discard(k->folder, copy);
 }
 
 json_t *kept_report(struct kept *k)
@@ -258,11 +261,11 @@ json_t *kept_report(struct kept *k)
                      (json_int_t)k->unnamed_files, "unnamed_bytes", (json_int_t)k->unnamed_bytes);
 }
 
-struct kept *kept_new(struct master *m, const struct kept_rules *rules)
+struct kept *kept_new(struct folder *f, const struct kept_rules *rules)
 {
     struct kept *k = xcalloc(1, sizeof(*k));
 
-    k->m = m;
+    k->folder = f;
     k->rules = *rules;
     mutex_init(&k->files_lock);
     mutex_init(&k->lock);

@@ -28,7 +28,9 @@
 #include <jansson.h>
 #include <pthread.h>
 
-#include "sync/master/master.h"
+#include "sync/common/hash.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 
 struct kept;
 
@@ -39,15 +41,15 @@ struct kept_rules {
 };
 
 /* `rules` are copied; their list stays the caller's. */
-struct kept *kept_new(struct master *m, const struct kept_rules *rules);
+struct kept *kept_new(struct folder *f, const struct kept_rules *rules);
 /* NULL is fine. */
 void kept_free(struct kept *k);
 
 /* The rules let a content of that path and size in. */
 bool kept_wants(struct kept *k, const char *path, int64_t size);
-bool kept_has(const struct master *m, const struct hash *h);
+bool kept_has(const struct folder *f, const struct hash *h);
 /* It is not there; false also when a disk that fails does not tell. */
-bool kept_lacks(const struct master *m, const struct hash *h);
+bool kept_lacks(const struct folder *f, const struct hash *h);
 
 /* Moves the staging file `tmp`, whose hash was verified, into the store; it is gone from staging in
  * any case. Any thread; the row follows soon. */
@@ -77,7 +79,7 @@ struct kept_note {
 };
 
 struct kept {
-    struct master *m;
+    struct folder *folder;
     struct kept_rules rules;
     _Atomic int64_t bytes, files; /* in the store */
     _Atomic int64_t unkept_files, unkept_bytes, versions, lost, unnamed_files, unnamed_bytes;
@@ -98,6 +100,6 @@ struct kept_note *kept_notes_take(struct kept *k);
 #define KEPT_PATH_CAP 96
 void kept_path(const struct hash *h, char *out);
 /* Free space lets `size` more bytes in. */
-bool kept_room(const struct master *m, int64_t size);
+bool kept_room(const struct folder *f, int64_t size);
 
 #endif

@@ -10,6 +10,8 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/displaced.h"
 #include "sync/master/folder/lease.h"
@@ -20,7 +22,7 @@ static int check_content(int fd, const struct row *was, const struct stat *st)
 {
     struct hash hash;
     int r = !S_ISREG(st->st_mode) || st->st_size != was->e.size ? -EBUSY
-            : st->st_size > MASTER_READ_MAX                     ? -EAGAIN
+            : st->st_size > FOLDER_READ_MAX                     ? -EAGAIN
                                                                 : hash_fd(fd, &hash, NULL);
 
     return r < 0 || hash_eq(&hash, &was->e.hash) ? r : -EBUSY;
@@ -96,11 +98,11 @@ static int exchange_back(int staging, const char *name, int dir, const char *bas
     return r < 0 ? r : -EAGAIN;
 }
 
-int replace_file(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
+int replace_file(struct folder *f, char *tmp, int dir, const char *path, const struct row *was,
                  const struct hash *now)
 {
     static const struct row unknown;
-    int staging = root_staging_fd(m->root), r;
+    int staging = root_staging_fd(f->root), r;
     const char *base = path_base(path);
     char name[STAGING_NAME_CAP];
     struct held old;
@@ -130,17 +132,17 @@ int replace_file(struct master *m, char *tmp, int dir, const char *path, const s
     }
     close(old.fd); /* and with it the lease */
     if (swapped) {
-        displaced_later(m, name, path, was, now);
+        displaced_later(f, name, path, was, now);
         *tmp = '\0';
         return r == -EAGAIN ? r : 0;
     }
     return r == -ENOENT ? -EBUSY : r;
 }
 
-int replace_remove(struct master *m, int dir, const char *path, const struct row *was)
+int replace_remove(struct folder *f, int dir, const char *path, const struct row *was)
 {
     static const struct hash none;
-    int staging = root_staging_fd(m->root), r;
+    int staging = root_staging_fd(f->root), r;
     const char *base = path_base(path);
     char name[STAGING_NAME_CAP];
     struct held old;
@@ -160,15 +162,15 @@ int replace_remove(struct master *m, int dir, const char *path, const struct row
     }
     close(old.fd);
     if (r == 0)
-        displaced_later(m, name, path, was, &none);
+        displaced_later(f, name, path, was, &none);
     return r;
 }
 
 /* Where names cannot be exchanged nothing is at `path` for a moment. */
-static int rename_in_two(struct master *m, int a, const char *from, int dir, const char *path,
+static int rename_in_two(struct folder *f, int a, const char *from, int dir, const char *path,
                          const struct row *was)
 {
-    int r = replace_remove(m, dir, path, was);
+    int r = replace_remove(f, dir, path, was);
 
     if (r == 0)
         r = file_rename_new(a, from, dir, path_base(path));
@@ -179,11 +181,11 @@ static int rename_in_two(struct master *m, int a, const char *from, int dir, con
  * What has the name `from` after the exchange goes to staging: the old file (1), or a local file
  * that came to either name at that moment and is settled as such (0).
  */
-static int take_exchanged(struct master *m, int a, const char *from, const char *path,
+static int take_exchanged(struct folder *f, int a, const char *from, const char *path,
                           const struct row *was, ino_t ino, const struct hash *now)
 {
     static const struct row unknown;
-    int staging = root_staging_fd(m->root), old, r;
+    int staging = root_staging_fd(f->root), old, r;
     char name[STAGING_NAME_CAP];
 
     displaced_name(path, &was->e.hash, now, name);
@@ -191,14 +193,14 @@ static int take_exchanged(struct master *m, int a, const char *from, const char 
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     old = is_inode(staging, name, (int64_t)ino);
-    displaced_later(m, name, path, old ? was : &unknown, now);
+    displaced_later(f, name, path, old ? was : &unknown, now);
     return old;
 }
 
-int replace_rename(struct master *m, int a, const char *from, int dir, const char *path,
+int replace_rename(struct folder *f, int a, const char *from, int dir, const char *path,
                    const struct row *was, const struct hash *now)
 {
-    int staging = root_staging_fd(m->root);
+    int staging = root_staging_fd(f->root);
     char name[STAGING_NAME_CAP];
     struct held old;
     int r = hold(dir, path, was, &old);
@@ -213,17 +215,17 @@ int replace_rename(struct master *m, int a, const char *from, int dir, const cha
         r = -errno;
     crash_point("master.rename.exchanged");
     if (r == 0) {
-        r = take_exchanged(m, a, from, path, was, old.st.st_ino, now);
+        r = take_exchanged(f, a, from, path, was, old.st.st_ino, now);
         if (r <= 0)
-            displaced_later(m, name, path, was, now);
+            displaced_later(f, name, path, was, now);
         else
-            staging_discard(m, name);
+            staging_discard(f, name);
         r = r < 0 ? r : 0;
     } else {
-        staging_discard(m, name);
+        staging_discard(f, name);
     }
     close(old.fd);
     if (r == -EINVAL || r == -ENOSYS || r == -EPERM || r == -EOPNOTSUPP || r == -EMLINK)
-        return rename_in_two(m, a, from, dir, path, was);
+        return rename_in_two(f, a, from, dir, path, was);
     return r == -ENOENT ? -EBUSY : r;
 }

@@ -17,7 +17,8 @@
 #ifndef EEFS_MASTER_FOLDER_REPLACE_H
 #define EEFS_MASTER_FOLDER_REPLACE_H
 
-#include "sync/master/master.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 
 /*
  * Puts staging file `tmp` (content `now`) at `path` in the open folder `dir`, where `was` is.
@@ -25,16 +26,16 @@
  * holds STAGING_NAME_CAP bytes and is the staging file's name afterwards; "" when it has gone:
  * placed (0), or overwritten by a local file at that moment (-EAGAIN).
  */
-int replace_file(struct master *m, char *tmp, int dir, const char *path, const struct row *was,
+int replace_file(struct folder *f, char *tmp, int dir, const char *path, const struct row *was,
                  const struct hash *now);
 /* Takes `was` away from `path`; -EBUSY as above, -ENOENT when it is gone. */
-int replace_remove(struct master *m, int dir, const char *path, const struct row *was);
+int replace_remove(struct folder *f, int dir, const char *path, const struct row *was);
 /*
  * Renames `from` (a name in the open folder `a`) over `path` in `dir`, where the file `was` is:
  * exchanged first, then what has come to `from` is taken out. -EBUSY as above. `now` is the content
  * that comes to `path`.
  */
-int replace_rename(struct master *m, int a, const char *from, int dir, const char *path,
+int replace_rename(struct folder *f, int a, const char *from, int dir, const char *path,
                    const struct row *was, const struct hash *now);
 
 #endif

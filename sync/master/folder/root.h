@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "sync/common/err.h"
+#include "sync/master/folder/root.h"
 
 struct root;
 

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/worker.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/space.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
@@ -16,7 +18,7 @@
 #define CLEAN_MS 60000 /* between removals of old uploads */
 
 struct root_monitor {
-    struct master *m;
+    struct folder *folder;
     struct worker worker; /* its lock guards the rest */
     bool is_short;
     char why[512];
@@ -25,7 +27,7 @@ struct root_monitor {
 static void *root_monitor_run(void *arg)
 {
     struct root_monitor *o = arg;
-    struct master *m = o->m;
+    struct folder *f = o->folder;
     int generation = 0;
     int64_t clean = clock_mono_ms() + CLEAN_MS;
 
@@ -35,23 +37,23 @@ static void *root_monitor_run(void *arg)
         bool is_short, ok;
 
         worker_unlock(&o->worker);
-        ok = root_check(m->root);
-        if (ok && generation != root_generation(m->root)) {
-            generation = root_generation(m->root);
-            if (root_folds_case(m->root))
+        ok = root_check(f->root);
+        if (ok && generation != root_generation(f->root)) {
+            generation = root_generation(f->root);
+            if (root_folds_case(f->root))
                 log_warn("the filesystem of '%s' does not distinguish names that differ only by "
                          "case: a mirror that creates two such names gets a conflict",
-                         root_path(m->root));
+                         root_path(f->root));
         }
         if (ok) {
-            volumes_look(m->volumes);
-            volumes_tell(m->volumes);
+            volumes_look(f->volumes);
+            volumes_tell(f->volumes);
         }
         if (ok && clock_mono_ms() >= clean) {
-            uploads_clean(m->uploads, false);
+            uploads_clean(f->uploads, false);
             clean = clock_mono_ms() + CLEAN_MS;
         }
-        is_short = space_short(m, 0, why, sizeof(why));
+        is_short = space_short(f, 0, why, sizeof(why));
         worker_lock(&o->worker);
         o->is_short = is_short;
         memcpy(o->why, why, sizeof(why));
@@ -61,12 +63,12 @@ static void *root_monitor_run(void *arg)
     return NULL;
 }
 
-int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *e)
+int root_monitor_start(struct folder *f, struct root_monitor **ret, struct err *e)
 {
     struct root_monitor *o = xcalloc(1, sizeof(*o));
     int r;
 
-    o->m = m;
+    o->folder = f;
     worker_init(&o->worker);
     r = worker_start(&o->worker, "root monitor", root_monitor_run, o);
     if (r < 0) {

@@ -6,11 +6,14 @@
 #ifndef EEFS_MASTER_FOLDER_ROOT_MONITOR_H
 #define EEFS_MASTER_FOLDER_ROOT_MONITOR_H
 
-#include "sync/master/master.h"
+#include <stddef.h>
+
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 
 struct root_monitor;
 
-int root_monitor_start(struct master *m, struct root_monitor **ret, struct err *e);
+int root_monitor_start(struct folder *f, struct root_monitor **ret, struct err *e);
 void root_monitor_stop(struct root_monitor *o);
 /* What space_short() said at the last look. Never waits for the filesystem. */
 bool root_monitor_short(struct root_monitor *o, char *why, size_t cap);

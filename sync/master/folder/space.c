@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/space.h"
 
 #include <stdio.h>
@@ -19,16 +20,16 @@ static bool is_short(const struct statvfs *fs, int64_t bytes, int64_t reserve, c
     return true;
 }
 
-bool space_short(const struct master *m, int64_t bytes, char *why, size_t cap)
+bool space_short(const struct folder *f, int64_t bytes, char *why, size_t cap)
 {
     struct statvfs fs;
-    int64_t reserve = m->reserve;
+    int64_t reserve = f->reserve;
 
-    if (root_staging_fd(m->root) >= 0 && fstatvfs(root_staging_fd(m->root), &fs) == 0 &&
-        root_ok(m->root, (char[1]){0}, 1) &&
-        is_short(&fs, bytes, reserve, "folder", root_path(m->root), why, cap))
+    if (root_staging_fd(f->root) >= 0 && fstatvfs(root_staging_fd(f->root), &fs) == 0 &&
+        root_ok(f->root, (char[1]){0}, 1) &&
+        is_short(&fs, bytes, reserve, "folder", root_path(f->root), why, cap))
         return true;
     /* An operation is a few rows in the database. */
-    return statvfs(m->db_path, &fs) == 0 &&
-           is_short(&fs, 0, reserve / 4, "database", m->db_path, why, cap);
+    return statvfs(f->db_path, &fs) == 0 &&
+           is_short(&fs, 0, reserve / 4, "database", f->db_path, why, cap);
 }

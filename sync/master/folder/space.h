@@ -7,10 +7,12 @@
 #ifndef EEFS_MASTER_FOLDER_SPACE_H
 #define EEFS_MASTER_FOLDER_SPACE_H
 
-#include "sync/master/master.h"
+#include <stddef.h>
+
+#include "sync/master/folder/folder.h"
 
 /* True when `bytes` more would leave less than the reserve on either; a sentence into `why` (may be
  * NULL). Any thread. */
-bool space_short(const struct master *m, int64_t bytes, char *why, size_t cap);
+bool space_short(const struct folder *f, int64_t bytes, char *why, size_t cap);
 
 #endif

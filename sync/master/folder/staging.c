@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/staging.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include "sync/common/crash.h"
 #include "sync/common/encode.h"
 #include "sync/common/file.h"
+#include "sync/common/hash.h"
 #include "sync/common/path.h"
 
 void staging_name(char *out)
@@ -34,30 +36,30 @@ bool staging_is_name(const char *name)
            strspn(name + 4, "0123456789abcdef") == 24;
 }
 
-static int create(struct master *m, const char *tmp)
+static int create(struct folder *f, const char *tmp)
 {
-    int fd = openat(root_staging_fd(m->root), tmp,
+    int fd = openat(root_staging_fd(f->root), tmp,
                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     return fd < 0 ? -errno : fd;
 }
 
-static int finish(struct master *m, int fd, const char *tmp, int r)
+static int finish(struct folder *f, int fd, const char *tmp, int r)
 {
     close(fd);
     if (r < 0)
-        unlinkat(root_staging_fd(m->root), tmp, 0);
+        unlinkat(root_staging_fd(f->root), tmp, 0);
     return r;
 }
 
-int staging_write(struct master *m, const char *tmp, const void *data, size_t len)
+int staging_write(struct folder *f, const char *tmp, const void *data, size_t len)
 {
-    int fd = create(m, tmp);
+    int fd = create(f, tmp);
 
-    return fd < 0 ? fd : finish(m, fd, tmp, file_pwrite_sparse(fd, data, len, 0));
+    return fd < 0 ? fd : finish(f, fd, tmp, file_pwrite_sparse(fd, data, len, 0));
 }
 
-int staging_copy(struct master *m, const char *tmp, int dir, const char *path,
+int staging_copy(struct folder *f, const char *tmp, int dir, const char *path,
                  const struct hash *hash)
 {
     int from = path_open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -66,7 +68,7 @@ int staging_copy(struct master *m, const char *tmp, int dir, const char *path,
 
     if (from < 0)
         return from == -ELOOP || from == -ENOTDIR ? -ENOENT : from;
-    to = create(m, tmp);
+    to = create(f, tmp);
     if (to < 0) {
         close(from);
         return to;
@@ -77,31 +79,31 @@ int staging_copy(struct master *m, const char *tmp, int dir, const char *path,
         r = hash_fd(to, &got, NULL);
     if (r == 0 && !hash_eq(&got, hash))
         r = -ENOENT;
-    return finish(m, to, tmp, r);
+    return finish(f, to, tmp, r);
 }
 
-int staging_link(const struct master *m, const char *tmp, const char *target, const int64_t *mtime)
+int staging_link(const struct folder *f, const char *tmp, const char *target, const int64_t *mtime)
 {
     struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
-    int staging = root_staging_fd(m->root), r = 0;
+    int staging = root_staging_fd(f->root), r = 0;
 
     if (mtime)
         times[1] = file_timespec(*mtime);
     if (symlinkat(target, staging, tmp) < 0)
         return -errno;
     if (utimensat(staging, tmp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (m->owner_uid >= 0 &&
-         fchownat(staging, tmp, (uid_t)m->owner_uid, (gid_t)m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0))
+        (f->owner_uid >= 0 &&
+         fchownat(staging, tmp, (uid_t)f->owner_uid, (gid_t)f->owner_gid, AT_SYMLINK_NOFOLLOW) < 0))
         r = -errno;
     if (r < 0)
         unlinkat(staging, tmp, 0);
     return r;
 }
 
-int staging_open_parent(const struct master *m, const char *path)
+int staging_open_parent(const struct folder *f, const char *path)
 {
     char *dir = path_parent(path);
-    int fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int fd = path_open_beneath(root_fd(f->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 
     free(dir);
     return fd == -ELOOP ? -ENOTDIR : fd;
@@ -144,8 +146,8 @@ int staging_exchange(int staging, const char *name, int dir, const char *base)
     return r;
 }
 
-void staging_discard(struct master *m, const char *tmp)
+void staging_discard(struct folder *f, const char *tmp)
 {
     if (*tmp)
-        unlinkat(root_staging_fd(m->root), tmp, 0);
+        unlinkat(root_staging_fd(f->root), tmp, 0);
 }

@@ -9,10 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
+#include "sync/common/hash.h"
 #include "sync/common/thread.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/space.h"
 #include "sync/master/folder/volume.h"
 
@@ -23,7 +27,7 @@
 #define IDLE_NS    (60LL * 1000000000) /* until then its operation may be on its way */
 
 struct uploads {
-    struct master *m;
+    struct folder *folder;
     pthread_mutex_t lock; /* guards the list and `cancelled` */
     struct upload *first;
 };
@@ -39,11 +43,11 @@ struct upload {
     struct hash_stream *stream; /* NULL when resumed: hashed at the end */
 };
 
-struct uploads *uploads_new(struct master *m)
+struct uploads *uploads_new(struct folder *f)
 {
     struct uploads *u = xcalloc(1, sizeof(*u));
 
-    u->m = m;
+    u->folder = f;
     mutex_init(&u->lock);
     return u;
 }
@@ -56,10 +60,10 @@ void uploads_free(struct uploads *u)
     free(u);
 }
 
-static int clean_here(struct master *m, const char *top, void *arg)
+static int clean_here(struct folder *f, const char *top, void *arg)
 {
     bool at_start = *(bool *)arg;
-    int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(root_staging_fd(f->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
     struct stat st;
@@ -81,7 +85,7 @@ static int clean_here(struct master *m, const char *top, void *arg)
 
 void uploads_clean(struct uploads *u, bool at_start)
 {
-    volumes_each(u->m, clean_here, &at_start);
+    volumes_each(u->folder, clean_here, &at_start);
 }
 
 static void names(const char *mirror, const struct hash *h, char *whole, char *part, size_t cap)
@@ -97,7 +101,7 @@ int upload_have(struct uploads *u, const char *mirror, const struct hash *h, int
 {
     char whole[UPLOAD_NAME_CAP], part[UPLOAD_NAME_CAP];
     struct stat st;
-    int dir = root_staging_fd(u->m->root);
+    int dir = root_staging_fd(u->folder->root);
 
     names(mirror, h, whole, part, sizeof(whole));
     *have = 0;
@@ -148,7 +152,7 @@ static void count_file_locked(struct uploads *u, int dir, const char *file, stru
 static bool count_locked(struct uploads *u, const char *mirror, const char *but, struct staged *ret)
 {
     char *mine = xasprintf("up-%s-s2-", mirror);
-    int fd = openat(root_staging_fd(u->m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(root_staging_fd(u->folder->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
 
@@ -169,13 +173,13 @@ static bool count_locked(struct uploads *u, const char *mirror, const char *but,
  * sending goes first (its operation asks for it again). One upload alone may have any size. */
 static int make_room_locked(struct uploads *u, const char *mirror, const char *name, int64_t bytes)
 {
-    int dir = root_staging_fd(u->m->root);
+    int dir = root_staging_fd(u->folder->root);
     struct staged have;
 
     for (;;) {
         if (!count_locked(u, mirror, name, &have))
             return -EIO;
-        if (have.n == 0 || (have.n < FILES_MAX && have.bytes + bytes <= u->m->upload_space))
+        if (have.n == 0 || (have.n < FILES_MAX && have.bytes + bytes <= u->folder->upload_space))
             return 0;
         if (!*have.idle || clock_wall_ns() - have.idle_since < IDLE_NS)
             return -EDQUOT;
@@ -199,8 +203,8 @@ static int open_part(struct uploads *u, struct upload *up, const char *part)
 {
     struct stat st;
 
-    up->fd =
-        openat(root_staging_fd(u->m->root), part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    up->fd = openat(root_staging_fd(u->folder->root), part,
+                    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (up->fd < 0 || fstat(up->fd, &st) < 0)
         return -errno;
     if (up->at > st.st_size || (up->at > 0 && up->at != st.st_size))
@@ -228,7 +232,8 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
         if (strcmp(p->name, up->name) == 0)
             p->cancelled = true;
     r = make_room_locked(u, mirror, up->name, total > at ? total : at);
-    if (r == 0 && space_short(u->m, announced_locked(u) + (total > at ? total - at : 0), NULL, 0))
+    if (r == 0 &&
+        space_short(u->folder, announced_locked(u) + (total > at ? total - at : 0), NULL, 0))
         r = -ENOSPC;
     if (r == 0)
         r = open_part(u, up, part);
@@ -252,14 +257,14 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
 /* While bytes arrive: others fill the disk too, and not all say how much they bring. */
 static int check_space(struct upload *up, int64_t len)
 {
-    const struct master *m = up->all->m;
+    const struct folder *f = up->all->folder;
 
     if (up->at + len - up->checked < CHECK_STEP)
         return 0;
     up->checked = up->at + len;
-    if (space_short(m, len, NULL, 0))
+    if (space_short(f, len, NULL, 0))
         return -ENOSPC;
-    return up->total < 0 && up->at + len > m->upload_space ? -EDQUOT : 0;
+    return up->total < 0 && up->at + len > f->upload_space ? -EDQUOT : 0;
 }
 
 int upload_write(struct upload *up, const void *data, size_t len)
@@ -289,7 +294,7 @@ int upload_write(struct upload *up, const void *data, size_t len)
 int upload_end(struct upload *up, bool complete, int64_t *have)
 {
     struct uploads *u = up->all;
-    int dir = root_staging_fd(u->m->root), r = 0;
+    int dir = root_staging_fd(u->folder->root), r = 0;
     char part[UPLOAD_NAME_CAP + 8];
     struct hash got;
 
@@ -334,7 +339,7 @@ void upload_name(const char *mirror, const struct hash *h, char *out)
 int upload_take(struct uploads *u, const char *mirror, const struct hash *h, const char *name)
 {
     char whole[UPLOAD_NAME_CAP];
-    int from = root_own_staging_fd(u->m->root), to = root_staging_fd(u->m->root);
+    int from = root_own_staging_fd(u->folder->root), to = root_staging_fd(u->folder->root);
 
     upload_name(mirror, h, whole);
     if (faccessat(from, whole, F_OK, AT_SYMLINK_NOFOLLOW) < 0) /* -EXDEV does not say so */
@@ -347,5 +352,5 @@ void upload_forget(struct uploads *u, const char *mirror, const struct hash *h)
     char whole[UPLOAD_NAME_CAP];
 
     upload_name(mirror, h, whole);
-    unlinkat(root_own_staging_fd(u->m->root), whole, 0);
+    unlinkat(root_own_staging_fd(u->folder->root), whole, 0);
 }

@@ -10,13 +10,14 @@
 #ifndef EEFS_MASTER_FOLDER_UPLOAD_H
 #define EEFS_MASTER_FOLDER_UPLOAD_H
 
-#include "sync/master/master.h"
+#include "sync/common/hash.h"
+#include "sync/master/folder/folder.h"
 
 #define UPLOAD_NAME_CAP 128
 
 struct upload;
 
-struct uploads *uploads_new(struct master *m);
+struct uploads *uploads_new(struct folder *f);
 void uploads_free(struct uploads *u);
 /* Removes uploads that nobody has written to for 50 minutes; at the start also all else that an
  * earlier run left. */

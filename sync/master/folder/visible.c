@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include "sync/common/path.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/folder/volume.h"
 
-bool visible_hides(const struct master *m, const char *path)
+bool visible_hides(const struct folder *f, const char *path)
 {
-    const struct strlist *exclude = &m->exclude->list;
+    const struct strlist *exclude = &f->exclude->list;
 
     for (const char *at = path; at; at = strchr(at, '/')) {
         at += *at == '/';
@@ -25,19 +26,19 @@ bool visible_hides(const struct master *m, const char *path)
     return false;
 }
 
-static int look(const struct master *m, const char *path, struct stat *ret)
+static int look(const struct folder *f, const char *path, struct stat *ret)
 {
     struct stat st;
     int r = 0, fd;
 
     ret->st_mode = 0;
-    if (*path && visible_hides(m, path))
+    if (*path && visible_hides(f, path))
         return -ENOENT;
-    fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    fd = path_open_beneath(root_fd(f->root), path, O_PATH | O_NOFOLLOW, 0);
     if (fd == -ELOOP || fd == -ENOTDIR)
         fd = -ENOENT;
     if (fd < 0)
-        return fd == -ENOENT && !root_is_there(m->root) ? -EIO : fd;
+        return fd == -ENOENT && !root_is_there(f->root) ? -EIO : fd;
     if (fstat(fd, &st) < 0)
         r = -errno;
     close(fd);
@@ -50,9 +51,9 @@ static int look(const struct master *m, const char *path, struct stat *ret)
     return r;
 }
 
-int visible_lstat(const struct master *m, const char *path, struct stat *ret)
+int visible_lstat(const struct folder *f, const char *path, struct stat *ret)
 {
-    int r = look(m, path, ret);
+    int r = look(f, path, ret);
 
-    return *path && volume_away(m, path) ? -ESTALE : r;
+    return *path && volume_away(f, path) ? -ESTALE : r;
 }

@@ -7,17 +7,17 @@
 
 #include <sys/stat.h>
 
-#include "sync/master/master.h"
+#include "sync/master/folder/folder.h"
 
 /* True for what is never served: `.eefs` (at the root, and on each filesystem below) and what the
  * exclude patterns name. */
-bool visible_hides(const struct master *m, const char *path);
+bool visible_hides(const struct folder *f, const char *path);
 
 /*
  * lstat beneath the root. -ENOENT: authoritatively absent, hidden, or of a type that is not served
  * (a symlink or a file in the way of the path counts as absent); then ret->st_mode is that other
  * type, else 0. Other errors: unknown.
  */
-int visible_lstat(const struct master *m, const char *path, struct stat *ret);
+int visible_lstat(const struct folder *f, const char *path, struct stat *ret);
 
 #endif

@@ -18,6 +18,8 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/db/registry.h"
 #include "sync/master/db/schema.h"
 #include "sync/master/db/tree.h"
@@ -29,7 +31,7 @@
 #define LIST_MAX (1 << 20)
 
 struct volumes {
-    struct master *m;
+    struct folder *folder;
     pthread_mutex_t lock; /* guards the rest */
     struct strlist tops;
     int generation;      /* of the root that the list is of */
@@ -80,7 +82,7 @@ static void load_locked(struct volumes *v)
 
     strlist_release(&v->tops);
     v->changed = true;
-    if (file_slurp(root_private_fd(v->m->root), LIST, LIST_MAX, &b) == 0 && b.len > 0)
+    if (file_slurp(root_private_fd(v->folder->root), LIST, LIST_MAX, &b) == 0 && b.len > 0)
         for (at = b.data; (line = strsep(&at, "\n"));)
             if (*line && path_decode(line, &path) == 0) {
                 strlist_add(&v->tops, path);
@@ -100,18 +102,18 @@ static void save_locked(struct volumes *v)
         path_encode(&b, v->tops.v[i]);
         buf_putc(&b, '\n');
     }
-    r = file_replace(root_private_fd(v->m->root), LIST, b.data, b.len, 0600, true);
+    r = file_replace(root_private_fd(v->folder->root), LIST, b.data, b.len, 0600, true);
     if (r < 0)
-        log_error("cannot record the filesystems below '%s': %s", root_path(v->m->root),
+        log_error("cannot record the filesystems below '%s': %s", root_path(v->folder->root),
                   strerror(-r));
     buf_release(&b);
 }
 
-struct volumes *volumes_new(struct master *m)
+struct volumes *volumes_new(struct folder *f)
 {
     struct volumes *v = xcalloc(1, sizeof(*v));
 
-    v->m = m;
+    v->folder = f;
     v->generation = -1;
     mutex_init(&v->lock);
     return v;
@@ -156,7 +158,7 @@ void volumes_tell(struct volumes *v)
     mutex_unlock(&v->lock);
     if (!changed)
         return;
-    r = schema_open(v->m->db_path, 0, &db, &e);
+    r = schema_open(v->folder->db_path, 0, &db, &e);
     if (r == 0)
         r = registry_volumes(db, &tops, &e);
     db_close(db);
@@ -173,9 +175,9 @@ void volumes_tell(struct volumes *v)
 
 /* --- which --- */
 
-bool volume_is_below(const struct master *m, const char *path)
+bool volume_is_below(const struct folder *f, const char *path)
 {
-    struct volumes *v = m->volumes;
+    struct volumes *v = f->volumes;
     bool below = false;
 
     if (!v)
@@ -187,35 +189,35 @@ bool volume_is_below(const struct master *m, const char *path)
     return below;
 }
 
-bool volume_is_top(const struct master *m, const char *path)
+bool volume_is_top(const struct folder *f, const char *path)
 {
     char *parent = path_parent(path);
     struct place here, above;
-    bool is = *path && place_of(root_fd(m->root), path, &here) == 0 &&
-              place_of(root_fd(m->root), parent, &above) == 0 && !same(&here, &above);
+    bool is = *path && place_of(root_fd(f->root), path, &here) == 0 &&
+              place_of(root_fd(f->root), parent, &above) == 0 && !same(&here, &above);
 
     free(parent);
     return is;
 }
 
-char *volume_top(const struct master *m, const char *path)
+char *volume_top(const struct folder *f, const char *path)
 {
     char *dir = xstrdup(path), *next;
     struct place root, here, above;
     int r;
 
-    if (place_of(root_fd(m->root), "", &root) < 0) {
+    if (place_of(root_fd(f->root), "", &root) < 0) {
         free(dir);
         return NULL;
     }
-    while ((r = place_of(root_fd(m->root), dir, &here)) < 0 && *dir) {
+    while ((r = place_of(root_fd(f->root), dir, &here)) < 0 && *dir) {
         next = path_parent(dir);
         free(dir);
         dir = next;
     }
     while (r == 0 && *dir && !same(&here, &root)) {
         next = path_parent(dir);
-        r = place_of(root_fd(m->root), next, &above);
+        r = place_of(root_fd(f->root), next, &above);
         if (r < 0 || !same(&here, &above)) {
             free(next);
             return dir;
@@ -227,30 +229,30 @@ char *volume_top(const struct master *m, const char *path)
     return xstrdup("");
 }
 
-bool volume_away(const struct master *m, const char *path)
+bool volume_away(const struct folder *f, const char *path)
 {
-    struct volumes *v = m->volumes;
+    struct volumes *v = f->volumes;
     bool away = false;
 
     if (!v)
         return false;
     mutex_lock(&v->lock);
     for (size_t i = 0; i < v->tops.n && !away; i++)
-        away = path_is_under(path, v->tops.v[i]) && !volume_is_top(m, v->tops.v[i]);
+        away = path_is_under(path, v->tops.v[i]) && !volume_is_top(f, v->tops.v[i]);
     mutex_unlock(&v->lock);
     return away;
 }
 
-void volume_see(struct master *m, const char *dir)
+void volume_see(struct folder *f, const char *dir)
 {
-    struct volumes *v = m->volumes;
+    struct volumes *v = f->volumes;
     struct place root, here;
     char *top, *text;
 
-    if (!v || !*dir || place_of(root_fd(m->root), "", &root) < 0 ||
-        place_of(root_fd(m->root), dir, &here) < 0 || same(&root, &here))
+    if (!v || !*dir || place_of(root_fd(f->root), "", &root) < 0 ||
+        place_of(root_fd(f->root), dir, &here) < 0 || same(&root, &here))
         return;
-    top = volume_top(m, dir);
+    top = volume_top(f, dir);
     mutex_lock(&v->lock);
     if (top && *top && !has(&v->tops, top)) {
         text = path_encoded(top);
@@ -267,9 +269,9 @@ void volume_see(struct master *m, const char *dir)
 
 /* --- staging --- */
 
-static int open_staging(const struct master *m, const char *top)
+static int open_staging(const struct folder *f, const char *top)
 {
-    int dir = path_open_beneath(root_fd(m->root), top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int dir = path_open_beneath(root_fd(f->root), top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     int private = dir < 0 ? dir : private_dir_open(dir, NULL), fd = private;
     struct stat st;
 
@@ -291,67 +293,67 @@ static int open_staging(const struct master *m, const char *top)
     return fd;
 }
 
-int volume_enter_top(struct master *m, const char *top)
+int volume_enter_top(struct folder *f, const char *top)
 {
     int fd;
 
-    volume_leave(m);
+    volume_leave(f);
     if (!*top)
         return 0;
-    if (volume_away(m, top))
+    if (volume_away(f, top))
         return -ESTALE;
-    fd = open_staging(m, top);
+    fd = open_staging(f, top);
     if (fd < 0)
         return fd;
-    root_use_staging(m->root, fd);
+    root_use_staging(f->root, fd);
     return 0;
 }
 
 /* The folder of --conflicts itself: what is staged there gets its name by a rename. */
-static int enter_conflicts(struct master *m)
+static int enter_conflicts(struct folder *f)
 {
-    int r = file_mkdirs(m->conflicts, 0750);
-    int fd = r < 0 ? r : open(m->conflicts, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = file_mkdirs(f->conflicts, 0750);
+    int fd = r < 0 ? r : open(f->conflicts, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return r < 0 ? r : -errno;
-    root_use_staging(m->root, fd);
+    root_use_staging(f->root, fd);
     return 0;
 }
 
-int volume_enter(struct master *m, const char *path)
+int volume_enter(struct folder *f, const char *path)
 {
     char *top;
     int r;
 
-    volume_leave(m);
+    volume_leave(f);
     if (!path)
-        return enter_conflicts(m);
-    if (volume_away(m, path))
+        return enter_conflicts(f);
+    if (volume_away(f, path))
         return -ESTALE;
-    top = volume_top(m, path);
+    top = volume_top(f, path);
     if (!top)
         return -ESTALE;
     if (*top)
-        volume_see(m, top);
-    r = volume_enter_top(m, top);
+        volume_see(f, top);
+    r = volume_enter_top(f, top);
     free(top);
     return r;
 }
 
-void volume_leave(struct master *m)
+void volume_leave(struct folder *f)
 {
-    int fd = root_use_staging(m->root, -1);
+    int fd = root_use_staging(f->root, -1);
 
     if (fd >= 0)
         close(fd);
 }
 
-int volume_carry(struct master *m, const char *tmp, const char *path)
+int volume_carry(struct folder *f, const char *tmp, const char *path)
 {
     struct stat before, after, st;
-    int old = fcntl(root_staging_fd(m->root), F_DUPFD_CLOEXEC, 0), from = -1, to = -1;
-    int r = old < 0 ? -errno : volume_enter(m, path), now = root_staging_fd(m->root);
+    int old = fcntl(root_staging_fd(f->root), F_DUPFD_CLOEXEC, 0), from = -1, to = -1;
+    int r = old < 0 ? -errno : volume_enter(f, path), now = root_staging_fd(f->root);
 
     if (r == 0 && (fstat(old, &before) < 0 || fstat(now, &after) < 0))
         r = -errno;
@@ -381,18 +383,18 @@ out:
 
 /* --- all of them --- */
 
-int volumes_each(struct master *m, int (*fn)(struct master *m, const char *top, void *arg),
+int volumes_each(struct folder *f, int (*fn)(struct folder *f, const char *top, void *arg),
                  void *arg)
 {
-    struct volumes *v = m->volumes;
+    struct volumes *v = f->volumes;
     struct strlist tops = {0};
-    int r = fn(m, "", arg);
+    int r = fn(f, "", arg);
 
     volumes_list(v, &tops);
     for (size_t i = 0; i < tops.n && r == 0; i++) {
-        if (volume_enter_top(m, tops.v[i]) == 0)
-            r = fn(m, tops.v[i], arg);
-        volume_leave(m);
+        if (volume_enter_top(f, tops.v[i]) == 0)
+            r = fn(f, tops.v[i], arg);
+        volume_leave(f);
     }
     strlist_release(&tops);
     return r;
@@ -409,22 +411,22 @@ static void report(struct volumes *v, const char *top, bool away)
     else
         log_info("the filesystem of '%s' is back", text);
     free(text);
-    if (!away && v->m->scan_queue)
-        scan_queue_push(v->m->scan_queue, top, SCAN_DEEP, 0);
+    if (!away && v->folder->scan_queue)
+        scan_queue_push(v->folder->scan_queue, top, SCAN_DEEP, 0);
 }
 
 void volumes_look(struct volumes *v)
 {
     struct strlist away = {0};
-    struct master *m = v->m;
+    struct folder *f = v->folder;
 
     mutex_lock(&v->lock);
-    if (v->generation != root_generation(m->root)) {
-        v->generation = root_generation(m->root);
+    if (v->generation != root_generation(f->root)) {
+        v->generation = root_generation(f->root);
         load_locked(v);
     }
     for (size_t i = 0; i < v->tops.n; i++)
-        if (!volume_is_top(m, v->tops.v[i]))
+        if (!volume_is_top(f, v->tops.v[i]))
             strlist_add(&away, v->tops.v[i]);
     for (size_t i = 0; i < v->tops.n; i++)
         if (has(&away, v->tops.v[i]) != has(&v->away, v->tops.v[i]))
@@ -462,8 +464,8 @@ int volumes_forget_away(struct volumes *v)
     for (size_t i = 0; i < v->tops.n; i++)
         if (!has(&v->away, v->tops.v[i]))
             strlist_add(&kept, v->tops.v[i]);
-        else if (v->m->scan_queue)
-            scan_queue_push(v->m->scan_queue, v->tops.v[i], SCAN_DEEP, 0);
+        else if (v->folder->scan_queue)
+            scan_queue_push(v->folder->scan_queue, v->tops.v[i], SCAN_DEEP, 0);
     n = (int)v->away.n;
     strlist_release(&v->tops);
     strlist_release(&v->away);

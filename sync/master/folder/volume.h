@@ -15,11 +15,14 @@
 #ifndef EEFS_MASTER_FOLDER_VOLUME_H
 #define EEFS_MASTER_FOLDER_VOLUME_H
 
-#include "sync/master/master.h"
+#include <stddef.h>
+
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 
 struct volumes;
 
-struct volumes *volumes_new(struct master *m);
+struct volumes *volumes_new(struct folder *f);
 void volumes_free(struct volumes *v);
 /* Reads the list when the root is another than at the last call, and notes which are away; what has
  * come back is scanned. The root monitor's thread; once before others start. */
@@ -33,28 +36,28 @@ void volumes_list(struct volumes *v, struct strlist *ret);
 
 /* The top of the volume that `path`, or what of the way to it exists, lies on; malloc'd, "" is the
  * root's own filesystem. NULL: it cannot be looked at. */
-char *volume_top(const struct master *m, const char *path);
+char *volume_top(const struct folder *f, const char *path);
 /* Enters the volume where `path` is, or whose top is `top`; NULL: the folder of --conflicts. 0;
  * -ESTALE: it is away; -errno: there can be no staging on it (and the root's is used). */
-int volume_enter(struct master *m, const char *path);
-int volume_enter_top(struct master *m, const char *top);
-void volume_leave(struct master *m);
+int volume_enter(struct folder *f, const char *path);
+int volume_enter_top(struct folder *f, const char *top);
+void volume_leave(struct folder *f);
 /* Enters the volume of `path` (NULL: as above) with the staging file `tmp`, which is moved there
  * when it lies in another one's staging. 0; -EAGAIN: it has more than CARRY_AT_ONCE (carry.h)
  * bytes; -errno. Then it is removed. */
-int volume_carry(struct master *m, const char *tmp, const char *path);
+int volume_carry(struct folder *f, const char *tmp, const char *path);
 
 /* The folder `dir` was met by a scan: its volume is known from now on. */
-void volume_see(struct master *m, const char *dir);
+void volume_see(struct folder *f, const char *dir);
 /* True when `path` lies on a volume that should be mounted and is not. Looks now. */
-bool volume_away(const struct master *m, const char *path);
+bool volume_away(const struct folder *f, const char *path);
 /* True when another filesystem begins at `path`. */
-bool volume_is_top(const struct master *m, const char *path);
+bool volume_is_top(const struct folder *f, const char *path);
 /* True when one that is known, there or away, begins somewhere below `path`. */
-bool volume_is_below(const struct master *m, const char *path);
+bool volume_is_below(const struct folder *f, const char *path);
 
 /* Calls fn in each volume that is there, the root's own first, until it returns non-zero. */
-int volumes_each(struct master *m, int (*fn)(struct master *m, const char *top, void *arg),
+int volumes_each(struct folder *f, int (*fn)(struct folder *f, const char *top, void *arg),
                  void *arg);
 
 /* How many were away at the last look; a sentence about the first. */

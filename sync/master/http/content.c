@@ -7,8 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/http/request.h"
 #include "sync/master/http/reply.h"
@@ -22,7 +26,7 @@ static bool may_read(void *arg, const char *path)
 {
     const struct request *q = arg;
 
-    return scope_reads(&q->who.scope, path) && !visible_hides(q->m, path);
+    return scope_reads(&q->who.scope, path) && !visible_hides(q->m->folder, path);
 }
 
 /*
@@ -38,7 +42,8 @@ static int open_content(struct request *q, struct row *row)
     readers_put(q->m->readers, db);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
-    fd = path_open_beneath(root_fd(q->m->root), row->e.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    fd = path_open_beneath(root_fd(q->m->folder->root), row->e.path,
+                           O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
     /* Mode and ctime may differ; the bytes are what counts. */
@@ -188,7 +193,7 @@ enum MHD_Result content_have(struct request *q)
     bool complete;
     char text[32];
 
-    if (upload_have(q->m->uploads, q->who.name, &q->hash, &have, &complete) < 0)
+    if (upload_have(q->m->folder->uploads, q->who.name, &q->hash, &have, &complete) < 0)
         have = 0;
     snprintf(text, sizeof(text), "%" PRId64, have);
     resp = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
@@ -217,7 +222,7 @@ static enum MHD_Result wrong_offset(struct request *q)
     int64_t have = 0;
     bool complete = false;
 
-    upload_have(q->m->uploads, q->who.name, &q->hash, &have, &complete);
+    upload_have(q->m->folder->uploads, q->who.name, &q->hash, &have, &complete);
     return reply_json(q, 409,
                       json_pack("{s:s,s:s,s:I}", "code", WIRE_E_OFFSET, "error",
                                 "the upload resumes at another offset", "have", (json_int_t)have));
@@ -261,11 +266,11 @@ enum MHD_Result content_put_begin(struct request *q)
         total = length;
         b = length - 1;
     }
-    r = upload_have(q->m->uploads, q->who.name, &q->hash, &have, &complete);
+    r = upload_have(q->m->folder->uploads, q->who.name, &q->hash, &have, &complete);
     if (r == 0 && complete && a != 0)
         return wrong_offset(q);
     if (r == 0)
-        r = upload_begin(q->m->uploads, q->who.name, &q->hash, a, total, &q->upload);
+        r = upload_begin(q->m->folder->uploads, q->who.name, &q->hash, a, total, &q->upload);
     if (r == -ESPIPE)
         return wrong_offset(q);
     if (r == -ENOSPC || r == -EDQUOT)

@@ -7,10 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/common/worker.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/db/head.h"
 #include "sync/proto/wire.h"
@@ -29,7 +33,8 @@ struct feed {
 /* The content rides along when it still is what the row says. */
 static void add_inline(struct master *m, struct entry *e)
 {
-    int fd = path_open_beneath(root_fd(m->root), e->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    int fd =
+        path_open_beneath(root_fd(m->folder->root), e->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     struct hash got;
     ssize_t n;
 

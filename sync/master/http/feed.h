@@ -10,7 +10,9 @@
 
 #include <microhttpd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/db.h"
+#include "sync/common/err.h"
 #include "sync/master/master.h"
 #include "sync/master/db/registry.h"
 #include "sync/proto/cursor.h"

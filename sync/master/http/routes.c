@@ -12,9 +12,11 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/http/intruder.h"
 #include "sync/master/http/connections.h"
@@ -75,9 +77,9 @@ static void tell_volumes(struct request *q, json_t *o)
 {
     struct strlist all = {0}, known = {0};
 
-    volumes_list(q->m->volumes, &all);
+    volumes_list(q->m->folder->volumes, &all);
     for (size_t i = 0; i < all.n; i++)
-        if (scope_shows(&q->who.scope, all.v[i]) && !visible_hides(q->m, all.v[i]))
+        if (scope_shows(&q->who.scope, all.v[i]) && !visible_hides(q->m->folder, all.v[i]))
             strlist_add(&known, all.v[i]);
     json_set_paths(o, "volumes", &known);
     strlist_release(&known);
@@ -88,7 +90,7 @@ static enum MHD_Result run_hello(struct request *q)
 {
     struct master *m = q->m;
     json_t *o = json_object(), *exclude = json_array();
-    const struct strlist *patterns = &m->exclude->list;
+    const struct strlist *patterns = &m->folder->exclude->list;
 
     json_object_set_new(o, "protocol", json_integer(WIRE_PROTOCOL));
     json_object_set_new(o, "version", json_string(EEFS_VERSION));

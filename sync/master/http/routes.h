@@ -3,6 +3,7 @@
 #ifndef EEFS_MASTER_HTTP_ROUTES_H
 #define EEFS_MASTER_HTTP_ROUTES_H
 
+#include "sync/common/err.h"
 #include "sync/master/master.h"
 
 struct routes;

@@ -13,9 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/ops/current.h"
 #include "sync/master/ops/put.h"
 #include "sync/master/ops/rename.h"
@@ -43,12 +46,12 @@ static int make_folder(struct apply *j, int dir, const char *path)
         return -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
     if (r == 0) /* what a setgid folder hands down stays */
-        r = install_attrs(j->m, path,
+        r = install_attrs(j->m->folder, path,
                           inherit_mode(dir, (mode_t)j->op->mode & 07777, (mode_t)j->op->umask) |
                               (st.st_mode & S_ISGID),
                           op_mtime(j->op));
     if (r == 0)
-        r = install_owner(j->m, fd, dir, NULL);
+        r = install_owner(j->m->folder, fd, dir, NULL);
     if (r == 0)
         r = file_sync_dir(dir);
     close(fd);
@@ -58,15 +61,15 @@ static int make_folder(struct apply *j, int dir, const char *path)
 static int new_folder(struct apply *j, const char *path)
 {
     struct stat st;
-    int r = install_parents(j->m, path);
-    int dir = r < 0 ? r : staging_open_parent(j->m, path);
+    int r = install_parents(j->m->folder, path);
+    int dir = r < 0 ? r : staging_open_parent(j->m->folder, path);
 
     if (dir < 0)
         return dir;
     r = make_folder(j, dir, path);
     close(dir);
     if (r == 0)
-        r = visible_lstat(j->m, path, &st);
+        r = visible_lstat(j->m->folder, path, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, NULL, NULL, 0, NULL);
     return r;
@@ -94,9 +97,9 @@ static int do_mkdir(struct apply *j)
     r = r == 0 && type == ENTRY_GONE ? new_folder(j, path) : -EEXIST;
     if (!apply_in_the_way(r))
         return r < 0 ? r : apply_tell(j, path);
-    if (j->m->conflicts) /* there is nothing in it, and what comes goes there by itself */
+    if (j->m->folder->conflicts) /* there is nothing in it, and what comes goes there by itself */
         return kept(j);
-    copy = conflict_dir(j->m, path, j->who->name);
+    copy = conflict_dir(j->m->folder, path, j->who->name);
     if (!copy)
         return -EAGAIN;
     if (apply_copy_allowed(j, copy, &r))
@@ -120,13 +123,13 @@ static int do_remove(struct apply *j)
     }
     if (r == 0 && !is_dir)
         r = intent_log_note(j, NULL, NULL, RESULT_DONE);
-    dir = r < 0 ? r : staging_open_parent(j->m, op->path);
+    dir = r < 0 ? r : staging_open_parent(j->m->folder, op->path);
     if (dir < 0) {
         row_release(&row);
         return dir;
     }
     if (!is_dir)
-        r = replace_remove(j->m, dir, op->path, &row);
+        r = replace_remove(j->m->folder, dir, op->path, &row);
     else if (unlinkat(dir, path_base(op->path), AT_REMOVEDIR) < 0)
         r = -errno;
     row_release(&row);
@@ -153,9 +156,9 @@ static int do_setattr(struct apply *j)
     int r = current_row(j, op->path, &row);
 
     if (r == -EBUSY) { /* published with its attributes once it is closed */
-        r = install_attrs(j->m, op->path, op->mode < 0 ? -1 : op->mode & INSTALL_FILE_MODE,
+        r = install_attrs(j->m->folder, op->path, op->mode < 0 ? -1 : op->mode & INSTALL_FILE_MODE,
                           op_mtime(op));
-        scan_queue_push(j->m->scan_queue, op->path, SCAN_FORCE, 0);
+        scan_queue_push(j->m->folder->scan_queue, op->path, SCAN_FORCE, 0);
         if (r == 0)
             r = kept(j);
     } else if (r == 0 &&
@@ -179,7 +182,7 @@ static bool allowed(struct apply *j)
     const struct scope *s = &j->who->scope;
     bool rename = op->kind == OP_RENAME;
 
-    if (visible_hides(j->m, op->path) || (rename && visible_hides(j->m, op->to))) {
+    if (visible_hides(j->m->folder, op->path) || (rename && visible_hides(j->m->folder, op->to))) {
         apply_refuse(j, WIRE_R_SCOPE, "that path is not shared");
         return false;
     }
@@ -193,12 +196,12 @@ static bool allowed(struct apply *j)
                      "the folder that a mirror may write to cannot itself be removed or renamed");
         return false;
     }
-    if ((rename || op->kind == OP_RMDIR) &&
-        (volume_is_top(j->m, op->path) || (rename && volume_is_top(j->m, op->to)))) {
+    if ((rename || op->kind == OP_RMDIR) && (volume_is_top(j->m->folder, op->path) ||
+                                             (rename && volume_is_top(j->m->folder, op->to)))) {
         apply_refuse(j, WIRE_R_VOLUME, "on the master that folder is a filesystem of its own");
         return false;
     }
-    if (rename && volume_is_below(j->m, op->path)) {
+    if (rename && volume_is_below(j->m->folder, op->path)) {
         apply_refuse(j, WIRE_R_VOLUME,
                      "on the master that folder holds a filesystem of its own, which would not be "
                      "mounted there again");
@@ -314,7 +317,7 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
         return j.db_error;
     /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;
      * else somebody removed a folder just now. */
-    if (r == -ENOENT && !install_takes_name(m, path_base(op->to ? op->to : op->path)))
+    if (r == -ENOENT && !install_takes_name(m->folder, path_base(op->to ? op->to : op->path)))
         r = -EINVAL;
     return r < 0 ? refuse_errno(&j, r) : 0;
 }

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/ops/apply.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/db/answers.h"
@@ -201,8 +204,8 @@ static char *moved_folder(const struct op *op, const struct op_answer *a)
 static bool enter(struct master *m, const struct op *op, struct op_answer *a)
 {
     const char *path = op->to ? op->to : op->path;
-    bool away = volume_away(m, op->path) || volume_away(m, path);
-    int r = away ? -ESTALE : volume_enter(m, path);
+    bool away = volume_away(m->folder, op->path) || volume_away(m->folder, path);
+    int r = away ? -ESTALE : volume_enter(m->folder, path);
     char *text;
 
     if (r == 0 ||
@@ -263,7 +266,7 @@ int batch_apply(struct master *m, struct batch *b, bool fit)
             return r;
         if (fit && !enter(m, &b->ops[i], &a)) {
             ;
-        } else if (fit && makes(&b->ops[i]) && space_short(m, 0, why, sizeof(why))) {
+        } else if (fit && makes(&b->ops[i]) && space_short(m->folder, 0, why, sizeof(why))) {
             a.result = RESULT_LATER;
             a.code = xstrdup(WIRE_E_NO_SPACE);
             a.error = xstrdup(why);
@@ -274,7 +277,7 @@ int batch_apply(struct master *m, struct batch *b, bool fit)
             a.code = xstrdup(WIRE_E_UNAVAILABLE);
             a.error = xstrdup("the master's folder is away");
         }
-        volume_leave(m);
+        volume_leave(m->folder);
         if (b->carry.wanted) {
             folder_renames_undo(&b->ops[i], &was);
             op_answer_release(&a);
@@ -293,7 +296,7 @@ int batch_apply(struct master *m, struct batch *b, bool fit)
         if (r == 0)
             r = commit_one(m->tree);
         if (moved)
-            scan_queue_push(m->scan_queue, moved, SCAN_DEEP, 0);
+            scan_queue_push(m->folder->scan_queue, moved, SCAN_DEEP, 0);
         free(moved);
         if (r < 0 || stop)
             return r;
@@ -316,7 +319,7 @@ void batch_finish(struct master *m, struct batch *b, int r)
         carrier_add(b->carry.keep ? m->copier : m->carrier, &b->carry, b->who.name, carried, b);
         return;
     }
-    carry_drop(m, &b->carry);
+    carry_drop(m->folder, &b->carry);
     if (r == 0 && b->cloned) {
         log_error("mirror '%s': " REPORTS_CLONED
                   " (outbox %.8s); on the copy run 'eefs-status --renew MOUNTPOINT'",

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "sync/common/err.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/master.h"
 #include "sync/master/db/registry.h"

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
 #include "sync/master/folder/install.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/publish/publish.h"
@@ -61,7 +63,7 @@ bool apply_copy_allowed(struct apply *j, const char *copy, int *r)
     *r = strlen(copy) > EEFS_PATH_MAX ? -ENAMETOOLONG : 0; /* no mirror could hold it */
     if (*r < 0)
         return false;
-    if (scope_writes(&j->who->scope, copy) && !visible_hides(j->m, copy))
+    if (scope_writes(&j->who->scope, copy) && !visible_hides(j->m->folder, copy))
         return true;
     *r = apply_tell(j, path);
     if (*r == 0)
@@ -103,9 +105,9 @@ int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode
     int r;
 
     if ((mode >= 0 && (uint32_t)mode != row->e.mode) || (mtime && *mtime != row->e.mtime)) {
-        r = install_attrs(j->m, path, mode, mtime);
+        r = install_attrs(j->m->folder, path, mode, mtime);
         if (r == 0)
-            r = visible_lstat(j->m, path, &st);
+            r = visible_lstat(j->m->folder, path, &st);
         if (r < 0)
             return r;
         r = apply_publish(j, path, &st, &row->e.hash, row->e.target, row->seen, NULL);

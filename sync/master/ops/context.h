@@ -10,6 +10,9 @@
 #ifndef EEFS_MASTER_OPS_CONTEXT_H
 #define EEFS_MASTER_OPS_CONTEXT_H
 
+#include <sys/stat.h>
+
+#include "sync/master/db/tree.h"
 #include "sync/master/ops/apply.h"
 
 struct apply {

@@ -10,6 +10,9 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/lease.h"
 #include "sync/master/folder/visible.h"
@@ -19,15 +22,16 @@ static int read_file(struct apply *j, const char *path, struct row *row)
     struct stat before, after;
     struct hash hash;
     int64_t seen = clock_wall_ns();
-    int r, fd = path_open_beneath(root_fd(j->m->root), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    int r, fd = path_open_beneath(root_fd(j->m->folder->root), path,
+                                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 
     if (fd < 0)
         return fd;
     r = fstat(fd, &before) < 0 ? -errno : 0;
     if (r == 0 && lease_probe(fd) == WRITERS_SOME)
         r = -EBUSY;
-    if (r == 0 && before.st_size > MASTER_READ_MAX) {
-        scan_queue_push(j->m->scan_queue, path, SCAN_FORCE, 0);
+    if (r == 0 && before.st_size > FOLDER_READ_MAX) {
+        scan_queue_push(j->m->folder->scan_queue, path, SCAN_FORCE, 0);
         r = -EAGAIN;
     }
     if (r == 0)
@@ -51,7 +55,7 @@ static int read_file(struct apply *j, const char *path, struct row *row)
 static int read_link(struct apply *j, const char *path, const struct stat *st)
 {
     char target[PATH_MAX];
-    int fd = path_open_beneath(root_fd(j->m->root), path, O_PATH | O_NOFOLLOW, 0);
+    int fd = path_open_beneath(root_fd(j->m->folder->root), path, O_PATH | O_NOFOLLOW, 0);
     ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
 
     if (fd >= 0)
@@ -70,7 +74,7 @@ int current_row(struct apply *j, const char *path, struct row *row)
     memset(row, 0, sizeof(*row));
     if (tree_get(j->m->tree->db, path, row) < 0)
         return apply_db(j, db_errno(j->m->tree->db));
-    r = visible_lstat(j->m, path, &st);
+    r = visible_lstat(j->m->folder, path, &st);
     if (r == -ENOENT) {
         if (row->e.type != ENTRY_GONE)
             r = apply_db(j, tree_remove(j->m->tree, path));

@@ -6,6 +6,7 @@
 #ifndef EEFS_MASTER_OPS_CURRENT_H
 #define EEFS_MASTER_OPS_CURRENT_H
 
+#include "sync/master/db/tree.h"
 #include "sync/master/ops/context.h"
 
 /*

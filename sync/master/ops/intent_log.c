@@ -12,6 +12,9 @@
 #include "sync/common/buf.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/fstype.h"
 #include "sync/master/folder/staging.h"
 #include "sync/master/folder/volume.h"
@@ -23,7 +26,7 @@
  * random), and which folder staging is. "" when it cannot be told. */
 static void life(const struct master *m, char *out)
 {
-    int staging = root_own_staging_fd(m->root), fd;
+    int staging = root_own_staging_fd(m->folder->root), fd;
     char boot[40] = ""; /* 36 digits and a newline */
     struct stat st;
 
@@ -52,15 +55,17 @@ int intent_log_note(struct apply *j, const char *staged, const char *lands, enum
     int r = 0;
 
     if (staged)
-        r = fstatat(root_staging_fd(j->m->root), staged, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+        r = fstatat(root_staging_fd(j->m->folder->root), staged, &st, AT_SYMLINK_NOFOLLOW) < 0
+                ? -errno
+                : 0;
     else
-        r = visible_lstat(j->m, op->path, &st);
+        r = visible_lstat(j->m->folder, op->path, &st);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     life(j->m, now);
     if (!*now)
         return 0; /* it could not be judged */
-    if (!staged && lands && visible_lstat(j->m, lands, &over) < 0)
+    if (!staged && lands && visible_lstat(j->m->folder, lands, &over) < 0)
         over.st_ino = 0;
     note.life = xstrdup(now);
     note.path = staged ? NULL : xstrdup(op->path);
@@ -97,7 +102,7 @@ void intent_log_discard(struct apply *j, const char *tmp)
     if (*tmp && j->db_error == 0)
         (void)intent_log_withdraw(j);
     if (!j->noted) /* else the next start removes it */
-        staging_discard(j->m, tmp);
+        staging_discard(j->m->folder, tmp);
 }
 
 int intent_log_made(struct apply *j, struct intent *ret)
@@ -110,10 +115,10 @@ int intent_log_made(struct apply *j, struct intent *ret)
 /* --- at the start --- */
 
 /* 1, 0, or -errno: unknown. In the volume that was entered. */
-static int is_staged_here(struct master *m, const char *top, void *arg)
+static int is_staged_here(struct folder *f, const char *top, void *arg)
 {
     int64_t ino = *(int64_t *)arg;
-    int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    int fd = openat(root_staging_fd(f->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
     struct stat st;
@@ -138,7 +143,7 @@ static int is_staged_here(struct master *m, const char *top, void *arg)
 static int is_at(const struct master *m, const char *path, int64_t ino)
 {
     struct stat st;
-    int r = visible_lstat(m, path, &st);
+    int r = visible_lstat(m->folder, path, &st);
 
     return r == -ENOENT ? 0 : r < 0 ? r : (int64_t)st.st_ino == ino;
 }
@@ -148,7 +153,7 @@ static bool was_made(struct master *m, const struct intent *o)
     int64_t ino = o->ino;
 
     if (!o->path)
-        return volumes_each(m, is_staged_here, &ino) == 0;
+        return volumes_each(m->folder, is_staged_here, &ino) == 0;
     if (is_at(m, o->path, o->ino) != 0)
         return false;
     /* Away from its name it may be for any reason; a removal does not ask which. */
@@ -156,10 +161,10 @@ static bool was_made(struct master *m, const struct intent *o)
            (o->over && is_at(m, o->path, o->over) == 1);
 }
 
-static int sync_here(struct master *m, const char *top, void *arg)
+static int sync_here(struct folder *f, const char *top, void *arg)
 {
     (void)top, (void)arg;
-    return syncfs(root_staging_fd(m->root)) < 0 ? -errno : 0;
+    return syncfs(root_staging_fd(f->root)) < 0 ? -errno : 0;
 }
 
 struct judge {
@@ -173,7 +178,7 @@ static int judge(void *arg, const struct intent *o)
     struct judge *j = arg;
 
     if (!j->synced)
-        j->durable = volumes_each(j->m, sync_here, NULL) == 0;
+        j->durable = volumes_each(j->m->folder, sync_here, NULL) == 0;
     j->synced = true;
     return j->durable && *j->life && strcmp(o->life, j->life) == 0 && was_made(j->m, o);
 }

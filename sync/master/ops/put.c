@@ -17,6 +17,9 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/ops/current.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/conflict.h"
@@ -35,15 +38,15 @@ static bool readable(void *arg, const char *path)
 {
     const struct apply *j = arg;
 
-    return scope_reads(&j->who->scope, path) && !visible_hides(j->m, path);
+    return scope_reads(&j->who->scope, path) && !visible_hides(j->m->folder, path);
 }
 
 /* Enters the volume where `path` will lie (NULL: as volume_enter); beside it, when it is a volume's
  * top. */
 static int enter(struct apply *j, const char *path)
 {
-    char *dir = path && volume_is_top(j->m, path) ? path_parent(path) : NULL;
-    int r = volume_enter(j->m, dir ? dir : path);
+    char *dir = path && volume_is_top(j->m->folder, path) ? path_parent(path) : NULL;
+    int r = volume_enter(j->m->folder, dir ? dir : path);
 
     free(dir);
     return r;
@@ -54,7 +57,7 @@ static bool is_uploaded(const struct apply *j)
     int64_t have;
     bool complete;
 
-    return upload_have(j->m->uploads, j->who->name, &j->op->hash, &have, &complete) == 0 &&
+    return upload_have(j->m->folder->uploads, j->who->name, &j->op->hash, &have, &complete) == 0 &&
            complete;
 }
 
@@ -74,20 +77,20 @@ static int stage(struct apply *j, const char *path, char *tmp)
         hash_bytes(op->data.data ? op->data.data : "", op->data.len, &got);
         if (!hash_eq(&got, &op->hash))
             return -EBADMSG;
-        return staging_write(j->m, tmp, op->data.data, op->data.len);
+        return staging_write(j->m->folder, tmp, op->data.data, op->data.len);
     }
-    if (carry_take(j->m, j->carry, op->n, &op->hash, tmp)) {
-        upload_forget(j->m->uploads, j->who->name, &op->hash);
+    if (carry_take(j->m->folder, j->carry, op->n, &op->hash, tmp)) {
+        upload_forget(j->m->folder->uploads, j->who->name, &op->hash);
         return 0;
     }
-    if (path && kept_needs_copy(j->m->kept, path, &op->hash, op->size) && is_uploaded(j) &&
-        carry_keep(j->m, j->carry, op->n, &op->hash, op->size) < 0)
+    if (path && kept_needs_copy(j->m->folder->kept, path, &op->hash, op->size) && is_uploaded(j) &&
+        carry_keep(j->m->folder, j->carry, op->n, &op->hash, op->size) < 0)
         return -EINPROGRESS;
-    r = upload_take(j->m->uploads, j->who->name, &op->hash, tmp);
+    r = upload_take(j->m->folder->uploads, j->who->name, &op->hash, tmp);
     if (r == -EXDEV)
-        r = carry_copy(j->m, j->carry, op->n, &op->hash, op->size, NULL, path, tmp);
+        r = carry_copy(j->m->folder, j->carry, op->n, &op->hash, op->size, NULL, path, tmp);
     else if (r == -ENOENT && tree_find_hash(j->m->tree->db, &op->hash, readable, j, &row) == 1)
-        r = carry_copy(j->m, j->carry, op->n, &op->hash, row.e.size, row.e.path, path, tmp);
+        r = carry_copy(j->m->folder, j->carry, op->n, &op->hash, row.e.size, row.e.path, path, tmp);
     row_release(&row);
     return r == -ENOENT ? -ENODATA : r;
 }
@@ -99,16 +102,16 @@ static int land(struct apply *j, char *tmp, const char *path, const struct row *
     const struct install_attr a = {(mode_t)(j->op->mode & INSTALL_FILE_MODE), (mode_t)j->op->umask,
                                    j->op->mtime, j->op->path};
     struct stat st;
-    int r = install_parents(j->m, path);
+    int r = install_parents(j->m->folder, path);
 
     if (r == 0)
-        r = volume_carry(j->m, tmp, path);
+        r = volume_carry(j->m->folder, tmp, path);
     if (r == 0)
         r = intent_log_note(j, tmp, path, result);
     if (r == 0)
-        kept_staged(j->m->kept, tmp, path, &j->op->hash, j->op->size);
+        kept_staged(j->m->folder->kept, tmp, path, &j->op->hash, j->op->size);
     if (r == 0)
-        r = install_file(j->m, tmp, path, was, &a, &j->op->hash, &st);
+        r = install_file(j->m->folder, tmp, path, was, &a, &j->op->hash, &st);
     if (r == 0)
         r = apply_publish(j, path, &st, &j->op->hash, NULL, clock_wall_ns(), moved_from);
     if (r == 0)
@@ -120,10 +123,10 @@ static int land_outside(struct apply *j, const char *tmp)
 {
     const struct op *op = j->op;
     struct conflict_like like = {&op->hash, NULL, op->size};
-    int r = volume_carry(j->m, tmp, NULL);
+    int r = volume_carry(j->m->folder, tmp, NULL);
 
     if (r == 0)
-        r = conflict_outside(j->m, tmp, op->path, j->who->name,
+        r = conflict_outside(j->m->folder, tmp, op->path, j->who->name,
                              (mode_t)(op->mode & INSTALL_FILE_MODE), op->mtime, like, &j->a->place);
     if (r == 0)
         r = apply_tell(j, op->path);
@@ -142,9 +145,9 @@ static int land_copy(struct apply *j, char *tmp)
     r = intent_log_withdraw(j); /* that said where else it would go */
     if (r < 0)
         return r;
-    if (j->m->conflicts)
+    if (j->m->folder->conflicts)
         return land_outside(j, tmp);
-    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    copy = conflict_path(j->m->folder, op->path, j->who->name, op->mtime, like, &there);
     if (!apply_copy_allowed(j, copy, &r)) {
         free(copy);
         return r;
@@ -231,9 +234,9 @@ int put_file(struct apply *j)
         r = 0;
         goto out;
     }
-    met = met && !(j->m->conflicts && conflict_is_blocked(j->m, op->path));
+    met = met && !(j->m->folder->conflicts && conflict_is_blocked(j->m->folder, op->path));
     if (r == 0 && !*tmp)
-        r = stage(j, met || !j->m->conflicts ? op->path : NULL, tmp);
+        r = stage(j, met || !j->m->folder->conflicts ? op->path : NULL, tmp);
     if (r == 0 && met) {
         r = land(j, tmp, op->path, &row, j->asked, RESULT_DONE);
         if (r == 0)
@@ -250,14 +253,14 @@ out:
 /* Links have no content to lose: made in staging and renamed over what may be there. */
 static int land_link(struct apply *j, const char *path, bool over, enum op_result result)
 {
-    int staging = root_staging_fd(j->m->root), dir, r = install_parents(j->m, path);
+    int staging = root_staging_fd(j->m->folder->root), dir, r = install_parents(j->m->folder, path);
     char tmp[STAGING_NAME_CAP];
 
-    dir = r < 0 ? r : staging_open_parent(j->m, path);
+    dir = r < 0 ? r : staging_open_parent(j->m->folder, path);
     if (dir < 0)
         return dir;
     staging_name(tmp);
-    r = staging_link(j->m, tmp, j->op->target, op_mtime(j->op));
+    r = staging_link(j->m->folder, tmp, j->op->target, op_mtime(j->op));
     if (r == 0)
         r = intent_log_note(j, tmp, path, result);
     if (r == 0 && !over)
@@ -276,7 +279,7 @@ static int land_link(struct apply *j, const char *path, bool over, enum op_resul
 static int publish_link(struct apply *j, const char *path)
 {
     struct stat st;
-    int r = visible_lstat(j->m, path, &st);
+    int r = visible_lstat(j->m->folder, path, &st);
 
     return r < 0 ? r : apply_publish(j, path, &st, NULL, j->op->target, 0, NULL);
 }
@@ -289,13 +292,14 @@ static int link_copy(struct apply *j)
     char *copy;
     int r;
 
-    if (j->m->conflicts) {
-        r = conflict_outside(j->m, NULL, op->path, j->who->name, 0, op->mtime, like, &j->a->place);
+    if (j->m->folder->conflicts) {
+        r = conflict_outside(j->m->folder, NULL, op->path, j->who->name, 0, op->mtime, like,
+                             &j->a->place);
         if (r == 0)
             r = apply_tell(j, op->path);
         return r < 0 ? r : apply_answer(j, RESULT_CONFLICT, NULL, NULL);
     }
-    copy = conflict_path(j->m, op->path, j->who->name, op->mtime, like, &there);
+    copy = conflict_path(j->m->folder, op->path, j->who->name, op->mtime, like, &there);
     if (!apply_copy_allowed(j, copy, &r)) {
         free(copy);
         return r;

@@ -12,6 +12,9 @@
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/ops/current.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/folder/conflict.h"
@@ -47,16 +50,16 @@ static int check_depth(struct apply *j, const char *from, const char *to)
 static int rename_file(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
-    int a = staging_open_parent(j->m, from->e.path), b = -1, r = a < 0 ? a : 0;
+    int a = staging_open_parent(j->m->folder, from->e.path), b = -1, r = a < 0 ? a : 0;
     bool gone = !over || over->e.type == ENTRY_GONE;
     const char *base = path_base(from->e.path);
 
     if (r == 0)
-        r = install_parents(j->m, to);
+        r = install_parents(j->m->folder, to);
     if (r == 0)
-        r = b = staging_open_parent(j->m, to);
+        r = b = staging_open_parent(j->m->folder, to);
     if (r >= 0 && !gone && over->e.type == ENTRY_FILE)
-        r = replace_rename(j->m, a, base, b, to, over, &from->e.hash);
+        r = replace_rename(j->m->folder, a, base, b, to, over, &from->e.hash);
     else if (r >= 0 && gone)
         r = file_rename_new(a, base, b, path_base(to));
     else if (r >= 0)
@@ -75,7 +78,7 @@ static int rename_file(struct apply *j, const struct row *from, const char *to,
 
 static bool lies_with(const struct master *m, const char *a, const char *b)
 {
-    char *x = volume_top(m, a), *y = volume_top(m, b);
+    char *x = volume_top(m->folder, a), *y = volume_top(m->folder, b);
     bool same = x && y && strcmp(x, y) == 0;
 
     free(x);
@@ -87,19 +90,19 @@ static bool lies_with(const struct master *m, const char *a, const char *b)
 static int link_across(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
-    int dir = staging_open_parent(j->m, to), r;
+    int dir = staging_open_parent(j->m->folder, to), r;
     char tmp[STAGING_NAME_CAP];
 
     if (dir < 0)
         return dir;
     staging_name(tmp);
-    r = staging_link(j->m, tmp, from->e.target, &from->e.mtime);
+    r = staging_link(j->m->folder, tmp, from->e.target, &from->e.mtime);
     if (r == 0 && over && over->e.type != ENTRY_GONE)
-        r = replace_file(j->m, tmp, dir, to, over, &from->e.hash);
+        r = replace_file(j->m->folder, tmp, dir, to, over, &from->e.hash);
     else if (r == 0)
-        r = file_rename_new(root_staging_fd(j->m->root), tmp, dir, path_base(to));
+        r = file_rename_new(root_staging_fd(j->m->folder->root), tmp, dir, path_base(to));
     if (r < 0 && *tmp)
-        staging_discard(j->m, tmp);
+        staging_discard(j->m->folder, tmp);
     if (r == 0)
         r = file_sync_dir(dir);
     close(dir);
@@ -123,39 +126,40 @@ static int place_across(struct apply *j, const struct row *from, const char *to,
     bool there = over && is_same(over, from);
     char tmp[STAGING_NAME_CAP];
     struct stat st;
-    int r = there ? 0 : install_parents(j->m, to);
+    int r = there ? 0 : install_parents(j->m->folder, to);
 
     if (r == 0 && !there)
-        r = volume_enter(j->m, to);
+        r = volume_enter(j->m->folder, to);
     if (there || r < 0)
         return r;
     if (from->e.type == ENTRY_LINK)
         return link_across(j, from, to, over);
     staging_name(tmp);
-    r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, to, tmp);
+    r = carry_copy(j->m->folder, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, to,
+                   tmp);
     if (r < 0)
         return r == -ENOENT ? -EBUSY : r;
-    r = install_file(j->m, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
+    r = install_file(j->m->folder, tmp, to, over ? over : &nothing, &a, &from->e.hash, &st);
     if (r < 0)
-        staging_discard(j->m, tmp);
+        staging_discard(j->m->folder, tmp);
     return r;
 }
 
 /* Removes `from` within its own volume; the target's is entered again afterwards. */
 static int take_away(struct apply *j, const struct row *from, const char *to)
 {
-    int r = volume_enter(j->m, from->e.path), r2;
-    int dir = r < 0 ? r : staging_open_parent(j->m, from->e.path);
+    int r = volume_enter(j->m->folder, from->e.path), r2;
+    int dir = r < 0 ? r : staging_open_parent(j->m->folder, from->e.path);
 
     if (dir >= 0) {
-        r = replace_remove(j->m, dir, from->e.path, from);
+        r = replace_remove(j->m->folder, dir, from->e.path, from);
         if (r == 0)
             r = file_sync_dir(dir);
         close(dir);
     } else {
         r = dir;
     }
-    r2 = volume_enter(j->m, to);
+    r2 = volume_enter(j->m->folder, to);
     return r < 0 ? r : r2;
 }
 
@@ -187,7 +191,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
     if (r == 0)
         r = across ? move_across(j, from, to, over) : rename_file(j, from, to, over);
     if (r == 0)
-        r = visible_lstat(j->m, to, &st);
+        r = visible_lstat(j->m->folder, to, &st);
     if (r < 0)
         return r;
     if (from->e.type == ENTRY_DIR) {
@@ -222,10 +226,10 @@ static int rename_nothing(struct apply *j, const struct row *from, const struct 
 /* Takes the file or link `from` out of the folder. */
 static int take_out(struct apply *j, const struct row *from)
 {
-    int dir = staging_open_parent(j->m, from->e.path), r = dir < 0 ? dir : 0;
+    int dir = staging_open_parent(j->m->folder, from->e.path), r = dir < 0 ? dir : 0;
 
     if (r == 0)
-        r = replace_remove(j->m, dir, from->e.path, from);
+        r = replace_remove(j->m->folder, dir, from->e.path, from);
     if (r == 0)
         r = file_sync_dir(dir);
     if (dir >= 0)
@@ -238,12 +242,12 @@ static int take_out(struct apply *j, const struct row *from)
 /* A copy of the file `from` as `tmp` in the folder of --conflicts, which is entered. */
 static int stage_outside(struct apply *j, const struct row *from, char *tmp)
 {
-    int r = volume_enter(j->m, NULL);
+    int r = volume_enter(j->m->folder, NULL);
 
     staging_name(tmp);
     if (r == 0)
-        r = carry_copy(j->m, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path, NULL,
-                       tmp);
+        r = carry_copy(j->m->folder, j->carry, j->op->n, &from->e.hash, from->e.size, from->e.path,
+                       NULL, tmp);
     return r == -ENOENT ? -EBUSY : r;
 }
 
@@ -260,11 +264,11 @@ static int rename_outside(struct apply *j, const struct row *from)
     if (from->e.type == ENTRY_FILE)
         r = stage_outside(j, from, tmp);
     if (r == 0 && from->e.type != ENTRY_DIR)
-        r = conflict_outside(j->m, *tmp ? tmp : NULL, op->to, j->who->name,
+        r = conflict_outside(j->m->folder, *tmp ? tmp : NULL, op->to, j->who->name,
                              (mode_t)(from->e.mode & 0777), from->e.mtime, like, &j->a->place);
-    staging_discard(j->m, tmp);
+    staging_discard(j->m->folder, tmp);
     if (r == 0 && from->e.type != ENTRY_DIR)
-        r = volume_enter(j->m, from->e.path);
+        r = volume_enter(j->m->folder, from->e.path);
     if (r == 0 && from->e.type != ENTRY_DIR)
         r = take_out(j, from);
     if (r == -EBUSY || from->e.type == ENTRY_DIR) {
@@ -290,9 +294,9 @@ static int rename_to_copy(struct apply *j, const struct row *from)
     r = intent_log_withdraw(j); /* that said where else it would go */
     if (r < 0)
         return r;
-    if (j->m->conflicts)
+    if (j->m->folder->conflicts)
         return rename_outside(j, from);
-    copy = conflict_path(j->m, j->op->to, j->who->name, from->e.mtime, nothing, &there);
+    copy = conflict_path(j->m->folder, j->op->to, j->who->name, from->e.mtime, nothing, &there);
     if (!apply_copy_allowed(j, copy, &r)) {
         free(copy);
         return r;
@@ -335,7 +339,7 @@ int rename_finish(struct apply *j, int64_t over)
 /* The folder holds what the exclude patterns hide at one of the two paths only. */
 static bool hides_below(const struct master *m, const struct op *op)
 {
-    const struct strlist *exclude = &m->exclude->list;
+    const struct strlist *exclude = &m->folder->exclude->list;
 
     for (size_t i = 0; i < exclude->n; i++)
         if (path_matches_below(exclude->v[i], op->path) ||

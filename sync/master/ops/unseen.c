@@ -8,6 +8,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
 #include "sync/master/folder/departures.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/publish/renamed.h"
@@ -25,7 +26,7 @@ static int folder_is_there(struct master *m, const char *path)
     if (r == 1 && row.e.type != ENTRY_DIR)
         r = 0;
     if (r == 1) {
-        int there = visible_lstat(m, path, &st);
+        int there = visible_lstat(m->folder, path, &st);
 
         if (there == -ENOENT || (there == 0 && (int64_t)st.st_ino != row.ino))
             r = -ENOENT;

@@ -25,6 +25,9 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
 
@@ -179,14 +182,14 @@ bool delete_guard_emptied(struct delete_guard *b, char *why, size_t cap)
 /* True when the folder is readable and shows nothing that is served. */
 static bool root_is_bare(struct master *m)
 {
-    int fd = openat(root_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(root_fd(m->folder->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
     bool bare = d != NULL;
 
     while (bare && (de = readdir(d)))
         bare = strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0 ||
-               visible_hides(m, de->d_name);
+               visible_hides(m->folder, de->d_name);
     if (d)
         closedir(d);
     else if (fd >= 0)
@@ -207,7 +210,7 @@ static int still_gone(struct delete_guard *b, const char *path)
     row_release(&row);
     if (found < 0 || !live)
         return found < 0 ? found : 0;
-    r = visible_lstat(b->m, path, &st);
+    r = visible_lstat(b->m->folder, path, &st);
     if (r == -ENOENT)
         return 1;
     if (r < 0)
@@ -299,7 +302,7 @@ static int decide(struct delete_guard *b)
 
     if (!b->confirmed && root_is_bare(m)) {
         snprintf(why, sizeof(why), "the folder '%.200s' is empty now (emptied, or not mounted?)",
-                 root_path(m->root));
+                 root_path(m->folder->root));
         set_held(b, (int64_t)b->n, true, why);
         b->due = began + EMPTY_MS;
         return 0;
@@ -317,7 +320,8 @@ static int decide(struct delete_guard *b)
             snprintf(why, sizeof(why),
                      "%lld of %lld files were deleted from '%.200s' within a minute: the deletions "
                      "are held",
-                     (long long)(gone + before), (long long)(files + before), root_path(m->root));
+                     (long long)(gone + before), (long long)(files + before),
+                     root_path(m->folder->root));
             set_held(b, (int64_t)b->n, false, why);
             b->due = clock_mono_ms() + LOOK_MS + 50 * (clock_mono_ms() - began);
             return 0;
@@ -351,13 +355,13 @@ int delete_guard_run(struct delete_guard *b)
 
         r = still_gone(b, path);
         if (r == 2)
-            scan_queue_push(b->m->scan_queue, path, SCAN_DEEP, 0);
+            scan_queue_push(b->m->folder->scan_queue, path, SCAN_DEEP, 0);
         if (r > 0) {
             r = tree_remove(b->m->tree, path);
             removed += r > 0 ? r : 0;
         } else if (r == -EAGAIN) {
             r = 0; /* found again by the next look */
-            scan_queue_push(b->m->scan_queue, path, 0, 5000);
+            scan_queue_push(b->m->folder->scan_queue, path, 0, 5000);
         }
     }
     if (r < 0) {

@@ -11,6 +11,8 @@
 #ifndef EEFS_MASTER_PUBLISH_DELETE_GUARD_H
 #define EEFS_MASTER_PUBLISH_DELETE_GUARD_H
 
+#include <stddef.h>
+
 #include "sync/master/master.h"
 
 struct delete_guard;

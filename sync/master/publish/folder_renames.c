@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
 #include "sync/master/db/renames.h"
 #include "sync/master/master.h"
 #include "sync/master/folder/visible.h"
@@ -40,7 +42,7 @@ static int follow(const struct master *m, const struct mirror *who, const char *
 
     if (r < 1)
         return r;
-    if (path_check(at) == 0 && !visible_hides(m, at) && scope_reads(&who->scope, at) &&
+    if (path_check(at) == 0 && !visible_hides(m->folder, at) && scope_reads(&who->scope, at) &&
         scope_writes(&who->scope, at)) {
         *was = *path;
         *path = at;

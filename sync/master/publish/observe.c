@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/folder/volume.h"
@@ -24,11 +26,11 @@ int observe(struct master *m, struct observation *o)
     struct stat now;
     struct row was = {0};
     bool same;
-    int r = visible_lstat(m, o->path, &now);
+    int r = visible_lstat(m->folder, o->path, &now);
 
     if (r < 0 && r != -ENOENT) {
-        if (!volume_away(m, o->path))
-            scan_queue_push(m->scan_queue, o->path, 0, 5000);
+        if (!volume_away(m->folder, o->path))
+            scan_queue_push(m->folder->scan_queue, o->path, 0, 5000);
         return 0;
     }
     if (o->gone && r == -ENOENT) {
@@ -39,7 +41,7 @@ int observe(struct master *m, struct observation *o)
         return r < 0 ? r : 0;
     }
     if (o->gone || r == -ENOENT) {
-        scan_queue_push(m->scan_queue, o->path, SCAN_DEEP, 0);
+        scan_queue_push(m->folder->scan_queue, o->path, SCAN_DEEP, 0);
         return 0;
     }
     row_from_stat(&was, &o->st);
@@ -50,7 +52,7 @@ int observe(struct master *m, struct observation *o)
         same = row_matches(&was, &now);
     }
     if (!same) {
-        scan_queue_push(m->scan_queue, o->path, S_ISDIR(now.st_mode) ? SCAN_DEEP : 0, 0);
+        scan_queue_push(m->folder->scan_queue, o->path, S_ISDIR(now.st_mode) ? SCAN_DEEP : 0, 0);
         return 0;
     }
     if (!S_ISDIR(now.st_mode)) {

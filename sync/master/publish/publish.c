@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
 #include "sync/master/folder/visible.h"
 
 int publish_parents(struct master *m, const char *path)
@@ -24,7 +26,7 @@ int publish_parents(struct master *m, const char *path)
             row_release(&row);
             r = publish_parents(m, dir);
             if (r == 0)
-                r = visible_lstat(m, dir, &st);
+                r = visible_lstat(m->folder, dir, &st);
             if (r == 0 && live)
                 r = tree_remove(m->tree, dir);
             if (r >= 0) {
@@ -97,7 +99,7 @@ static int publish_folder(struct master *m, const char *dir)
     struct row row = {0};
     struct stat st;
     int r = tree_get(m->tree->db, dir, &row);
-    bool changed = r == 1 && row.e.type == ENTRY_DIR && visible_lstat(m, dir, &st) == 0 &&
+    bool changed = r == 1 && row.e.type == ENTRY_DIR && visible_lstat(m->folder, dir, &st) == 0 &&
                    S_ISDIR(st.st_mode) && row.e.mtime != file_mtime_ns(&st);
 
     row_release(&row);

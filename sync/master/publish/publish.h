@@ -3,6 +3,9 @@
 #ifndef EEFS_MASTER_PUBLISH_PUBLISH_H
 #define EEFS_MASTER_PUBLISH_PUBLISH_H
 
+#include <sys/stat.h>
+
+#include "sync/common/hash.h"
 #include "sync/master/master.h"
 
 /* Gives folders on the way to `path` that have no row one. */

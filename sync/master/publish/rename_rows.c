@@ -7,6 +7,8 @@
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
 #include "sync/master/publish/publish.h"
@@ -27,7 +29,7 @@ int rename_rows_put(struct master *m, const struct row *from, const char *to, co
         row_from_stat(&row, st);
     } else {
         row.ctime = 0;
-        scan_queue_push(m->scan_queue, to, SCAN_FORCE, 0);
+        scan_queue_push(m->folder->scan_queue, to, SCAN_FORCE, 0);
     }
     r = tree_get(m->tree->db, to, &old);
     if (r == 1 && old.e.type == ENTRY_DIR)
@@ -50,7 +52,7 @@ static bool is_there(struct master *m, const struct row *row, const char *to)
     bool yes = tree_get(m->tree->db, to, &old) == 0 || old.e.type == ENTRY_GONE;
 
     row_release(&old);
-    if (!yes || visible_lstat(m, to, &st) < 0)
+    if (!yes || visible_lstat(m->folder, to, &st) < 0)
         return false;
     return row->e.type == ENTRY_DIR ? S_ISDIR(st.st_mode) && (int64_t)st.st_ino == row->ino
                                     : row_matches(row, &st);
@@ -74,7 +76,7 @@ int rename_rows_move(struct master *m, const char *from, const char *to, struct 
         if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
             ; /* no mirror could hold it; the next scan says so */
         } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
-            scan_queue_push(m->scan_queue, path, SCAN_DEEP, 0);
+            scan_queue_push(m->folder->scan_queue, path, SCAN_DEEP, 0);
         } else if (r >= 0) {
             r = tree_put(m->tree, &rows[i]);
             if (r == 0 && a) {

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "sync/master/db/tree.h"
 #include "sync/master/master.h"
 #include "sync/proto/op.h"
 

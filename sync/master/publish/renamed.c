@@ -8,6 +8,9 @@
 
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/db/renames.h"
 #include "sync/master/folder/fstype.h"
 #include "sync/master/folder/scan_queue.h"
@@ -18,7 +21,7 @@
 bool renamed_born_after(const struct master *m, const char *path, const struct row *row)
 {
     struct statx sx = {0};
-    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    int fd = path_open_beneath(root_fd(m->folder->root), path, O_PATH | O_NOFOLLOW, 0);
     bool known = fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &sx) == 0 &&
                  (sx.stx_mask & STATX_BTIME);
 
@@ -47,7 +50,8 @@ static bool is_origin(void *arg, const struct row *row)
                                          row->e.mtime == file_mtime_ns(o->st);
     /* A second name of a file that is still there is no rename. */
     return same &&
-           (visible_lstat(o->m, row->e.path, &now) == -ENOENT || now.st_ino != o->st->st_ino) &&
+           (visible_lstat(o->m->folder, row->e.path, &now) == -ENOENT ||
+            now.st_ino != o->st->st_ino) &&
            !renamed_born_after(o->m, o->path, row);
 }
 
@@ -61,7 +65,7 @@ int renamed_origin(struct master *m, struct db *db, const char *path, const stru
 
 bool renamed_keeps_inode(const struct master *m, const char *path)
 {
-    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    int fd = path_open_beneath(root_fd(m->folder->root), path, O_PATH | O_NOFOLLOW, 0);
     bool keeps = fd >= 0 && fstype_keeps_inodes(fd);
 
     if (fd >= 0)
@@ -77,7 +81,7 @@ static int move_folder(struct master *m, const char *from, const char *to, const
         r = publish(m, to, st, NULL, NULL, 0, from);
     if (r == 0)
         r = renames_add(m->tree->db, m->tree->seq, from, to, NULL);
-    scan_queue_push(m->scan_queue, from, SCAN_DEEP, 0);
+    scan_queue_push(m->folder->scan_queue, from, SCAN_DEEP, 0);
     return r < 0 ? r : 1;
 }
 
@@ -90,10 +94,11 @@ int renamed_folder(struct master *m, const char *from, const char *to)
     if (r >= 0)
         r = tree_get(m->tree->db, to, &now);
     if (r >= 0) {
-        there = visible_lstat(m, from, &old);
-        r = was.e.type == ENTRY_DIR && now.e.type == ENTRY_GONE && visible_lstat(m, to, &st) == 0 &&
-                    S_ISDIR(st.st_mode) && (int64_t)st.st_ino == was.ino &&
-                    !renamed_born_after(m, to, &was) && renamed_keeps_inode(m, to) &&
+        there = visible_lstat(m->folder, from, &old);
+        r = was.e.type == ENTRY_DIR && now.e.type == ENTRY_GONE &&
+                    visible_lstat(m->folder, to, &st) == 0 && S_ISDIR(st.st_mode) &&
+                    (int64_t)st.st_ino == was.ino && !renamed_born_after(m, to, &was) &&
+                    renamed_keeps_inode(m, to) &&
                     (there == -ENOENT || (there == 0 && old.st_ino != st.st_ino))
                 ? move_folder(m, from, to, &st)
                 : 0;
@@ -114,7 +119,7 @@ int renamed_publish(struct master *m, const struct observation *o)
         memset(&st.st_ctim, 0, sizeof(st.st_ctim));
     if (r >= 0)
         r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);
-    if (r == 0 && moved && visible_lstat(m, from.e.path, &old) == -ENOENT)
+    if (r == 0 && moved && visible_lstat(m->folder, from.e.path, &old) == -ENOENT)
         r = tree_remove(m->tree, from.e.path);
     row_release(&from);
     return r < 0 ? r : 0;

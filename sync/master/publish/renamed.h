@@ -9,6 +9,9 @@
 #ifndef EEFS_MASTER_PUBLISH_RENAMED_H
 #define EEFS_MASTER_PUBLISH_RENAMED_H
 
+#include <sys/stat.h>
+
+#include "sync/master/db/tree.h"
 #include "sync/master/publish/observe.h"
 
 /*

@@ -10,10 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/scan/name_collisions.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/departures.h"
@@ -57,8 +61,8 @@ static bool nobody_writes(struct master *m, const char *path, int fd, const stru
 {
     enum writers who = lease_probe(fd);
 
-    if (who == WRITERS_NONE ||
-        (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) >= m->quiet_ms * 1000000)) {
+    if (who == WRITERS_NONE || (who == WRITERS_UNKNOWN && root_age_ns(m->folder->root, st) >=
+                                                              m->folder->quiet_ms * 1000000)) {
         notices_clear(m->notices, NOTICE_OPEN, path);
         return true;
     }
@@ -135,22 +139,23 @@ static void examine_file(struct master *m, const char *path, int flags)
     struct hash hash;
     int64_t seen = clock_wall_ns();
     int keep = flags & (SCAN_FORCE | SCAN_FOUND | SCAN_LARGE);
-    int fd = path_open_beneath(root_fd(m->root), path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+    int fd =
+        path_open_beneath(root_fd(m->folder->root), path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
     int r = fd;
 
     if (fd < 0 || fstat(fd, &before) < 0 || !S_ISREG(before.st_mode)) {
         if (fd == -EACCES || fd == -EIO || fd == -EPERM)
             unreadable(m, path, -fd);
         if (fd != -EACCES && fd != -EPERM) /* which end with an event */
-            scan_queue_push(m->scan_queue, path, keep, fd == -EIO ? 5000 : 100);
+            scan_queue_push(m->folder->scan_queue, path, keep, fd == -EIO ? 5000 : 100);
         goto out;
     }
     if (!nobody_writes(m, path, fd, &before)) {
-        scan_queue_push(m->scan_queue, path, keep | SCAN_FORCE, open_again_ms(m, path));
+        scan_queue_push(m->folder->scan_queue, path, keep | SCAN_FORCE, open_again_ms(m, path));
         goto out;
     }
     if (before.st_size > LARGE && !(flags & SCAN_LARGE)) {
-        scan_queue_push(m->scan_queue, path, flags | SCAN_LARGE, 0);
+        scan_queue_push(m->folder->scan_queue, path, flags | SCAN_LARGE, 0);
         goto out;
     }
     r = hash_still(m, fd, &before, &hash);
@@ -160,14 +165,14 @@ static void examine_file(struct master *m, const char *path, int flags)
         goto out;
     } else if (r < 0 && r != -EAGAIN) {
         unreadable(m, path, -r);
-        scan_queue_push(m->scan_queue, path, keep, 5000);
+        scan_queue_push(m->folder->scan_queue, path, keep, 5000);
     } else if (r < 0 || !same_stat(&before, &after) || !nobody_writes(m, path, fd, &after)) {
-        scan_queue_push(m->scan_queue, path, keep | SCAN_FORCE, 100);
+        scan_queue_push(m->folder->scan_queue, path, keep | SCAN_FORCE, 100);
     } else {
         notices_clear(m->notices, NOTICE_UNREADABLE, path);
         observed(m, path, &after, false, &hash, NULL, seen);
         if (is_near(seen, file_mtime_ns(&after)) || is_near(seen, file_ctime_ns(&after)))
-            scan_queue_push(m->scan_queue, path, SCAN_FORCE | SCAN_FOUND, RACY_AGAIN_MS);
+            scan_queue_push(m->folder->scan_queue, path, SCAN_FORCE | SCAN_FOUND, RACY_AGAIN_MS);
     }
 out:
     if (fd >= 0)
@@ -177,13 +182,13 @@ out:
 static void examine_link(struct master *m, const char *path, const struct stat *st)
 {
     char target[PATH_MAX];
-    int fd = path_open_beneath(root_fd(m->root), path, O_PATH | O_NOFOLLOW, 0);
+    int fd = path_open_beneath(root_fd(m->folder->root), path, O_PATH | O_NOFOLLOW, 0);
     ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
 
     if (fd >= 0)
         close(fd);
     if (n < 0) {
-        scan_queue_push(m->scan_queue, path, 0, 100);
+        scan_queue_push(m->folder->scan_queue, path, 0, 100);
         return;
     }
     target[n] = '\0';
@@ -278,7 +283,8 @@ static void look_alike(struct master *m, const char *dir, const struct strlist *
 /* Names came or went. */
 static void examine_names(struct master *m, const char *dir)
 {
-    int fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int fd =
+        path_open_beneath(root_fd(m->folder->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     struct strlist names = {0};
 
     if (fd >= 0 && list_dir(fd, &names) == 0)
@@ -311,9 +317,9 @@ static void examine_child(struct listing *l, const char *name, const struct row 
     struct stat st;
     bool clean = false;
 
-    if (visible_hides(m, path)) {
+    if (visible_hides(m->folder, path)) {
         if (row)
-            scan_queue_push(m->scan_queue, path, SCAN_FOUND | (l->flags & SCAN_FULL), 0);
+            scan_queue_push(m->folder->scan_queue, path, SCAN_FOUND | (l->flags & SCAN_FULL), 0);
         return;
     }
     if (strlen(path) > EEFS_PATH_MAX) {
@@ -326,7 +332,8 @@ static void examine_child(struct listing *l, const char *name, const struct row 
         clean = is_served(st.st_mode) ? row && row_matches(row, &st) && !racy(row) : !row;
     }
     if (!clean)
-        scan_queue_push(m->scan_queue, path, SCAN_DEEP | SCAN_FOUND | (l->flags & SCAN_FULL), 0);
+        scan_queue_push(m->folder->scan_queue, path,
+                        SCAN_DEEP | SCAN_FOUND | (l->flags & SCAN_FULL), 0);
 }
 
 /* Returns 0 or a database error. */
@@ -345,7 +352,7 @@ static int merge(struct listing *l, struct db *db, const struct strlist *disk)
             tree_child(st, &row, &name);
         c = r == 0 ? -1 : i >= disk->n ? 1 : strcmp(disk->v[i], name);
         if (c > 0)
-            scan_queue_push(l->m->scan_queue, child_path(l, name),
+            scan_queue_push(l->m->folder->scan_queue, child_path(l, name),
                             SCAN_FOUND | (l->flags & SCAN_FULL), 0);
         else
             examine_child(l, disk->v[i], c == 0 ? &row : NULL);
@@ -366,7 +373,8 @@ static void examine_children(struct master *m, struct db *db, const char *dir, i
     l->dir = dir;
     l->flags = flags;
     l->prefix = (size_t)snprintf(l->path, sizeof(l->path), *dir ? "%s/" : "%s", dir);
-    l->fd = path_open_beneath(root_fd(m->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    l->fd =
+        path_open_beneath(root_fd(m->folder->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     r = l->fd < 0 ? l->fd : list_dir(l->fd, &disk);
     if (r == 0) {
         notices_clear(m->notices, NOTICE_UNREADABLE, dir);
@@ -376,7 +384,8 @@ static void examine_children(struct master *m, struct db *db, const char *dir, i
         unreadable(m, dir, -r);
     }
     if (r < 0)
-        scan_queue_push(m->scan_queue, dir, SCAN_DEEP | SCAN_FOUND, r == -EACCES ? 60000 : 5000);
+        scan_queue_push(m->folder->scan_queue, dir, SCAN_DEEP | SCAN_FOUND,
+                        r == -EACCES ? 60000 : 5000);
     strlist_release(&disk);
     if (l->fd >= 0)
         close(l->fd);
@@ -394,7 +403,7 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
                   row->e.mtime != file_mtime_ns(st)))
         observed(m, path, st, false, NULL, NULL, clock_wall_ns());
     if (!live || (flags & SCAN_DEEP)) {
-        volume_see(m, path);
+        volume_see(m->folder, path);
         watch_add(m->watch, path);
         examine_children(m, db, path, flags);
     } else if (flags & SCAN_COLLISIONS) {
@@ -404,7 +413,7 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
 
 static bool push_link(void *arg, const struct row *row)
 {
-    scan_queue_push(((struct master *)arg)->scan_queue, row->e.path, SCAN_FOUND, 0);
+    scan_queue_push(((struct master *)arg)->folder->scan_queue, row->e.path, SCAN_FOUND, 0);
     return false;
 }
 
@@ -419,7 +428,7 @@ static void push_links(struct master *m, struct db *db, int64_t ino)
 /* The committer may just be writing its row: it is told also of what has none. */
 static void examine_gone(struct master *m, const char *path, mode_t other)
 {
-    if (other && !is_served(other) && !visible_hides(m, path))
+    if (other && !is_served(other) && !visible_hides(m->folder, path))
         skipped(m, path, type_name(other));
     else
         notices_clear_path(m->notices, path, true);
@@ -434,7 +443,7 @@ static bool comes_at(struct master *m, struct db *db, const struct row *row, con
     struct stat st;
     bool is_it, known;
 
-    if (visible_lstat(m, now, &st) < 0 || (int64_t)st.st_ino != row->ino ||
+    if (visible_lstat(m->folder, now, &st) < 0 || (int64_t)st.st_ino != row->ino ||
         notices_age(m->notices, NOTICE_OPEN, now) > 0 ||
         notices_age(m->notices, NOTICE_UNREADABLE, now) > 0)
         return false;
@@ -489,29 +498,30 @@ void examine(struct master *m, const char *path, int flags)
     struct db *db = readers_get(m->readers);
     struct row row = {0};
     struct stat st = {0};
-    int r = visible_lstat(m, path, &st); /* before the row: only what is on disk gets into a row */
+    int r = visible_lstat(m->folder, path,
+                          &st); /* before the row: only what is on disk gets into a row */
     bool live, fresh;
 
     if (!db || tree_get(db, path, &row) < 0) {
-        scan_queue_push(m->scan_queue, path, flags & ~SCAN_FULL, 5000);
+        scan_queue_push(m->folder->scan_queue, path, flags & ~SCAN_FULL, 5000);
         goto out;
     }
     live = row.e.type != ENTRY_GONE;
     if (r == 0 && live && *path && (int64_t)st.st_ino != row.ino) {
         if ((flags & (SCAN_FULL | SCAN_LAST)) == SCAN_FULL) {
-            scan_queue_put_off(m->scan_queue, path);
+            scan_queue_put_off(m->folder->scan_queue, path);
             goto out;
         }
         if (waits_for_rename(m, db, path, &row)) {
-            scan_queue_push(m->scan_queue, path, flags, RENAMED_AGAIN);
+            scan_queue_push(m->folder->scan_queue, path, flags, RENAMED_AGAIN);
             goto out;
         }
     }
     if (r == -ENOENT) {
         examine_gone(m, path, st.st_mode);
     } else if (r < 0) { /* what is on a volume that comes back is looked at then */
-        if (!volume_away(m, path))
-            scan_queue_push(m->scan_queue, path, flags & ~SCAN_FULL, 5000);
+        if (!volume_away(m->folder, path))
+            scan_queue_push(m->folder->scan_queue, path, flags & ~SCAN_FULL, 5000);
     } else if (S_ISDIR(st.st_mode)) {
         if (!live && *path)
             find_renamed_folder(m, db, path, &st);

@@ -3,6 +3,8 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/publish/renamed.h"
@@ -53,7 +55,7 @@ bool find_renamed_file(struct master *m, struct db *db, const char *path, const 
         o->unverified = !same;
         committer_observe(m->committer, o);
         if (!same)
-            scan_queue_push(m->scan_queue, path, SCAN_FORCE, 0);
+            scan_queue_push(m->folder->scan_queue, path, SCAN_FORCE, 0);
     }
     row_release(&from);
     return known;

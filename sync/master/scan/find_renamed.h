@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "sync/common/db.h"
 #include "sync/master/master.h"
 
 /*

@@ -11,9 +11,12 @@
 #include <unistd.h>
 #include <fcntl.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/folder/departures.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/notices.h"
@@ -48,7 +51,7 @@ static void failed(struct watch *w, const char *path, int code)
     if (atomic_exchange(&w->said, true))
         return;
     watch_limited(w, why, sizeof(why), action, sizeof(action));
-    log_warn("cannot watch '%s/%s': %s; %s", root_path(w->m->root), path, why, action);
+    log_warn("cannot watch '%s/%s': %s; %s", root_path(w->m->folder->root), path, why, action);
 }
 
 static void remember_locked(struct watch *w, int wd, const char *path)
@@ -73,7 +76,8 @@ static void forget_locked(struct watch *w, size_t wd)
 
 static int open_dir(struct watch *w, const char *path)
 {
-    return path_open_beneath(root_fd(w->m->root), path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+    return path_open_beneath(root_fd(w->m->folder->root), path, O_PATH | O_DIRECTORY | O_NOFOLLOW,
+                             0);
 }
 
 /* True when `path` still leads to the folder behind fd. */
@@ -142,7 +146,7 @@ void watch_scan_ended(struct watch *w)
     w->failing = is;
     if (was && !is) {
         w->said = false;
-        log_info("every folder below '%s' is watched now", root_path(w->m->root));
+        log_info("every folder below '%s' is watched now", root_path(w->m->folder->root));
     }
 }
 
@@ -217,8 +221,8 @@ static void event(struct watch *w, const struct inotify_event *ev)
 
     if (ev->mask & IN_Q_OVERFLOW) {
         log_warn("too many changes at once for the watch queue; scanning '%s'",
-                 root_path(w->m->root));
-        scan_queue_push(w->m->scan_queue, "", SCAN_DEEP | SCAN_FULL, 0);
+                 root_path(w->m->folder->root));
+        scan_queue_push(w->m->folder->scan_queue, "", SCAN_DEEP | SCAN_FULL, 0);
         return;
     }
     mutex_lock(&w->lock);
@@ -233,7 +237,7 @@ static void event(struct watch *w, const struct inotify_event *ev)
         return;
     }
     path = path_join(dir, ev->name);
-    if (strlen(path) <= EEFS_PATH_MAX && !visible_hides(w->m, path)) {
+    if (strlen(path) <= EEFS_PATH_MAX && !visible_hides(w->m->folder, path)) {
         if (ev->mask & IN_MOVED_FROM)
             departures_from(w->m->departures, ev->cookie, path);
         if (ev->mask & IN_MOVED_TO)
@@ -250,11 +254,11 @@ static void event(struct watch *w, const struct inotify_event *ev)
             delay = MOVED_MS;
         else if ((ev->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE)
             delay = NOT_CLOSED_MS;
-        scan_queue_push(w->m->scan_queue, path, flags, delay);
+        scan_queue_push(w->m->folder->scan_queue, path, flags, delay);
         if ((ev->mask & (IN_CREATE | IN_MOVED_TO)) ||
             ((ev->mask & (IN_DELETE | IN_MOVED_FROM)) &&
              notices_count(w->m->notices, NOTICE_COLLISION, NULL) > 0))
-            scan_queue_push(w->m->scan_queue, dir, SCAN_COLLISIONS | SCAN_FOUND, ALIKE_MS);
+            scan_queue_push(w->m->folder->scan_queue, dir, SCAN_COLLISIONS | SCAN_FOUND, ALIKE_MS);
     }
     free(dir);
     free(path);

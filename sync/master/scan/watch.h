@@ -6,6 +6,7 @@
 #ifndef EEFS_MASTER_SCAN_WATCH_H
 #define EEFS_MASTER_SCAN_WATCH_H
 
+#include "sync/common/err.h"
 #include "sync/master/master.h"
 
 /* Without an inotify instance it starts all the same: watch_limited() then says why. */

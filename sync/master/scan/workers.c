@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/scan/examine.h"
@@ -15,9 +16,9 @@ static void work(struct master *m, bool events_only)
 {
     struct scan_item *it;
 
-    while ((it = scan_queue_take(m->scan_queue, events_only))) {
+    while ((it = scan_queue_take(m->folder->scan_queue, events_only))) {
         examine(m, scan_item_path(it), scan_item_flags(it));
-        if (scan_queue_done(m->scan_queue, it))
+        if (scan_queue_done(m->folder->scan_queue, it))
             committer_scanned(m->committer);
     }
 }
@@ -52,15 +53,15 @@ int workers_start(struct master *m, struct err *e)
 
     if (want > WORKERS_MAX)
         want = WORKERS_MAX;
-    m->scan_queue = scan_queue_new(&hooks);
+    m->folder->scan_queue = scan_queue_new(&hooks);
     for (int n = 0; n < want && r == 0; n++)
-        r = scan_queue_start_thread(m->scan_queue,
+        r = scan_queue_start_thread(m->folder->scan_queue,
                                     n < EVENT_WORKERS ? event_worker_run : worker_run, m);
     return r < 0 ? err_sys(e, -r, "cannot start the scan workers") : 0;
 }
 
 void workers_scan(struct master *m)
 {
-    if (!scan_queue_scanning(m->scan_queue))
-        scan_queue_push(m->scan_queue, "", SCAN_DEEP | SCAN_FULL, 0);
+    if (!scan_queue_scanning(m->folder->scan_queue))
+        scan_queue_push(m->folder->scan_queue, "", SCAN_DEEP | SCAN_FULL, 0);
 }

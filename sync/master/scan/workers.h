@@ -6,9 +6,10 @@
 #ifndef EEFS_MASTER_SCAN_WORKERS_H
 #define EEFS_MASTER_SCAN_WORKERS_H
 
+#include "sync/master/folder/folder.h"
 #include "sync/master/master.h"
 
-/* Makes m->scan_queue and starts the threads; m->watch must be there. */
+/* Makes m->folder->scan_queue and starts the threads; m->watch must be there. */
 int workers_start(struct master *m, struct err *e);
 /* Starts a full scan unless one runs; the committer hears of its end. */
 void workers_scan(struct master *m);

@@ -9,12 +9,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
 #include "sync/common/trouble.h"
 #include "sync/common/worker.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/history.h"
 #include "sync/master/db/kept_rows.h"
@@ -36,6 +40,7 @@ static const int64_t fill_sizes[] = {64 << 10, 1 << 20, INT64_MAX};
 struct keeper {
     struct worker worker; /* its lock guards woken */
     bool woken;           /* there is something new in the tree */
+    struct master *m;
     struct kept *k;
     /* the thread's own */
     int64_t seq;      /* kept up to here; -1: not read yet */
@@ -114,7 +119,7 @@ static bool stopping(struct keeper *t)
     worker_lock(&t->worker);
     yes = worker_stopping_locked(&t->worker);
     worker_unlock(&t->worker);
-    return yes || t->k->m->stopping;
+    return yes || t->m->stopping;
 }
 
 /* Writes what is noted, and the cursor. */
@@ -125,7 +130,7 @@ static void flush(struct keeper *t)
     int r;
 
     f.notes = kept_notes_take(k);
-    r = f.notes || f.seq >= 0 ? committer_call(k->m->committer, commit_flush, &f) : 0;
+    r = f.notes || f.seq >= 0 ? committer_call(t->m->committer, commit_flush, &f) : 0;
     if (r == 0)
         t->rewrite_seq = false;
     if (r < 0) { /* again later */
@@ -146,14 +151,14 @@ static void drop(struct keeper *t, struct hash *v, const int64_t *sizes, size_t 
 
     for (size_t i = 0; i < n; i++) {
         kept_path(&v[i], path);
-        if (unlinkat(root_private_fd(t->k->m->root), path, 0) == 0) {
+        if (unlinkat(root_private_fd(t->m->folder->root), path, 0) == 0) {
             t->k->bytes -= sizes[i];
             t->k->files--;
         }
     }
     crash_point("master.keep.dropped");
     if (n > 0)
-        committer_call(t->k->m->committer, commit_drop, &d);
+        committer_call(t->m->committer, commit_drop, &d);
 }
 
 /* Files of one folder of the store that have no row are noted; sizes are summed up. 0 or -errno. */
@@ -198,7 +203,7 @@ static int reconcile_folder(struct keeper *t, struct db *db, int fd)
 }
 
 struct fileless {
-    const struct master *m;
+    const struct folder *folder;
     struct drop d;
 };
 
@@ -207,7 +212,7 @@ static void add_fileless(void *arg, const struct hash *h)
     struct fileless *f = arg;
     struct drop *d = &f->d;
 
-    if (kept_has(f->m, h))
+    if (kept_has(f->folder, h))
         return;
     if (d->n == d->cap) {
         d->cap = d->cap * 2 + 64;
@@ -219,11 +224,11 @@ static void add_fileless(void *arg, const struct hash *h)
 /* Rows without a file go. */
 static void reconcile_rows(struct keeper *t, struct db *db)
 {
-    struct fileless f = {.m = t->k->m};
+    struct fileless f = {.folder = t->m->folder};
 
     (void)kept_rows_each(db, add_fileless, &f);
     if (f.d.n > 0)
-        committer_call(t->k->m->committer, commit_drop, &f.d);
+        committer_call(t->m->committer, commit_drop, &f.d);
     free(f.d.v);
 }
 
@@ -235,8 +240,8 @@ static int count_folder(struct keeper *t, struct db *db, unsigned i)
 
     snprintf(path, sizeof(path), KEPT_DIR "/%02x", i);
     mutex_lock(&k->files_lock);
-    fd = path_open_beneath(root_private_fd(k->m->root), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
-                           0);
+    fd = path_open_beneath(root_private_fd(k->folder->root), path,
+                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd >= 0) {
         r = reconcile_folder(t, db, fd);
         close(fd);
@@ -275,11 +280,11 @@ static void keep_row(struct keeper *t, const struct row *row)
     char tmp[STAGING_NAME_CAP];
 
     if (row->e.type != ENTRY_FILE || !kept_wants(k, row->e.path, row->e.size) ||
-        kept_has(k->m, &row->e.hash) || !kept_room(k->m, row->e.size))
+        kept_has(k->folder, &row->e.hash) || !kept_room(k->folder, row->e.size))
         return;
     staging_name(tmp);
     /* Changed again already: what it became has a later seq. */
-    if (staging_copy(k->m, tmp, root_fd(k->m->root), row->e.path, &row->e.hash) == 0)
+    if (staging_copy(k->folder, tmp, root_fd(k->folder->root), row->e.path, &row->e.hash) == 0)
         kept_adopt(k, tmp, &row->e.hash, row->e.size);
 }
 
@@ -363,8 +368,8 @@ static void prune(struct keeper *t, struct db *db)
         o->n = 0;
         history_outdated(db, clock_wall_ns() - rules->age_ms * 1000000, rules->versions,
                          add_outdated, o);
-        more = o->n > 0 && committer_call(t->k->m->committer, commit_prune, o) == 0 &&
-               o->n == PRUNE_MAX;
+        more =
+            o->n > 0 && committer_call(t->m->committer, commit_prune, o) == 0 && o->n == PRUNE_MAX;
         for (size_t i = 0; i < o->n; i++)
             free(o->paths[i]);
     }
@@ -385,7 +390,8 @@ static bool add_victim(void *arg, const struct hash *h, int64_t size, bool orpha
     struct victims *x = arg;
     struct kept *k = x->t->k;
 
-    if (!orphan && (x->orphans || (x->left <= x->down_to && kept_room(k->m, k->bytes - x->left))))
+    if (!orphan &&
+        (x->orphans || (x->left <= x->down_to && kept_room(k->folder, k->bytes - x->left))))
         return false;
     x->v[x->n] = *h;
     x->sizes[x->n++] = size;
@@ -429,9 +435,9 @@ static void count(struct keeper *t, struct db *db)
     struct sum unnamed = {0};
 
     if (begin < t->next_count ||
-        (t->counted_seq == head_seq(k->m->head) && t->counted_files == k->files))
+        (t->counted_seq == head_seq(t->m->head) && t->counted_files == k->files))
         return;
-    t->counted_seq = head_seq(k->m->head);
+    t->counted_seq = head_seq(t->m->head);
     t->counted_files = k->files;
     (void)kept_rows_count_lacking(db, &files, &bytes);
     (void)history_count(db, &versions, &lost);
@@ -455,9 +461,9 @@ static void tidy(struct keeper *t, struct db *db)
             ;
         t->next_tidy = clock_mono_ms() + TIDY_MS;
     }
-    if (k->bytes > k->rules.space || (k->files > 0 && !kept_room(k->m, 0)))
+    if (k->bytes > k->rules.space || (k->files > 0 && !kept_room(k->folder, 0)))
         while (!stopping(t) && evict(t, db, false, FULL(k->rules.space)) > 0 &&
-               (k->bytes > FULL(k->rules.space) || !kept_room(k->m, 0)))
+               (k->bytes > FULL(k->rules.space) || !kept_room(k->folder, 0)))
             ;
     count(t, db);
 }
@@ -468,8 +474,8 @@ static void start_seq(struct keeper *t, struct db *db)
 {
     if (kept_rows_seq(db, &t->seq) < 0)
         return;
-    if (t->seq < 0 || t->seq > head_seq(t->k->m->head)) { /* the first scan of all was no change */
-        t->seq = head_seq(t->k->m->head);
+    if (t->seq < 0 || t->seq > head_seq(t->m->head)) { /* the first scan of all was no change */
+        t->seq = head_seq(t->m->head);
         t->rewrite_seq = true;
     }
     if (reconcile(t, db) < 0) {
@@ -477,13 +483,13 @@ static void start_seq(struct keeper *t, struct db *db)
         return;
     }
     flush(t);
-    committer_call(t->k->m->committer, commit_named, NULL);
+    committer_call(t->m->committer, commit_named, NULL);
 }
 
 /* Returns true when there is more to do at once. */
 static bool work(struct keeper *t)
 {
-    struct master *m = t->k->m;
+    struct master *m = t->m;
     struct db *db = readers_get(m->readers);
     bool more = false;
 
@@ -505,7 +511,7 @@ static bool work(struct keeper *t)
 static void *keeper_run(void *arg)
 {
     struct keeper *t = arg;
-    struct master *m = t->k->m;
+    struct master *m = t->m;
     bool more = false;
 
     syscall(SYS_ioprio_set, 1, 0, LATER_IO); /* 1, 0: this thread */
@@ -515,7 +521,8 @@ static void *keeper_run(void *arg)
             break;
         t->woken = false;
         worker_unlock(&t->worker);
-        more = t->k->rules.space > 0 && m->scanned && root_ok(m->root, (char[1]){0}, 1) && work(t);
+        more = t->k->rules.space > 0 && m->scanned && root_ok(m->folder->root, (char[1]){0}, 1) &&
+               work(t);
         worker_lock(&t->worker);
     }
     worker_unlock(&t->worker);
@@ -537,7 +544,8 @@ int keeper_start(struct master *m, struct keeper **ret, struct err *e)
     struct keeper *t = xcalloc(1, sizeof(*t));
     int r;
 
-    t->k = m->kept;
+    t->m = m;
+    t->k = m->folder->kept;
     t->seq = -1;
     t->counted_seq = -1;
     worker_init(&t->worker);

@@ -8,9 +8,10 @@
 #ifndef EEFS_MASTER_VERSIONS_KEEPER_H
 #define EEFS_MASTER_VERSIONS_KEEPER_H
 
+#include "sync/master/folder/folder.h"
 #include "sync/master/master.h"
 
-/* Starts the thread, over m->kept. It asks the committer, which must run until it has stopped. */
+/* Starts the thread, over m->folder->kept. It asks the committer, which must run until it has stopped. */
 int keeper_start(struct master *m, struct keeper **ret, struct err *e);
 void keeper_stop(struct keeper *t);
 /* NULL is fine. */

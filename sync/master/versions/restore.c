@@ -10,6 +10,9 @@
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
 #include "sync/common/path.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/db/history.h"
 #include "sync/master/folder/scan_queue.h"
@@ -45,13 +48,15 @@ static int stage(struct master *m, struct db *db, struct restoring *x)
 
     staging_name(x->tmp);
     kept_path(&x->v.hash, path);
-    r = staging_copy(m, x->tmp, root_private_fd(m->root), path, &x->v.hash);
-    if (r == -ENOENT && kept_has(m, &x->v.hash))
-        kept_damaged(m->kept, &x->v.hash, x->v.size);
+    r = staging_copy(m->folder, x->tmp, root_private_fd(m->folder->root), path, &x->v.hash);
+    if (r == -ENOENT && kept_has(m->folder, &x->v.hash))
+        kept_damaged(m->folder->kept, &x->v.hash, x->v.size);
     if (r == -ENOENT && tree_find_hash(db, &x->v.hash, any_path, NULL, &row) == 1)
-        r = staging_copy(m, x->tmp, root_fd(m->root), row.e.path, &x->v.hash);
+        r = staging_copy(m->folder, x->tmp, root_fd(m->folder->root), row.e.path, &x->v.hash);
     row_release(&row);
-    fd = r < 0 ? -1 : openat(root_staging_fd(m->root), x->tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = r < 0
+             ? -1
+             : openat(root_staging_fd(m->folder->root), x->tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) {
         r = fsync(fd) < 0 ? -errno : 0;
         close(fd);
@@ -69,7 +74,7 @@ static int commit_restore(struct master *m, void *arg)
 
     if (r < 0)
         return r;
-    there = visible_lstat(m, x->path, &st);
+    there = visible_lstat(m->folder, x->path, &st);
     if (there == 0 && S_ISDIR(st.st_mode))
         x->error = -EISDIR;
     else if (there == 0 ? !row_matches(&row, &st) : there != -ENOENT)
@@ -77,16 +82,16 @@ static int commit_restore(struct master *m, void *arg)
     if (there == -ENOENT)
         row.e.type = ENTRY_GONE;
     if (x->error == 0)
-        x->error = install_parents(m, x->path);
+        x->error = install_parents(m->folder, x->path);
     if (x->error == 0)
-        x->error = volume_enter(m, x->path);
+        x->error = volume_enter(m->folder, x->path);
     if (x->error == 0)
-        x->error = install_file(m, x->tmp, x->path, &row,
+        x->error = install_file(m->folder, x->tmp, x->path, &row,
                                 &(struct install_attr){x->v.mode & 0777, 0, clock_wall_ns(), NULL},
                                 &x->v.hash, &st);
     if (x->error < 0)
-        staging_discard(m, x->tmp);
-    volume_leave(m);
+        staging_discard(m->folder, x->tmp);
+    volume_leave(m->folder);
     row_release(&row);
     if (x->error < 0)
         return 0;
@@ -153,7 +158,7 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
     struct restoring x = {.path = path};
     int r;
 
-    if (path_check(path) < 0 || !*path || visible_hides(m, path))
+    if (path_check(path) < 0 || !*path || visible_hides(m->folder, path))
         return err_set(e, EINVAL, "'%s' is not the path of a shared file, relative to the folder",
                        path);
     db = readers_get(m->readers);
@@ -161,7 +166,7 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
         return err_set(e, EIO, "cannot read '%s'", m->db_path);
     r = find(m, db, &x, seq, e);
     if (r == 0) {
-        r = volume_enter(m, path);
+        r = volume_enter(m->folder, path);
         if (r == 0)
             r = stage(m, db, &x);
         if (r == -ENOENT)
@@ -174,18 +179,18 @@ int restore_version(struct master *m, const char *path, int64_t seq, int64_t *re
     }
     readers_put(m->readers, db);
     if (r < 0) {
-        volume_leave(m);
+        volume_leave(m->folder);
         return r;
     }
     r = committer_call(m->committer, commit_restore, &x);
-    staging_discard(m, x.tmp);
-    volume_leave(m);
+    staging_discard(m->folder, x.tmp);
+    volume_leave(m->folder);
     if (r == 0)
         r = x.error;
     if (r == -EEXIST)
         r = -EAGAIN;
     if (r == -EAGAIN)
-        scan_queue_push(m->scan_queue, path, 0, 0);
+        scan_queue_push(m->folder->scan_queue, path, 0, 0);
     if (r < 0)
         return explain(path, r, e);
     *ret_seq = x.seq;

@@ -4,6 +4,7 @@
 #ifndef EEFS_MASTER_VERSIONS_RESTORE_H
 #define EEFS_MASTER_VERSIONS_RESTORE_H
 
+#include "sync/common/err.h"
 #include "sync/master/master.h"
 
 /*

@@ -16,6 +16,9 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/db/tree.h"
+#include "sync/master/folder/root.h"
+#include "sync/master/folder/folder.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/folder/conflict.h"
 #include "sync/master/folder/displaced.h"
@@ -69,7 +72,7 @@ static int publish_at(struct master *m, struct put_back *b, int dir, const char 
 static int take_path(struct master *m, struct put_back *b, int dir)
 {
     const char *path = b->o->path, *base = path_base(path);
-    int staging = root_staging_fd(m->root);
+    int staging = root_staging_fd(m->folder->root);
     struct row row = {0};
     struct stat st;
     int r = tree_get(m->tree->db, path, &row);
@@ -77,7 +80,7 @@ static int take_path(struct master *m, struct put_back *b, int dir)
     if (r < 0)
         return r;
     if (row.e.type == ENTRY_FILE && hash_eq(&row.e.hash, &b->o->now) &&
-        visible_lstat(m, path, &st) == 0 && row_matches(&row, &st)) {
+        visible_lstat(m->folder, path, &st) == 0 && row_matches(&row, &st)) {
         b->error = staging_exchange(staging, b->o->name, dir, base);
         b->swapped = b->error == 0;
         if (b->swapped && (fstatat(staging, b->o->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
@@ -98,9 +101,10 @@ static int make_copy(struct master *m, struct put_back *b, int dir)
 {
     bool there;
 
-    b->copy =
-        conflict_path(m, b->o->path, "master", -1, (struct conflict_like){NULL, NULL, 0}, &there);
-    b->error = file_rename_new(root_staging_fd(m->root), b->o->name, dir, path_base(b->copy));
+    b->copy = conflict_path(m->folder, b->o->path, "master", -1,
+                            (struct conflict_like){NULL, NULL, 0}, &there);
+    b->error =
+        file_rename_new(root_staging_fd(m->folder->root), b->o->name, dir, path_base(b->copy));
     return b->error < 0 ? 0 : publish_at(m, b, dir, b->copy, b->swapped ? &b->o->now : &b->hash);
 }
 
@@ -110,22 +114,22 @@ static int put_back(struct master *m, void *arg)
     struct put_back *b = arg;
     int dir, r = 0;
 
-    b->error = volume_enter_top(m, b->o->top ? b->o->top : "");
+    b->error = volume_enter_top(m->folder, b->o->top ? b->o->top : "");
     if (b->error == 0)
-        b->error = install_parents(m, b->o->path);
-    dir = b->error < 0 ? b->error : staging_open_parent(m, b->o->path);
+        b->error = install_parents(m->folder, b->o->path);
+    dir = b->error < 0 ? b->error : staging_open_parent(m->folder, b->o->path);
     if (dir < 0) {
         b->error = dir;
-        volume_leave(m);
+        volume_leave(m->folder);
         return 0;
     }
     r = take_path(m, b, dir);
     if (r == 0 && (b->error == -EEXIST || (b->error == 0 && b->swapped)))
         r = make_copy(m, b, dir);
     if ((r < 0 || b->error < 0) && b->swapped)
-        staging_exchange(root_staging_fd(m->root), b->o->name, dir, path_base(b->o->path));
+        staging_exchange(root_staging_fd(m->folder->root), b->o->name, dir, path_base(b->o->path));
     close(dir);
-    volume_leave(m);
+    volume_leave(m->folder);
     return r;
 }
 
@@ -163,8 +167,8 @@ static int settled_hash(const struct master *m, int fd, const struct stat *st, s
     struct stat after;
     int r;
 
-    if (who == WRITERS_SOME ||
-        (who == WRITERS_UNKNOWN && root_age_ns(m->root, st) < m->quiet_ms * 1000000))
+    if (who == WRITERS_SOME || (who == WRITERS_UNKNOWN &&
+                                root_age_ns(m->folder->root, st) < m->folder->quiet_ms * 1000000))
         return -EBUSY;
     r = hash_fd(fd, ret, NULL);
     if (r == 0 && (fstat(fd, &after) < 0 || after.st_size != st->st_size ||
@@ -178,16 +182,16 @@ static void let_go(struct master *m, const struct displaced_file *o, const struc
                    const struct stat *st)
 {
     if (st->st_nlink == 1 && !hash_eq(hash, &o->now) &&
-        kept_wants(m->kept, o->path ? o->path : "", st->st_size))
-        kept_adopt(m->kept, o->name, hash, st->st_size);
+        kept_wants(m->folder->kept, o->path ? o->path : "", st->st_size))
+        kept_adopt(m->folder->kept, o->name, hash, st->st_size);
     else
-        staging_discard(m, o->name);
+        staging_discard(m->folder, o->name);
 }
 
 /* 0: nothing is left to do. */
 static int settle(struct settle *s, struct displaced_file *o)
 {
-    int fd = openat(root_staging_fd(s->m->root), o->name,
+    int fd = openat(root_staging_fd(s->m->folder->root), o->name,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct hash hash;
     struct db *db;
@@ -232,7 +236,7 @@ static bool has_sibling(struct settle *s, const char *name)
     for (const char *digit = "0123456789abcdef"; *digit && !found; digit++) {
         other[last] = *digit;
         found = *digit != name[last] &&
-                fstatat(root_staging_fd(s->m->root), other, &st, AT_SYMLINK_NOFOLLOW) == 0;
+                fstatat(root_staging_fd(s->m->folder->root), other, &st, AT_SYMLINK_NOFOLLOW) == 0;
     }
     return found;
 }
@@ -251,13 +255,13 @@ static void mend_exchange(struct settle *s, struct displaced_file *o)
 
     if (hash_eq(&o->was, &o->now) || !has_sibling(s, o->name))
         goto out;
-    fd = openat(root_staging_fd(m->root), o->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(root_staging_fd(m->folder->root), o->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || hash_fd(fd, &hash, NULL) < 0 || !hash_eq(&hash, &o->was) || !db ||
         find_path(db, o) != 1)
         goto out;
-    dir = staging_open_parent(m, o->path);
+    dir = staging_open_parent(m->folder, o->path);
     if (dir >= 0 &&
-        file_rename_new(root_staging_fd(m->root), o->name, dir, path_base(o->path)) == 0)
+        file_rename_new(root_staging_fd(m->folder->root), o->name, dir, path_base(o->path)) == 0)
         file_sync_dir(dir);
     if (dir >= 0)
         close(dir);
@@ -268,10 +272,10 @@ out:
 }
 
 /* What an earlier run left. */
-static int recover_here(struct master *m, const char *top, void *arg)
+static int recover_here(struct folder *f, const char *top, void *arg)
 {
     struct settle *s = arg;
-    int fd = openat(root_staging_fd(m->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(root_staging_fd(f->root), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *de;
 
@@ -281,7 +285,7 @@ static int recover_here(struct master *m, const char *top, void *arg)
         if (o) {
             o->top = xstrdup(top);
             mend_exchange(s, o);
-            displaced_add(s->m->displaced, o);
+            displaced_add(f->displaced, o);
         }
     }
     if (d)
@@ -296,14 +300,14 @@ static void *settle_run(void *arg)
     struct settle *s = arg;
     struct displaced_file *o;
 
-    while ((o = displaced_take(s->m->displaced))) {
-        int r = volume_enter_top(s->m, o->top ? o->top : "");
+    while ((o = displaced_take(s->m->folder->displaced))) {
+        int r = volume_enter_top(s->m->folder, o->top ? o->top : "");
 
         if (r == 0)
             r = settle(s, o);
-        volume_leave(s->m);
+        volume_leave(s->m->folder);
         if (r < 0)
-            displaced_add(s->m->displaced, o);
+            displaced_add(s->m->folder->displaced, o);
         else
             displaced_file_free(o);
     }
@@ -316,7 +320,7 @@ int settle_start(struct master *m, struct settle **ret, struct err *e)
     int r;
 
     s->m = m;
-    volumes_each(m, recover_here, s);
+    volumes_each(m->folder, recover_here, s);
     r = thread_start(&s->thread, "settle", settle_run, s);
     if (r < 0) {
         free(s);
@@ -330,7 +334,7 @@ void settle_stop(struct settle *s)
 {
     if (!s)
         return;
-    displaced_stop(s->m->displaced);
+    displaced_stop(s->m->folder->displaced);
     thread_join(s->thread);
 }
 

@@ -10,6 +10,7 @@
 #ifndef EEFS_MASTER_VERSIONS_SETTLE_H
 #define EEFS_MASTER_VERSIONS_SETTLE_H
 
+#include "sync/common/err.h"
 #include "sync/master/master.h"
 
 struct settle; /* the thread; the files that wait: folder/displaced.h */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * master: what the parts of `eefs-master serve` share. Made by serve.c before any thread starts,
- * released after all have ended.
+ * master: the state that the parts of `eefs-master serve` share. Made by serve.c before any thread
+ * starts, released after all have ended.
  *
  * Threads: HTTP workers (http/routes.c), the timer of polls (http/feed.c), connections, the committer,
  * its carriers (folder/carry.c), scan workers, the watcher (scan/watch.c), root_monitor, settle,
@@ -55,7 +55,7 @@ struct master {
 
     /* settings that SIGHUP changes; more are in struct folder */
     _Atomic int64_t max_delete; /* delete_guard.h */
-    _Atomic int64_t open_ms;    /* a writer may hold a file open; 0: for ever */
+    _Atomic int64_t open_ms;    /* time that a writer may hold a file open; 0: for ever */
 
     atomic_bool scanned; /* the first scan has ended */
     atomic_bool stopping;

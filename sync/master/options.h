@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * options: the options of `eefs-master serve`, from its command line and, with --config, from a
- * file; the command line takes precedence. Read again on SIGHUP.
+ * file; the command line takes precedence. Reloaded on SIGHUP.
  */
 #ifndef EEFS_MASTER_OPTIONS_H
 #define EEFS_MASTER_OPTIONS_H

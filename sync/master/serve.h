@@ -8,8 +8,8 @@
 
 /*
  * Runs until SIGTERM or SIGINT: 0; -errno when it cannot start, or when its database is replaced.
- * SIGHUP: `argv` (serve's arguments) is parsed again, what can change does, and a scan starts. `o`
- * is released.
+ * SIGHUP: `argv` (serve's arguments) is parsed again, changeable settings take effect, and a scan
+ * starts. `o` is released.
  */
 int serve(struct serve_options *o, int argc, char **argv, struct err *e);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fail: how a command of eefs-master ends that could not do its work. */
+/* fail: the end of a command of eefs-master that failed. */
 #ifndef EEFS_MASTER_CLI_FAIL_H
 #define EEFS_MASTER_CLI_FAIL_H
 

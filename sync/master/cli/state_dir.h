@@ -8,8 +8,8 @@
 #include "sync/common/db.h"
 
 /*
- * Opens the database in `dir`; with `make` both are made when they are not there. Root goes on as
- * the folder's owner, so that what is created here can be opened by the user that serves.
+ * Opens the database in `dir`; with `make` it creates both when they are missing. Root switches to
+ * the folder's owner, so that the user that serves can open the files created here.
  */
 int state_dir_open(const char *dir, bool make, struct db **ret, struct err *e);
 /* The control socket of the serve that uses `dir`; malloc'd. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * committer: the one thread that writes entries. What the index workers observed and what mirrors
- * ask for goes through its queue; all that is queued commits in one transaction (group commit), but
- * each operation by itself, for it changes files (tree_step). Operations are durable before they are
- * answered; then head.h wakes the polls. Only the committer begins and ends the tree's transactions.
+ * committer: the one thread that writes entries. The observations of the scan workers and the
+ * operations of mirrors go through its queue; all that is queued commits in one transaction (group
+ * commit), but each operation by itself, because it changes files (tree_step). Operations are
+ * durable before they are answered; then head.h wakes the polls. Only the committer begins and ends
+ * the tree's transactions.
  *
- * An observation is checked against the file again before it is written: what changed between (also
- * by an operation) sends the path back to the index.
+ * An observation is checked against the file again before it is written: a change in between (also
+ * by an operation) sends the path back to the scan queue.
  */
 #ifndef EEFS_MASTER_COMMIT_COMMITTER_H
 #define EEFS_MASTER_COMMIT_COMMITTER_H
@@ -18,11 +19,12 @@
 struct batch;
 
 int committer_start(struct master *m, struct committer **ret, struct err *e);
-/* Finishes what is queued and ends the thread; operations that come later are answered with
+/* Finishes all queued work and ends the thread; operations that come later are answered with
  * -ESHUTDOWN. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c);
-/* Takes over o and what it owns. Blocks while the queue is long; never called by the committer. */
+/* Takes over o and all that it owns. Blocks while the queue is long; never called by the
+ * committer. */
 void committer_observe(struct committer *c, struct observation *o);
 /* Never blocks; b->done is called in the committer's thread once the answers are durable. */
 void committer_ops(struct committer *c, struct batch *b);
@@ -36,9 +38,9 @@ int committer_call(struct committer *c, int (*fn)(struct master *m, void *arg), 
 void committer_confirm(struct committer *c);
 /* Whether the last commit succeeded: 0 or -errno. Any thread. */
 int committer_error(struct committer *c);
-/* False when something has been in work for longer than `ms`. Any thread. */
+/* False when the present work has taken longer than `ms`. Any thread. */
 bool committer_alive(struct committer *c, int64_t ms);
-/* After everything queued before has been committed the first scan counts as ended. */
+/* Marks the first scan as complete, once everything queued before is committed. Never blocks. */
 void committer_scanned(struct committer *c);
 
 #endif

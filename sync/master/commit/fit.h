@@ -12,7 +12,7 @@
 /* NULL when fit to serve, else a sentence for an answer 503. `out` holds at least 512 bytes. */
 const char *fit_why_not(struct master *m, char *out, size_t cap);
 
-/* Some part of the database was met that is not as it was written. */
+/* True when a damaged part of the database was found. */
 bool fit_database_damaged(void);
 
 #endif

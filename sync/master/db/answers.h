@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * answers: the answers to the operations of each outbox of each mirror, so that one that is repeated
- * gets the same answer and makes no second change (DESIGN, "key"). The newest ANSWERS_KEPT of an
- * outbox stay. What is written is part of the caller's transaction.
+ * answers: the answers to the operations of each outbox of each mirror, so that a repeated
+ * operation gets the same answer and makes no second change. The newest ANSWERS_KEPT of an outbox
+ * stay. Writes are part of the caller's transaction.
  */
 #ifndef EEFS_MASTER_DB_ANSWERS_H
 #define EEFS_MASTER_DB_ANSWERS_H
@@ -14,7 +14,7 @@
 enum answers_found {
     ANSWERS_NEW,   /* a higher number than all before */
     ANSWERS_SAME,  /* answered before */
-    ANSWERS_OTHER, /* that number was another operation's, or one whose answer is not kept */
+    ANSWERS_OTHER, /* that number belongs to another operation, or to one whose answer is not kept */
 };
 
 /* Looks for operation `n` of the outbox. With ANSWERS_SAME *answer is its text, malloc'd. enum

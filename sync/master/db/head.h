@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * head: the seq of the last commit, and who is called when there is a new one. Set by the
- * committer; everybody may ask.
+ * head: the seq of the last commit, and the functions to call at a new one. The committer sets it;
+ * any thread may read it.
  */
 #ifndef EEFS_MASTER_DB_HEAD_H
 #define EEFS_MASTER_DB_HEAD_H
@@ -16,8 +16,8 @@ typedef void head_moved_fn(void *arg);
 struct head *head_new(int64_t seq);
 /* NULL is fine. */
 void head_free(struct head *h);
-/* Before the committer's first commit, at most HEAD_LISTENERS times; `arg` must outlive its
- * last. */
+/* Adds a listener, before the committer's first commit, at most HEAD_LISTENERS times; `arg` must
+ * outlive its last. */
 void head_listen(struct head *h, head_moved_fn *moved, void *arg);
 #define HEAD_LISTENERS 4
 int64_t head_seq(const struct head *h);

@@ -3,7 +3,7 @@
  * history: the versions that a path had before: one row for each content that was replaced or
  * deleted, whether its bytes are kept (kept.h) or not. The seq of a version is that of its last
  * row; `until` is the seq that ended it. Dumps (everything below `sql/`) have no history: they are
- * made anew all the time.
+ * replaced all the time.
  */
 #ifndef EEFS_MASTER_DB_HISTORY_H
 #define EEFS_MASTER_DB_HISTORY_H
@@ -25,8 +25,8 @@ struct version {
 /* False for paths without history. */
 bool history_wants(const char *path);
 
-/* The row of `path`, if it is of a file, is about to become another content (none: deleted) with
- * the change `until`. Within the tree's transaction. 0 or -errno. */
+/* Adds a version: the row of `path`, if it is a file's, is about to get another content (none:
+ * deleted) with the change `until`. Within the tree's transaction. 0 or -errno. */
 int history_end(struct db *db, const char *path, const struct hash *next, int64_t until);
 
 /* Versions of `path` that have ended, newest first; stops when fn returns false. 0 or -errno. */
@@ -44,13 +44,13 @@ int history_deleted(struct db *db, const char *dir, bool (*fn)(void *arg, const 
 
 /*
  * Calls fn for versions that ended before `before` (wall ns), and of each path for all but the
- * newest `per_path`; stops when it returns false. Reads the whole table: for a connection that
- * nobody waits for. 0 or -errno.
+ * newest `per_path`; stops when it returns false. Reads the whole table: use a connection for which
+ * no other thread waits. 0 or -errno.
  */
 int history_outdated(struct db *db, int64_t before, int64_t per_path,
                      bool (*fn)(void *arg, const char *path, int64_t seq), void *arg);
-/* How many versions there are, and those whose content nobody has: neither the store nor a live file.
- * 0 or -errno. */
+/* The number of versions, and of those whose content neither the store nor a live file has. 0 or
+ * -errno. */
 int history_count(struct db *db, int64_t *versions, int64_t *lost);
 /* 0 or -errno. */
 int history_forget(struct db *db, const char *path, int64_t seq);

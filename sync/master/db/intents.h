@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * intents: notes of which file an operation is about to move where (ops/intent_log.h), one for each
- * outbox of each mirror: of its last operation. What is written is part of the caller's transaction.
+ * outbox of each mirror: of its last operation. Writes are part of the caller's transaction.
  */
 #ifndef EEFS_MASTER_DB_INTENTS_H
 #define EEFS_MASTER_DB_INTENTS_H
@@ -10,11 +10,12 @@
 #include "sync/proto/op.h"
 
 struct intent {
-    char *life;   /* in which inode numbers keep their meaning (intent_log.c) */
-    char *path;   /* of what is moved; NULL: it comes out of staging */
-    char *lands;  /* its new path; NULL: out of the folder */
-    int64_t ino;  /* of what is moved */
-    int64_t over; /* inode of what a rename replaced: a kill may have left it at the old name; 0 */
+    char *life;  /* the period in which inode numbers keep their meaning (intent_log.c) */
+    char *path;  /* path of the moved file; NULL: it comes out of staging */
+    char *lands; /* its new path; NULL: out of the folder */
+    int64_t ino; /* of what is moved */
+    int64_t
+        over; /* inode of the file that a rename replaced: a kill may have left it at the old name; 0 */
     enum op_result result;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kept_rows: a row for each content in the store of versions (folder/kept.h). What is written is part
- * of the caller's transaction. All return 0 or -errno, if nothing else is said.
+ * kept_rows: a row for each content in the store of versions (folder/kept.h). Writes are part of
+ * the caller's transaction. All return 0 or -errno, unless noted.
  */
 #ifndef EEFS_MASTER_DB_KEPT_ROWS_H
 #define EEFS_MASTER_DB_KEPT_ROWS_H
@@ -37,7 +37,7 @@ int kept_rows_lacking(struct db *db, int64_t seq, int64_t size,
 /* How many live files have a content that is not kept, dumps left out, and their bytes. */
 int kept_rows_count_lacking(struct db *db, int64_t *files, int64_t *bytes);
 
-/* Up to which change the store has seen the tree; -1: none yet. */
+/* The seq up to which the store has seen the tree; -1: none yet. */
 int kept_rows_seq(struct db *db, int64_t *ret);
 int kept_rows_set_seq(struct db *db, int64_t seq);
 

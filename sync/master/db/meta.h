@@ -8,7 +8,7 @@
  *   volumes    registry.c    the tops of further filesystems that the mirrors know of
  *   cloned:M   registry.c    when operations of a copy of mirror M's cache were refused last
  *   kept_seq   kept_rows.c   the store of versions has seen changes up to this seq
- *   tried      disk_check.c  a write that shows that the disk takes one
+ *   tried      disk_check.c  a write that tests whether the disk accepts one
  *
  * Any connection; to write, within the caller's transaction or as one of its own.
  */

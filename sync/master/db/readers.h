@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* readers: read connections to the master's database, lent to whoever reads. Thread safe. */
+/* readers: read connections to the master's database, lent to reading threads. Thread safe. */
 #ifndef EEFS_MASTER_DB_READERS_H
 #define EEFS_MASTER_DB_READERS_H
 

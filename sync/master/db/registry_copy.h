@@ -13,8 +13,8 @@
 /* Writes the copy if it is not the same already. 0 or -errno. */
 int registry_copy_save(struct db *db);
 /*
- * Puts the copy's mirrors in the place of the table's: `always`, or only when the table is empty.
- * Their number (0 also without a copy), -EUCLEAN when the copy is damaged, or -errno.
+ * Replaces the table's mirrors by the copy's: `always`, or only when the table is empty. Their
+ * number (0 also without a copy), -EUCLEAN when the copy is damaged, or -errno.
  */
 int registry_copy_restore(struct db *db, bool always);
 

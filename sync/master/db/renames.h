@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * renames: the renames of folders in the order of their seqs, so that a path that somebody still names
- * as it was leads to where it is now (publish/folder_renames.h). The newest RENAMES_MAX are kept.
+ * renames: the renames of folders in the order of their seqs, so that an outdated path leads to the
+ * present one (publish/folder_renames.h). The newest RENAMES_MAX are kept.
  */
 #ifndef EEFS_MASTER_DB_RENAMES_H
 #define EEFS_MASTER_DB_RENAMES_H

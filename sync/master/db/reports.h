@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reports: what is known of each mirror while the master runs, by its name: its last report, when
- * it was heard of, and its requests that are running. In memory only; all functions are thread
- * safe.
+ * reports: the master's knowledge of each running mirror, by name: its last report, the time of its
+ * last request, and its running requests. In memory only; all functions are thread safe.
  */
 #ifndef EEFS_MASTER_DB_REPORTS_H
 #define EEFS_MASTER_DB_REPORTS_H
@@ -17,8 +16,8 @@ struct reports *reports_new(void);
 /* NULL is fine. */
 void reports_free(struct reports *s);
 
-/* Remembers a report (POST /v1/state; takes a reference), or with NULL only that the mirror was
- * heard of, and the seq of its cursor (-1: unknown, the one before stays). */
+/* Stores a report (POST /v1/state; takes a reference), or with NULL only the time, and the seq of
+ * its cursor (-1: unknown, the stored one stays). */
 void reports_seen(struct reports *s, const char *name, json_t *report, int64_t seq);
 
 /* A request of this mirror begins: false when REPORTS_REQUESTS_MAX are running already; else it
@@ -32,7 +31,7 @@ void reports_clone(struct reports *s, const char *name);
 #define REPORTS_CLONED                                                                             \
     "two machines use copies of one cache: the changes of one of them are refused"
 
-/* Mirrors report every 10 s: one that was not heard of for this long is "unknown". */
+/* Mirrors report every 10 s: one that is silent for this long is "unknown". */
 #define REPORTS_SILENT_MS 30000
 
 /* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind",…}, a new

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tree: the master's index in SQLite: one row per path with its newest seq; a tombstone is a row of
+ * tree: the master's tree in SQLite: one row per path with its newest seq; a tombstone is a row of
  * type ENTRY_GONE that keeps the last hash. Next to it the timelines.
  *
  * Reading functions take any connection of the database; struct tree is the one writer's (the
@@ -15,7 +15,7 @@
 #include "sync/common/opt.h"
 #include "sync/proto/entry.h"
 
-/* An entry with what the master knows of the file behind it. */
+/* An entry with the master's knowledge of its file. */
 struct row {
     struct entry e;
     int64_t ino, dev, ctime; /* as of the last look */
@@ -28,8 +28,8 @@ void row_release(struct row *r);
 int tree_get(struct db *db, const char *path, struct row *ret);
 /* A query of the live children of `dir` in byte order of their names, for db_step(). */
 sqlite3_stmt *tree_children(struct db *db, const char *dir);
-/* Its present row, of which only what a look at the file compares is filled in; owns nothing. *name
- * is valid until the next step. */
+/* Its present row, with only the fields that are compared with the file; owns nothing. *name is
+ * valid until the next step. */
 void tree_child(sqlite3_stmt *st, struct row *ret, const char **name);
 /* 1 when `dir` has a live child, 0, -errno. */
 int tree_has_children(struct db *db, const char *dir);
@@ -89,10 +89,11 @@ struct tree {
 };
 
 /*
- * A transaction of the writer, from tree_begin() to tree_commit() or tree_rollback(); one that is not
- * committed gives its seqs back. All three are the committer's alone (and serve.c's before it starts
- * that): who works within its transaction and changes what cannot be rolled back, files in the
- * folder, commits with tree_step(). 0 or -errno; tree_commit() rolls back when it fails.
+ * A transaction of the writer, from tree_begin() to tree_commit() or tree_rollback(); one that is
+ * not committed gives its seqs back. Only the committer calls all three (and serve.c before it
+ * starts the committer). Code that works within its transaction and changes files in the folder,
+ * which cannot be rolled back, commits with tree_step(). 0 or -errno; tree_commit() rolls back when
+ * it fails.
  */
 int tree_begin(struct tree *t);
 int tree_commit(struct tree *t);
@@ -109,14 +110,14 @@ int tree_start(struct tree *t, char *timeline, char *id, bool *known, struct err
 /* Writes the row with a new seq (also into r->e.seq); a content that it replaces becomes a version
  * (history.h), as with tree_remove(). */
 int tree_put(struct tree *t, struct row *r);
-/* The same without a new seq: only what the master knows of the file. */
+/* The same without a new seq: only the master's knowledge of the file. */
 int tree_touch(struct tree *t, const struct row *r);
 /* Tombstones the path and everything below it that is live. Number of tombstones or -errno. */
 int tree_remove(struct tree *t, const char *path);
 
 /* Copies the file's stat into the row (size, mtime, mode, ino, dev, ctime; type by S_IFMT). */
 void row_from_stat(struct row *r, const struct stat *st);
-/* The row was made from exactly this file state. */
+/* True when the row was made from exactly this file state. */
 bool row_matches(const struct row *r, const struct stat *st);
 
 #endif

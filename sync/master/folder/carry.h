@@ -22,7 +22,8 @@
 /* Bytes that the committer copies by itself. */
 #define CARRY_AT_ONCE (64 << 10)
 
-/* What one request waits for, or has got; all zero at first. Of the thread that has the request. */
+/* The content that one request waits for, or has got; all zero at first. Belongs to the thread that
+ * has the request. */
 struct carry {
     bool wanted; /* the request is to be put aside for it */
     bool keep;   /* to the store; else to staging */
@@ -43,7 +44,7 @@ struct carrier;
 
 /* `name` is the thread's. */
 int carrier_start(struct folder *f, const char *name, struct carrier **ret, struct err *e);
-/* Ends those that it still has with -ESHUTDOWN; before committer_stop(). */
+/* Ends pending copies with -ESHUTDOWN; before committer_stop(). */
 void carrier_stop(struct carrier *c);
 void carrier_free(struct carrier *c);
 /* Carries what is wanted for the mirror (by name, kept until then), and calls done(arg), from its

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * departures: where what had a path has gone, as the kernel's events of the last renames say. A
- * look at a path that finds another file than its row asks here first: when the old one only has
- * another name by now, that name is to be published before the new file, or nothing would say any
- * more that it was a rename.
+ * departures: the new places of renamed files, from the kernel's events of the last renames. A look
+ * at a path that finds another file than its row asks here first: when the old one only has another
+ * name by now, that name must be published before the new file; otherwise the rename could not be
+ * recognised any more.
  *
- * The watcher notes both halves of a rename; the newest DEPARTURES_MAX are kept. Thread safe.
+ * The watcher records both halves of a rename; the newest DEPARTURES_MAX are kept. Thread safe.
  */
 #ifndef EEFS_MASTER_FOLDER_DEPARTURES_H
 #define EEFS_MASTER_FOLDER_DEPARTURES_H
@@ -33,8 +33,8 @@ void departures_to(struct departures *d, uint32_t cookie, const char *path);
 
 /*
  * Waits until the watcher has handled every event that was there (a second at most), then adds to
- * *ret every path that may be, by renames within the last `ms` milliseconds, what was at `path` or
- * in a folder of it; most likely none.
+ * *ret every path to which renames within the last `ms` milliseconds may have moved the file at
+ * `path` or a folder of it; most often none.
  */
 void departures_of(struct departures *d, const char *path, int64_t ms, struct strlist *ret);
 

@@ -3,8 +3,8 @@
  * displaced: files that were taken out of the folder (replace.h), and wait in staging until it is
  * sure that no local writer changes them any more (versions/settle.h). Thread safe.
  *
- * A name says what a restart must know: "over-<16 hex: digest of the path>-<64 hex: its content
- * then>-<64 hex: content now at the path>-<8 hex>".
+ * A name holds all that a restart must know: "over-<16 hex: digest of the path>-<64 hex: its
+ * content then>-<64 hex: content now at the path>-<8 hex>".
  */
 #ifndef EEFS_MASTER_FOLDER_DISPLACED_H
 #define EEFS_MASTER_FOLDER_DISPLACED_H
@@ -20,8 +20,8 @@ struct displaced_file {
     char name[STAGING_NAME_CAP]; /* in staging */
     char *path;                  /* owned; NULL after a restart: found by displaced_is_of() */
     char *top;                   /* owned; of its volume */
-    struct hash was, now;        /* its content when it was taken, and what came in its place */
-    int64_t due;                 /* clock_mono_ms() */
+    struct hash was, now; /* its content when it was taken, and the content that replaced it */
+    int64_t due;          /* clock_mono_ms() */
 };
 
 /* A new name for what is taken from `path`, `was`, when `now` (none: nothing) is put there. `out`
@@ -29,7 +29,7 @@ struct displaced_file {
 void displaced_name(const char *path, const struct hash *was, const struct hash *now, char *out);
 /* The file of that name, without path and top; NULL: it is no such name. The caller frees it. */
 struct displaced_file *displaced_parse(const char *name);
-/* Its name bears the digest of `path`. */
+/* True when its name bears the digest of `path`. */
 bool displaced_is_of(const struct displaced_file *f, const char *path);
 void displaced_file_free(struct displaced_file *f);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inherit: what else belongs to a file than its bytes: the access ACL, user.* attributes and the
- * security label. A file that mirrors put in the place of another takes that one's; a new file or
- * folder gets what its folder's default ACL says (acl(5), "OBJECT CREATION AND DEFAULT ACLs").
+ * inherit: the metadata of a file beside its mode: the access ACL, user.* attributes and the
+ * security label. A file that mirrors put in the place of another takes over that one's; a new file
+ * or folder gets what its folder's default ACL says (acl(5), "OBJECT CREATION AND DEFAULT ACLs").
  * Filesystems without these things are fine.
  */
 #ifndef EEFS_MASTER_FOLDER_INHERIT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * install: puts contents from mirrors into the folder so that nobody ever sees half of one: a
+ * install: puts contents from mirrors into the folder so that no program ever sees half of one: a
  * temporary file in staging, attributes, fsync, rename, fsync of the folder. Committer's thread.
  */
 #ifndef EEFS_MASTER_FOLDER_INSTALL_H
@@ -11,16 +11,17 @@
 #include "sync/master/db/tree.h"
 #include "sync/master/folder/folder.h"
 
-/* What a mirror may set of a file's mode: it makes no programs that run as somebody else. */
+/* The bits of a file's mode that a mirror may set: it must not create programs that run as another
+ * user. */
 #define INSTALL_FILE_MODE 01777
 
 struct install_attr {
     mode_t mode, umask; /* umask: op.h */
     int64_t mtime;
-    const char *like; /* path of the file that a new one is a copy of; NULL: none */
+    const char *like; /* path of the file of which a new one is a copy; NULL: none */
 };
 
-/* Creates missing folders on the way to `path`. -ENOTDIR: something else is in the way. */
+/* Creates missing folders on the way to `path`. -ENOTDIR: another entry is in the way. */
 int install_parents(struct folder *f, const char *path);
 /*
  * Sets mode, mtime, owner and what is inherited (inherit.h), syncs, and puts staging file `tmp`
@@ -31,9 +32,9 @@ int install_parents(struct folder *f, const char *path);
 int install_file(struct folder *f, char *tmp, const char *path, const struct row *was,
                  const struct install_attr *a, const struct hash *now, struct stat *st);
 /*
- * Gives what mirrors put into the open folder `dir` its owner and group: those of --owner; else of
- * the file that it replaces (`was`, may be NULL); else the folder's, as far as the server may
- * (group of a setgid folder; all as root). -EPERM: --owner cannot be given.
+ * Sets owner and group of the file `fd` that a mirror put into the open folder `dir`: those of
+ * --owner; else of the file that it replaces (`was`, may be NULL); else the folder's, as far as the
+ * server may (group of a setgid folder; all as root). -EPERM: --owner cannot be given.
  */
 int install_owner(const struct folder *f, int fd, int dir, const struct stat *was);
 /* False when the filesystem says of names with the parts of this one that they are not there: it

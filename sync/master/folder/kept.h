@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kept: the store of contents that can be brought back: files `kept/<2 digits>/<hash>` in
- * `.eefs` or the folder of --store (the same filesystem, so a copy is a reflink where it can be),
- * and a row for each in the table `kept`. What is there is named by its hash and verified when it
- * is used, so nothing is synced and nothing must be right after a crash: keeper.c brings rows and
- * files together at the start.
+ * kept: the store of contents that can be restored: files `kept/<2 digits>/<hash>` in `.eefs` or
+ * the folder of --store (the same filesystem, so a copy is a reflink where it can be), and a row
+ * for each in the table `kept`. Each file is named by its hash and verified when it is used, so
+ * nothing is synced and nothing needs to be consistent after a crash: keeper.c reconciles rows and
+ * files at the start.
  *
  * Writers change files in place, so a content must be kept while it is current. Which are:
  *   - what a mirror wrote, before it is put into the folder (up to 1 MiB, or where reflinks work,
@@ -45,7 +45,7 @@ struct kept *kept_new(struct folder *f, const struct kept_rules *rules);
 /* NULL is fine. */
 void kept_free(struct kept *k);
 
-/* The rules let a content of that path and size in. */
+/* True when the rules admit a content of that path and size. */
 bool kept_wants(struct kept *k, const char *path, int64_t size);
 bool kept_has(const struct folder *f, const struct hash *h);
 /* It is not there; false also when a disk that fails does not tell. */
@@ -54,7 +54,7 @@ bool kept_lacks(const struct folder *f, const struct hash *h);
 /* Moves the staging file `tmp`, whose hash was verified, into the store; it is gone from staging in
  * any case. Any thread; the row follows soon. */
 void kept_adopt(struct kept *k, const char *tmp, const struct hash *h, int64_t size);
-/* What is in the store under that name has not that hash (any more): it goes. */
+/* Removes the content of that name, which does not have that hash (any more). */
 void kept_damaged(struct kept *k, const struct hash *h, int64_t size);
 /* Keeps a copy of the staging file `tmp` of a mirror's write to `path`, if that can be done at
  * once: of a small one, or by a clone (reflink). Committer's thread. */
@@ -92,14 +92,14 @@ struct kept {
     struct kept_note *notes;    /* in the store, without a row yet */
 };
 
-/* Puts notes (a list) back, or takes all that there are. */
+/* Put notes (a list) back, and take all of them. */
 void kept_notes_add(struct kept *k, struct kept_note *notes);
 struct kept_note *kept_notes_take(struct kept *k);
 /* "kept/ab/s2-ab…" below root_private_fd(); out holds KEPT_PATH_CAP bytes. */
 #define KEPT_DIR      "kept"
 #define KEPT_PATH_CAP 96
 void kept_path(const struct hash *h, char *out);
-/* Free space lets `size` more bytes in. */
+/* True when the free space admits `size` more bytes. */
 bool kept_room(const struct folder *f, int64_t size);
 
 #endif

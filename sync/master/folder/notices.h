@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * notices: paths that status lists because they are not published as they are, or look alike. Kept
- * in memory: the first scan finds them again. Thread safe; at most NOTICES_MAX of a kind, the rest
- * is only counted.
+ * notices: paths that status lists because they are not published as they are, or because their
+ * names differ only by case or normalisation. Kept in memory: the first scan finds them again.
+ * Thread safe; at most NOTICES_MAX of a kind, the rest is only counted.
  */
 #ifndef EEFS_MASTER_FOLDER_NOTICES_H
 #define EEFS_MASTER_FOLDER_NOTICES_H
@@ -25,7 +25,7 @@ struct notices;
 
 struct notices *notices_new(void);
 void notices_free(struct notices *n);
-/* Returns true when it was not there before; `since` stays that of the first time. */
+/* Returns true when it is new; otherwise the time of its first notice stays. */
 bool notices_set(struct notices *n, enum notice kind, const char *path, const char *text);
 /* Milliseconds since the first time; 0: it is not there. */
 int64_t notices_age(struct notices *n, enum notice kind, const char *path);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * private_dir: the folder for what is the master's own but must lie on the filesystem of what it
- * serves: `staging/` and `kept/`. It is `.eefs` in the served folder or, where the web server must
+ * private_dir: the folder for the master's own files that must lie on the filesystem of the served
+ * folder: `staging/` and `kept/`. It is `.eefs` in the served folder or, where the web server must
  * not reach it, the folder of --store. The served folder's `.eefs/store` names the folder of
- * --store, so that all is moved when another one is given.
+ * --store, so that its content is moved when another one is given.
  */
 #ifndef EEFS_MASTER_FOLDER_PRIVATE_DIR_H
 #define EEFS_MASTER_FOLDER_PRIVATE_DIR_H
@@ -16,7 +16,7 @@ int private_dir_check(const char *store, const char *root, const char *id, struc
 
 /*
  * Opens it for the served folder `root` (a descriptor): `store`, or `.eefs` when that is NULL.
- * Moves there what lies where it was before. A descriptor or -errno.
+ * Moves the content of the previous place there. A descriptor or -errno.
  */
 int private_dir_open(int root, const char *store);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * replace: takes a file out of the folder because a mirror replaced or removed it, without losing
- * what a local writer does to it at that moment.
+ * replace: takes a file out of the folder because a mirror replaced or removed it, without losing a
+ * local write to it at that moment.
  *
- * A read lease tells whether somebody has it open for writing, and holds up who opens it until
- * the new file is in place; who waits by then is let through to the old one, which gets its name
- * back. One who had looked up the old file but not opened it yet can still come later: so the
- * file stays linked in staging and is settled a little later (settle.h).
+ * A read lease shows whether a writer has it open, and holds up new writers until the new file is
+ * in place. A writer that waits by then gets the old file, which gets its name back. A writer that
+ * had looked up the old file but not opened it yet can still come later: so the file stays linked
+ * in staging and is settled a little later (settle.h).
  *
  *   before   path → old      staging/over-X → new     (lease on old held)
  *   swap     path → new      staging/over-X → old     renameat2(RENAME_EXCHANGE): nothing is ever

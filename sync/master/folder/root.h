@@ -26,8 +26,8 @@ struct root;
 void root_owner(const char *path, char *id);
 /*
  * Opens `path` for the master `id`; store: folder of --store, absolute, or NULL. With `known` (the
- * database has a tree already) a folder that is missing or has no marker is no error: root_check()
- * then says what is wrong until it is back.
+ * database has a tree already) a folder that is missing or has no marker is no error: root_ok()
+ * then reports the reason until it is back.
  */
 int root_open(const char *path, const char *store, const char *id, bool known, struct root **ret,
               struct err *e);
@@ -45,20 +45,20 @@ int root_use_staging(struct root *r, int fd);
 /* Folder that holds staging and kept versions: `.eefs`, or that of --store. Same life. */
 int root_private_fd(const struct root *r);
 const char *root_path(const struct root *r);
-/* Looks at the folder now: true when it is ours and there. Any thread; as long as its filesystem
- * hangs this does, too. */
+/* Looks at the folder now: true when it is there and belongs to this master. Any thread; hangs as
+ * long as the filesystem does. */
 bool root_check(struct root *r);
-/* For how long (ms) the look that is going on has had no answer; 0: none is going on. */
+/* The time (ms) that the present look has had no answer; 0: none is running. */
 int64_t root_silent_ms(const struct root *r);
 /* Counts the folders that were put behind root_fd(): another number, another folder (or again the
  * same). */
 int root_generation(const struct root *r);
 /* For how long (ns) a file with this `st` has not been changed, by the clock that its filesystem
- * writes into it: that of a file server is not ours. Any thread; waits for the filesystem. */
+ * writes into it: a file server has its own clock. Any thread; waits for the filesystem. */
 int64_t root_age_ns(struct root *r, const struct stat *st);
-/* True when its filesystem takes names that differ by case only for the same. */
+/* True when its filesystem does not distinguish names that differ only by case. */
 bool root_folds_case(const struct root *r);
-/* True when root_fd() is a folder now: what was not found beneath it is not there. */
+/* True when root_fd() is a folder now: a path that was not found beneath it does not exist. */
 bool root_is_there(const struct root *r);
 /* The result of the last look, and its reason (a sentence, copied into out); false, too, while a
  * look has been without an answer for ROOT_SILENT_MS. Never waits for the filesystem. */

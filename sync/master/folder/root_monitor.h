@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * root_monitor: the thread that looks at the folder now and then, so that nobody who must answer
- * does it himself: a filesystem that hangs holds up this thread, and root_ok() says so.
+ * root_monitor: the thread that looks at the folder periodically, so that threads that must answer
+ * need not: a filesystem that hangs holds up this thread only, and root_ok() reports it.
  */
 #ifndef EEFS_MASTER_FOLDER_ROOT_MONITOR_H
 #define EEFS_MASTER_FOLDER_ROOT_MONITOR_H
@@ -15,7 +15,7 @@ struct root_monitor;
 
 int root_monitor_start(struct folder *f, struct root_monitor **ret, struct err *e);
 void root_monitor_stop(struct root_monitor *o);
-/* What space_short() said at the last look. Never waits for the filesystem. */
+/* The result of space_short() at the last look. Never waits for the filesystem. */
 bool root_monitor_short(struct root_monitor *o, char *why, size_t cap);
 
 #endif

@@ -19,7 +19,7 @@ enum {
     SCAN_FOUND = 8,       /* found by a listing: after events */
     SCAN_LARGE = 16,      /* a large file to read: after all else */
     SCAN_MOVED = 32,      /* the kernel said that it was renamed to this path */
-    SCAN_COLLISIONS = 64, /* a folder: which of its names look alike? */
+    SCAN_COLLISIONS = 64, /* a folder: look for names that differ only by case or normalisation */
     SCAN_LAST = 128,      /* put off until here: scan_queue_put_off() */
 };
 
@@ -47,7 +47,7 @@ int scan_item_flags(const struct scan_item *it);
 /* It was looked at; frees it. True: it was the last one of a full scan. */
 bool scan_queue_done(struct scan_queue *x, struct scan_item *it);
 
-/* Asks for a look in `delay_ms`. Any thread; never blocks. */
+/* Queues a look in `delay_ms`. Any thread; never blocks. */
 void scan_queue_push(struct scan_queue *x, const char *path, int flags, int64_t delay_ms);
 /* While an item of a scan is looked at: asks for a look with SCAN_LAST when all else of that scan
  * was looked at. */

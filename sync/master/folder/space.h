@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * space: free room on the two filesystems that the master writes: the folder's and the database's.
- * What mirrors send is refused before `reserve` bytes are touched, so that the index can still
+ * space: free space on the two filesystems that the master writes: the folder's and the database's.
+ * Changes of mirrors are refused before `reserve` bytes are touched, so that the tree can still
  * follow the folder.
  */
 #ifndef EEFS_MASTER_FOLDER_SPACE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * staging: files that nobody sees yet, on the filesystem where they will get a name. Committer's
- * thread; the carrier's (carry.h) copies, too.
+ * staging: files that are not visible yet, on the filesystem where they will get a name.
+ * Committer's thread; the carrier's (carry.h) copies, too.
  */
 #ifndef EEFS_MASTER_FOLDER_STAGING_H
 #define EEFS_MASTER_FOLDER_STAGING_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * upload: contents that mirrors send ahead of the operation that names them. Staged per mirror in
- * `.eefs/staging/up-<mirror>-<hash>` (".part" until verified): what one mirror uploaded is no
- * other's. A newer request for the same content takes over from an older one, whose connection may
- * be dead. A mirror may have `upload_space` bytes staged (one upload alone any size); beyond that
- * what nobody has written to for a minute makes room, oldest first. Thread safe; one request drives
+ * `.eefs/staging/up-<mirror>-<hash>` (".part" until verified): an upload belongs to its mirror
+ * only. A newer request for the same content takes over from an older one, whose connection may be
+ * dead. A mirror may have `upload_space` bytes staged (one upload alone any size); beyond that,
+ * uploads without a write for a minute are removed, oldest first. Thread safe; one request drives
  * one struct upload.
  */
 #ifndef EEFS_MASTER_FOLDER_UPLOAD_H
@@ -19,8 +19,8 @@ struct upload;
 
 struct uploads *uploads_new(struct folder *f);
 void uploads_free(struct uploads *u);
-/* Removes uploads that nobody has written to for 50 minutes; at the start also all else that an
- * earlier run left. */
+/* Removes uploads without a write for 50 minutes; at the start also all other files that an earlier
+ * run left. */
 void uploads_clean(struct uploads *u, bool at_start);
 
 /* Bytes staged so far; *complete when verified. 0 or -errno. */

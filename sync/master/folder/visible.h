@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * visible: what of the folder is served. Any thread.
+ * visible: which paths of the folder are served. Any thread.
  */
 #ifndef EEFS_MASTER_FOLDER_VISIBLE_H
 #define EEFS_MASTER_FOLDER_VISIBLE_H
@@ -9,8 +9,8 @@
 
 #include "sync/master/folder/folder.h"
 
-/* True for what is never served: `.eefs` (at the root, and on each filesystem below) and what the
- * exclude patterns name. */
+/* True for paths that are never served: `.eefs` (at the root, and on each filesystem below) and
+ * matches of the exclude patterns. */
 bool visible_hides(const struct folder *f, const char *path);
 
 /*

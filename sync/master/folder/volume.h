@@ -6,11 +6,12 @@
  *   root/                 .eefs/staging      one filesystem
  *   root/uploads/         .eefs/staging      another: its top is "uploads"
  *
- * Whoever works in one enters it: from then on root_staging_fd() is its staging for this thread.
+ * A thread that works in one enters it: from then on root_staging_fd() is its staging for this
+ * thread.
  *
  * The tops are kept in the file `volumes` beside staging. One that is not mounted any more is away:
- * what is below its top is unknown (visible_lstat(): -ESTALE), so nothing is published as deleted
- * or changed, until it is back or a person confirms that it is gone.
+ * everything below its top is unknown (visible_lstat(): -ESTALE), so nothing is published as
+ * deleted or changed, until it is back or a person confirms that it is gone.
  */
 #ifndef EEFS_MASTER_FOLDER_VOLUME_H
 #define EEFS_MASTER_FOLDER_VOLUME_H
@@ -24,12 +25,12 @@ struct volumes;
 
 struct volumes *volumes_new(struct folder *f);
 void volumes_free(struct volumes *v);
-/* Reads the list when the root is another than at the last call, and notes which are away; what has
- * come back is scanned. The root monitor's thread; once before others start. */
+/* Reads the list when the root has changed since the last call, and records which are away; those
+ * that are back are scanned. Root monitor's thread; once before others start. */
 void volumes_look(struct volumes *v);
 
-/* The mirrors ask for the list again when it is another than the one that they were told. The
- * root monitor's thread, after each look. */
+/* Makes the mirrors ask for the list again when it differs from the one that they have. The root
+ * monitor's thread, after each look. */
 void volumes_tell(struct volumes *v);
 /* Adds all tops to *ret, those that are away too. Any thread. */
 void volumes_list(struct volumes *v, struct strlist *ret);
@@ -62,7 +63,8 @@ int volumes_each(struct folder *f, int (*fn)(struct folder *f, const char *top, 
 
 /* How many were away at the last look; a sentence about the first. */
 int volumes_away(struct volumes *v, char *why, size_t cap);
-/* Those that are away are gone for good: what was in them is deleted. The number. */
+/* Declares those that are away gone for good: their content counts as deleted. Returns their
+ * number. */
 int volumes_forget_away(struct volumes *v);
 
 #endif

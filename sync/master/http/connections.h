@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * connections: bounds for what a stranger may hold of the HTTP server.
+ * connections: limits for strangers' use of the HTTP server.
  *
  *   what                                                       bound
  *   ---------------------------------------------------------  -----------------------------------
@@ -29,7 +29,7 @@ struct connections;
 
 /* `limit`: connections that the server takes, all its threads together. */
 int connections_start(unsigned limit, struct connections **ret, struct err *e);
-/* Resumes what is delayed and delays nothing more; before the server is stopped. */
+/* Resumes all delayed connections and delays no more; before the server is stopped. */
 void connections_stop(struct connections *c);
 void connections_free(struct connections *c);
 

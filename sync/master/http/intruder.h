@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * intruder: requests with a token that is none leave a trace: a count, a log line now and then with
- * the address, and both in status. Thread safe.
+ * intruder: records requests without a valid token: a count, a log line with the address at most
+ * once a minute, and both in status. Thread safe.
  */
 #ifndef EEFS_MASTER_HTTP_INTRUDER_H
 #define EEFS_MASTER_HTTP_INTRUDER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * batch: what a mirror asks for, applied in order by the committer: keys (a retry gets its old
+ * batch: a request of operations, which the committer applies in order: keys (a retry gets its old
  * answer), scope, preconditions against the tree and the actual file, conflict copies.
  */
 #ifndef EEFS_MASTER_OPS_BATCH_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * context: one operation on its way, and what the files that apply it share: answers, and rows of
- * what they have put in the folder.
+ * context: one operation on its way, and the helpers of the files that apply it: answers, and rows
+ * of the files that they put into the folder.
  *
  * Functions return 0 (the answer is in `a`), or a negative errno of the filesystem, which
  * apply_op() turns into an answer, or of the database (kept in db_error), which ends the
@@ -39,16 +39,17 @@ int apply_conflict(struct apply *j, char *copy, int r);
 /* False: that copy would lie outside what the mirror may write (beside the top of its scope), and
  * the change is refused; *r: 0, or why the answer could not be filled. */
 bool apply_copy_allowed(struct apply *j, const char *copy, int *r);
-/* The error says that something else, or of another type, is at the path or above it. */
+/* True when the error means that an entry, possibly of another type, is in the way at the path or
+ * above it. */
 bool apply_in_the_way(int r);
-/* Adds what the tree says of `path`; of a path it never had, that it is gone. */
+/* Adds the tree's entry of `path`; a tombstone when the tree never had one. */
 int apply_tell(struct apply *j, const char *path);
-/* Writes the row of what was put at `path` just now (publish.h) . */
+/* Writes the row of the file that was just put at `path` (publish.h). */
 int apply_publish(struct apply *j, const char *path, const struct stat *st, const struct hash *hash,
                   const char *target, int64_t seen, const char *moved_from);
 
-/* Applies the mode (-1: leave) and the operation's mtime, if it has one, to what is there,
- * publishes and tells it. */
+/* Applies the mode (-1: leave) and the operation's mtime, if it has one, to the entry there,
+ * publishes it and adds it to the answer. */
 int apply_attrs(struct apply *j, const char *path, struct row *row, int64_t mode);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * intent_log: one change, once, also when the server is killed between a change in the folder and its
- * commit. Before an operation moves a file (out of staging, to another name, or away) it notes
- * which inode goes where (db/intents.h), and commits that. The next start looks where that inode is, before
- * anything else touches staging; found made, the operation is answered when the mirror repeats it,
- * and not made again: people may have renamed, edited or removed what it made meanwhile.
+ * intent_log: one change, once, also when the server is killed between a change in the folder and
+ * its commit. Before an operation moves a file (out of staging, to another name, or away) it
+ * records which inode goes where (db/intents.h), and commits that. The next start looks for that
+ * inode before anything else touches staging; if the move was made, the repeated operation is
+ * answered and not made again: people may have renamed, edited or removed the file meanwhile.
  *
  * An outbox has one row, of its last operation. A row counts in the boot and for the folder that it
  * was made in: after a power failure rows and names need not be of the same moment, and a copy of
@@ -18,13 +18,13 @@
 #include "sync/master/ops/context.h"
 
 /*
- * Notes and commits that the operation is about to move staging file `staged` (NULL: what is at the
- * operation's path) to `lands` (NULL: out of the folder), and with which result; goes on in a new
- * transaction (tree_step). 0 or an error.
+ * Records and commits that the operation is about to move staging file `staged` (NULL: the file at
+ * the operation's path) to `lands` (NULL: out of the folder), and with which result; goes on in a
+ * new transaction (tree_step). 0 or an error.
  */
 int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
-/* What was noted, if anything, is not made, or not so: before its staging file goes elsewhere; goes
- * on in a new transaction. 0 or an error of the database. */
+/* Withdraws the note, if there is one, because the move is not made, or not so; called before its
+ * staging file goes elsewhere; goes on in a new transaction. 0 or an error of the database. */
 int intent_log_withdraw(struct apply *j);
 /* Removes staging file `tmp` ("": none), which was not moved; if that was noted, not before the
  * note is gone: else a kill would make it look moved. */
@@ -34,8 +34,8 @@ void intent_log_discard(struct apply *j, const char *tmp);
  * error of the database. *ret is empty then. */
 int intent_log_made(struct apply *j, struct intent *ret);
 
-/* At the start, before staging is cleaned: judges what an earlier run was about to do. Within the
- * caller's transaction. 0 or -errno of the database. */
+/* At the start, before staging is cleaned: judges the unfinished moves of an earlier run. Within
+ * the caller's transaction. 0 or -errno of the database. */
 int intent_log_judge(struct master *m);
 
 #endif

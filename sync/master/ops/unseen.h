@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unseen: renames of folders in the master's own folder that the scan has not come to. An operation in such a
- * folder would find it gone and make it anew, beside the one that it means; so the rename is published before
- * the operation, which then follows it (folder_renames.h).
+ * unseen: renames of folders by local programs that the scan has not reached yet. An operation in
+ * such a folder would find it gone and create it again, beside the intended one; so the rename is
+ * published before the operation, which then follows it (folder_renames.h).
  */
 #ifndef EEFS_MASTER_OPS_UNSEEN_H
 #define EEFS_MASTER_OPS_UNSEEN_H

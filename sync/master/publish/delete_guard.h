@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * delete_guard: what is gone from the folder waits here before it is published as deleted, until it
- * is clear that this is meant. A deletion is published about a second after the last one of its
- * burst. More than --max-delete and more than 20 % of all files within a minute, or a folder that
- * has nothing left in it, are held: until the files are back, or `eefs-master confirm`.
+ * delete_guard: a deletion in the folder waits here before it is published, until it is clear that
+ * it is intentional. A deletion is published about a second after the last one of its burst. More
+ * than --max-delete and more than 20 % of all files within a minute, or an emptied folder, are
+ * held: until the files are back, or `eefs-master confirm`.
  *
- * What is held is found again by the scan after a restart. Deletions that a mirror asked for do not
- * pass here.
+ * After a restart the scan finds held deletions again. Deletions by mirrors do not pass here.
  */
 #ifndef EEFS_MASTER_PUBLISH_DELETE_GUARD_H
 #define EEFS_MASTER_PUBLISH_DELETE_GUARD_H
@@ -26,22 +25,23 @@ void delete_guard_free(struct delete_guard *b);
 void delete_guard_add(struct delete_guard *b, const char *path);
 /* clock_mono_ms() of the next delete_guard_run(); INT64_MAX: nothing waits. */
 int64_t delete_guard_due(struct delete_guard *b);
-/* Within the transaction: publishes what may be. Number of paths or -errno of the database. */
+/* Within the transaction: publishes the deletions that are due. Number of paths or -errno of the
+ * database. */
 int delete_guard_run(struct delete_guard *b);
-/* After the commit of what delete_guard_run() published; `ok` false: it waits on. */
+/* After the commit of the deletions of delete_guard_run(); `ok` false: they keep waiting. */
 void delete_guard_committed(struct delete_guard *b, bool ok);
-/* Decides with the next delete_guard_run(), not after a quiet second. */
+/* Makes the next delete_guard_run() decide, without a quiet second. */
 void delete_guard_now(struct delete_guard *b);
-/* Not now: the folder or the database is away. */
+/* Postpones: the folder or the database is away. */
 void delete_guard_put_off(struct delete_guard *b);
 /* All that waits now is meant. */
 void delete_guard_confirm(struct delete_guard *b);
 
 /* --- any thread --- */
 
-/* How many paths are held (0: none), and why (a sentence). */
+/* The number of held paths (0: none), and the reason (a sentence). */
 int64_t delete_guard_held(struct delete_guard *b, char *why, size_t cap);
-/* The folder has nothing left in it; `why` as above. */
+/* True when the folder is empty now; `why` as above. */
 bool delete_guard_emptied(struct delete_guard *b, char *why, size_t cap);
 
 #endif

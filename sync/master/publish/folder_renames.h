@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * folder_renames: an operation names a path as its mirror knows it; when it was sent before the mirror
- * heard of a folder's rename, what it makes, changes or removes in that folder belongs to where the
- * folder is now. So the path goes through every rename that came after what the mirror knew
- * (db/renames.h): also when the old name has another folder by now, and not when the mirror has made
- * a folder of that name itself.
+ * folder_renames: an operation names a path as its mirror knows it; when it was sent before the
+ * mirror heard of a folder's rename, it applies to the present place of the folder. So the path
+ * goes through every rename that came after what the mirror knew (db/renames.h): also when the old
+ * name has another folder by now, and not when the mirror has made a folder of that name itself.
  */
 #ifndef EEFS_MASTER_PUBLISH_FOLDER_RENAMES_H
 #define EEFS_MASTER_PUBLISH_FOLDER_RENAMES_H

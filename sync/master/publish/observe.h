@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * observe: what the index workers saw at a path, on its way into the tree.
+ * observe: an observation of the scan workers at a path, on its way into the tree.
  */
 #ifndef EEFS_MASTER_PUBLISH_OBSERVE_H
 #define EEFS_MASTER_PUBLISH_OBSERVE_H
@@ -24,8 +24,8 @@ struct observation {
 /* NULL is fine. */
 void observation_free(struct observation *o);
 /*
- * Publishes it if the file still is what was seen; else the path is looked at again, and what is
- * gone waits in the delete guard. Committer's thread. 0 or -errno of the database.
+ * Publishes it if the file is unchanged since; else the path is queued again, and a deletion waits
+ * in the delete guard. Committer's thread. 0 or -errno of the database.
  */
 int observe(struct master *m, struct observation *o);
 

@@ -16,8 +16,8 @@ int publish_parents(struct master *m, const char *path);
  */
 int publish(struct master *m, const char *path, const struct stat *st, const struct hash *hash,
             const char *target, int64_t seen, const char *moved_from);
-/* At the end of a batch, before mirrors are told: gives the folders that it touched (tree.h) the
- * mtime that they have by now. */
+/* At the end of a batch, before mirrors see it: updates the mtime of the folders that it touched
+ * (tree.h). */
 int publish_folders(struct master *m);
 
 #endif

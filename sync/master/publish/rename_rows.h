@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rename_rows: the rows of what has another name now. Committer's thread, within its transaction;
+ * rename_rows: the rows of renamed files and folders. Committer's thread, within its transaction;
  * all return 0 or -errno of the database.
  */
 #ifndef EEFS_MASTER_PUBLISH_RENAME_ROWS_H

@@ -15,18 +15,19 @@
 #include "sync/master/publish/observe.h"
 
 /*
- * Looks for the live row of the file or folder `st` (at `path` now) under another path that is not
- * its name any more. 1, 0 or -errno. Any thread.
+ * Looks for the live row of the file or folder `st` (at `path` now) under another path, its former
+ * name. 1, 0 or -errno. Any thread.
  */
 int renamed_origin(struct master *m, struct db *db, const char *path, const struct stat *st,
                    struct row *ret);
 /*
- * Whether what is at `path` was made after `row` was written: then it is another file or folder
- * that got the row's inode number anew (ext4 gives the number of a removed folder to the next one).
- * False where the filesystem knows no time of birth or the row no ctime. Any thread.
+ * True when the file or folder at `path` was created after `row` was written: then it is a
+ * different one that got the row's inode number (ext4 gives the number of a removed folder to the
+ * next one). False where the filesystem knows no time of birth or the row no ctime. Any thread.
  */
 bool renamed_born_after(const struct master *m, const char *path, const struct row *row);
-/* False: where `path` lies, an inode's number says nothing about a file at a later time. Any thread. */
+/* False: on the filesystem of `path`, inode numbers do not identify a file over time. Any
+ * thread. */
 bool renamed_keeps_inode(const struct master *m, const char *path);
 /*
  * Looks whether the folder that the tree has at `from` is at `to` now, of which the tree has nothing. Then

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* examine: one look at one path (see scan_queue.h). Called by the index workers. */
+/* examine: one look at one path (see scan_queue.h). Called by the scan workers. */
 #ifndef EEFS_MASTER_SCAN_EXAMINE_H
 #define EEFS_MASTER_SCAN_EXAMINE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * find_renamed: files and folders that were renamed in the folder, found by the inode number. Index
+ * find_renamed: files and folders that were renamed in the folder, found by the inode number. Scan
  * workers.
  */
 #ifndef EEFS_MASTER_SCAN_FIND_RENAMED_H

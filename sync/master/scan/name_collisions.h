@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * name_collisions: names that differ only by case or by Unicode normalisation. On Linux they are
- * different names and stay so; a person, or another system, may take one for the other.
+ * different names and stay so; a person, or another system, may confuse them.
  */
 #ifndef EEFS_MASTER_SCAN_NAME_COLLISIONS_H
 #define EEFS_MASTER_SCAN_NAME_COLLISIONS_H

@@ -11,7 +11,7 @@
 
 /* Makes m->folder->scan_queue and starts the threads; m->watch must be there. */
 int workers_start(struct master *m, struct err *e);
-/* Starts a full scan unless one runs; the committer hears of its end. */
+/* Starts a full scan unless one runs; notifies the committer of its end. */
 void workers_scan(struct master *m);
 
 #endif

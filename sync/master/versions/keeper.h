@@ -2,8 +2,8 @@
 /*
  * keeper: the thread that fills and empties the store of kept contents (kept.h). It follows the
  * tree by seq, as a mirror does, from a cursor in the database ("kept_seq"), so it needs no queue
- * and misses nothing after a restart. What was in the folder at the first scan is no change for
- * it: that is gone through in passes of growing file size while there is nothing else to do.
+ * and misses nothing after a restart. Files that were in the folder at the first scan are no
+ * changes: it copies them in passes of growing file size while it is idle.
  */
 #ifndef EEFS_MASTER_VERSIONS_KEEPER_H
 #define EEFS_MASTER_VERSIONS_KEEPER_H

@@ -594,8 +594,8 @@ static void confirm(struct program *p)
     p->confirm_ms = clock_mono_ms() + (pause < CONFIRM_PAUSE_MIN ? CONFIRM_PAUSE_MIN : pause);
 }
 
-/* What an interrupted import left is settled without waiting for a dump; `looked` is what became of one.
- * -EAGAIN: it is not this one's turn, or tables are in use. */
+/* Settles what an interrupted import left, without waiting for a dump; `looked` is the result of the
+ * last look. -EAGAIN: it is not this one's turn, or tables are in use. */
 static void settle(struct program *p, int looked)
 {
     const struct import_args a = {.database = p->database,
@@ -617,8 +617,8 @@ static void settle(struct program *p, int looked)
         log_debug("%s", e.text);
 }
 
-/* Until the next look into the slot; confirms: or until the next table's comparison, whose time stands
- * still while an import is tried again. */
+/* Until the next look into the slot; confirms: or until the next table's comparison, whose time
+ * stands still while an import is tried again. */
 static int64_t pause_ms(const struct program *p, bool confirms)
 {
     int64_t pause = p->backoff_ms ? p->backoff_ms : p->poll_ms;

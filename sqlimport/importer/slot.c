@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Two ways for each thing that a slot does:
+ *
+ *               on an eefs mount (instance.h)          in a plain folder
+ *     watch     inotify for this machine's writes,     inotify
+ *               and the mount's stream of changes
+ *     remove    the command `remove PATH HASH`: the    rename aside, compare, unlink; or back under
+ *               mount removes only these bytes         its name, unless a newer dump has it
+ *
+ * A folder that is not watched, or whose watch ends, is looked at again after the poll time. A run
+ * that was killed leaves the dump aside; slot_find() puts it back first.
+ */
 #include "sqlimport/importer/slot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,32 +22,24 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "sqlimport/importer/choice.h"
+#include "sqlimport/importer/instance.h"
 #include "sync/common/buf.h"
-#include "sync/common/clock.h"
 #include "sync/common/crash.h"
 #include "sync/common/ctl.h"
 #include "sync/common/file.h"
-#include "sync/common/mounts.h"
-#include "sync/common/opt.h"
 #include "sync/common/path.h"
-#include "sync/common/rundir.h"
 
 #define CTL_TIMEOUT_MS    3000
 #define REMOVE_TIMEOUT_MS 30000
-#define SETTLE_MS         2000 /* a dump of an unknown name may still be somebody else's */
-#define NAMED_MAX         5    /* dumps that a sentence names */
-
-static const char *const endings[] = {".sql", ".sql.gz", ".sql.zst"};
 
 struct slot {
     char *dir, *rundir, *name, *database, *last;
     char *wanted; /* --file, or NULL */
     char *file;   /* the dump that was found last, or would be */
-    bool once;
-    struct stat young; /* a dump of an unknown name, and since when it is there so */
-    int64_t since_ms;
+    struct choice choice;
     struct ctl *watch; /* change stream of the mount, or NULL */
-    int inotify;       /* tells what this machine does in the folder; -1: nothing is watched */
+    int inotify;       /* reports this machine's changes in the folder; -1: nothing is watched */
     dev_t dev;         /* the folder that is watched */
     ino_t ino;
 };
@@ -51,8 +54,12 @@ struct slot *slot_new(const struct slot_args *a)
     s->database = xstrdup(a->database);
     s->last = xstrdup(a->last);
     s->wanted = a->file ? xstrdup(a->file) : NULL;
-    s->file = a->file ? xstrdup(a->file) : xasprintf("%s%s", a->database, endings[0]);
-    s->once = a->once;
+    s->file = a->file ? xstrdup(a->file) : xasprintf("%s%s", a->database, choice_endings[0]);
+    s->choice = (struct choice){.dir = s->dir,
+                                .rundir = s->rundir,
+                                .name = s->name,
+                                .database = s->database,
+                                .once = a->once};
     s->inotify = -1;
     return s;
 }
@@ -113,189 +120,27 @@ static void restore(int dir, const char *file)
     free(aside);
 }
 
-static const char *ending_of(const char *name)
-{
-    size_t len = strlen(name);
-
-    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
-        size_t n = strlen(endings[i]);
-        if (len > n && strcmp(name + len - n, endings[i]) == 0)
-            return name + len - n;
-    }
-    return NULL;
-}
-
-/* DATABASE.sql, .sql.gz or .sql.zst */
-static bool is_named(const char *file, const char *database)
-{
-    const char *ending = ending_of(file);
-
-    return ending && strlen(database) == (size_t)(ending - file) &&
-           strncmp(file, database, (size_t)(ending - file)) == 0;
-}
-
-/* --- which one --- */
-
-struct claims {
-    const struct slot *s;
-    const char *real; /* path of the slot */
-    const char *file;
-    bool taken;
-};
-
-/* Another importer's state file: does it wait for this dump? */
-static void look_claim(void *arg, const char *path)
-{
-    struct claims *c = arg;
-    json_t *j = json_load_file(path, 0, NULL);
-    const char *name = json_string_value(json_object_get(j, "name"));
-    const char *slot = json_string_value(json_object_get(j, "slot"));
-    const char *file = json_string_value(json_object_get(j, "file"));
-    const char *database = json_string_value(json_object_get(j, "database"));
-    char *real = slot ? realpath(slot, NULL) : NULL;
-
-    if (real && strcmp(real, c->real) == 0 && name && strcmp(name, c->s->name) != 0 &&
-        (file ? strcmp(file, c->file) == 0 : database && is_named(c->file, database)))
-        c->taken = true;
-    free(real);
-    json_decref(j);
-}
-
-static bool is_claimed(const struct slot *s, const char *file)
-{
-    char *real = realpath(s->dir, NULL);
-    struct claims c = {s, real, file, false};
-
-    if (real)
-        rundir_each(s->rundir, "import", "json", look_claim, &c);
-    free(real);
-    return c.taken;
-}
-
-struct choice {
-    struct strlist own, others; /* names of dumps: with the database's name, and without */
-};
-
-static int list(const struct slot *s, int dir, struct choice *c)
-{
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *de;
-    struct stat st;
-
-    if (!d) {
-        if (fd >= 0)
-            close(fd);
-        return -EIO;
-    }
-    while ((de = readdir(d))) {
-        if (*de->d_name == '.' || !ending_of(de->d_name) ||
-            fstatat(dir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-            continue;
-        if (is_named(de->d_name, s->database))
-            strlist_add(&c->own, de->d_name);
-        else if (!is_claimed(s, de->d_name))
-            strlist_add(&c->others, de->d_name);
-    }
-    closedir(d);
-    return 0;
-}
-
-static bool holds(const struct strlist *l, const char *name)
-{
-    for (size_t i = 0; i < l->n; i++)
-        if (strcmp(l->v[i], name) == 0)
-            return true;
-    return false;
-}
-
-static int refuse(const struct slot *s, const struct strlist *l, struct err *e)
-{
-    struct buf names = BUF_INIT;
-    int r;
-
-    for (size_t i = 0; i < l->n && i < NAMED_MAX; i++)
-        buf_printf(&names, "%s'%.60s'", i ? ", " : "", l->v[i]);
-    if (l->n > NAMED_MAX)
-        buf_printf(&names, " and %zu more", l->n - NAMED_MAX);
-    if (l->n > 1)
-        r = err_set(e, EEXIST,
-                    "the slot '%.200s' holds %zu dumps (%s), and none of them is '%.60s.sql': "
-                    "name the one that is meant with --file",
-                    s->dir, l->n, names.data, s->database);
-    else
-        r = err_set(e, EEXIST,
-                    "the slot '%.200s' holds %s, which is not imported: the last dump was "
-                    "'%.60s'; name it with --file if it is meant",
-                    s->dir, names.data, *s->last ? s->last : s->file);
-    buf_release(&names);
-    return r;
-}
-
-/* A dump with an unknown name: 1 when it has lain there unchanged for a moment. */
-static int settled(struct slot *s, int dir, const char *name)
-{
-    struct stat st;
-
-    if (s->once)
-        return 1;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    if (st.st_ino != s->young.st_ino || st.st_dev != s->young.st_dev ||
-        st.st_size != s->young.st_size || file_mtime_ns(&st) != file_mtime_ns(&s->young)) {
-        s->young = st;
-        s->since_ms = clock_mono_ms();
-    }
-    return clock_mono_ms() - s->since_ms >= SETTLE_MS;
-}
-
-static int choose(struct slot *s, int dir, const struct choice *c, const char **ret, struct err *e)
-{
-    *ret = c->own.n == 1 ? c->own.v[0] : NULL;
-    for (size_t i = 0; i < c->own.n; i++)
-        if (strcmp(ending_of(c->own.v[i]), endings[0]) == 0)
-            *ret = c->own.v[i];
-    if (*ret)
-        return 1;
-    if (c->own.n > 0)
-        return refuse(s, &c->own, e);
-    if (*s->last && holds(&c->others, s->last)) {
-        *ret = s->last;
-        return 1;
-    }
-    if (c->others.n == 0)
-        return 0;
-    if (c->others.n > 1 || (*s->last && !s->once))
-        return refuse(s, &c->others, e);
-    *ret = c->others.v[0];
-    return settled(s, dir, *ret);
-}
-
 /* The dump to take: 1, and s->file is its name; 0; -errno. */
 static int find_name(struct slot *s, int dir, struct err *e)
 {
-    struct choice c = {{NULL, 0}, {NULL, 0}};
-    const char *name = NULL;
+    char *name = NULL;
     int r;
 
     if (s->wanted)
         return 1;
-    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
-        char *own = xasprintf("%s%s", s->database, endings[i]);
+    for (size_t i = 0; choice_endings[i]; i++) {
+        char *own = xasprintf("%s%s", s->database, choice_endings[i]);
         restore(dir, own);
         free(own);
     }
     if (*s->last)
         restore(dir, s->last);
-    r = list(s, dir, &c);
-    r = r < 0 ? err_sys(e, -r, "cannot read the slot '%s'", s->dir) : choose(s, dir, &c, &name, e);
+    s->choice.last = s->last;
+    r = choice_find(&s->choice, dir, &name, e);
     if (r == 1) {
-        char *copy = xstrdup(name);
         free(s->file);
-        s->file = copy;
+        s->file = name;
     }
-    strlist_release(&c.own);
-    strlist_release(&c.others);
     return r;
 }
 
@@ -323,105 +168,6 @@ int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
     return code == ENOENT ? 0
                           : err_set(e, code, "cannot open the dump '%s/%s': %s", s->dir, s->file,
                                     code == EINVAL ? "it is no regular file" : strerror(code));
-}
-
-/* Path of `path` below the folder `top`, or NULL. */
-static const char *below(const char *path, const char *top)
-{
-    size_t n = strlen(top);
-
-    while (n > 0 && top[n - 1] == '/')
-        n--;
-    if (strncmp(path, top, n) != 0 || (path[n] != '/' && path[n] != '\0'))
-        return NULL;
-    return path[n] ? path + n + 1 : "";
-}
-
-struct innermost {
-    const char *real;
-    char *point;
-    bool ours;
-};
-
-static void note(void *arg, const struct mounts_entry *m)
-{
-    struct innermost *in = arg;
-
-    if (!below(in->real, m->point) || (in->point && strlen(m->point) < strlen(in->point)))
-        return;
-    free(in->point);
-    in->point = xstrdup(m->point);
-    in->ours = strcmp(m->type, MOUNTS_EEFS) == 0;
-}
-
-/* Mountpoint (malloc'd) of the innermost mount that holds `real`, if that is an eefs one. */
-static char *eefs_mountpoint(const char *real)
-{
-    struct innermost in = {real, NULL, false};
-
-    (void)mounts_each(note, &in);
-    if (!in.ours) {
-        free(in.point);
-        in.point = NULL;
-    }
-    return in.point;
-}
-
-struct instance {
-    const char *point;
-    char *socket;
-};
-
-static void ask_instance(void *arg, const char *path)
-{
-    struct instance *in = arg;
-    json_t *request = json_pack("{s:s}", "cmd", "status"), *answer = NULL;
-    const char *point;
-
-    if (!in->socket && ctl_call(path, request, CTL_TIMEOUT_MS, &answer, NULL) == 0) {
-        point = json_string_value(json_object_get(answer, "mountpoint"));
-        if (point && strcmp(point, in->point) == 0)
-            in->socket = xstrdup(path);
-    }
-    json_decref(answer);
-    json_decref(request);
-}
-
-/* Socket (malloc'd) of the instance at `mountpoint`, or NULL. */
-static char *instance_socket(const struct slot *s, const char *mountpoint)
-{
-    struct instance in = {mountpoint, NULL};
-
-    rundir_each(s->rundir, "mount", "sock", ask_instance, &in);
-    return in.socket;
-}
-
-/* 1: on a mount, *ret_socket and *ret_path (tree path of the slot) are malloc'd; 0: plain folder.
- */
-static int locate(const struct slot *s, char **ret_socket, char **ret_path, struct err *e)
-{
-    char *real = realpath(s->dir, NULL), *point = NULL, *sock = NULL;
-    int r = 0;
-
-    if (!real)
-        return err_sys(e, errno, "cannot find the slot '%s'", s->dir);
-    point = eefs_mountpoint(real);
-    if (point) {
-        sock = instance_socket(s, point);
-        if (sock) {
-            *ret_path = xstrdup(below(real, point));
-            *ret_socket = sock;
-            r = 1;
-        } else {
-            r = err_set(e, ENOTCONN,
-                        "the mount at '%s' does not answer on its control socket in "
-                        "'%s'; see --rundir",
-                        point, s->rundir);
-        }
-    }
-    free(point);
-    free(real);
-    return r;
 }
 
 static int remove_on_mount(const struct slot *s, const char *sock, const char *dir,
@@ -494,7 +240,7 @@ void slot_took(struct slot *s)
 int slot_remove(struct slot *s, const struct slot_taken *t, struct err *e)
 {
     char *sock = NULL, *dir = NULL;
-    int r = locate(s, &sock, &dir, e);
+    int r = instance_locate(s->dir, s->rundir, &sock, &dir, e);
 
     if (r == 1)
         r = remove_on_mount(s, sock, dir, t->hash, e);
@@ -526,7 +272,7 @@ static void begin_watch(struct slot *s)
 {
     char *sock = NULL, *dir = NULL;
     struct stat st;
-    int r = locate(s, &sock, &dir, NULL);
+    int r = instance_locate(s->dir, s->rundir, &sock, &dir, NULL);
 
     if (r >= 0)
         s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* commit_marker: the importer's own mark of a commit, made by the same statement or transaction, so
+/*
+ * commit_marker: the importer's own mark of a commit, made by the same statement or transaction, so
  * that the outcome can be read after a lost connection or a crash. Each commit has a random token.
  * One thread.
  *

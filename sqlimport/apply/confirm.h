@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* confirm: between imports, checks table by table whether they are as imported.
+/*
+ * confirm: between imports, checks table by table whether they are as imported.
+ *
  * After a delta a visitor may have changed a table within the same second, so the table has no mark
  * and the next import would have to read it. confirm reads it before: if its rows are those of the
  * last dump, it gets a mark. From time to time it also compares every table in full whose mark
@@ -24,7 +26,8 @@ struct confirm {
     bool due_only;    /* not those without a mark */
 };
 
-/* Checks one table: one without a mark first (each once after an import), else the one that was
+/*
+ * Checks one table: one without a mark first (each once after an import), else the one that was
  * compared longest ago, when its time has come. 1: it did; 0: none is left; -errno. *ret_found is
  * set to the name (malloc'd) of a table that was not as imported though its mark showed no change,
  * and untouched otherwise. *ret_notice: as of server_clock_check(); 1 then, too.

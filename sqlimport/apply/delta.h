@@ -15,7 +15,8 @@
 #include "sqlimport/apply/commit_marker.h"
 #include "sqlimport/plan/plan.h"
 
-/* One try. 0: committed. -EAGAIN: a row or table was in use; -EBADMSG: live rows are not as the
+/*
+ * One try. 0: committed. -EAGAIN: a row or table was in use; -EBADMSG: live rows are not as the
  * plan read them; -ESTALE: the dump is not; -ENOTCONN: the outcome is unknown, see
  * commit_marker_row_is_done(). On any other failure nothing is changed.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * exchange: a view takes the place of a live table, without a moment at which neither is there.
+ *
  * The view is made beside the table, as RECORD_VIEW: no view leaves its schema. One RENAME sets the
  * table aside and gives the view its name. It is written down before (move_record.h), and its
  * outcome is proved as for the tables that an import swaps (recover.h). One thread; the caller

@@ -186,8 +186,8 @@ static bool is_dropped(const struct plan *p, const char *table)
     return st && st->action == ACTION_DROP;
 }
 
-/* A key would follow a parent that is dropped: it is lent, and returned to the name of the parent.
- * */
+/* A key would follow a parent that is dropped: it is lent, and returned to the name of the
+ * parent. */
 static int point_table_to_live(const struct lending *w, struct moves *m, const char *table,
                                struct server *s, struct err *e)
 {

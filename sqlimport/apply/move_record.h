@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* move_record: the moves of an import's RENAME, written down in the staging schema before it.
+/*
+ * move_record: the moves of an import's RENAME, written down in the staging schema before it.
+ *
  * One statement writes it when all is staged, and it stays until nothing of the import is left to
  * do: as long as it is there, only recover.h and old_tables.h may drop anything. One thread.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* moves: the tables that one RENAME puts in place, and the decision what to do when it may have
+/*
+ * moves: the tables that one RENAME puts in place, and the decision what to do when it may have
  * been interrupted. Pure.
  *
  * A table's new rows lie in the staging schema, its old ones at its `place`: the same name in the
@@ -10,6 +11,7 @@
  *      x     x      -    | not begun
  *      -     x      x    | between: only a server that renames one after the other leaves this
  *      x     -      x    | done, if the live table is proved to be the staged one
+ *
  * Somebody else made any other state meanwhile. moves_decide() finds the way on which no table is
  * missing that could be there, and no live table is moved or replaced whose replacement is not in
  * hand.
@@ -74,7 +76,8 @@ enum verdict {
     VERDICT_REFUSE,  /* none is missing, and a person must say which is right */
 };
 
-/* committed: the commit's own marker shows that all was done. stuck: the server refuses to bring it
+/*
+ * committed: the commit's own marker shows that all was done. stuck: the server refuses to bring it
  * to its end. For VERDICT_REFUSE *ret_i is the table that a person must look at. FORWARD, BACK and
  * FILL name moves, after which the caller looks and decides again.
  */

@@ -17,7 +17,8 @@
 
 /* --- names --- */
 
-/* The name shows the table, even without a record, and the import: the remains of a table that a
+/*
+ * The name shows the table, even without a record, and the import: the remains of a table that a
  * dying server leaves are listed nowhere, and would be in the way of the next one of that name. A
  * long name is cut.
  */

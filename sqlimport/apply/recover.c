@@ -81,7 +81,8 @@ static void clear_torn(void *arg, const struct move *v, enum moves_where from, e
     free(n);
 }
 
-/* Where a table tore on its way into the live database, InnoDB's own dictionary still holds its
+/*
+ * Where a table tore on its way into the live database, InnoDB's own dictionary still holds its
  * name, though the server does not show it, and no other InnoDB table can have that name. Visitors
  * get a copy of the old table, which was set aside, in an engine without such a dictionary.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* server_clock: finds out whether the server's clock was set back since the marks of tables were
+/*
+ * server_clock: finds out whether the server's clock was set back since the marks of tables were
  * noted.
  *
  * A mark (see live_rows.h) is a time that the server wrote down. A clock that is set back comes to
@@ -26,14 +27,16 @@ enum clock_course {
     CLOCK_UNKNOWN, /* there is no reading of this boot of this machine */
 };
 
-/* How the clock went between two readings; `then` is NULL when there is none. *ret_us: microseconds
+/*
+ * How the clock went between two readings; `then` is NULL when there is none. *ret_us: microseconds
  * by which it was set back, at least; 0 otherwise. The clock of a server elsewhere may be slower by
  * a thousandth. Pure.
  */
 enum clock_course server_clock_course(const struct clock_reading *then,
                                       const struct server_clock *now, int64_t *ret_us);
 
-/* Reads the clock and notes it in the history. When it was set back, or may have been, makes the
+/*
+ * Reads the clock and notes it in the history. When it was set back, or may have been, makes the
  * marks of all tables void, so that they are compared. *ret_notice is then a sentence (malloc'd) if
  * there were any, and untouched otherwise. 0; -EIO for the history; else as of server.h.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* stage: fills the changed tables into the staging schema, on several connections, each with a
+/*
+ * stage: fills the changed tables into the staging schema, on several connections, each with a
  * thread of its own, the largest table first. Called by one thread.
  */
 #ifndef EEFS_SQLIMPORT_APPLY_STAGE_H

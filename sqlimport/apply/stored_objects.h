@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* stored_objects: views, triggers, routines and events, which are made after the tables are
+/*
+ * stored_objects: views, triggers, routines and events, which are made after the tables are
  * committed. One thread.
  */
 #ifndef EEFS_SQLIMPORT_APPLY_STORED_OBJECTS_H
@@ -19,7 +20,8 @@ struct stored_objects {
     bool *made;        /* by the index in the dump: by stored_objects_make_triggers() */
 };
 
-/* Judges their bodies (body.h), except those of objects that `allow` names. -EPERM with a sentence;
+/*
+ * Judges their bodies (body.h), except those of objects that `allow` names. -EPERM with a sentence;
  * then *fault says which.
  */
 int stored_objects_check(const struct dump *d, const char *database, const struct strlist *allow,
@@ -29,14 +31,16 @@ int stored_objects_check(const struct dump *d, const char *database, const struc
  * importer's, which takes its place; NULL: there is none. */
 char *stored_objects_definers(const struct dump *d, struct server *s);
 
-/* Right after tables were swapped: makes their triggers, without which visitors write until then,
+/*
+ * Right after tables were swapped: makes their triggers, without which visitors write until then,
  * and the routines that changed, which a trigger may call. The old triggers, on the tables that
  * were set aside, are dropped for their names. stored_objects_make() makes what cannot be made now.
  * -EAGAIN: a table is in use, call again; -ENOTCONN.
  */
 int stored_objects_make_triggers(const struct stored_objects *w, struct server *s, struct err *e);
 
-/* Makes those that differ from the last import or whose table was swapped, and drops triggers that
+/*
+ * Makes those that differ from the last import or whose table was swapped, and drops triggers that
  * are gone from the dump. A view takes the place of a table by exchange.h. *ret_n counts all that
  * this import made. On failure *fault names the one that cannot be made.
  */

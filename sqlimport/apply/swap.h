@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * swap: the one statement by which staged tables become the live ones.
+ *
  * The moves are written down first (move_record.h). When the RENAME does not succeed, or its answer
  * is lost, recover.h finds out how it ended. A table with triggers cannot leave its schema, so it
  * is set aside within the live database until recover_finish() drops it; loans.h sees to the names

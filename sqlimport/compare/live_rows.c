@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A table's mark is put together in three steps: times from information_schema.TABLES, for a table
+ * whose last change is old enough; InnoDB's number of the table, or of all its partitions; and for
+ * a sequence, which has no times, its position. In UTC, for in local time an hour comes twice.
+ *
+ * Rows are streamed: live_rows_next() fetches one as it arrives, and gives it the key and hash that
+ * the same row has in a dump (row_key.h).
+ */
 #include "sqlimport/compare/live_rows.h"
 
 #include <ctype.h>

@@ -5,9 +5,9 @@
  * A table's mark is its creation and update time (UTC) as the server gives them, and, where the
  * account has PROCESS, the number that InnoDB gave it. As long as it stays the same, no row was
  * written. It is empty (void: cannot tell) when the server gives no update time, as after its
- * restart, and for 1.1 s from that time on, for a later change could get the same one. What moves no
- * time (TRUNCATE, a partition that is emptied or exchanged, a tablespace that is imported) the probe
- * shows (probe.h). One thread.
+ * restart, and for 1.1 s from that time on, for a later change could get the same one. What moves
+ * no time (TRUNCATE, a partition that is emptied or exchanged, a tablespace that is imported) the
+ * probe shows (probe.h). One thread.
  */
 #ifndef EEFS_SQLIMPORT_COMPARE_LIVE_ROWS_H
 #define EEFS_SQLIMPORT_COMPARE_LIVE_ROWS_H

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The writer writes to HASH.tmp and renames it at the end, so a file under its own name is whole.
+ * The reader trusts nothing all the same: a wrong length or number of rows is damage, and then the
+ * live table is read.
+ */
 #include "sqlimport/compare/row_cache.h"
 
 #include <dirent.h>

@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A maker turns the values of a row into two buffers: `key`, which stays, and `body`, which is
+ * hashed:
+ *
+ *     values    1, 'ann', NULL          primary key (id)
+ *
+ *     key       kind of id | length, bytes of id
+ *     body      for each value: kind, length, bytes; values that are left out are skipped
+ *
+ * Keys are compared by their bytes, and ordered as the server orders them as far as that is
+ * possible without its collations.
+ */
 #include "sqlimport/compare/row_key.h"
 
 #include <errno.h>

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Ranges are read again one by one:
+ *
+ *     load: range ─> text in memory ─> cut into statements ─> its hash is that of the judged range?
+ *                                           │
+ *           statement: gives one ──────────>┴─> note, or next: its rows ─> key and hash ─> row cache
+ *
+ * The columns are learnt once, from the first statement's list or from the table's definition. A
+ * row of another form, a second list, or other session settings make the rows `bad`: they can be
+ * sent, but not be compared, and the row cache is dropped.
+ */
 #include "sqlimport/compare/table_rows.h"
 
 #include <errno.h>

@@ -2,8 +2,8 @@
 /*
  * table_rows: the rows of one table in a dump, read again after the dump was judged.
  *
- * Checks that the bytes are still those that were judged, and writes the table's row cache on the way.
- * One thread per struct.
+ * Checks that the bytes are still those that were judged, and writes the table's row cache on the
+ * way. One thread per struct.
  */
 #ifndef EEFS_SQLIMPORT_COMPARE_TABLE_ROWS_H
 #define EEFS_SQLIMPORT_COMPARE_TABLE_ROWS_H
@@ -17,8 +17,8 @@
 struct table_rows;
 
 /*
- * `def` is that of o's CREATE TABLE and must live as long. The row cache is written when `row_cache_dir`
- * is not NULL and the table has a primary key. Nothing is read from fd yet.
+ * `def` is that of o's CREATE TABLE and must live as long. The row cache is written when
+ * `row_cache_dir` is not NULL and the table has a primary key. Nothing is read from fd yet.
  */
 struct table_rows *table_rows_open(int fd, const struct dump *d, const struct object *o,
                                    const struct table_def *def, const char *row_cache_dir);
@@ -26,8 +26,8 @@ struct table_rows *table_rows_open(int fd, const struct dump *d, const struct ob
 void table_rows_close(struct table_rows *s);
 
 /*
- * Reads the next range into memory; table_rows_statement() gives its statements, each valid until the
- * next load. 1; 0: that was all; -ESTALE: the dump is not as it was judged.
+ * Reads the next range into memory; table_rows_statement() gives its statements, each valid until
+ * the next load. 1; 0: that was all; -ESTALE: the dump is not as it was judged.
  */
 int table_rows_load(struct table_rows *s, struct err *e);
 bool table_rows_statement(struct table_rows *s, struct statement *ret);

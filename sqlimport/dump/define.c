@@ -119,7 +119,8 @@ static int create_other(struct reading *r, enum object_kind kind, const char *he
     return rc;
 }
 
-/* The kind that is created; stored_grammar_read() looks at what stands before the word. -1: none. */
+/* The kind that is created; stored_grammar_read() looks at what stands before the word. -1:
+ * none. */
 static int find_kind(const struct reading *r)
 {
     struct lexer l = r->l;

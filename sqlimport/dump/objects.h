@@ -2,9 +2,9 @@
 /*
  * objects: what a dump consists of: tables, views and the like, each with all that makes it.
  *
- * Small texts (DDL) are kept; rows stay in the file as ranges. Every object has a hash over all that
- * makes it, so that unchanged ones can be told from the last import. Not thread safe while the dump
- * is read (dump_read.h); read-only afterwards.
+ * Small texts (DDL) are kept; rows stay in the file as ranges. Every object has a hash over all
+ * that makes it, so that unchanged ones can be told from the last import. Not thread safe while the
+ * dump is read (dump_read.h); read-only afterwards.
  */
 #ifndef EEFS_SQLIMPORT_DUMP_OBJECTS_H
 #define EEFS_SQLIMPORT_DUMP_OBJECTS_H

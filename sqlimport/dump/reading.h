@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reading: one statement of a dump while it is judged: a cursor over its tokens, and the names in it.
+ * reading: one statement of a dump while it is judged: a cursor over its tokens, and the names in
+ * it.
  *
  * Functions that refuse leave -EPERM and a sentence in r->e. One thread.
  */
@@ -33,8 +34,8 @@ bool reading_take(struct reading *r, const char *word);
 bool reading_take_punct(struct reading *r, char c);
 /* IF EXISTS, or IF NOT EXISTS, or neither; false: half of it. */
 bool reading_take_if(struct reading *r, bool is_not);
-/* The name of an object at the current token, in UTF-8, malloc'd; stands behind it afterwards. NULL:
- * refused. */
+/* The name of an object at the current token, in UTF-8, malloc'd; stands behind it afterwards.
+ * NULL: refused. */
 char *reading_object_name(struct reading *r);
 /* A name that no dump may use. */
 bool reading_is_reserved(const char *name);

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Blocks go from the packed file through zlib or zstd into the nameless one:
+ *
+ *     read a block ─> hash it ─> unpack it ─> check size and disk ─> write     … until the file ends
+ *
+ * Several streams in one file, one behind the other, are one dump; zeroes behind the last are
+ * padding. A file that ends within a stream is cut off.
+ */
 #include "sqlimport/dump/unpack.h"
 
 #include <errno.h>

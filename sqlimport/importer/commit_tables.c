@@ -132,7 +132,8 @@ static int rename_tables(struct run *r, bool *ret_none, struct err *e)
     return rc;
 }
 
-/* Nobody else changed a staged table, so its update time holds after the RENAME if the server still
+/*
+ * Nobody else changed a staged table, so its update time holds after the RENAME if the server still
  * shows the same: otherwise a visitor has written already, and the mark is void. The creation time
  * differs.
  */

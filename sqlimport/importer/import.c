@@ -73,8 +73,8 @@ static int make_plan(struct run *r, enum trust trust, struct err *e)
     return rc;
 }
 
-/* Plans and commits. When live rows are not as the plan took them, plans again and compares them.
- * */
+/* Plans and commits. When live rows are not as the plan took them, plans again and compares
+ * them. */
 static int change(struct run *r, struct failure *f, struct err *e)
 {
     int rc = -EBADMSG;

@@ -44,8 +44,8 @@ int judge_connect(struct run *r, struct err *e)
     return rc < 0 || r->a->dry_run ? rc : leftovers_clear(r, e);
 }
 
-/* A missing right is an error. A right too many, which a hostile body could use, is worth a note.
- * */
+/* A missing right is an error. A right too many, which a hostile body could use, is worth a
+ * note. */
 static int check_rights(struct run *r, struct err *e)
 {
     char *excess = NULL, *note = NULL;

@@ -10,8 +10,8 @@
 
 #include "sqlimport/importer/run.h"
 
-/* All of it, before anything else is done: settle, finish, sweep. Repeats while tables are in use.
- * */
+/* All of it, before anything else is done: settle, finish, sweep. Repeats while tables are in
+ * use. */
 int leftovers_clear(struct run *r, struct err *e);
 
 /* Finds out how the last RENAME ended (r->settled). Repeats while tables are in use. */

@@ -130,8 +130,8 @@ static void swap_deltas(struct plan *p)
         }
 }
 
-/* The names of its keys (and checks, where they are one space) stay taken as long as a table lies in
- * the live database, and a new table may have them: it goes before a view can take its place. */
+/* The names of its keys (and checks, where they are one space) stay taken as long as a table lies
+ * in the live database, and a new table may have them: it goes before a view can take its place. */
 static int drop_before_views(struct plan *p, struct server *s, const char *database, struct err *e)
 {
     char *text = server_text(database);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * foreign_keys: tables that foreign keys connect, in the dump or in the live database. A renamed table takes
- * its keys along, so they are swapped together or not at all.
+ * foreign_keys: tables that foreign keys connect, in the dump or in the live database. A renamed
+ * table takes its keys along, so they are swapped together or not at all.
  */
 #ifndef EEFS_SQLIMPORT_PLAN_FOREIGN_KEYS_H
 #define EEFS_SQLIMPORT_PLAN_FOREIGN_KEYS_H

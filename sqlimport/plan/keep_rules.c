@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Three lists, each by name without regard to case: patterns of --keep-table; columns of
+ * --keep-column; and ExpressionEngine's own ones, behind a prefix. The prefix is found in the
+ * tables that were seen: the name of a table PREFIXsessions, if PREFIXchannel_titles or
+ * PREFIXweblog_titles is there, too; exp_ if none is.
+ */
 #include "sqlimport/plan/keep_rules.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keep_rules: what of the database stays this server's own: tables that an import leaves alone once they
- * are there, and columns whose values it leaves alone.
+ * keep_rules: what of the database stays this server's own: tables that an import leaves alone once
+ * they are there, and columns whose values it leaves alone.
  *
  * ExpressionEngine's own ones (sessions, throttles; a site's checksums of its files) are known by
  * their names behind the prefix of its tables. A prefix is what stands in front of both "sessions"

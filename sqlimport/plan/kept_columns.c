@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * find     which columns of a table are kept, by keep_rules.h and the dump's definition
+ * copy     before a RENAME:  REPLACE INTO stage.t SELECT live's kept columns, staged others
+ *                            FROM live.t JOIN stage.t by primary key WHERE they differ
+ * read     in a delta, under the row's lock:  SELECT kept INTO @eefs_ROW_COLUMN
+ * put_row  and then the dump's row with these variables in the places of the kept columns
+ */
 #include "sqlimport/plan/kept_columns.h"
 
 #include <errno.h>

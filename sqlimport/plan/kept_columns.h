@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kept_columns: the columns of a dump's tables whose values stay this server's own (see keep_rules.h).
+ * kept_columns: the columns of a dump's tables whose values stay this server's own (see
+ * keep_rules.h).
  *
  * They are no part of rows' hashes. A row that changes keeps the live row's values: in a delta they
  * are read under the locks of the rows, and a staged table gets them row by row (by primary key)

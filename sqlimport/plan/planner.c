@@ -92,7 +92,8 @@ static bool same_structure(const struct step *st)
             hash_eq(&st->past.live_def, &st->live_def));
 }
 
-/* Without its own columns, a table may have the same rows though its hash in the dump is another one. */
+/* Without its own columns, a table may have the same rows though its hash in the dump is another
+ * one. */
 static bool may_be_same(const struct step *st)
 {
     return same_in_dump(st) || st->o->own.n > 0;

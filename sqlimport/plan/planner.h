@@ -35,8 +35,8 @@ struct plan_args {
     const volatile int *stop;
 };
 
-/* Caller frees *ret. -EPERM: the plan is impossible or forbidden, with a sentence; -EINTR: stopped; -ESTALE: the dump
- * changes; else as of server.h. */
+/* Caller frees *ret. -EPERM: the plan is impossible or forbidden, with a sentence; -EINTR: stopped;
+ * -ESTALE: the dump changes; else as of server.h. */
 int plan_make(const struct plan_args *a, struct plan **ret, struct err *e);
 
 #endif

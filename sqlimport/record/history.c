@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Tables: `import`, one row for each; `failure`, at most one row; `object`, one for each table,
+ * view and the like (columns `created` and `shape` are past.def and past.live_def); `untold`, the
+ * tables that --after is still to be told; `secret` and `clock`, one row each. A file lock keeps a
+ * second importer of the same name out.
+ */
 #include "sqlimport/record/history.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * outcome: how the last good import and the failing dump ended, as history keeps it and report shows
- * it. Strings lie in the structs.
+ * outcome: how the last good import and the failing dump ended, as history keeps it and report
+ * shows it. Strings lie in the structs.
  */
 #ifndef EEFS_SQLIMPORT_RECORD_OUTCOME_H
 #define EEFS_SQLIMPORT_RECORD_OUTCOME_H

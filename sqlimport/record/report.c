@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Setters change the struct under the worker's lock and wake its thread, which makes the JSON under
- * the lock and writes the file without it; so no caller waits for the disk. The first file is written
- * before the thread starts and the last one after it ended, by the caller.
+ * the lock and writes the file without it; so no caller waits for the disk. The first file is
+ * written before the thread starts and the last one after it ended, by the caller.
  */
 #include "sqlimport/record/report.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report: what eefs-status shows of this importer: RUNDIR/import-NAME.json, which everybody may read
- * (so nothing of a dump's rows is ever in it), replaced atomically on every change, twice a second
- * while there is progress and every 5 s otherwise, by a thread of its own. Thread safe.
+ * report: what eefs-status shows of this importer: RUNDIR/import-NAME.json, which everybody may
+ * read (so nothing of a dump's rows is ever in it), replaced atomically on every change, twice a
+ * second while there is progress and every 5 s otherwise, by a thread of its own. Thread safe.
  */
 #ifndef EEFS_SQLIMPORT_RECORD_REPORT_H
 #define EEFS_SQLIMPORT_RECORD_REPORT_H

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *     for each collation of the dump: does the server know it?
+ *         no ─> its relatives, the nearest first: the first that the server knows replaces it in the
+ *               DDL and the session settings; none: the dump is refused
+ *
+ * The name of a modern collation (MySQL 8's …_0900_…, MariaDB's …uca1400_…) is taken apart into
+ * character set, language, rule for spaces and sense (ai_ci, as_cs, …), and put together again as
+ * the other server writes it.
+ */
 #include "sqlimport/server/collation.h"
 
 #include <ctype.h>
@@ -26,7 +35,7 @@ static const struct {
     {"sv", "swedish"},   {"tr", "turkish"},   {"vi", "vietnamese"}, {"es_trad", "spanish2"},
 };
 
-/* What the name of a modern collation says. */
+/* The parts of a modern collation's name. */
 struct parts {
     char charset[16];
     char language[16]; /* MariaDB's name, "" for the root order */
@@ -137,7 +146,7 @@ void collation_relatives(const char *name, struct strlist *ret)
         add(ret, "utf8mb3_%s", name + 5);
 }
 
-/* 1: the server knows it, 0: not, -errno. */
+/* 1: the server knows it; 0: it does not; -errno. */
 static int is_known(struct server *s, const char *name, struct err *e)
 {
     const char *mid = strchr(name, '_');
@@ -147,7 +156,8 @@ static int is_known(struct server *s, const char *name, struct err *e)
 
     for (const char *p = name; *p; p++)
         if (!isalnum((unsigned char)*p) && *p != '_')
-            return err_set(e, EPERM, "the dump names the strange collation '%.64s'", name);
+            return err_set(e, EPERM, "the dump names a collation that no server can have: '%.64s'",
+                           name);
     r = server_value(s, &none, e, "SELECT CONVERT('' USING %.*s) COLLATE %s", len ? (int)len : 7,
                      len ? name : "utf8mb4", name);
     free(none);
@@ -168,7 +178,7 @@ static int adapt_one(struct dump *d, struct server *s, const char *name, struct 
         r = is_known(s, relatives.v[i], e);
         if (r != 1)
             continue;
-        log_warn("this server does not know the collation '%s': '%s' is taken instead", name,
+        log_warn("this server does not know the collation '%s': using '%s' instead", name,
                  relatives.v[i]);
         for (size_t j = 0; j < d->n; j++) {
             struct object *o = d->objects[j];
@@ -187,9 +197,8 @@ static int adapt_one(struct dump *d, struct server *s, const char *name, struct 
     strlist_release(&relatives);
     if (r == 0)
         return err_set(e, EPERM,
-                       "the dump uses the collation '%.64s', which this server does not know and "
-                       "for which no relative is known: convert the table on the master, or "
-                       "upgrade this server",
+                       "the dump uses the collation '%.64s', which this server does not know, nor "
+                       "a relative of it: convert the table on the master, or upgrade this server",
                        name);
     return r;
 }

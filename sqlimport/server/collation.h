@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * collation: collations that a dump names and that this server does not know.
+ * collation: replaces collations that a dump names and this server does not know. One thread.
  *
- * MySQL 8's and MariaDB's newer ones are replaced by their nearest relative here (same accents and
- * case, and the same rule for spaces at the end where there is such a one), everything else is
- * refused before anything is run.
+ * It replaces MySQL 8's and MariaDB's newer ones by their nearest relative here (same accents and
+ * case, and the same rule for spaces at the end where there is such a one), and refuses everything
+ * else before anything is run.
  */
 #ifndef EEFS_SQLIMPORT_SERVER_COLLATION_H
 #define EEFS_SQLIMPORT_SERVER_COLLATION_H

@@ -32,8 +32,8 @@ int disk_space_check(const struct disk_space *r, uint64_t bytes, struct err *e)
     if (left >= bytes + ROOM_RESERVE)
         return 0;
     return err_set(e, ENOSPC,
-                   "the database server's disk has %llu MB free at '%s', and an import of %llu MB "
-                   "leaves %llu MB free: make room there",
+                   "the database server's disk has %llu MB free at '%s', too little for an import "
+                   "of %llu MB that leaves %llu MB free: free space there",
                    (unsigned long long)left / MB, r->datadir,
                    (unsigned long long)(bytes + MB - 1) / MB,
                    (unsigned long long)(ROOM_RESERVE / MB));

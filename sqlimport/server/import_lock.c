@@ -14,7 +14,7 @@
 
 #define LOCKS         8 /* all but one may be held by dead connections */
 #define LOCK_NAME_CAP 64
-#define PATIENCE_S    5 /* for an importer that just died, whose connection still ends */
+#define WAIT_S        5 /* for an importer that just died, whose connection still ends */
 
 /* malloc'd text of SQL. */
 static char *lock_text(const char *database, int i)
@@ -83,7 +83,7 @@ static int take(struct server *s, const char *database, int i, struct err *e)
     if (r == 0 && !got)
         r = who_holds(s, text, &holder, &id, e);
     if (r == 0 && !got && holder != HOLDER_DEAD) {
-        r = get(s, text, PATIENCE_S, &got, e);
+        r = get(s, text, WAIT_S, &got, e);
         free(id);
         id = NULL;
         if (r == 0 && !got)
@@ -147,14 +147,14 @@ int import_lock_take(struct server *s, const char *database, char **ret_dead, st
         i++;
     if (r == 0)
         r = err_set(e, EAGAIN,
-                    "connections that were killed and do not end hold all locks of imports into "
-                    "'%s': restart the database server",
+                    "cannot import into '%s': connections that were killed and do not end hold all "
+                    "its import locks; restart the database server",
                     database);
     if (r == 1)
         r = look_at_others(s, database, i, &dead, e);
     if (r == 0 && dead.len > 0)
-        *ret_dead = xasprintf("the server keeps connections that were killed (%s), and with them "
-                              "their locks; a restart of the database server ends them",
+        *ret_dead = xasprintf("the server keeps connections that were killed (%s), with their "
+                              "locks; restart the database server to end them",
                               dead.data);
     buf_release(&dead);
     return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import_lock: one import into a database at a time, whichever machine it comes from, by the server's own
- * locks (GET_LOCK). They end with the connection that holds them.
+ * import_lock: lets one import into a database run at a time, from whichever machine, by the
+ * server's own locks (GET_LOCK). They end with the connection that holds them.
  *
  * MySQL 5.6 may keep a connection that was killed for hours: it closes the socket under the thread
  * that reads it, and when another connection gets that number, the thread goes on reading there.

@@ -113,9 +113,9 @@ static void put_connections(struct buf *b, MYSQL_RES *res)
 }
 
 /*
- * Which connection holds a lock is told by plugins that are rarely there, so all that could are
- * listed: those in a transaction (InnoDB says so to who has PROCESS), the longest first, then those
- * on the database, then all others, for a statement may name the database.
+ * Only plugins that are rarely installed show which connection holds a lock, so this lists all that
+ * could: those in a transaction (InnoDB shows them to an account with PROCESS), the longest first,
+ * then those on the database, then all others, for a statement may name the database.
  */
 char *lock_retry_blockers(struct server *s, const char *database)
 {
@@ -150,7 +150,7 @@ char *lock_retry_blockers(struct server *s, const char *database)
         !process)
         buf_printf(&b,
                    "%sconnections of other accounts, which this account cannot see (GRANT PROCESS "
-                   "ON *.* lets it)",
+                   "ON *.* shows them)",
                    b.len ? "; or " : "");
     if (b.len == 0)
         buf_puts(&b, "no connection that this account sees");

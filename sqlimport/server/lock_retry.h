@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lock_retry: what to do with tables and rows that are in use.
+ * lock_retry: tries again and again to get at tables and rows that are in use.
  *
- * A commit does not wait for locks: whoever waits while it holds others can be part of a deadlock,
- * of which the server makes the smaller side the victim, a visitor; and whoever comes for a table
- * that is waited for waits behind. So a try is refused at once (see server_lock_wait()), lets go of
- * all it has, steps back for some milliseconds, longer each time and never quite the same, and is
- * made again. Only when that was in vain for 20 s, now and then one try waits, 1 s for each lock at
- * most. Nobody is killed; who is in the way is reported. One thread.
+ * A commit does not wait for locks: a connection that waits while it holds others can be part of a
+ * deadlock, of which the server makes the smaller side the victim, a visitor; and whoever comes for
+ * a table that is waited for waits behind. So a try that meets a lock is refused at once (see
+ * server_lock_wait()), releases all it has, pauses for some milliseconds, longer each time and at
+ * random, and is made again. Only after 20 s in vain one try now and then waits, 1 s for each lock
+ * at most. No connection is killed; those in the way are reported. One thread.
  */
 #ifndef EEFS_SQLIMPORT_SERVER_LOCK_RETRY_H
 #define EEFS_SQLIMPORT_SERVER_LOCK_RETRY_H
@@ -30,17 +30,16 @@ void lock_retry_init(struct lock_retry *w, struct server *s, int64_t limit_ms,
 void lock_retry_end(struct lock_retry *w);
 /* Steps back. false: the time is over, or stop was asked for. */
 bool lock_retry_again(struct lock_retry *w);
-/* After a refusal: it is time to report that somebody is in the way (1 s after the first try, then
- * every 15 s). */
+/* After a refusal: a report is due (1 s after the first try, then every 15 s). */
 bool lock_retry_reports(struct lock_retry *w);
 /* Seconds since the first try. */
 int lock_retry_age(const struct lock_retry *w);
 
-/* Somebody uses the table now. Found out by a RENAME to its own name, which takes the lock, or is
+/* Somebody uses the table now. Tested by a RENAME to its own name, which takes the lock, or is
  * refused it, and then fails; false where the server would wait for the lock. */
 bool lock_retry_holds(struct server *s, const char *database, const char *table);
 
-/* malloc'd: who is in the way, as far as the account may see it; for a log. */
+/* malloc'd: the connections that may be in the way, as far as the account sees them; for a log. */
 char *lock_retry_blockers(struct server *s, const char *database);
 
 #endif

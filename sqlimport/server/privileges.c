@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * SHOW GRANTS is read line by line into struct grant. Missing: for each of the three schemas, each
+ * privilege on its list that no grant gives, as the GRANT to run. Excess: grants on any other
+ * schema, on everything (but those that only show something), and the right to grant.
+ */
 #include "sqlimport/server/privileges.h"
 
 #include <errno.h>
@@ -15,7 +20,7 @@ static const char *const live_needs[] = {"SELECT", "INSERT", "DELETE",     "CREA
 static const char *const old_needs[] = {"SELECT", "INSERT", "DELETE", "CREATE",
                                         "ALTER",  "DROP",   "INDEX",  NULL};
 
-/* What the kinds of objects need on the live database. */
+/* Privileges on the live database that each kind of object needs. */
 static const struct {
     enum object_kind kind;
     const char *name;
@@ -146,7 +151,7 @@ static bool like(const char *pattern, const char *text)
     return !*text;
 }
 
-/* The pattern is this name and no other, or could have been meant so. */
+/* The pattern is this name, or was intended as this name. */
 static bool names(const char *pattern, const char *schema)
 {
     for (; *pattern && *schema; pattern++, schema++) {
@@ -189,7 +194,7 @@ static bool has_kind(const struct dump *d, enum object_kind kind)
     return false;
 }
 
-/* Appends a GRANT for what is missing on one schema. */
+/* Appends a GRANT of the missing privileges on one schema. */
 static void look(const struct grants *granted, const char *schema, const char *const *needs,
                  const struct dump *d, struct buf *ret)
 {
@@ -256,7 +261,7 @@ static char *find_excess(const struct grants *granted, const char *const *schema
             add_excess(&b, g);
     }
     if (grants)
-        buf_printf(&b, "%sgranting to others", b.len ? "; " : "");
+        buf_printf(&b, "%sgranting rights to others", b.len ? "; " : "");
     return b.len ? buf_detach(&b) : NULL;
 }
 
@@ -276,8 +281,7 @@ int privileges_check(struct server *s, const char *database, const char *stage, 
     }
     if (r == 0 && missing.len > 0) {
         (void)server_value(s, &me, NULL, "SELECT CURRENT_USER()");
-        r = err_set(e, EACCES,
-                    "the account '%s' may not do all that an import needs; missing is: %s",
+        r = err_set(e, EACCES, "the account '%s' lacks rights that an import needs; run: %s",
                     me ? me : "", missing.data);
     }
     if (r == 0)

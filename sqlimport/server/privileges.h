@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * privileges: what the importer's account must be allowed, looked up before anything is changed,
- * and what it may do beyond that.
+ * privileges: compares the rights of the importer's account with those that an import needs, before
+ * anything is changed: the missing ones, and those beyond. One thread.
  *
  * Read from SHOW GRANTS, which lists the rights of active roles, too.
  */
@@ -12,8 +12,8 @@
 #include "sqlimport/server/server.h"
 
 /*
- * -EACCES: names every missing privilege and gives the GRANT. 0: *ret_excess is a malloc'd list of
- * what an import does not need, or NULL.
+ * -EACCES: *e names every missing privilege, as a GRANT. 0: *ret_excess is a malloc'd list of the
+ * rights that an import does not need, or NULL.
  */
 int privileges_check(struct server *s, const char *database, const char *stage, const char *old,
                      const struct dump *d, char **ret_excess, struct err *e);

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * failed() makes an errno of the server's error number: is the connection gone, a lock held, the
+ * disk full, a right missing, or none of these.
+ *
+ * The session has either the dump's settings (server_set_vars(), for statements of the dump) or
+ * plain ones (server_plain(), for all that is formatted here); vars_id remembers which, so that SET
+ * is sent only when they change. The dialect is found by asking the server which versioned comments
+ * it reads, by halving.
+ */
 #include "sqlimport/server/server.h"
 
 #include <errmsg.h>
@@ -58,7 +67,7 @@ static int failed(struct server *s, struct err *e)
     return err_set(e, code, "error %u: %s", s->code, text);
 }
 
-/* What the defaults file may have switched on. */
+/* Switches off what the defaults file may have switched on. */
 static int restrain(struct server *s, struct err *e)
 {
     unsigned local = 0;
@@ -82,7 +91,7 @@ static int reads_comment(struct server *s, const char *opener, unsigned version,
     return r;
 }
 
-/* Is it MariaDB, and does it read comments of the version that it says, and not of the next one? */
+/* Is it MariaDB, and does it read comments of its own version, and not of the next one? */
 static int ask_version(struct server *s, unsigned said, bool *ret_mariadb, bool *ret_agrees,
                        struct err *e)
 {
@@ -101,8 +110,8 @@ static int ask_version(struct server *s, unsigned said, bool *ret_mariadb, bool 
 }
 
 /*
- * The server is asked what it reads, for what it calls itself can be configured. Its version is
- * what it says, if that is so, and else looked for.
+ * Asks the server which comments it reads, for its name and version can be configured. The version
+ * is the one that it gives, if its comments agree, and is searched for otherwise.
  */
 static int learn_dialect(struct server *s, struct err *e)
 {
@@ -402,7 +411,9 @@ int server_set_vars(struct server *s, const struct session_vars *v, int id, stru
     if (r == 0)
         r = server_value(s, &modes, e, "SELECT @@sql_mode");
     if (r == 0 && !session_vars_mode_agrees(v, id, modes ? modes : ""))
-        r = err_set(e, EPERM, "the server makes sql_mode '%.200s' of the dump's '%.200s'",
+        r = err_set(e, EPERM,
+                    "the server turns the dump's sql_mode into '%.200s' ('%.200s'), under which it "
+                    "reads text in another way",
                     modes ? modes : "", sql);
     free(modes);
     free(sql);
@@ -410,7 +421,7 @@ int server_set_vars(struct server *s, const struct session_vars *v, int id, stru
     return r;
 }
 
-/* Not in strict mode: a value that is too small becomes the least one. */
+/* Outside strict mode, a value that is too small becomes the least one. */
 int server_lock_wait(struct server *s, int seconds, struct err *e)
 {
     int r = 0;

@@ -2,8 +2,8 @@
 /*
  * server: a connection to MySQL or MariaDB, by Connector/C. One thread at a time.
  *
- * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL and
- * several statements in one (but those of server_query_many()) are off, and a lost connection is not made again by itself.
+ * User, password, socket, host and TLS come from the defaults file only. LOAD DATA LOCAL is off,
+ * and so are several statements in one (except in server_query_many()) and automatic reconnection.
  * Every connection runs with foreign_key_checks, unique_checks and sql_notes off and an empty
  * sql_mode.
  */
@@ -44,23 +44,22 @@ void server_close(struct server *s);
 int server_run(struct server *s, const char *sql, size_t len, struct err *e);
 int server_runf(struct server *s, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same in two steps: sent, and what became of it. Between them the server works; no other call.
- */
+/* The same in two steps: send, and await the result. In between the server works; no other call. */
 int server_send(struct server *s, const char *sql, size_t len, struct err *e);
 int server_await(struct server *s, struct err *e);
 /* A query with rows; caller frees *ret with mysql_free_result. */
 int server_query(struct server *s, MYSQL_RES **ret, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /*
- * Queries with rows, divided by ';' and sent in one message; `take` gets the result of the ith (from
- * 0), which is freed behind it. *ret counts them, also on an error, which is that of the next one:
- * the server does not run what comes behind it.
+ * Queries with rows, divided by ';' and sent in one message; `take` gets the result of the ith
+ * (from 0), which is freed behind it. *ret counts them, also on an error, which is that of the next
+ * one: the server does not run what comes behind it.
  */
 typedef void server_result_fn(void *arg, size_t i, MYSQL_RES *res);
 int server_query_many(struct server *s, const char *sql, size_t len, server_result_fn *take,
                       void *arg, size_t *ret, struct err *e);
 /* A query whose rows are fetched one by one as they arrive (mysql_use_result). At their end
- * server_stream_end() says whether all came; server_abandon() gives up before: the connection is
+ * server_stream_end() reports whether all came; server_abandon() gives up before: the connection is
  * cut and good for server_close() only. */
 int server_stream(struct server *s, const char *sql, size_t len, MYSQL_RES **ret, struct err *e);
 int server_stream_end(struct server *s, struct err *e);
@@ -80,18 +79,17 @@ int server_begin(struct server *s, struct err *e);
 int server_set_vars(struct server *s, const struct session_vars *v, int id, struct err *e);
 
 /*
- * How long statements wait for locks of tables and rows from here on. With 0 they are refused at
- * once
- * (-EAGAIN) where the server can: MariaDB since 10.3, and by server_for_update() MySQL since 8.0;
- * elsewhere the least is 1. Who does not wait is part of no deadlock, and nobody else is made its
- * victim.
+ * Sets how long statements wait for locks of tables and rows from here on. With 0 they are refused
+ * at once (-EAGAIN) where the server can: MariaDB since 10.3, and by server_for_update() MySQL
+ * since 8.0; elsewhere the least is 1. A connection that does not wait takes part in no deadlock,
+ * so no visitor becomes its victim.
  */
 int server_lock_wait(struct server *s, int seconds, struct err *e);
 /* " FOR UPDATE", with NOWAIT where locks are to be refused and the server has it. */
 const char *server_for_update(const struct server *s);
 
-/* Ends them: what is formatted here, names above all, is in UTF-8. Done by server_runf(),
- * server_query() and server_value(), too. */
+/* Ends the dump's settings: text that is formatted here, names above all, is in UTF-8.
+ * server_runf(), server_query() and server_value() do it, too. */
 int server_plain(struct server *s, struct err *e);
 
 bool server_is_mariadb(const struct server *s);

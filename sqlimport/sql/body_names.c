@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * a.b is a table b in database a where a table is expected, and else a column b of table a. Levels, one for
- * each bracket, say what is expected:
+ * a.b is a table b in database a where a table is expected, and else a column b of table a. Levels,
+ * one for each bracket, say what is expected:
  *
  *      SELECT t.x FROM a.b JOIN c.d ON c.d.x = t.x , e.f WHERE t.y = (SELECT …)
  *      ^ column   ^ table  ^ table     ^ column      ^ table   ^ column ^ a level of its own
  *
- * Words that end a list of tables must be reserved ones on all servers: any other may be an alias in
- * the list, which then goes on. In doubt, a table is expected.
+ * Words that end a list of tables must be reserved ones on all servers: any other may be an alias
+ * in the list, which then goes on. In doubt, a table is expected.
  */
 #include "sqlimport/sql/body_names.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks are a stack: BEGIN, IF, CASE, LOOP (with WHILE, REPEAT and FOR), and a CASE that gives a value, in
- * the midst of a statement. Between IF and THEN, WHILE and DO and the like (`head`) stands a condition, behind
- * it a statement:
+ * Blocks are a stack: BEGIN, IF, CASE, LOOP (with WHILE, REPEAT and FOR), and a CASE that gives a
+ * value, in the midst of a statement. Between IF and THEN, WHILE and DO and the like (`head`)
+ * stands a condition, behind it a statement:
  *
  *      label: WHILE x < 3 DO  INSERT …;  IF y THEN  SET …;  END IF;  END WHILE label;
  *             ^ block, head   ^ verb     ^ block    ^ verb  ^ pop    ^ pop

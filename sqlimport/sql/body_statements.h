@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * body_statements: where a statement of a body begins: only verbs on a list may stand there; and the
- * blocks that statements lie in. Results are as of body_reader.h.
+ * body_statements: where a statement of a body begins: only verbs on a list may stand there; and
+ * the blocks that statements lie in. Results are as of body_reader.h.
  */
 #ifndef EEFS_SQLIMPORT_SQL_BODY_STATEMENTS_H
 #define EEFS_SQLIMPORT_SQL_BODY_STATEMENTS_H

@@ -25,8 +25,8 @@ static void read_parent(struct constraint *c, struct token_mode mode)
     c->parent_at = (size_t)(t.p - c->clause);
 }
 
-/* At CONSTRAINT: reads one, up to the ',' or ')' that ends it, which is left in *t. What MySQL shows
- * in a versioned comment ("NOT ENFORCED") is read without it. */
+/* At CONSTRAINT: reads one, up to the ',' or ')' that ends it, which is left in *t. What MySQL
+ * shows in a versioned comment ("NOT ENFORCED") is read without it. */
 static void read_one(struct constraints *ret, struct lexer *l, struct token *t)
 {
     const char *end = NULL; /* of the clause's last token */

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *     CREATE TABLE `t` (                         create: the same without `KEY b`
+ *       `id` int NOT NULL,
+ *       PRIMARY KEY (`id`),          ─>
+ *       KEY `b` (`b`)                            alter:  ALTER TABLE `t` ADD KEY `b` (`b`)
+ *     ) ENGINE=InnoDB
+ *
+ * One pass over the tokens; `done` is how far the text is copied to `create`. At the first thing
+ * that is not known for sure it gives up.
+ */
 #include "sqlimport/sql/deferred_keys.h"
 
 #include <stdlib.h>

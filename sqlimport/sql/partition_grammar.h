@@ -7,7 +7,8 @@
 
 #include "sqlimport/sql/syntax.h"
 
-/* Steps over PARTITION BY … up to the end of the statement; true at that end already. False as of grammar_parts.h. */
+/* Steps over PARTITION BY … up to the end of the statement; true at that end already. False as of
+ * grammar_parts.h. */
 bool partition_grammar_read(struct syntax *s);
 
 #endif

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Each token is written again as it stands (FORM_RAW), or in backticks (FORM_QUOTED: bare words
+ * that servers read in different ways), or the statement is refused (FORM_BAD). Between two tokens
+ * stands what stood there (white space), or a blank or line end where comments were; in bodies also
+ * comments that are comments for every server. A blank is added where two tokens would become one.
+ */
 #include "sqlimport/sql/plain.h"
 
 #include <ctype.h>

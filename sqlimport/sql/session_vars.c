@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Settings are interned: a combination of fields has one number, found by a tree of their text; a statement
- * of the dump keeps the number only. `now` is the session as it would be, `current` its number once
- * somebody has asked for it. set_statement.c changes `now`.
+ * Settings are interned: a combination of fields has one number, found by a tree of their text; a
+ * statement of the dump keeps the number only. `now` is the session as it would be, `current` its
+ * number once somebody has asked for it. set_statement.c changes `now`.
  */
 #include "sqlimport/sql/session_vars.h"
 

@@ -4,9 +4,9 @@
  *
  * The dump's own SET statements are never sent to a server. What they mean (character set of the
  * text, collation, sql_mode, time zone) is kept per statement as a number of an interned setting,
- * and session_vars_sql() gives the SET that produces it; so a statement can be run on any connection, in
- * any order. Settings outside a small list, and anything global, are refused. One thread while
- * parsing, read-only afterwards.
+ * and session_vars_sql() gives the SET that produces it; so a statement can be run on any
+ * connection, in any order. Settings outside a small list, and anything global, are refused. One
+ * thread while parsing, read-only afterwards.
  */
 #ifndef EEFS_SQLIMPORT_SQL_SESSION_VARS_H
 #define EEFS_SQLIMPORT_SQL_SESSION_VARS_H
@@ -46,7 +46,8 @@ void session_vars_replace_collation(struct session_vars *v, const char *from, co
 /* How text is cut into tokens now, and under setting `id`. */
 struct token_mode session_vars_mode(const struct session_vars *v);
 struct token_mode session_vars_mode_of(const struct session_vars *v, int id);
-/* A server that made setting `id` and shows this sql_mode cuts text as session_vars_mode_of() says. */
+/* A server that made setting `id` and shows this sql_mode cuts text as session_vars_mode_of()
+ * says. */
 bool session_vars_mode_agrees(const struct session_vars *v, int id, const char *modes);
 
 #endif

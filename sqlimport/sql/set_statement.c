@@ -5,8 +5,8 @@
  *     SET SQL_MODE=@OLD_SQL_MODE, TIME_ZONE=IFNULL(@OLD_TZ, 'SYSTEM');
  *                  ^ give_back              ^ give_back_or
  *
- * A setting is followed (field_of()), passed over (is_harmless()), or refused. A followed one takes a
- * literal, or a user variable whose value is known (user_vars.h).
+ * A setting is followed (field_of()), passed over (is_harmless()), or refused. A followed one takes
+ * a literal, or a user variable whose value is known (user_vars.h).
  */
 #include "sqlimport/sql/set_statement.h"
 

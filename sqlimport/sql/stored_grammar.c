@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One function for each piece of the grammar, which steps over it; false: it is not there as it must
- * be. What a piece allows inside brackets and times is words, names and literals only, so that no
- * query hides in it.
+ * One function for each piece of the grammar, which steps over it; false: it is not there as it
+ * must be. What a piece allows inside brackets and times is words, names and literals only, so that
+ * no query hides in it.
  */
 #include "sqlimport/sql/stored_grammar.h"
 

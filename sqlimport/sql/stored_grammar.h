@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stored_grammar: the grammar of CREATE VIEW, TRIGGER, FUNCTION, PROCEDURE and EVENT up to their bodies.
+ * stored_grammar: the grammar of CREATE VIEW, TRIGGER, FUNCTION, PROCEDURE and EVENT up to their
+ * bodies.
  *
  * What is not in it is refused; the body is body.h's. Pure.
  */

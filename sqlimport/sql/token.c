@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *     lexer_next: skip white space and comments ─> first byte ─> word, name, string, number, variable,
+ *                   │                                            or one byte
+ *                   └─ versioned comment, which this server reads:    skip only its opener and end
+ *                                         which it does not read:     skip all of it
+ *
+ * `bad` is set where servers disagree, or something does not end; the caller refuses then.
+ */
 #include "sqlimport/sql/token.h"
 
 #include <ctype.h>

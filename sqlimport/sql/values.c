@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A row is read in two passes: the first finds each value's bytes and how they are written (`form`:
+ * a quote that needs unescaping, x for hexadecimal, b for bits, 0 for plain bytes); the second
+ * turns those that are not plain into bytes in `store`, which never has to grow, for a value is
+ * never longer than its text.
+ */
 #include "sqlimport/sql/values.h"
 
 #include <ctype.h>

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *     open: lock ─> empty file in the work folder ─> finish: sync, close ─> into each slot:
+ *
+ *       the slot got these bytes last (.last)? ─> nothing
+ *       else: second name (link) or copy ─> rename over DATABASE.sql ─> sync the folder ─> write .last
+ */
 #include "sqlimport/sqldump/deliver.h"
 
 #include <errno.h>

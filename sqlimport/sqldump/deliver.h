@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * deliver: puts one finished dump into slots, and remembers what each got last: the importer removes a
- * dump when it is done, so that an empty slot does not tell.
+ * deliver: puts one finished dump into slots, and remembers what each got last: the importer
+ * removes a dump when it is done, so that an empty slot does not tell.
  *
  * It works in a folder of its own on the slots' filesystem: `.eefs/sqldump` of the folder that
  * eefs-master serves (which is never served itself) when there is one above, else the slots folder,

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *     ask the server (rights, tables to leave out) ─> fork ─> exec mariadb-dump, else mysqldump ─> wait
+ *
+ * mysqldump leaves out what the account may not see, and does not fail; so the rights are checked
+ * first.
+ */
 #include "sqlimport/sqldump/mysqldump.h"
 
 #include <errno.h>

@@ -133,7 +133,7 @@ def test_mysql_8(db, importer):
     with open(os.path.join(CORPUS, "mysql-8.0"), "rb") as f:
         done = importer.run(f.read())
     assert done.returncode == 0, done.stderr
-    assert "'utf8mb4_0900_ai_ci'" in done.stderr and "is taken instead" in done.stderr
+    assert "'utf8mb4_0900_ai_ci'" in done.stderr and "instead" in done.stderr
     assert db.sql("SELECT member_id, name, city, HEX(bytes), twice, hidden FROM exp_members", "live") == [
         ["1", "Ann 'O\\\\", "Łódź", "005C0A1A", "2", "7"],
         ["2", "", "x;\\n-- Dump completed", "2A2F202F2A", "4", "NULL"],

@@ -117,7 +117,7 @@ def test_definers_and_rights(mirror, db):
                           env={**os.environ, "EEFS_RUNDIR": str(mirror.tmp / "run")})
     assert "note     the importer's account narrow@localhost is the definer" in told.stdout, told.stdout
     assert mirror.run(data).returncode == 0  # as root
-    assert "ALL PRIVILEGES on everything; granting to others" in mirror.state()["notes"]["rights"]
+    assert "ALL PRIVILEGES on everything; granting rights to others" in mirror.state()["notes"]["rights"]
     db.sql("CREATE ROLE IF NOT EXISTS files; GRANT FILE ON *.* TO files; GRANT SELECT ON other.* TO "
            "files; GRANT files TO narrow@localhost; SET DEFAULT ROLE files FOR narrow@localhost")
     assert mirror.run(data, defaults=cnf).returncode == 0

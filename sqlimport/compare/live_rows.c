@@ -82,7 +82,7 @@ static int read_triggers(struct server *s, const char *text, struct live *l, str
     int r = server_query(
         s, &res, e,
         "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS "
-        "WHERE EVENT_OBJECT_SCHEMA=%s", /* of TRIGGER_SCHEMA it would look through all */
+        "WHERE EVENT_OBJECT_SCHEMA=%s", /* with TRIGGER_SCHEMA the server would read all schemas */
         text);
 
     if (r < 0)
@@ -118,7 +118,7 @@ static void add_id(struct live *l, const char *file, const char *id)
     t->id = t->id * 1099511628211u + strtoull(id, NULL, 10);
 }
 
-/* Only with the right PROCESS; without it the marks say less. */
+/* Only with the right PROCESS; without it the marks show less. */
 static void read_ids(struct server *s, const char *schema, struct live *l)
 {
     static const char *const tables[] = {"INNODB_SYS_TABLES", "INNODB_TABLES"};
@@ -172,7 +172,7 @@ int live_read(struct server *s, const char *schema, struct live *ret, struct err
             r = mark_sequence(s, schema, &ret->v[i], e);
     free(text);
     if (r < 0)
-        err_prefix(e, "cannot look at the tables of '%s'", schema);
+        err_prefix(e, "cannot read the list of tables of '%s'", schema);
     return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * live_rows: what the server says of the tables of one schema, and their rows.
+ * live_rows: the tables of one schema as the server shows them, and their rows.
  *
  * A table's mark is its creation and update time (UTC) as the server gives them, and, where the
  * account has PROCESS, the number that InnoDB gave it. As long as it stays the same, no row was

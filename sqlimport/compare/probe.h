@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * probe: what a table's first and last row are, or those of each of its partitions, as one hash. It
- * shows what moves no time of the table (live_rows.h). One thread.
+ * probe: a hash of a table's first and last row, or of those of each of its partitions. It shows
+ * changes that move no time of the table (live_rows.h). One thread.
  */
 #ifndef EEFS_SQLIMPORT_COMPARE_PROBE_H
 #define EEFS_SQLIMPORT_COMPARE_PROBE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * row_diff: what changed between two lists of rows of one table.
+ * row_diff: the differences between two lists of rows of one table.
  *
  * Both lists are read once, side by side. Where they run in the same order, which is the case for
  * dumps and live tables in the order of the primary key, hardly anything is remembered; any order

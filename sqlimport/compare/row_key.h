@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * row_key: what identifies a row, and what tells whether it changed.
+ * row_key: the key by which a row is found, and the hash that shows whether it changed.
  *
  * Made of the row's values in bytes, so that the same row gives the same whether it was read from a
  * dump or fetched from a live table. Pure; one thread per object.

@@ -2,8 +2,8 @@
 /*
  * The list of statements. Each is read as the server reads it: an INSERT as it stands in the dump,
  * for it is long, anything else as plain text (plain.h), in UTF-8 where it makes a table. Then its
- * first word says who takes it: define.c (CREATE, ALTER, DROP), fill.c (rows), session_vars.c
- * (SET), or nobody: it is skipped when it stores nothing, and refused otherwise.
+ * first word decides which unit takes it: define.c (CREATE, ALTER, DROP), fill.c (rows),
+ * set_statement.c (SET), or none: it is skipped when it stores nothing, and refused otherwise.
  */
 #include "sqlimport/dump/classify.h"
 

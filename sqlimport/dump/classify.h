@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * classify: what one statement of a dump does, and whether an import may do it.
+ * classify: decides what one statement of a dump does, and whether an import may do it. One thread.
  *
  * The list of what is allowed is here; everything else is refused.
  */

@@ -71,7 +71,7 @@ static int create_table(struct reading *r, enum object_kind kind, const char *he
     if (r->versioned && kind == OBJECT_TABLE)
         return placeholder(r, name);
     if (dump_find(r->d, OBJECT_TABLE, name) || dump_find(r->d, OBJECT_SEQUENCE, name)) {
-        rc = err_set(r->e, EPERM, "table '%.100s' is made a second time", name);
+        rc = err_set(r->e, EPERM, "the dump creates table '%.100s' a second time", name);
         free(name);
         return rc;
     }
@@ -102,7 +102,7 @@ static int create_other(struct reading *r, enum object_kind kind, const char *he
     rc = name ? stored_grammar_read(kind, b.data, b.len, r->l.mode, &body, &table, &definer, r->e)
               : -EPERM;
     if (rc == 0 && table && reading_is_reserved(table))
-        rc = reading_refuse(r, "a trigger is one of a table that no dump may name");
+        rc = reading_refuse(r, "the dump creates a trigger on a table that no dump may name");
     if (rc == 0) {
         struct object *o = dump_object(r->d, kind, name);
         free(o->table);

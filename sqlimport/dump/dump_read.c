@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One pass over the dump: each statement goes to classify(), which adds it to the objects, and
- * leaves a trace in struct tail, from which check_end() tells a whole dump from one that was cut
- * off.
+ * leaves a trace in struct tail, by which check_end() distinguishes a whole dump from one that was
+ * cut off.
  */
 #include "sqlimport/dump/dump_read.h"
 
@@ -31,7 +31,7 @@ static void make_printable(struct err *e)
 
 /* --- the end --- */
 
-/* What is remembered of the statements for the end. */
+/* Facts about the statements that check_end() needs. */
 struct tail {
     bool transaction; /* began before the first object */
     bool commit;      /* the last statement is a COMMIT */
@@ -98,9 +98,9 @@ static int no_end(const struct split *s, struct dump *d, struct err *e)
                        maker_name(m));
     d->unmarked = true;
     return err_set(e, EPROTO,
-                   "the dump was made by %s without a mark at its end: one that is cut off looks "
-                   "the same; make it with mysqldump (without --compact), or, if it is whole for "
-                   "sure, import it with --accept-unmarked-end",
+                   "the dump was made by %s without a mark at its end, so it cannot be told from "
+                   "one that is cut off; make it with mysqldump (without --compact), or, if it is "
+                   "certainly whole, import it with --accept-unmarked-end",
                    maker_name(m));
 }
 
@@ -114,7 +114,7 @@ static int check_end(struct split *s, struct dump *d, const struct tail *t, stru
         any = any || object_is_table(o);
         if (!o->ddl)
             return err_set(e, EPROTO,
-                           "rows of table '%.100s' come without its CREATE TABLE: dump "
+                           "the dump has rows of table '%.100s', but no CREATE TABLE for it: dump "
                            "the whole database into one file, without --no-create-info",
                            o->name);
     }
@@ -122,9 +122,9 @@ static int check_end(struct split *s, struct dump *d, const struct tail *t, stru
         return err_set(e, EPROTO, "the dump holds no table");
     for (size_t i = 0; i < d->n; i++)
         if (d->objects[i]->kind == OBJECT_VIEW && dump_find(d, OBJECT_TABLE, d->objects[i]->name))
-            return err_set(e, EPERM, "'%.100s' is made both as a table and as a view",
+            return err_set(e, EPERM, "the dump creates '%.100s' both as a table and as a view",
                            d->objects[i]->name);
-    if (t->open) /* a client's end would take them back */
+    if (t->open) /* the end of the client's session would roll them back */
         return err_set(e, EPROTO, "the dump is cut off: it ends within a transaction");
     r = is_ended(s, d, t) ? 0 : no_end(s, d, e);
     if (r < 0 && !d->unmarked)
@@ -132,38 +132,35 @@ static int check_end(struct split *s, struct dump *d, const struct tail *t, stru
     for (size_t i = 0; i < d->placeholders.n; i++)
         if (!dump_find(d, OBJECT_VIEW, d->placeholders.v[i]))
             return err_set(e, EPERM,
-                           "table '%.100s' is made within a versioned comment, and no view follows "
-                           "that it could stand for",
+                           "the dump creates table '%.100s' within a versioned comment, and no "
+                           "view of that name follows",
                            d->placeholders.v[i]);
     return r;
 }
 
-/* Says what a statement is that was refused, where something is known of it that the grammar does
- * not know. */
+/* A better sentence for a statement that was refused, where its maker or its text explains it. */
 static int explain(const struct dump *d, const struct statement *st, enum maker m, int r,
                    struct err *e)
 {
     int error;
 
     if (maker_is_foreign(m))
-        return err_set(
-            e, EPROTO,
-            "the dump was made by %s, whose form is not read here: make it with mysqldump or "
-            "eefs-sqldump",
-            maker_name(m));
+        return err_set(e, EPROTO,
+                       "the dump was made by %s, whose format an import does not read: make it "
+                       "with mysqldump or eefs-sqldump",
+                       maker_name(m));
     if (maker_complains(st->text, st->len, &error))
-        return err_set(
-            e, EPROTO,
-            error ? "the dump holds an error message of mysqldump (error %d): look at what it "
-                    "says there, and make the dump again, without 2>&1"
-                  : "the dump holds an error message of mysqldump: look at what it says "
-                    "there, and make the dump again, without 2>&1",
-            error);
+        return err_set(e, EPROTO,
+                       error ? "the dump holds an error message of mysqldump (error %d): read it "
+                               "there, and make the dump again, without 2>&1"
+                             : "the dump holds an error message of mysqldump: read it there, and "
+                               "make the dump again, without 2>&1",
+                       error);
     if (st->rows == 0 && charset_is_utf8(session_vars_charset(d->vars)) &&
         !charset_is_valid_utf8(st->text, st->len))
         return err_set(e, r == 0 ? EPERM : -r,
-                       "a name is in another character set than the dump says: make it with "
-                       "--default-character-set=utf8mb4");
+                       "a name is not in the character set that the dump declares: make the dump "
+                       "with --default-character-set=utf8mb4");
     return r;
 }
 
@@ -179,7 +176,7 @@ int dump_read_split(struct split *s, struct dump *d, struct dump_fault *fault, s
 
         r = classify(d, &st, &o, e);
         if (r == 0 && d->n > OBJECTS_MAX)
-            r = err_set(e, EPERM, "the dump makes more than %d tables, views and the like",
+            r = err_set(e, EPERM, "the dump creates more than %d tables, views and the like",
                         OBJECTS_MAX);
         if (r == 0 && d->ranges > RANGES_MAX)
             r = err_set(e, EPERM,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fault: where a dump was refused, or a statement of it by the server. Nothing of its text: rows
- * hold addresses and password hashes, and this goes into logs and into a file that everybody may
- * read.
+ * fault: the place at which a dump was refused, or a statement of it by the server. It holds
+ * nothing of the text: rows hold addresses and password hashes, and this goes into logs and into a
+ * file that everybody may read.
  */
 #ifndef EEFS_SQLIMPORT_DUMP_FAULT_H
 #define EEFS_SQLIMPORT_DUMP_FAULT_H

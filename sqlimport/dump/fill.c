@@ -131,7 +131,7 @@ int fill_setval(struct reading *r)
     return plain_head(r->st->text, r->st->len, r->l.mode, r->e);
 }
 
-/* DELETE FROM t, TRUNCATE t: before its rows it says what an import does anyway. */
+/* DELETE FROM t, TRUNCATE t: before a table's rows this is what an import does anyway. */
 int fill_empty(struct reading *r, const char *word)
 {
     struct object *o;
@@ -147,9 +147,8 @@ int fill_empty(struct reading *r, const char *word)
     if (r->t.type != TOKEN_END)
         return reading_refuse(r, "the dump deletes some rows of a table");
     if (!o || !o->ddl)
-        return err_set(
-            r->e, EPERM,
-            "the dump empties a table without making it: dump structure and rows into one "
-            "file");
+        return err_set(r->e, EPERM,
+                       "the dump empties a table that it does not create: dump structure and rows "
+                       "into one file");
     return o->n_ranges > 0 ? reading_refuse(r, "the dump empties a table after its rows") : 0;
 }

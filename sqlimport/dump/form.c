@@ -46,21 +46,21 @@ static const struct {
 static const struct {
     const char *begin, *name, *advice;
 } texts[] = {
-    {"<?php", "a PHP file", "take the lines of PHP away from the SQL, or " BY_DUMP},
+    {"<?php", "a PHP file", "remove the lines of PHP, or " BY_DUMP},
     {"<?xml", "XML", "make the dump without --xml"},
     {"<!doctype html", "an HTML page",
-     "what was fetched is a page of a web server, not the dump: look at it"},
+     "it was probably fetched from a web server that sent a page instead of the dump: look at it"},
     {"<", "HTML or XML",
-     "what was fetched is a page of a web server, or the dump was made with --xml"},
+     "a web server sent a page instead of the dump, or the dump was made with --xml"},
     {"{", "JSON", BY_DUMP},
     {"[", "JSON", BY_DUMP},
-    {"#!", "a script", "run it where the database is, and give what it makes"},
+    {"#!", "a script", "run it where the database is, and give its output"},
     {"PRAGMA ", "a dump of SQLite", BY_DUMP},
 };
 
 static int say(struct err *e, const char *name, const char *advice)
 {
-    return err_set(e, EPROTO, "the file is no SQL text but %s: %s", name, advice);
+    return err_set(e, EPROTO, "the file is not SQL text but %s: %s", name, advice);
 }
 
 static int judge_text(const char *p, size_t len, struct err *e)

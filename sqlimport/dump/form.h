@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * form: what a file in the slot is, by its first bytes: SQL, SQL that was compressed, or something
- * else, which is named together with what to do. Thread safe.
+ * form: recognises a file in the slot by its first bytes: SQL, compressed SQL, or something else,
+ * which it names together with what to do. Thread safe.
  */
 #ifndef EEFS_SQLIMPORT_DUMP_FORM_H
 #define EEFS_SQLIMPORT_DUMP_FORM_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * objects: what a dump consists of: tables, views and the like, each with all that makes it.
+ * objects: the parts of a dump: tables, views and the like, each with all that makes it.
  *
  * Small texts (DDL) are kept; rows stay in the file as ranges. Every object has a hash over all
  * that makes it, so that unchanged ones can be told from the last import. Not thread safe while the

@@ -78,8 +78,8 @@ int reading_own_database(struct reading *r)
         return -EPERM;
     if (!r->d->database && r->d->n > 0)
         rc = err_set(r->e, EPERM,
-                     "the dump goes on with another database, '%.60s', after its tables: dump one "
-                     "database",
+                     "the dump continues with another database, '%.60s', after its tables: dump "
+                     "one database",
                      name);
     else if (!r->d->database)
         r->d->database = xstrdup(name);
@@ -125,7 +125,7 @@ char *reading_object_name(struct reading *r)
         return NULL;
     }
     if (reading_is_reserved(name)) {
-        err_set(r->e, EPERM, "the name '%.60s' is none that a dump may use", name);
+        err_set(r->e, EPERM, "a dump may not use the name '%.60s'", name);
         free(name);
         return NULL;
     }
@@ -186,7 +186,7 @@ int reading_make_utf8(struct reading *r)
     if (charset_is_utf8(charset) || charset_is_ascii(r->plain.data, r->plain.len) || is_body(r))
         return 0;
     if (has_introducer(r))
-        return reading_refuse(r, "the dump makes a table with text in two character sets");
+        return reading_refuse(r, "the dump creates a table with text in two character sets");
     rc = charset_to_utf8(&b, charset, r->plain.data, r->plain.len, r->e);
     if (rc < 0) {
         buf_release(&b);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rowhash: a fast hash over the statements that fill one table, to tell whether they changed.
+ * rowhash: a fast hash over the statements that fill one table, which shows whether they changed.
  *
  * Poly1305 (RFC 8439) under a secret that stays on this machine: ten times as fast as SHA-256, and
  * nobody who can put rows into the dump can make two different sets of rows look equal, for the

@@ -50,7 +50,7 @@ static int open_nameless(const char *dir, struct err *e)
     (void)unlink(path);
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        fd = err_sys(e, errno, "cannot make a file in '%s' to unpack the dump into", dir);
+        fd = err_sys(e, errno, "cannot create a file in '%s' to unpack the dump into", dir);
     else
         (void)unlink(path);
     free(path);
@@ -70,12 +70,11 @@ static int look_at_disk(struct work *w, struct err *e)
     reserve = reserve < UNPACK_RESERVE ? reserve : UNPACK_RESERVE;
     if (left >= reserve + (uint64_t)LOOK_EVERY)
         return 0;
-    return err_set(
-        e, ENOSPC,
-        "cannot unpack the dump in '%s': %llu MB are free there after %lld MB of it, and "
-        "%llu MB stay free; make room there, or give a plain dump",
-        w->dir, (unsigned long long)left / 1000000, (long long)w->written / 1000000,
-        (unsigned long long)reserve / 1000000);
+    return err_set(e, ENOSPC,
+                   "cannot unpack the dump in '%s': %llu MB are free there after %lld MB of it, "
+                   "and an import leaves %llu MB free; free space there, or give a plain dump",
+                   w->dir, (unsigned long long)left / 1000000, (long long)w->written / 1000000,
+                   (unsigned long long)reserve / 1000000);
 }
 
 static int put(struct work *w, size_t len, struct err *e)
@@ -83,11 +82,10 @@ static int put(struct work *w, size_t len, struct err *e)
     int r = 0;
 
     if (w->written + (off_t)len > UNPACK_FREE && (w->written + (off_t)len) / UNPACK_TIMES > w->read)
-        return err_set(
-            e, EPROTO,
-            "the dump unpacks to more than %d times its size: unpack it by hand and give "
-            "the plain dump, if it is one",
-            UNPACK_TIMES);
+        return err_set(e, EPROTO,
+                       "the dump unpacks to more than %d times its size: check it, unpack it by "
+                       "hand, and give the plain dump",
+                       UNPACK_TIMES);
     if (w->written == 0 || w->written - w->looked >= LOOK_EVERY)
         r = look_at_disk(w, e);
     if (r == 0 && (r = file_write(w->to, w->out, len)) < 0)

@@ -45,9 +45,10 @@ static int run(const struct hook *k, const char *tables, struct err *e)
         return err_sys(e, -pid, "cannot start the command of --after");
     r = subprocess_wait(pid, k->timeout_ms, true, k->stop, &status);
     if (r == -ETIMEDOUT)
-        return err_set(e, ETIMEDOUT,
-                       "the command of --after did not end within %lld s and was ended",
-                       (long long)(k->timeout_ms / 1000));
+        return err_set(
+            e, ETIMEDOUT,
+            "the command of --after took longer than %lld s (--after-timeout) and was ended",
+            (long long)(k->timeout_ms / 1000));
     if (r < 0)
         return err_set(e, -r, "the command of --after was ended with the importer");
     if (status != 0)

@@ -101,11 +101,10 @@ int instance_locate(const char *dir, const char *rundir, char **ret_socket, char
             *ret_socket = sock;
             r = 1;
         } else {
-            r = err_set(
-                e, ENOTCONN,
-                "cannot reach the mount at '%s' by a control socket in '%s'; check the mount, "
-                "and --rundir",
-                point, rundir);
+            r = err_set(e, ENOTCONN,
+                        "the mount at '%s' does not answer on its control socket in '%s'; check "
+                        "the mount, and --rundir",
+                        point, rundir);
         }
     }
     free(point);

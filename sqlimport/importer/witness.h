@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * witness: says later, from its times alone, that a file still has the bytes that were read from
+ * witness: proves later, by its times alone, that a file still has the bytes that were read from
  * it.
  *
  * It is silent (and the bytes have to be read again) where that does not follow from the times.

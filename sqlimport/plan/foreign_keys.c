@@ -17,15 +17,15 @@ static int pull(struct plan *p, const char *a, const char *b, bool *again, struc
 
     if (x && step_is_swap(x) && x->live && !y)
         return err_set(e, EPERM,
-                       "table '%.64s' changes, and '%.64s', which is not in the dump, hangs on it "
-                       "by a foreign key: drop that key, or dump that table too",
+                       "cannot replace table '%.64s': a foreign key connects it with '%.64s', "
+                       "which is not in the dump; drop that key, or dump that table too",
                        a, b);
     if (!x || !y || !step_is_swap(x) || step_is_swap(y) || goes(y))
         return 0;
     if (y->action == ACTION_KEEP)
         return x->live ? err_set(e, EPERM,
-                                 "table '%.64s' changes, and the kept table '%.64s' hangs on it by "
-                                 "a foreign key: take both from the dump or keep both",
+                                 "cannot replace table '%.64s': a foreign key connects it with the "
+                                 "kept table '%.64s'; take both from the dump or keep both",
                                  a, b)
                        : 0;
     y->action = y->live ? ACTION_SWAP : ACTION_NEW;
@@ -45,8 +45,8 @@ static int pull_from_dropped(struct plan *p, const char *child, const char *pare
         return 0;
     if (!y || y->action == ACTION_KEEP)
         return err_set(e, EPERM,
-                       "table '%.64s' is %s and would be dropped, and '%.64s', which "
-                       "stays, hangs on it by a foreign key: drop that key, or keep both",
+                       "cannot drop table '%.64s', which is %s: '%.64s', which stays, has a "
+                       "foreign key to it; drop that key, or keep both",
                        parent, x->why, child);
     y->action = ACTION_SWAP;
     y->why = "foreign key";
@@ -98,8 +98,8 @@ static int refuse_foreigners(const struct plan *p, struct server *s, const char 
         const struct step *st = row[2] ? plan_find(p, row[2]) : NULL;
         if (st && st->live && (step_is_swap(st) || goes(st)))
             r = err_set(e, EPERM,
-                        "table '%.64s' changes, and '%.64s' of the database '%.64s' hangs on it by "
-                        "a foreign key: drop that key",
+                        "cannot replace table '%.64s': '%.64s' of the database '%.64s' has a "
+                        "foreign key to it; drop that key",
                         st->name, row[1], row[0]);
     }
     if (res)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keep_rules: what of the database stays this server's own: tables that an import leaves alone once
- * they are there, and columns whose values it leaves alone.
+ * keep_rules: decides which parts of the database stay this server's own: tables that an import
+ * leaves alone once they are there, and columns whose values it leaves alone.
  *
  * ExpressionEngine's own ones (sessions, throttles; a site's checksums of its files) are known by
  * their names behind the prefix of its tables. A prefix is what stands in front of both "sessions"
@@ -33,8 +33,8 @@ void keep_rules_see(struct keep_rules *k, const char *table);
 void keep_rules_end(struct keep_rules *k);
 
 bool keep_rules_table(const struct keep_rules *k, const char *name);
-/* Adds the columns of a table that are to be kept; whether one was asked for by name, and not by
- * ExpressionEngine's list, is said for each. */
+/* Calls fn for each column of a table that is to be kept. `asked`: it was asked for by name, and is
+ * not only on ExpressionEngine's list. */
 typedef void keep_fn(void *arg, const char *column, bool asked);
 void keep_rules_columns(const struct keep_rules *k, const char *table, keep_fn *fn, void *arg);
 /* Columns asked for by name whose table was not seen: the first, as it was written, or NULL. */

@@ -15,17 +15,18 @@
 #include "sqlimport/sql/rows.h"
 #include "sync/common/buf.h"
 
-/* Finds those of one table. What was named and is not there is told in `notes`. -EPERM: a column
- * that was named cannot be kept, with a sentence. */
+/* Finds those of one table. Appends to `notes` those that were named and are missing. -EPERM: a
+ * column that was named cannot be kept, with a sentence. */
 int kept_columns_find(const struct object *o, const struct table_def *def,
                       const struct keep_rules *k, struct strlist *ret, struct buf *notes,
                       struct err *e);
 
 /*
- * Brings the live values into the staged tables where they are others; once more before each try of
+ * Brings the live values into the staged tables where they differ; once more before each try of
  * a RENAME, for the server writes on. (What it
- * writes between the last copy and the RENAME is lost.) What a column of another form cannot take
- * is told in `notes`, and the dump's values stay. -EAGAIN: rows are in use.
+ * writes between the last copy and the RENAME is lost.) Values that do not
+ * fit a column of another form are reported in `notes`, and the dump's stay. -EAGAIN: rows are in
+ * use.
  */
 int kept_columns_copy(const struct plan *p, const char *database, const char *stage,
                       struct server *s, struct buf *notes, struct err *e);

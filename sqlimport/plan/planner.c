@@ -216,7 +216,7 @@ static int diff_rows(struct planning *g, struct step *st, struct table_rows *dum
     return r;
 }
 
-/* What is not the dump's or the connection's fault only means that the table is swapped. */
+/* A fault of the dump or the connection; any other only means that the table is swapped. */
 static bool fatal(int r)
 {
     return r == -ENOTCONN || r == -ESTALE || r == -EIO || r == -EINTR;
@@ -317,9 +317,9 @@ static int find_gone(struct planning *g, struct err *e)
         one = g->p->steps[i].name;
     if (r == 0 && lost * 100 > (size_t)g->a->drop_limit * g->p->n)
         r = err_set(e, EPERM,
-                    "%zu of %zu tables, '%.64s' among them, are gone from the dump, and more "
-                    "than %lld %% are not dropped at once: make a complete dump, drop the tables "
-                    "by hand, or raise --drop-limit",
+                    "%zu of %zu tables, '%.64s' among them, are gone from the dump, and an import "
+                    "drops at most %lld %% at once: make a complete dump, drop the tables by hand, "
+                    "or raise --drop-limit",
                     lost, g->p->n, one, (long long)g->a->drop_limit);
     return r;
 }

@@ -53,10 +53,11 @@ static int take_lock(struct history *h, const char *dir, const char *name, struc
 
     h->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (h->lock < 0)
-        r = err_sys(e, errno, "cannot make the lock file '%s'", path);
+        r = err_sys(e, errno, "cannot create the lock file '%s'", path);
     else if (flock(h->lock, LOCK_EX | LOCK_NB) < 0)
         r = err_set(e, EBUSY,
-                    "another eefs-sqlimport holds '%s': end it, or give this one another --name",
+                    "cannot lock '%s': another eefs-sqlimport of this name is running; end it, or "
+                    "give this one another --name",
                     path);
     free(path);
     return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * history: what was imported, in SQLite under --state: one row per import, the state of each table
- * and object as of the last one, and the dump that failed. One thread.
+ * history: the imports, in SQLite under --state: one row per import, the state of each table and
+ * object as of the last one, and the dump that failed. One thread.
  */
 #ifndef EEFS_SQLIMPORT_RECORD_HISTORY_H
 #define EEFS_SQLIMPORT_RECORD_HISTORY_H
@@ -35,7 +35,7 @@ int history_secret(struct history *h, struct hash *ret, struct err *e);
 /* How an object looked right after its import. */
 struct past {
     struct hash hash;     /* in the dump */
-    char mark[64];        /* what the server said of the table; see live_rows.h. "" is void */
+    char mark[64];        /* of the live table; see live_rows.h. "" is void */
     struct hash def;      /* of its CREATE TABLE in the dump, without AUTO_INCREMENT */
     struct hash live_def; /* of the live table then, which the server may word differently */
     struct hash probe;    /* of the live table; see live_rows.h */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report: what eefs-status shows of this importer: RUNDIR/import-NAME.json, which everybody may
- * read (so nothing of a dump's rows is ever in it), replaced atomically on every change, twice a
- * second while there is progress and every 5 s otherwise, by a thread of its own. Thread safe.
+ * report: the state of this importer that eefs-status shows: RUNDIR/import-NAME.json, which
+ * everybody may read (so it never holds anything of a dump's rows). A thread of its own replaces it
+ * atomically on every change, twice a second while there is progress, and every 5 s otherwise.
+ * Thread safe.
  */
 #ifndef EEFS_SQLIMPORT_RECORD_REPORT_H
 #define EEFS_SQLIMPORT_RECORD_REPORT_H
@@ -26,10 +27,10 @@ void report_close(struct report *s);
 void report_set(struct report *s, const char *state, const char *reason, const char *action);
 void report_set_last(struct report *s, const struct last_import *last);
 void report_set_failure(struct report *s, const struct failure *f);
-/* What is worth knowing beside the state, one sentence for each topic (a literal, such as
- * "rights"); NULL takes it back. */
+/* Sets the note on a topic (a literal, such as "rights"): one sentence that is worth knowing beside
+ * the state; NULL removes it. */
 void report_note(struct report *s, const char *topic, const char *sentence);
-/* The tables, and columns as TABLE.COLUMN, that stay this server's own. True: they are others than
+/* The tables, and columns as TABLE.COLUMN, that stay this server's own. True: they differ from
  * those that were set last. */
 bool report_set_kept(struct report *s, const struct strlist *tables);
 /* Progress of the running import, with an estimate of the time left; shown on stderr too when it is

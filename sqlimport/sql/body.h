@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * body: what the body of a view, trigger, routine or event does when it runs.
+ * body: judges what the body of a view, trigger, routine or event does when it runs.
  *
  * It runs with the rights of the importer's account, long after the import, so it may only read and
  * change what is in its own database: no other database, no file, no SQL that it puts together, no
- * accounts, no settings of the server. What is not known to do only that is refused. Pure.
+ * accounts, no settings of the server. It refuses
+ * everything that is not known to do only that. Pure.
  */
 #ifndef EEFS_SQLIMPORT_SQL_BODY_H
 #define EEFS_SQLIMPORT_SQL_BODY_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * charset: names and table definitions of a dump in UTF-8, whatever character set the dump's text
- * is in (character_set_client), so that they can be compared with what the server says. Pure.
+ * is in (character_set_client), so that they can be compared with
+ * those of the server. Pure.
  */
 #ifndef EEFS_SQLIMPORT_SQL_CHARSET_H
 #define EEFS_SQLIMPORT_SQL_CHARSET_H

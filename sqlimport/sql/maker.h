@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * maker: the program that made a dump, by the comments in the dump's head, and what it writes at
- * the end. A dump without its maker's end is cut off; one of a maker that marks no end cannot be
- * told from one that is cut off. Pure.
+ * maker: the program that made a dump, by the comments in the dump's head, and the mark that it
+ * writes at the end. A dump without its maker's mark is cut off; one of a maker that marks no end
+ * looks the same whole or cut off. Pure.
  */
 #ifndef EEFS_SQLIMPORT_SQL_MAKER_H
 #define EEFS_SQLIMPORT_SQL_MAKER_H

@@ -139,10 +139,10 @@ static enum form form_of(const struct token *t, enum token_charset charset)
 static int unreadable(const struct lexer *l, struct err *e)
 {
     if (l->bad)
-        return err_set(e, EPERM,
-                       "a comment, string or name does not end, or servers read it in different "
-                       "ways");
-    return err_set(e, EPERM, "something stands in a statement that cannot be read for sure");
+        return err_set(
+            e, EPERM,
+            "a comment, string or name does not end, or servers read it in different ways");
+    return err_set(e, EPERM, "a statement holds something that not all servers read alike");
 }
 
 /* Behind a name, .5 is the second half of another name for a server, and a number for us. */
@@ -278,7 +278,7 @@ int plain_text(struct buf *out, const char *text, size_t len, struct token_mode 
     int r = 0;
 
     if (len > PLAIN_MAX)
-        return err_set(e, EPERM, "a statement that is no INSERT is larger than %zu MB",
+        return err_set(e, EPERM, "a statement other than an INSERT is larger than %zu MB",
                        PLAIN_MAX >> 20);
     lexer_init(&l, text, len, mode);
     lexer_next(&l, &t);
@@ -321,7 +321,7 @@ int plain_head(const char *text, size_t len, struct token_mode mode, struct err 
     lexer_init(&l, text, len, mode);
     for (lexer_next(&l, &t); t.type != TOKEN_END; lexer_next(&l, &t)) {
         if (l.commented)
-            return err_set(e, EPERM, "a comment stands within an INSERT");
+            return err_set(e, EPERM, "an INSERT holds a comment before its rows");
         if (l.bad || form_of(&t, mode.charset) == FORM_BAD)
             return unreadable(&l, e);
     }

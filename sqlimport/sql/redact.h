@@ -12,8 +12,9 @@
 /* The statement may hold rows or their keys: it is none of those that only make or name things. */
 bool redact_carries_rows(const char *sql, size_t len);
 
-/* Fills out (cap bytes) with the message of error `code`. What cannot be told from a value is left
- * out, and all that a server quotes of a statement that carries rows and whose code is not known.
+/* Fills out (cap bytes) with the message of error `code`. Leaves out all
+ * that may be a value and, for an unknown code and a statement that carries rows, everything that
+ * the server quotes.
  */
 void redact(unsigned code, bool carries_rows, const char *message, char *out, size_t cap);
 

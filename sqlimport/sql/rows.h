@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rows: what stands behind VALUES in an INSERT: (1,'two',NULL),(…), plain values only.
+ * rows: the rows behind VALUES in an INSERT: (1,'two',NULL),(…), plain values only.
  *
  * Plain values are numbers, strings (also with a character set before them), hexadecimal and bit
  * literals, NULL, TRUE, FALSE and DEFAULT. Everything else (functions, queries, variables,
@@ -17,7 +17,7 @@
 enum rows_result {
     ROWS_ROW,  /* a row was read */
     ROWS_END,  /* there is none at *p, and what stands there is no comma */
-    ROWS_MORE, /* the bytes up to `end` do not tell yet; *p is unchanged */
+    ROWS_MORE, /* undecided by the bytes up to `end`; *p is unchanged */
     ROWS_BAD,  /* *p is where something else than plain values stands */
 };
 

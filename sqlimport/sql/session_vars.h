@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_vars: the session settings that a dump makes with SET, followed without running them.
+ * session_vars: the session settings that a dump makes with SET, without running it.
  *
  * The dump's own SET statements are never sent to a server. What they mean (character set of the
  * text, collation, sql_mode, time zone) is kept per statement as a number of an interned setting,
@@ -46,8 +46,8 @@ void session_vars_replace_collation(struct session_vars *v, const char *from, co
 /* How text is cut into tokens now, and under setting `id`. */
 struct token_mode session_vars_mode(const struct session_vars *v);
 struct token_mode session_vars_mode_of(const struct session_vars *v, int id);
-/* A server that made setting `id` and shows this sql_mode cuts text as session_vars_mode_of()
- * says. */
+/* A server that made setting `id` and shows this sql_mode cuts text as session_vars_mode_of() gives
+ * it. */
 bool session_vars_mode_agrees(const struct session_vars *v, int id, const char *modes);
 
 #endif

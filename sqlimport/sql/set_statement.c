@@ -93,11 +93,11 @@ static int put_checked(struct session_vars *v, enum field f, const char *value, 
 
     if (strlen(value) > VALUE_MAX || !safe_value(f, value) ||
         (named && !isalpha((unsigned char)*value)))
-        return err_set(e, EPERM, "a session setting has a strange value");
+        return err_set(e, EPERM, "the dump gives a session setting a value that no server has");
     if ((f == CLIENT || f == NAMES) && unsafe_charset(value))
         return err_set(e, EPERM,
-                       "the dump is in character set '%s', which cannot be read safely; dump with "
-                       "--default-character-set=utf8mb4",
+                       "the dump is in character set '%s', in which text cannot be read safely; "
+                       "dump with --default-character-set=utf8mb4",
                        value);
     session_fields_put(v, f, value);
     return 0;
@@ -105,7 +105,8 @@ static int put_checked(struct session_vars *v, enum field f, const char *value, 
 
 static int cannot_follow(struct err *e)
 {
-    return err_set(e, EPERM, "a session setting gets a value that cannot be followed");
+    return err_set(e, EPERM,
+                   "the dump gives a session setting a value that an import cannot follow");
 }
 
 /* The value of a literal or a plain word; at the token behind it afterwards. */
@@ -118,7 +119,8 @@ static int literal(struct session_vars *v, enum field f, struct lexer *l, struct
     int r;
 
     if (!plain)
-        return err_set(e, EPERM, "a session setting has a value that is no plain word");
+        return err_set(e, EPERM,
+                       "the dump gives a session setting a value that is not a plain word");
     text = token_text(t, l->mode);
     r = put_checked(v, f, strcasecmp(text, "default") == 0 ? session_fields_start(v, f) : text, e);
     free(text);
@@ -126,8 +128,8 @@ static int literal(struct session_vars *v, enum field f, struct lexer *l, struct
     return r;
 }
 
-/* What a variable gives back. One that nothing was saved in (a dump whose head is missing) gives
- * the setting of the start. */
+/* Restores a setting from a variable. From one that was never set (the head of the dump is missing)
+ * it becomes that of a new session. */
 static int give_back(struct session_vars *v, enum field f, const struct variable *from,
                      struct err *e)
 {
@@ -223,7 +225,7 @@ static void skip_value(struct session_vars *v, bool back, struct lexer *l, struc
     }
 }
 
-/* What one token is worth to a variable; the value is the caller's. */
+/* The value that a variable gets from one token; `text` stays the caller's. */
 static struct variable value_of(const struct session_vars *v, const struct token *t, char *text)
 {
     struct variable x = {VARIABLE_UNKNOWN, -1, NULL};
@@ -251,7 +253,7 @@ static int set_user_variable(struct session_vars *v, const char *name, struct le
     int r = 0;
 
     if (t->type == TOKEN_PUNCT || t->type == TOKEN_END)
-        r = err_set(e, EPERM, "a variable gets a value that is no plain word");
+        r = err_set(e, EPERM, "the dump gives a variable a value that is not a plain word");
     lexer_next(l, t);
     if (t->type != TOKEN_END && !token_is_punct(t, ','))
         x = (struct variable){VARIABLE_UNKNOWN, -1, NULL}; /* an expression */

@@ -212,7 +212,8 @@ int stored_grammar_read(enum object_kind kind, const char *text, size_t len, str
     if (!head(&s, kind, &table, &definer) || s.t.type == TOKEN_END) {
         free(table);
         free(definer);
-        return syntax_refuse(&s, "something is created in a way that an import does not allow");
+        return syntax_refuse(&s,
+                             "the dump creates an object in a way that an import does not allow");
     }
     *ret_body = (size_t)(s.t.p - text);
     *ret_table = table;

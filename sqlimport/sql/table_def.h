@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table_def: what a CREATE TABLE says, as far as rows are concerned: columns, primary key, engine.
+ * table_def: the parts of a CREATE TABLE that matter for rows: columns, primary key, engine.
  *
  * Reads what SHOW CREATE TABLE prints, and so what a dump holds. The hash covers the whole text
  * but its AUTO_INCREMENT, which changes with the rows and not with the table. Pure.

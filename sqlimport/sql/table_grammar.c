@@ -344,21 +344,26 @@ int table_grammar_check(const char *sql, size_t len, struct token_mode mode,
 
     syntax_init(&s, sql, len, mode, e);
     return table(&d) ? 0
-                     : syntax_refuse(&s, "a table is made in a way that an import does not allow");
+                     : syntax_refuse(
+                           &s, "the dump creates a table in a way that an import does not allow");
 }
 
 int table_grammar_column(struct syntax *s, struct strlist *parents)
 {
     struct def d = {.s = s, .parents = parents};
 
-    return column(&d) ? 0 : syntax_refuse(s, "a column is one that an import does not allow");
+    return column(&d) ? 0
+                      : syntax_refuse(
+                            s, "the dump defines a column in a way that an import does not allow");
 }
 
 int table_grammar_key(struct syntax *s, struct strlist *parents)
 {
     struct def d = {.s = s, .parents = parents};
 
-    return key(&d) ? 0 : syntax_refuse(s, "a key is one that an import does not allow");
+    return key(&d)
+               ? 0
+               : syntax_refuse(s, "the dump defines a key in a way that an import does not allow");
 }
 
 /* START WITH 1 MINVALUE 1 … */
@@ -405,5 +410,6 @@ int table_grammar_check_sequence(const char *sql, size_t len, struct token_mode 
     syntax_init(&s, sql, len, mode, e);
     return sequence(&s)
                ? 0
-               : syntax_refuse(&s, "a sequence is made in a way that an import does not allow");
+               : syntax_refuse(
+                     &s, "the dump creates a sequence in a way that an import does not allow");
 }

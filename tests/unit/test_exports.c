@@ -321,7 +321,7 @@ static void test_messages(void **state)
         {"CREATE TABLE t (a int);\nSTART TRANSACTION;\nINSERT INTO t VALUES (1);\n-- Dump "
          "completed\n",
          "within a transaction"},
-        {"CREATE TABLE `\xe9` (a int);\n-- Dump completed\n", "another character set"},
+        {"CREATE TABLE `\xe9` (a int);\n-- Dump completed\n", "not in the character set"},
     };
 
     (void)state;

@@ -52,7 +52,7 @@ SAME = ["", "--hex-blob", "--skip-extended-insert", "--complete-insert", "--skip
         "--skip-tz-utc", "--dump-date", "--add-drop-trigger", "--skip-add-drop-table",
         "--skip-disable-keys", "--order-by-size", "--allow-keywords", "--verbose", "--log-queries",
         "--net-buffer-length=4096", "--flush-privileges", "--no-tablespaces"]
-REFUSED = {"--compact": "--compact", "--no-create-info": "without its CREATE TABLE",
+REFUSED = {"--compact": "--compact", "--no-create-info": "but no CREATE TABLE",
            "--xml": "without --xml", "--default-character-set=gbk": "gbk",
            "--databases two": "second database", "--system=users": "which an import does not allow"}
 

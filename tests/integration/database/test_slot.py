@@ -340,8 +340,8 @@ def test_without_a_database(db, plain):
             assert done.returncode == 1 and sentence in done.stderr and "1025" not in done.stderr, done
             assert done.stderr.count("'live'") == 1, done
     plain.start("--poll", "50ms")
-    wait_for(lambda: plain.state()["state"] == "waiting_database")
-    assert sentence in plain.state()["reason"] and "create that database" in plain.state()["action"]
+    state = wait_for(lambda: (s := plain.state())["state"] == "waiting_database" and s)
+    assert sentence in state["reason"] and "create that database" in state["action"]
     assert not plain.gone()
     db.sql("CREATE DATABASE live")
     wait_for(lambda: begun(plain, 1) and plain.gone())

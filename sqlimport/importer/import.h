@@ -27,12 +27,16 @@ struct import_args {
 };
 
 /*
- * Imports the dump in fd. 0: done (or, with dry_run, printed), *last is filled and recorded.
- * -ENOTCONN, -EAGAIN, -ENOSPC, -EACCES, -EINTR, -ESTALE: not now, try again; -ENXIO: the same, when
- * there is a database of that name; -ENOTRECOVERABLE: the same, when a person has looked
- * (recover.h); -EALREADY: it is known_bad. Anything else: this dump fails until it changes; *f
- * (hash, place, server's error) is filled. The live database is untouched unless 0 is returned or
- * *f says that only views and the like are missing.
+ * Imports the dump in fd. 0: done (or, with dry_run, printed); *last is filled and recorded.
+ *
+ *   -ENOTCONN, -EAGAIN, -ENOSPC, -EACCES, -EINTR, -ESTALE   not now: try again
+ *   -ENXIO            try again when there is a database of that name
+ *   -ENOTRECOVERABLE  try again when a person has looked (recover.h)
+ *   -EALREADY         the dump is known_bad
+ *   anything else     this dump fails until it changes; *f (hash, place, server's error) is filled
+ *
+ * The live database is untouched unless 0 is returned or *f says that only views and the like are
+ * missing.
  */
 int import_run(const struct import_args *a, int fd, struct last_import *last, struct failure *f,
                struct err *e);

@@ -49,7 +49,7 @@
 #define EXIT_NOTHING      3 /* nothing was imported: no dump, or several; also a wrong option */
 
 static volatile int stop;
-static int stop_fd = -1; /* an eventfd: becomes readable with it */
+static int stop_fd = -1; /* an eventfd, readable once stop is set */
 
 static void on_signal(int sig)
 {
@@ -66,7 +66,7 @@ struct program {
     char *slot_dir, *file, *database, *defaults_file, *state_dir, *rundir, *name, *after;
     bool once, dry_run, keep_dump, no_keep, drop_missing, accept_unmarked;
     struct strlist allow_body;
-    struct strlist keep_tables, keep_rules_columns, prefixes;
+    struct strlist keep_tables, keep_columns, prefixes;
     struct keep_args keep_args;
     struct keep_rules *keep;
     int64_t poll_ms, compare_ms, connections, drop_limit, after_timeout_ms;
@@ -81,8 +81,8 @@ struct program {
     bool has_seen;
     bool settled; /* no import was interrupted since this start that has not been settled */
     int64_t backoff_ms;
-    int64_t confirm_ms;  /* clock_mono_ms() from which the next table is looked at */
-    char complaint[768]; /* logged last */
+    int64_t confirm_ms; /* clock_mono_ms() from which the next table is looked at */
+    char warning[768];  /* logged last */
 };
 
 static const struct opt options[] = {
@@ -121,7 +121,7 @@ static const struct opt options[] = {
      .arg = "DIR",
      .at = offsetof(struct program, rundir),
      .without = "$EEFS_RUNDIR or /run/eefs",
-     .help = "the folder of the control sockets and of the state that eefs-status reads"},
+     .help = "the folder of the control sockets and of the reports that eefs-status reads"},
     {.type = OPT_STRING,
      .name = "name",
      .arg = "NAME",
@@ -139,22 +139,22 @@ static const struct opt options[] = {
     {.type = OPT_FLAG,
      .name = "keep-dump",
      .at = offsetof(struct program, keep_dump),
-     .help = "leave the dump in the slot"},
+     .help = "leave an imported dump in the slot"},
     {.type = OPT_FLAG,
      .name = "accept-unmarked-end",
      .at = offsetof(struct program, accept_unmarked),
-     .help = "import a dump of a program that does not mark its end; one that is cut off looks the "
-             "same"},
+     .help = "import a dump of a program that does not mark its end, although one that is cut off "
+             "looks the same"},
     {.type = OPT_LIST,
      .name = "keep-table",
      .arg = "PATTERN",
      .at = offsetof(struct program, keep_tables),
-     .help = "tables that are never overwritten, besides ExpressionEngine's sessions and the like"},
+     .help = "tables never to overwrite, besides ExpressionEngine's sessions and the like"},
     {.type = OPT_LIST,
      .name = "keep-column",
      .arg = "TABLE.COLUMN",
-     .at = offsetof(struct program, keep_rules_columns),
-     .help = "a column whose values are never overwritten, besides ExpressionEngine's "
+     .at = offsetof(struct program, keep_columns),
+     .help = "a column whose values are never to be overwritten, besides ExpressionEngine's "
              "sites.site_bootstrap_checksums"},
     {.type = OPT_LIST,
      .name = "prefix",
@@ -197,7 +197,7 @@ static const struct opt options[] = {
      .def = "1min",
      .min = 10,
      .max = 86400000,
-     .help = "end that command when it takes longer"},
+     .help = "the time after which that command is ended"},
     {.type = OPT_DURATION,
      .name = "compare-every",
      .arg = "TIME",
@@ -239,11 +239,11 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-static void complain(struct program *p, const char *text)
+static void warn_once(struct program *p, const char *text)
 {
-    if (strcmp(p->complaint, text) == 0)
+    if (strcmp(p->warning, text) == 0)
         return;
-    snprintf(p->complaint, sizeof(p->complaint), "%s", text);
+    snprintf(p->warning, sizeof(p->warning), "%s", text);
     log_warn("%s", text);
 }
 
@@ -251,11 +251,11 @@ static void show_failed(struct program *p)
 {
     report_set_failure(p->report, &p->failure);
     report_set(p->report, "failed", p->failure.error,
-               "make a new dump on the master; this one is not tried again until it changes "
-               "(eefs-sqlimport --once tries it)");
+               "make a new dump on the master; the importer does not try this one again until it "
+               "changes (eefs-sqlimport --once does)");
 }
 
-/* Told once: what, where, and what to do. */
+/* Logged once: the error, its place, and what to do. */
 static void report(const struct program *p, const struct failure *f)
 {
     char place[700] = "";
@@ -264,10 +264,9 @@ static void report(const struct program *p, const struct failure *f)
         snprintf(place, sizeof(place), "; %s%s%sline %llu, offset %lld", *f->where.table ? "'" : "",
                  f->where.table, *f->where.table ? "', " : "", (unsigned long long)f->where.line,
                  (long long)f->where.offset);
-    log_error(
-        "cannot import '%s/%s': %s%s; the dump stays and is tried again when it changes: make "
-        "a new one on the master",
-        p->slot_dir, slot_file(p->slot), f->error, place);
+    log_error("cannot import '%s/%s': %s%s; the dump stays, and is tried again when it changes: "
+              "make a new one on the master",
+              p->slot_dir, slot_file(p->slot), f->error, place);
 }
 
 static void failed(struct program *p, const struct failure *f, const struct err *e)
@@ -296,31 +295,32 @@ static const char *what_to_do(int r)
 {
     switch (r) {
     case -ENOTCONN:
-        return "start the database server, or mend the defaults file";
+        return "start the database server, or correct the defaults file";
     case -ENOSPC:
-        return "free space on that disk; it is tried again";
+        return "free space on that disk; the importer tries again";
     case -EACCES:
-        return "grant the account what is missing; it is tried again";
+        return "grant the missing rights to the account; the importer tries again";
     case -ENXIO:
-        return "create that database, or name the right one with --database; it is tried again";
+        return "create that database, or name the right one with --database; the importer tries "
+               "again";
     case -ENOTRECOVERABLE:
-        return "look at the tables that are named and set them right by hand; it is tried again";
+        return "inspect the named tables and set them right by hand; the importer tries again";
     default:
-        return "nothing: it is tried again";
+        return "nothing: the importer tries again";
     }
 }
 
-/* Shown, and tried again later. */
-static void later(struct program *p, int r, const struct err *e)
+/* Reports the error and sets the time of the next try. */
+static void try_later(struct program *p, int r, const struct err *e)
 {
-    complain(p, e->text);
+    warn_once(p, e->text);
     report_set(p->report, "waiting_database", e->text, what_to_do(r));
     p->backoff_ms = p->backoff_ms ? p->backoff_ms * 2 : 500;
     if (p->backoff_ms > BACKOFF_MAX_MS)
         p->backoff_ms = BACKOFF_MAX_MS;
 }
 
-/* taken: what goes from the slot, if it still has these bytes. */
+/* taken: the file to remove from the slot, if it still has these bytes. */
 static void succeeded(struct program *p, const struct slot_taken *taken, const struct stat *st)
 {
     struct err e = {0};
@@ -328,7 +328,7 @@ static void succeeded(struct program *p, const struct slot_taken *taken, const s
 
     p->backoff_ms = 0;
     p->confirm_ms = clock_mono_ms() + CONFIRM_AFTER_MS;
-    p->complaint[0] = '\0';
+    p->warning[0] = '\0';
     memset(&p->failure, 0, sizeof(p->failure));
     log_info("imported '%s/%s' in %.3f s: %lld tables changed, %lld rows", p->slot_dir,
              slot_file(p->slot), p->last.seconds, (long long)p->last.tables_changed,
@@ -377,12 +377,11 @@ static void found_none(struct program *p)
                   p->slot_dir);
 }
 
-/* There is something, and it is not clear whether it is meant. */
+/* There is something, and nothing shows whether it is the intended dump. */
 static void found_doubtful(struct program *p, const struct err *e)
 {
-    complain(p, e->text);
-    report_set(p->report, "idle", e->text,
-               "give the importer --file NAME with the one that is meant");
+    warn_once(p, e->text);
+    report_set(p->report, "idle", e->text, "give the importer --file NAME with the intended one");
 }
 
 /* The dump in the slot as plain SQL. */
@@ -416,7 +415,7 @@ static int refuse_file(const struct import_args *a, int fd, int r, struct failur
 }
 
 /* Looks into the slot once. 0: done, or a dump that is left alone; -ENOENT: there is none, or none
- * that is meant for sure; else as from import_run. */
+ * that is certainly the intended one; else as from import_run(). */
 static int look(struct program *p)
 {
     struct witness witness = {0};
@@ -453,7 +452,7 @@ static int look(struct program *p)
     if (r == 0 || r == -EEXIST)
         return -ENOENT;
     if (r < 0) {
-        complain(p, e.text);
+        warn_once(p, e.text);
         report_set(p->report, "waiting_database", e.text, "check the mount and --slot");
         return r;
     }
@@ -478,7 +477,7 @@ static int look(struct program *p)
     } else if (r == -EINTR) {
         report_set(p->report, "idle", NULL, NULL);
     } else if (not_now(r)) {
-        later(p, r, &e);
+        try_later(p, r, &e);
     } else if (r < 0) {
         failed(p, &f, &e);
     }
@@ -510,7 +509,7 @@ static int set_up(struct program *p, struct err *e)
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGIO, SIG_IGN); /* somebody writes to a dump while a witness is taken */
+    signal(SIGIO, SIG_IGN); /* sent when somebody writes to a dump while a witness is taken */
     p->row_cache_dir = xasprintf("%s/rows-%s", p->state_dir, p->name);
     r = history_open(p->state_dir, p->name, &p->history, e);
     if (r == 0)
@@ -521,7 +520,6 @@ static int set_up(struct program *p, struct err *e)
         return r;
     sa.rundir = rundir;
     sa.last = *p->last.dump ? p->last.dump : hash_is_none(&p->last.hash) ? "" : own;
-    ; /* before names were noted */
     p->slot = slot_new(&sa);
     free(own);
     report_set_last(p->report, &p->last);
@@ -529,8 +527,8 @@ static int set_up(struct program *p, struct err *e)
     return 0;
 }
 
-/* Tells the command of --after what changed. */
-static void tell(struct program *p)
+/* Runs the command of --after for the tables that changed. */
+static void run_hook(struct program *p)
 {
     const struct hook k = {.command = p->after,
                            .database = p->database,
@@ -549,17 +547,15 @@ static void report_found(struct program *p, const char *table)
     char text[32];
 
     err_set(&e, EBADMSG,
-            "table '%.100s' was not as imported, though the server had noted no change (found %s): "
-            "the next "
-            "dump repairs it (eefs-sqldump --force on the master makes one at once)",
+            "table '%.100s' was not as imported, though the server had recorded no change (found "
+            "%s): the next dump repairs it (eefs-sqldump --force on the master makes one at once)",
             table, clock_text(clock_wall_ns(), text));
     log_warn("%s", e.text);
     report_note(p->report, "compared", e.text);
     p->has_seen = false; /* a dump that was kept is imported again */
 }
 
-/* With time to spare: one table at a time, so that a dump that arrives does not wait, and not all
- * the time. */
+/* One table at a time, so that a dump that arrives does not wait, and with pauses. */
 static void confirm(struct program *p)
 {
     const struct confirm c = {.history = p->history,
@@ -612,7 +608,7 @@ static void settle(struct program *p, int looked)
     r = import_recover(&a, &e);
     p->settled = r == 0;
     if ((r == -ENOTRECOVERABLE || r == -ENXIO) && r != looked)
-        later(p, r, &e);
+        try_later(p, r, &e);
     else if (r < 0)
         log_debug("%s", e.text);
 }
@@ -629,7 +625,7 @@ static int64_t pause_ms(const struct program *p, bool confirms)
     return until < 0 ? 0 : until;
 }
 
-static int run(struct program *p)
+static int serve(struct program *p)
 {
     bool calm;
     int r;
@@ -639,7 +635,7 @@ static int run(struct program *p)
         calm = r == 0 || r == -ENOENT;
         settle(p, r);
         if (calm && !p->dry_run)
-            tell(p);
+            run_hook(p);
         if (p->once && r == 0 && !p->dry_run && !stop)
             confirm(p); /* one table, where no service does it */
         if (p->once || stop)
@@ -689,15 +685,14 @@ int main(int argc, char **argv)
     if (!p.name)
         p.name = xstrdup(p.database);
     p.once = p.once || p.dry_run;
-    p.keep_args =
-        (struct keep_args){&p.keep_tables, &p.keep_rules_columns, &p.prefixes, !p.no_keep};
+    p.keep_args = (struct keep_args){&p.keep_tables, &p.keep_columns, &p.prefixes, !p.no_keep};
     if (keep_rules_new(&p.keep_args, &p.keep, &e) < 0) {
         log_error("%s", e.text);
-        return 3;
+        return EXIT_NOTHING;
     }
     if (set_up(&p, &e) < 0) {
         log_error("%s", e.text);
         return EXIT_FAILED;
     }
-    return run(&p);
+    return serve(&p);
 }

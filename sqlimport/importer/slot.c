@@ -104,13 +104,13 @@ static int put_back(int dir, const char *aside, const char *name)
     return r;
 }
 
-/* Name under which a plain folder's dump is looked at before it goes. */
+/* The name under which a dump in a plain folder is compared before it is removed. */
 static char *aside_of(const char *file)
 {
     return xasprintf(".eefs-sqlimport.%s.removing", file);
 }
 
-/* What a run that was killed left aside. */
+/* Puts back the dump that a killed run left aside. */
 static void restore(int dir, const char *file)
 {
     char *aside = aside_of(file);
@@ -167,7 +167,7 @@ int slot_find(struct slot *s, int *ret_fd, struct stat *st, struct err *e)
         close(fd);
     return code == ENOENT ? 0
                           : err_set(e, code, "cannot open the dump '%s/%s': %s", s->dir, s->file,
-                                    code == EINVAL ? "it is no regular file" : strerror(code));
+                                    code == EINVAL ? "it is not a regular file" : strerror(code));
 }
 
 static int remove_on_mount(const struct slot *s, const char *sock, const char *dir,
@@ -292,8 +292,7 @@ static void begin_watch(struct slot *s)
     free(dir);
 }
 
-/* The folder may be made anew, or a mount may come over it or go: the watch is of another one then.
- */
+/* The folder may be replaced, or a mount may come or go: then the watch is on another folder. */
 static bool watches(struct slot *s)
 {
     struct stat st;
@@ -306,7 +305,7 @@ static bool watches(struct slot *s)
     return false;
 }
 
-/* Takes what the stream has; false when nothing was there. */
+/* Reads all events and changes that are there; false: there were none. */
 static bool drain(struct slot *s)
 {
     json_t *line = NULL;
@@ -333,7 +332,7 @@ void slot_wait(struct slot *s, int64_t timeout_ms, int wake_fd)
 
     if (!watches(s)) {
         begin_watch(s);
-        /* What came before the watch stood is seen by this look. */
+        /* The next look sees what came before the watch began. */
         timeout_ms = s->inotify >= 0 ? 0 : timeout_ms;
     }
     if (drain(s))

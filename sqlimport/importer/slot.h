@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slot: the folder that dumps are dropped into, on an eefs mount or anywhere else.
+ * slot: the folder into which dumps are put, on an eefs mount or anywhere else.
  *
  * On a mount the control socket of its instance carries the change stream and the conditional
  * removal; a slot never touches another part of the mount. One thread.
@@ -20,7 +20,7 @@ struct slot;
 
 struct slot_args {
     const char *dir, *rundir;
-    const char *name;     /* of this importer, as in its state file */
+    const char *name;     /* of this importer, as in its report */
     const char *file;     /* the dump's name in the folder, or NULL: see slot_find() */
     const char *database; /* its dumps are DATABASE.sql, .sql.gz and .sql.zst */
     const char *last;     /* name of the dump imported last; "" when there was none */

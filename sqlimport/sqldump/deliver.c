@@ -142,12 +142,12 @@ int deliver_finish(struct deliver *d, struct err *e)
     d->in = openat(d->work, d->temp, O_RDONLY | O_CLOEXEC);
     if (d->in < 0)
         return err_sys(e, errno, "cannot read the new dump");
-    close(d->out); /* the master publishes nothing that somebody may still write */
+    close(d->out); /* the master publishes no file that somebody may still write */
     d->out = -1;
     return d->in;
 }
 
-/* "HASH DEV:INO": the last dump, and the slot that got it, for a slot may be made anew. */
+/* "HASH DEV:INO": the last dump, and the slot that got it, for a slot may have been replaced. */
 static char *memory_text(const struct hash *hash, int slot)
 {
     char text[HASH_TEXT_CAP];
@@ -235,10 +235,10 @@ int deliver_into(struct deliver *d, const char *slot, const struct hash *hash, b
         r = replace(d, fd, final);
         crash_point("sqldump.dropped");
         if (r < 0) {
-            err_sys(e, -r, "cannot drop the dump into the slot '%s/%s'", d->slots, slot);
+            err_sys(e, -r, "cannot put the dump into the slot '%s/%s'", d->slots, slot);
         } else {
             r = 1;
-            /* Not remembered: it is dropped once more, which changes nothing. */
+            /* On failure the same dump is delivered once more, which changes nothing. */
             (void)file_replace(d->work, memory, text, strlen(text), 0600, false);
         }
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * deliver: puts one finished dump into slots, and remembers what each got last: the importer
- * removes a dump when it is done, so that an empty slot does not tell.
+ * deliver: puts one finished dump into slots, and remembers which dump each got last: the importer
+ * removes a dump when it is done, so an empty slot does not show it.
  *
  * It works in a folder of its own on the slots' filesystem: `.eefs/sqldump` of the folder that
  * eefs-master serves (which is never served itself) when there is one above, else the slots folder,
@@ -31,7 +31,7 @@ int deliver_finish(struct deliver *d, struct err *e);
 /*
  * Puts the dump, whose bytes have this hash, into SLOTS/slot/DATABASE.sql, by hard link where that
  * is possible, and makes the slot when it is missing. 1: done; 0: it was dropped there last, or
- * before; `force` does it anyway. -errno: what was there before stays.
+ * before; `force` does it anyway. -errno: the earlier dump stays.
  */
 int deliver_into(struct deliver *d, const char *slot, const struct hash *hash, bool force,
                  struct err *e);

@@ -3,13 +3,13 @@
  * eefs-sqldump: one consistent dump of each database, dropped into each mirror's slot.
  *
  *   for each --database:
- *     deliver.c       lock, a file to dump into
- *     mysqldump.c  mariadb-dump > that file
- *     dump_read.c  judge all of it, as the importer will: whole, and nothing that mirrors refuse
- *     deliver.c       into every slot whose last dump was another one
+ *     deliver.c    locks, makes a file to dump into
+ *     mysqldump.c  runs mariadb-dump > that file
+ *     dump_read.c  judges all of it, as the importer will: whole, and nothing that mirrors refuse
+ *     deliver.c    puts it into every slot whose last dump was another one
  *
- * Meant for a timer or cron: silent when all is well, one sentence on stderr and a nonzero exit
- * code when not. A dump that fails leaves the dumps of before in their slots.
+ * Intended for a timer or cron: silent when all is well; otherwise one sentence on stderr and a
+ * nonzero exit code. When a dump fails, the earlier ones stay in their slots.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -110,8 +110,8 @@ static bool has(const struct strlist *l, const char *s)
     return false;
 }
 
-/* The importer's own reader says whether it is whole and fit for the mirrors, and gives its hash.
- */
+/* Checks with the importer's own reader that the dump is whole and fit for mirrors; *ret: its hash.
+ * */
 static int check(int fd, struct hash *ret, struct err *e)
 {
     static const struct hash no_secret;
@@ -122,8 +122,8 @@ static int check(int fd, struct hash *ret, struct err *e)
 
     if (r == 0 && d->unreadable)
         r = err_set(e, EACCES,
-                    "the account may not read all routines or events, and mysqldump left "
-                    "them out: see the README for what it needs");
+                    "mysqldump left out routines or events, for the account may not read all of "
+                    "them: grant it the rights that the README lists");
     else if (r < 0 && fault.line)
         err_prefix(e, "mirrors would refuse the new dump");
     else if (r < 0)
@@ -159,7 +159,7 @@ static int dump_one(struct program *p, const char *database)
     if (r == 0)
         r = make_dump(p, d, database, &hash, &e);
     if (r < 0) {
-        log_error("cannot dump '%s': %s; the dumps of before stay", database, e.text);
+        log_error("cannot dump '%s': %s; the earlier dumps stay", database, e.text);
         rc = r == -EBUSY ? EXIT_BUSY : EXIT_DUMP;
     }
     for (int i = 0; r >= 0 && i < p->n_args; i++) {
@@ -180,7 +180,7 @@ static int dump_one(struct program *p, const char *database)
     return rc;
 }
 
-static int run(struct program *p)
+static int dump_all(struct program *p)
 {
     int worst = EXIT_DONE;
 
@@ -207,7 +207,8 @@ static void split_commas(const char *text, struct strlist *ret)
 static int check_file_name(const char *name, const char *what, struct err *e)
 {
     if (path_check_name(name) < 0 || *name == '.')
-        return err_set(e, EINVAL, "'%s' is no name of %s: a plain file name is needed", name, what);
+        return err_set(e, EINVAL, "'%s' cannot be the name of %s: give a plain file name", name,
+                       what);
     return 0;
 }
 
@@ -228,8 +229,7 @@ static int take_slots(struct program *p, char **argv, int n, struct err *e)
         for (size_t j = 0; j < a->databases.n && r == 0; j++)
             if (!has(&p->databases, a->databases.v[j]))
                 r = err_set(e, EINVAL,
-                            "the slot '%s' wants the database '%s', which no --database "
-                            "names",
+                            "the slot '%s' is to get the database '%s', which no --database names",
                             a->name, a->databases.v[j]);
     }
     return r;
@@ -255,10 +255,10 @@ static int check_usage(struct program *p, char **argv, int nargs, struct err *e)
     if (r == 0 && (access(p->defaults_file, R_OK) < 0 || stat(p->defaults_file, &st) < 0))
         r = err_sys(e, errno, "cannot read the defaults file '%s'", p->defaults_file);
     else if (r == 0 && (st.st_mode & S_IRWXO))
-        r = err_set(e, EPERM,
-                    "everybody can read the defaults file '%s', which holds a password: "
-                    "chmod o= it",
-                    p->defaults_file);
+        r = err_set(
+            e, EPERM,
+            "everybody can read the defaults file '%s', which holds a password: run chmod o= on it",
+            p->defaults_file);
     return r;
 }
 
@@ -285,5 +285,5 @@ int main(int argc, char **argv)
         log_error("%s", e.text);
         return EXIT_USAGE;
     }
-    return run(&p);
+    return dump_all(&p);
 }

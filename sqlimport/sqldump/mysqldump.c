@@ -62,7 +62,7 @@ static int read_grants(struct server *s, bool *triggers, bool *routines, struct 
     return r;
 }
 
-/* mysqldump leaves out in silence what the account may not see. */
+/* mysqldump silently leaves out what the account may not see. */
 static int check_privileges(struct server *s, struct err *e)
 {
     bool mysql8 = mysql_get_server_version(s->my) >= 80000 &&
@@ -75,13 +75,13 @@ static int check_privileges(struct server *s, struct err *e)
     if (!mysql8)
         routines = server_runf(s, NULL, "SELECT 1 FROM mysql.proc LIMIT 0") != -EACCES;
     if (!triggers || !routines)
-        return err_set(e, EACCES,
-                       "the account cannot see all %s, and mysqldump would leave them out: GRANT "
-                       "%s to it",
-                       triggers ? "stored routines" : "triggers",
-                       !triggers ? "TRIGGER on the database"
-                       : mysql8  ? "SHOW_ROUTINE ON *.*"
-                                 : "SELECT ON mysql.proc");
+        return err_set(
+            e, EACCES,
+            "the account cannot see all %s, and mysqldump would leave them out: grant it %s",
+            triggers ? "stored routines" : "triggers",
+            !triggers ? "TRIGGER on the database"
+            : mysql8  ? "SHOW_ROUTINE ON *.*"
+                      : "SELECT ON mysql.proc");
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int add_ignored(const struct mysqldump *m, struct server *s, struct strli
     return r;
 }
 
-/* What has to be asked of the server first. */
+/* Asks the server for rights, and for the tables to leave out. */
 static int prepare(const struct mysqldump *m, struct strlist *argv, struct err *e)
 {
     struct server *s = NULL;
@@ -170,9 +170,9 @@ static int judge(int status, struct err *e)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return err_set(e, ENOENT, "neither mariadb-dump nor mysqldump is installed");
     if (WIFSIGNALED(status))
-        return err_set(e, EIO, "mariadb-dump was ended by signal %d", WTERMSIG(status));
+        return err_set(e, EIO, "signal %d ended mariadb-dump", WTERMSIG(status));
     if (status != 0)
-        return err_set(e, EIO, "mariadb-dump failed (exit code %d), see its message above%s",
+        return err_set(e, EIO, "mariadb-dump failed (exit code %d); see its message above%s",
                        WEXITSTATUS(status),
                        WEXITSTATUS(status) == CANNOT_WRITE ? "; is the disk full?" : "");
     return 0;
@@ -187,7 +187,7 @@ static int run(const struct strlist *args, int out, int64_t timeout_ms, struct e
         return err_sys(e, errno, "cannot start mariadb-dump");
     if (subprocess_wait(pid, timeout_ms, false, NULL, &status) == 0)
         return judge(status, e);
-    return err_set(e, ETIMEDOUT, "mariadb-dump did not end within %lld s (--timeout) and was ended",
+    return err_set(e, ETIMEDOUT, "mariadb-dump took longer than %lld s (--timeout) and was ended",
                    (long long)(timeout_ms / 1000));
 }
 

@@ -3,8 +3,8 @@
  * mysqldump: runs mariadb-dump, or mysqldump where that is not installed, for one database.
  *
  * One consistent snapshot, in a stable order and without a date, so that an unchanged database
- * gives the same bytes. The account comes from the defaults file: no secret is in an argument. What
- * the program says goes to our stderr. One thread.
+ * gives the same bytes. The account comes from the defaults file: no secret is in an argument. The
+ * program's messages go to our stderr. One thread.
  */
 #ifndef EEFS_SQLIMPORT_SQLDUMP_MYSQLDUMP_H
 #define EEFS_SQLIMPORT_SQLDUMP_MYSQLDUMP_H
@@ -22,8 +22,8 @@ struct mysqldump {
 
 /*
  * Writes the dump to `out`. -ETIMEDOUT; -ENOENT: no such program; -EIO: it failed; -EACCES: the
- * account cannot see all that belongs to a dump; others when the server cannot be asked. An answer
- * of 0 does not promise that the dump is whole: parse it.
+ * account cannot see all that belongs to a dump; others when the server cannot be asked. A result
+ * of 0 does not prove that the dump is whole: read it.
  */
 int mysqldump_run(const struct mysqldump *m, int out, struct err *e);
 

@@ -253,7 +253,7 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
     return r;
 }
 
-/* Says what is still pending when the mount ends. */
+/* Logs the changes that are still pending when the mount ends. */
 static void warn_pending(struct mirror *m, int64_t pending)
 {
     struct strlist paths = {NULL, 0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control: the socket RUNDIR/mount-<instance>.sock: what eefs-status, eefs-sqlimport and a person
- * ask a mount (form of requests and answers: sync/common/ctl.h; paths are percent-encoded).
+ * control: the socket RUNDIR/mount-<instance>.sock: the requests of eefs-status, eefs-sqlimport and
+ * people to a mount (form of requests and answers: sync/common/ctl.h; paths are percent-encoded).
  *
  *   status                        status.c's object
  *   wait [timeout_ms] [path]      until nothing at or under path is pending; else code "timeout", or
@@ -62,7 +62,7 @@ static bool shows_member(struct mirror *m, struct ctl_conn *conn, json_t *o, con
     return yes;
 }
 
-/* Takes out of a list what names something that the peer does not see. */
+/* Removes from a list the items with paths that the peer does not see. */
 static json_t *shown_of(struct mirror *m, struct ctl_conn *conn, json_t *list)
 {
     for (size_t i = json_array_size(list); i-- > 0;) {

@@ -8,8 +8,8 @@
 #include "sync/common/clock.h"
 #include "sync/proto/json.h"
 
-/* Later operations on a path whose content became a conflict copy go on with the copy: what was
- * renamed over it takes the copy's place; up to the one that takes the name away. */
+/* Later operations on a path whose content became a conflict copy apply to the copy: an entry that
+ * was renamed over it replaces the copy; up to the one that takes the name away. */
 static int follow_copy(struct replica *r, const char *path, const char *copy, int64_t after)
 {
     for (;;) {

@@ -108,7 +108,7 @@ static int apply_staged(struct view_change *a, bool full, int64_t cursor_seq)
     return rc;
 }
 
-/* A full listing: what it does not have is gone, but for what it could not tell. */
+/* A full listing: entries that it lacks are gone, except those that it could not list. */
 static int remove_unlisted(struct view_change *a, int64_t cursor_seq)
 {
     struct strlist paths = {0};
@@ -148,7 +148,7 @@ static int feed_commit_locked(struct view_change *a, const char *cursor, bool fu
     free(complete);
     if (cursor_parse(cursor, &c) < 0)
         c.seq = full ? INT64_MAX : -1;
-    /* No change is newer than the set: one that said so would never be replaced. */
+    /* No change is newer than the set: an entry with a higher seq would never be replaced. */
     rc = db_run(db, "UPDATE incoming SET seq=?1 WHERE seq>?1", "i", c.seq < 0 ? INT64_MAX : c.seq);
     if (rc >= 0 && full)
         rc = skipped_any_unknown(db, &unknown);

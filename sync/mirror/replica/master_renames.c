@@ -110,7 +110,7 @@ static int find_origin(struct db *db, const char *moved_from, char **ret, struct
     return rc < 0 ? rc : 0;
 }
 
-/* What the staged set says about a path: its type, -1: nothing, -2 or less: -errno - 1. */
+/* The staged set's entry of a path: its type, -1: nothing, -2 or less: -errno - 1. */
 static int staged_type(struct db *db, const char *path)
 {
     int64_t type = -1;
@@ -161,7 +161,7 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
     return same || (gone && !taken);
 }
 
-/* The old name, of which this set says nothing, is about to be something else. */
+/* The old name, which this set does not mention, is about to get another entry. */
 static int leave(struct view_change *a, const char *from, const struct row *was)
 {
     struct row row = *was;
@@ -303,8 +303,8 @@ static int follows(struct replica *r, const struct master_renames *m, const stru
     return 1;
 }
 
-/* Those that only change or make what they name. Where something below was renamed or removed here
- * as well, the master sorts it out. */
+/* Operations that only change or create the entries that they name. Where an entry below was
+ * renamed or removed here as well, the master resolves it. */
 static int find_followers(struct replica *r, const struct master_renames *m, struct followers *ret)
 {
     sqlite3_stmt *st = db_query(

@@ -79,7 +79,7 @@ static const char *const SCHEMA[] = {
     "ALTER TABLE outbox ADD COLUMN known INTEGER NOT NULL DEFAULT 0",
 };
 
-/* Those that cannot be read are told again by the next hello. */
+/* The next hello brings those again that cannot be read. */
 static void load_volumes(struct replica *r)
 {
     char *text = meta_get(r->db, "volumes");
@@ -139,7 +139,7 @@ int replica_load(struct replica *r, struct err *e)
         rc = err_set(e, EIO, "'%s': out of memory", r->path);
     if (rc == 0)
         rc = db_migrate(r->db, APP_ID, SCHEMA, (int)(sizeof(SCHEMA) / sizeof(SCHEMA[0])), e);
-    /* answered: what was confirmed while a listing is being paged; see feed_apply.c. moved:
+    /* answered: paths confirmed while a listing is being paged; see feed_apply.c. moved:
      * master_renames.c. */
     if (rc == 0)
         rc = db_exec(r->db,

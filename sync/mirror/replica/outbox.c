@@ -220,7 +220,7 @@ int seen_pre(struct db *db, const char *path, const struct row *v, const struct 
     int rc = db_step(db, st);
 
     *ret = row_pre(v);
-    /* A rename takes along what it finds over there, seen or not. */
+    /* A rename moves whatever entries the master has there, visible here or not. */
     if (rc == 1 && (sqlite3_column_int(st, 1) == OP_PUT || !seen || hash_is_none(seen)))
         db_col_hash(st, 0, &ret->hash);
     else if (rc >= 0 && seen && !hash_is_none(seen))

@@ -59,7 +59,7 @@ static int publish_op(struct replica *r, const char *path, const struct row *v,
     return rc;
 }
 
-/* A file that was local only until the exclude list changed: what is written to it now is for all,
+/* A file that was local only until the exclude list changed: new writes to it are for all servers,
  * as a new file or in place of the master's. */
 static int adopt_local(struct replica *r, const char *path, struct row *v)
 {
@@ -69,7 +69,8 @@ static int adopt_local(struct replica *r, const char *path, struct row *v)
     return rc < 0 ? rc : view_get(r->db, path, v);
 }
 
-/* 1 when what is at `path` is no file, or what is above it no folder; 0: it is one, or is gone. */
+/* 1 when the entry at `path` is no file, or the one above it no folder; 0: it is a file, or is
+ * gone. */
 static int is_displaced(struct db *db, const char *path, const struct row *v)
 {
     int rc = 0, found = 0;
@@ -160,7 +161,9 @@ static int publish_locked(struct replica *r, const char *path, struct row *want,
     if (replica_is_local(r, path))
         rc = overlay_put(r->db, path, REPLICA_LOCAL, want);
     else if (hash_eq(&v.hash, &want->hash) && v.mode == want->mode && v.mtime == want->mtime)
-        *opid = v.opid == REPLICA_LOCAL ? 0 : v.opid; /* nothing new: wait for what is under way */
+        *opid = v.opid == REPLICA_LOCAL
+                    ? 0
+                    : v.opid; /* nothing new: wait for the operation under way */
     else
         rc = publish_op(r, path, &v, want, replaces, opid);
 out:

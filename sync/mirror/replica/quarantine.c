@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * quarantine: operations that do not go on, because the master refused them (quarantined) or
- * because they did not go through for now (deferred), with all that depends on them: listed, sent
- * again, or given up. The numbers of what waits are passed by what goes on, and the master takes
- * each outbox's numbers in ascending order only: so what is tried again gets new numbers, in its
- * old order, at the log's end.
+ * quarantine: operations that wait, because the master refused them (quarantined) or because they
+ * failed for now (deferred), with all that depends on them: listed, sent again, or given up. Other
+ * operations overtake the waiting ones, and the master accepts each outbox's numbers in ascending
+ * order only: so retried operations get new numbers, in their old order, at the log's end.
  */
 #include "sync/mirror/replica/send_queue.h"
 
@@ -62,7 +61,7 @@ static int renumber(struct replica *r, int64_t opid)
     return rc < 0 ? rc : outbox_renumbered(r->db, opid, n);
 }
 
-/* Returns the number of refused operations and of what waited for them. */
+/* Returns the number of refused operations and of those that waited for them. */
 static int retry_locked(struct replica *r, const struct pick *pick)
 {
     struct ids l = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* queries: what pull, push, evict and the control socket ask the replica. */
+/* queries: read access to the replica for pull, push, eviction and the control socket. */
 #include "sync/mirror/replica/db.h"
 
 #include <errno.h>

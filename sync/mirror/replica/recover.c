@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recover: what is put right when a database is opened, in this order:
+ * recover: repairs when a database is opened, in this order:
  *
  *   recover_adopt         a new or older database goes on with the numbers of the record of what is
  *                         not sent (unsent_log.h)
@@ -49,8 +49,8 @@ int replica_outbox_renew(struct replica *r)
 }
 
 /*
- * A new database, or one that is older than the record of what is not sent: it goes on with the
- * numbers of that, and what it lacks is put back once the base is there.
+ * A new database, or one that is older than the record of unsent changes: it continues with the
+ * record's numbers, and the missing changes are restored once the base is there.
  */
 int recover_adopt(struct replica *r, struct err *e)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* remove: the outbox's unlink and rmdir, and taking back what was never sent. */
+/* remove: the outbox's unlink and rmdir, and undoing operations that were never sent. */
 #include "sync/mirror/replica/db.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rename: what may be renamed, and what else a rename changes: numbers of entries, times. */
+/* rename: checks whether a rename is allowed, and makes its other changes: inode numbers, times. */
 #include "sync/mirror/replica/rename_op.h"
 
 #include <errno.h>
@@ -42,8 +42,8 @@ static int check_scope(struct replica *r, const char *from, const char *to)
     return 0;
 }
 
-/* A folder takes along what the master's patterns hide at its old path and not at the new one, or
- * the other way round: whoever renames it copies what he sees instead. */
+/* A folder would move names that the master's patterns exclude at its old path and not at the new
+ * one, or the other way round: the program gets EXDEV and copies the visible files instead. */
 static int check_hidden(struct replica *r, const char *from, const char *to)
 {
     bool reaches = false;
@@ -56,8 +56,8 @@ static int check_hidden(struct replica *r, const char *from, const char *to)
     return reaches ? -EXDEV : 0;
 }
 
-/* A folder stays on its filesystem of the master's: who gets EXDEV copies. Where one is mounted,
- * and above, nothing is renamed. */
+/* A folder stays on its filesystem of the master: programs that get EXDEV copy. Where one is
+ * mounted, and above, nothing is renamed. */
 static int check_volumes(struct replica *r, const char *from, const char *to)
 {
     if (replica_holds_volume(r, from) || replica_is_volume(r, to))

@@ -90,7 +90,7 @@ static int make_served(struct cross *x, const char *path, const struct row *row,
     return rc;
 }
 
-/* What is at the new name goes, unless it is what a put replaces, or a folder that stays. */
+/* Removes the entry at the new name, unless a put replaces it, or it is a folder that stays. */
 static int clear_way(struct cross *x, const struct row *w, const struct hash *seen, struct pre *ret)
 {
     const struct row *v = &x->m.v[0].row;

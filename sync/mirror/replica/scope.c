@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scope: what hello said about whose cache this is and which paths may be read and written:
- * kept in memory under scope_lock, and in the database for a start without the master.
+ * scope: the owner of this cache and the readable and writable paths, as the last hello reported
+ * them: kept in memory under scope_lock, and in the database for a start without the master.
  */
 #include "sync/mirror/replica/db.h"
 
@@ -104,7 +104,7 @@ bool replica_writable(struct replica *r, const char *path)
     return yes;
 }
 
-/* A pattern of the exclude list is for what is in this folder. */
+/* True when a pattern of the exclude list is for names in this folder. */
 static bool excludes_in(const struct replica *r, const char *dir)
 {
     bool yes = false;
@@ -181,7 +181,7 @@ static int save_json(struct replica *r, const char *key, json_t *v)
     return rc;
 }
 
-/* Writes only what is new: hello comes with each contact, and also on a full disk. */
+/* Writes only changed values: hello comes with each contact, and also on a full disk. */
 static int save_remote(struct replica *r, const struct remote *remote)
 {
     json_t *scope = json_object(), *volumes = json_object();

@@ -135,7 +135,7 @@ int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op 
     return rc;
 }
 
-/* Its paths are as of what the feed has told up to here; once it is sent they stay. */
+/* Its paths are as of the feed up to here; once it is sent they stay. */
 static int mark_sent(struct db *db, struct op *op)
 {
     struct hash was, is;

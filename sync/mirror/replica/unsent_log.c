@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was read is kept by key until it is put back or known to be there; what is written comes
- * from the rows themselves after each commit, so a line says what is true, not what was done.
+ * Lines that were read are kept by key until they are restored or found in the database; lines that
+ * are written come from the rows themselves after each commit, so a line holds the present state,
+ * not a step.
  */
 #include "sync/mirror/replica/unsent_log.h"
 
@@ -21,7 +22,7 @@
 
 #define FILE_MAX   ((size_t)1 << 30)
 #define SUM_DIGITS 16
-#define ANEW_MIN   (1 << 20) /* bytes that are appended before it is written anew, at least */
+#define ANEW_MIN   (1 << 20) /* bytes that are appended before it is rewritten, at least */
 
 /* One thing that was read. */
 struct record {
@@ -37,7 +38,7 @@ struct unsent {
 
     struct replica *r;
     int fd;                 /* -1: to be written anew */
-    int64_t size, written;  /* bytes now, and when it was last written anew */
+    int64_t size, written;  /* bytes now, and when it was last rewritten */
     struct touched touched; /* by the transaction */
     char master[64];        /* as in the last header */
 };
@@ -371,7 +372,7 @@ int unsent_follow(struct unsent *u, struct replica *r, bool anew)
     return u->fd < 0 ? u->fd : 0;
 }
 
-/* Also when the record could not be written anew: what is appended counts. */
+/* Also when the record could not be rewritten: appended lines count. */
 static void append(struct unsent *u, const struct buf *b)
 {
     int r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unsent_restore: puts back what the record of what is not sent has and the database lacks. The
- * operations come in their order, each laid over the view as it is by then; an operation of which
- * the content is gone, or that cannot be read, is lost.
+ * unsent_restore: restores the changes that the record of unsent changes has and the database
+ * lacks. The operations come in their order, each laid over the view as it is by then; an operation
+ * of which the content is gone, or that cannot be read, is lost.
  */
 #include "sync/mirror/replica/unsent_log.h"
 

@@ -126,7 +126,7 @@ int view_change_remove(struct view_change *a, const char *path, const struct row
     return rc < 0 ? rc : implicit_dirs_keep(a->r, path, was);
 }
 
-/* Takes out what the base has below a folder that is gone, unless it is newer. */
+/* Removes the rows of the base below a folder that is gone, unless they are newer. */
 static int remove_below(struct view_change *a, const char *dir, int64_t seq)
 {
     struct strlist paths = {0};

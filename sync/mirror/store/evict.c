@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * evict: which contents go when the cache is full: of those that neither outbox nor local paths
- * name and that nobody has open, first what alone is more than may stay, then the least recently
- * used. An open one would take its room until it is closed, with or without its name.
+ * name and that no program has open, first contents that alone exceed the limit, then the least
+ * recently used. An open one would take its room until it is closed, with or without its name.
  *
  * Eviction and writing race: a writer publishes an object and only then logs the operation that
  * pins it. So it holds the object from before it is published until the operation is in the log

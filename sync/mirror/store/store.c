@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store: objects are verified, read, published and held. The table and the walks over the disk are
- * in objects.c; what may go is evict.c's.
+ * in objects.c; evict.c decides which objects may go.
  */
 #include "sync/mirror/store/objects.h"
 
@@ -113,7 +113,7 @@ static int verify_fd(struct store *s, const struct hash *h, int fd)
     if (fstat(fd, &before) < 0)
         return -errno;
     r = hash_fd(fd, &real, NULL);
-    /* Of what was written here this is the only copy: the disk may be well again. */
+    /* This may be the only copy of a file written here, and the disk may recover. */
     if (r == -EIO && s->pinned && s->pinned(s->arg, h))
         return r;
     if (r == -EIO || (r == 0 && !hash_eq(&real, h))) {

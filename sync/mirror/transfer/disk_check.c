@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* disk_check: tries what failed in the cache folder (recheck.h): the database by its connections,
- * what else is there by reading it and by writing beside it. */
+/* disk_check: retries failed paths in the cache folder (recheck.h): the database by its
+ * connections, other files by reading them and by writing beside them. */
 #include "sync/mirror/transfer/disk_check.h"
 
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* Tests the disk at `path`; for recheck_start(), arg: the mirror. 0 or -errno. */
+/* True when the disk works at `path`; for recheck_start(), arg: the mirror. */
 bool disk_check(void *arg, const char *path);
 
 #endif

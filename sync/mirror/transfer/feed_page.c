@@ -184,7 +184,7 @@ static int fail_here(struct feed_page *p, int r, const char *what)
     return err_sys(&p->err, -r, "%s '%s'", what, p->m->cfg.cache);
 }
 
-/* Something else shall have room beside what is staged. */
+/* Leaves space on the disk beside the staged pages. */
 static int check_room(struct feed_page *p)
 {
     int64_t used, limit, left;
@@ -210,7 +210,7 @@ static int stage_batch(struct feed_page *p)
     return p->n_set / ROOM_STEP != before / ROOM_STEP ? check_room(p) : 0;
 }
 
-/* Leaves a line out. `path`: what it says of itself, encoded; NULL: not known. */
+/* Leaves a line out. `path`: as in the line, encoded; NULL: not known. */
 static int skip(struct feed_page *p, const char *path, const char *why)
 {
     struct buf raw = BUF_INIT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fetch: contents from the master into the store. One entry per wanted content in a hash table,
- * with everybody who waits for it; two queues, what a reader waits for before what is only ahead
- * of time. Demand threads serve the first queue only, so a prefetch never delays a reader.
+ * with all its waiters; two queues: contents with waiting readers come before prefetched ones.
+ * Demand threads serve the first queue only, so a prefetch never delays a reader.
  */
 #include "sync/mirror/transfer/fetch.h"
 
@@ -128,7 +128,7 @@ static struct want *take_locked(struct fetch *f, int queue)
     return w;
 }
 
-/* Somebody waits now for what was only ahead of time. */
+/* A reader waits now for a content that was only to be prefetched. */
 static void promote_locked(struct fetch *f, struct want *w)
 {
     struct queue *q = &f->queue[AHEAD];
@@ -260,7 +260,7 @@ static int get_once(struct fetch *f, const struct want *w, struct arrival *a, st
     return r;
 }
 
-/* What came is not what was asked for. */
+/* The received content is not the requested one. */
 static void report_damaged(struct fetch *f, const struct want *w, int64_t got,
                            const struct hash *sum)
 {
@@ -400,7 +400,7 @@ static int get_content(struct fetch *f, const struct want *w)
     return r == -ESTALE || r == -ENOSPC || r == 0 ? r : -EIO;
 }
 
-/* Takes the want out and tells all who waited. Called without the lock. */
+/* Removes the want and calls all its waiters. Called without the lock. */
 static void finish(struct fetch *f, struct want *w, int result)
 {
     struct want **at;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changed paths are gathered for each hook until it is due; one thread runs what is due, one
- * command at a time. The mark CACHE/on_change.due is there from the first change until no hook is
- * due any more.
+ * Changed paths are gathered for each hook until it is due; one thread runs the hooks that are due,
+ * one command at a time. The mark CACHE/on_change.due is there from the first change until no hook
+ * is due any more.
  */
 #include "sync/mirror/transfer/hooks.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pull: follows the master. Each contact begins with hello (whose master is it, what may we see);
+ * pull: follows the master. Each contact begins with hello (the master's id, the mirror's scope);
  * then page sets are staged and applied at their commit line, and a long poll waits for the next.
- * When anything fails the link is down and hello is what tries again.
+ * When anything fails the link is down, and hello is retried.
  */
 #include "sync/mirror/transfer/pull.h"
 
@@ -45,7 +45,7 @@ struct pull {
     atomic_bool in_step;
     atomic_llong step_at; /* mono ms when it was last known to be at the head */
     struct feed_page *page;
-    bool local;       /* what failed is this mirror's own disk: the link is as it was */
+    bool local;       /* this mirror's own disk failed: the link keeps its state */
     bool looked;      /* a full listing was taken in this process */
     int64_t page_ms;  /* for one page to come */
     int64_t deadline; /* mono ms, of the page that is asked for */
@@ -393,7 +393,7 @@ static int renew(struct pull *p, struct err *e)
     return 0;
 }
 
-/* hello, and what has to be mended before anything else. */
+/* hello, and repairs that come before anything else. */
 static int contact(struct pull *p, struct err *e)
 {
     bool damaged = renewal_is_due(p->m, NULL) || replica_is_renewing(p->m->replica);
@@ -442,7 +442,7 @@ static int session(struct pull *p, struct err *e)
     return 0;
 }
 
-/* A full disk: what is clean goes, and as the master is there, changes get out and free more. */
+/* A full disk: clean contents are evicted, and as the master is there, sent changes free more. */
 static void mend_here(struct pull *p, const struct err *e)
 {
     fault_set(&p->m->faults, FAULT_DISK, e->text,

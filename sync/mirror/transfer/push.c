@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * push: the outbox goes to the master, in order, a batch per request. Each round takes the
- * operations from the head of the outbox: what was answered is gone from there, what was not is
- * sent again under the same counter, and the master tells a repetition from a change. What cannot
- * be sent or is not taken goes out of the way (set_aside.h).
+ * operations from the head of the outbox: answered operations are gone from there, unanswered ones
+ * are sent again under the same counter, by which the master recognises a repetition. Operations
+ * that cannot be sent or applied are set aside (set_aside.h).
  */
 #include "sync/mirror/transfer/push.h"
 
@@ -45,7 +45,7 @@ struct push {
     int64_t sent;   /* … how much of that was sent at most, by any try … */
     size_t n;       /* … and how many operations are in it */
     struct set_aside aside;
-    bool local; /* what failed is this mirror's own disk */
+    bool local; /* this mirror's own disk failed */
     bool ours;  /* the answer is eefs-master's */
 };
 
@@ -364,7 +364,7 @@ static int head_unready(struct push *p, const char *code, struct err *e)
     return 1;
 }
 
-/* One round. Returns > 0: go on at once; 0: nothing to do now; < 0: back off, e says why. */
+/* One round. Returns > 0: go on at once; 0: nothing to do now; < 0: back off, e has the reason. */
 static int push_round(struct push *p, struct err *e)
 {
     int taken = replica_outbox_take(p->m->replica, 0, p->aside.limit, p->ops), r = 0;

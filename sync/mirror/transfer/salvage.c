@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * salvage: contents that were written on this mirror, are still in its store, and that neither the
- * master's tree nor a pending change has: what a lost replica.db and its record can leave behind.
- * Each object bears the path under which it was written (store_note_path()). They are clean to the
- * store, which evicts them when it is full.
+ * master's tree nor a pending change has: a lost replica.db and record can leave such contents
+ * behind. Each object bears the path under which it was written (store_note_path()). They are clean
+ * to the store, which evicts them when it is full.
  */
 #include "sync/mirror/transfer/salvage.h"
 

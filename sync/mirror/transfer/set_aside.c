@@ -11,10 +11,10 @@
 #include "sync/mirror/transfer/context.h"
 #include "sync/proto/wire.h"
 
-#define TRIES       4  /* with push's pauses: within 2 s, so that what waits behind has its 5 s */
-#define TRIES_LOST  5  /* where a failure may be the way's */
-#define TRIES_AGAIN 2  /* the first may be an upload that failed some time ago */
-#define BLAME_MAX   16 /* in a row */
+#define TRIES       4 /* with push's pauses: within 2 s, so that operations behind it keep their 5 s */
+#define TRIES_LOST  5     /* where a failure may be the way's */
+#define TRIES_AGAIN 2     /* the first may be an upload that failed some time ago */
+#define BLAME_MAX   16    /* in a row */
 #define FULL_MS     60000 /* as long the same lack of space needs no patience */
 #define PAUSE_MIN   5000
 #define PAUSE_MAX   30000

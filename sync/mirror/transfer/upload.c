@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * upload: large contents travel ahead of the operations that name them, several at a time, and go
- * on where a broken transfer ended (HEAD tells how much the master has). push.c asks how each
- * stands.
+ * upload: large contents travel ahead of the operations that name them, several at a time, and
+ * resume where a broken transfer ended (HEAD returns how much the master has). push.c asks for the
+ * state of each.
  */
 #include "sync/mirror/transfer/upload.h"
 
@@ -183,7 +183,7 @@ static int64_t ask_have(struct upload *u, const char *path, int64_t size)
 }
 
 /* One PUT from `at` on; 0 complete, -EAGAIN try again (from *at), else -errno, and the item's code
- * says what the master did. */
+ * holds the master's answer. */
 static int put_once(struct upload *u, const char *path, int fd, struct item *i, int64_t *at,
                     struct err *e)
 {
@@ -206,7 +206,7 @@ static int put_once(struct upload *u, const char *path, int fd, struct item *i, 
         *at = ask_have(u, path, i->size);
         r = -EAGAIN;
     } else if (r == -EPROTO) {
-        /* Something on the way does not take it (a proxy's limit, say): that is no absence. */
+        /* An intermediary refuses it (for instance by a proxy's limit): the link is not down. */
         snprintf(i->code, sizeof(i->code), "foreign");
     } else if ((r = link_judge(&u->m->link, r, &p, e)) == 0 && p.status / 100 != 2) {
         r = err_set(e, EIO, "the master refused an upload: %s", p.text);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wait: who waits for the master's answer (close, fsync). A wait ends when the operation is
- * answered; when the link is down, when 5 s passed without progress, when it is cut, or when the
- * operation is deferred or waits for one that was or is refused, it ends by making the queue
- * durable instead: one sync for all who are at that point.
+ * wait: waits for the master's answer (close, fsync). A wait ends when the operation is answered;
+ * when the link is down, when 5 s passed without progress, when it is cut, or when the operation is
+ * deferred or waits for one that was or is refused, it ends by making the queue durable instead:
+ * one sync for all waits at that point.
  *
  * Progress is what never happened before and brings this operation nearer to the master: bytes of
  * it, of its content, or of what goes before it, that are sent for the first time, and answers that
@@ -27,7 +27,7 @@
 #include "sync/mirror/transfer/context.h"
 
 #define PATIENCE_MS 5000
-#define QUIET_MS    60000 /* between two log lines that say the same */
+#define QUIET_MS    60000 /* between two equal log lines */
 #define LOOK_MS     250   /* between two looks at all of them */
 #define ASK_MS      1000  /* between two questions whether it waits for a refused one */
 
@@ -155,7 +155,7 @@ static int make_durable(struct wait *w)
     return r < 0 ? r : replica_sync(w->m->replica);
 }
 
-/* Logs why writers were not told of the master's answer; the same reason once a minute. */
+/* Logs why writers did not get the master's answer; the same reason once a minute. */
 static void say(struct wait *w, enum early why, int n, int failed)
 {
     char text[700], reason[512] = "";

@@ -582,6 +582,13 @@ int db_begin(struct db *db)
     return r < 0 ? r : 0;
 }
 
+int db_begin_read(struct db *db)
+{
+    int r = db_run(db, "BEGIN", "");
+
+    return r < 0 ? r : 0;
+}
+
 int db_commit(struct db *db)
 {
     int r = db_run(db, "COMMIT", "");

@@ -87,6 +87,8 @@ void db_col_hash(sqlite3_stmt *stmt, int col, struct hash *ret); /* NULL gives "
 
 /* BEGIN IMMEDIATE, COMMIT, ROLLBACK. commit rolls back itself when it fails. */
 int db_begin(struct db *db);
+/* What is read from now until db_rollback() is of one moment. 0 or -errno. */
+int db_begin_read(struct db *db);
 int db_commit(struct db *db);
 void db_rollback(struct db *db);
 

@@ -23,7 +23,7 @@
 #include "sync/master/folder/visible.h"
 #include "sync/master/db/head.h"
 
-#define QUEUE_MAX 1000 /* observations; beyond it the index workers wait */
+#define QUEUE_MAX 1000 /* observations; beyond it the scan workers wait */
 #define BATCH_MAX 1000
 
 struct call { /* on the caller's stack */
@@ -231,7 +231,7 @@ static void run_batch(struct committer *c, struct job *jobs)
         run_delete_guard(m, &r);
     if (r == 0 && ok)
         r = publish_folders(m);
-    crash_point(any_ops ? "master.ops.applied" : "master.index.applied");
+    crash_point(any_ops ? "master.ops.applied" : "master.scan.applied");
     if (r == 0)
         r = tree_commit(m->tree);
     else
@@ -239,7 +239,7 @@ static void run_batch(struct committer *c, struct job *jobs)
     delete_guard_committed(m->delete_guard, r == 0);
     if (r < 0 || !ok)
         delete_guard_put_off(m->delete_guard);
-    crash_point(any_ops ? "master.ops.committed" : "master.index.committed");
+    crash_point(any_ops ? "master.ops.committed" : "master.scan.committed");
     if (r == 0 && any_ops)
         r = db_sync(m->tree->db);
     if (r < 0 && r != c->error)

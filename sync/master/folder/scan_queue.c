@@ -370,7 +370,7 @@ struct scan_queue *scan_queue_new(const struct scan_hooks *hooks)
 
 int scan_queue_start_thread(struct scan_queue *x, void *(*run)(void *), void *arg)
 {
-    return worker_start(&x->worker, "index", run, arg);
+    return worker_start(&x->worker, "scan", run, arg);
 }
 
 void scan_queue_stop(struct scan_queue *x)

@@ -104,7 +104,7 @@ int feed_page(struct master *m, struct db *db, const struct mirror *who, const s
     char text[CURSOR_CAP];
     int64_t head = 0, full0 = q->since.full0;
     struct page page = {.m = m, .who = who, .q = q, .out = out, .next = next};
-    int r = db_run(db, "BEGIN", "");
+    int r = db_begin_read(db);
 
     *entries = 0;
     if (r < 0)

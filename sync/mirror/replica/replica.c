@@ -57,7 +57,7 @@ int replica_readdir(struct replica *r, const char *dir, int64_t after, bool whol
 
     if (rc < 0)
         return rc;
-    rc = db_run(db, "BEGIN", "");
+    rc = db_begin_read(db);
     if (rc >= 0)
         rc = view_need(r, db, dir, &row);
     if (rc >= 0 && row.type != ENTRY_DIR)

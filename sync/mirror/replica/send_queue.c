@@ -123,7 +123,7 @@ int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op 
 
     if (rc < 0)
         return rc;
-    rc = db_run(t.db, "BEGIN", "");
+    rc = db_begin_read(t.db);
     if (rc >= 0)
         rc = send_queue_walk(t.db, after, &send_queue_everything, take_one, &t);
     db_rollback(t.db);

@@ -79,6 +79,17 @@ def test_call_against_the_direction(project):
     assert "sync/low/two.c -> sync/high/top.c (top): 'sync/low' may not call 'sync/high'" in said
 
 
+def test_sql_of_the_master_outside_its_room(project):
+    project.write('Makefile', MAKEFILE + '\t@echo "sync/common:"; echo "sync/master/db: sync/common"\n'
+                  '\t@echo "sync/master/http: sync/common sync/master/db"\n')
+    project.write('sync/common/db.c', 'int db_run(void) { return 1; }\nint db_step(void) { return 1; }\n')
+    project.write('sync/master/db/tree.c', 'int db_run(void);\nint tree(void) { return db_run(); }\n')
+    project.write('sync/master/http/feed.c', 'int db_step(void);\nint feed(void) { return db_step(); }\n')
+    assert project.check() == (0, 'check-layers: good\n')
+    project.write('sync/master/http/feed.c', 'int db_run(void);\nint feed(void) { return db_run(); }\n')
+    assert project.check() == (1, "check-layers: sync/master/http/feed.c: db_run belongs to 'sync/master/db'\n")
+
+
 def test_circle_of_calls(project):
     project.write('sync/low/one.c', 'int three(void);\nint one(void) { return three(); }\n')
     project.write('sync/low/three.c', 'int two(void);\nint three(void) { return two(); }\n')

@@ -32,7 +32,7 @@ MASTER = ["master.put.staged", "master.put.named", "master.put.exchanged", "mast
           "master.remove.unlinked", "master.rename.exchanged", "master.rename.renamed",
           "master.rename.copied", "master.carry.copied", "master.link.renamed", "master.op.noted", "master.op.applied", "master.op.committed",
           "master.op.synced", "master.ops.applied", "master.ops.committed",
-          "master.upload.verified", "master.index.applied", "master.index.committed"]
+          "master.upload.verified", "master.scan.applied", "master.scan.committed"]
 # Reached with another filesystem below the master's folder only.
 ACROSS = ["master.rename.copied", "master.carry.copied"]
 if os.getuid() != 0:  # who cannot mount one

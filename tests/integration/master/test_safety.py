@@ -216,7 +216,7 @@ def test_mirror_of_a_restored_database(master, site):
     assert mount.status()["conflicts"] == 0
 
 
-@pytest.mark.parametrize("point", ["master.index.applied", "master.index.committed:2"])
+@pytest.mark.parametrize("point", ["master.scan.applied", "master.scan.committed:2"])
 def test_killed_while_it_scans_and_commits(master, point):
     fill(master, 1500)
     master.start(env={"EEFS_CRASH_AT": point}, wait=False)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stopping goes from the outside in: the watcher and the index workers end, parked polls are
+ * Stopping goes from the outside in: the watcher and the scan workers end, parked polls are
  * answered, the committer finishes what is queued (and so answers every operation), then the HTTP
  * server closes. Until then it accepts requests; those that come while stopping are answered 503.
  */

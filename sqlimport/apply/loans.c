@@ -22,7 +22,7 @@
 #include "sqlimport/sql/constraints.h"
 #include "sync/common/buf.h"
 
-/* What a preparation works on. */
+/* The arguments of a preparation. */
 struct lending {
     const struct plan *plan;
     const struct schemas *schemas;

@@ -22,7 +22,7 @@ static int64_t boottime_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* Which boot of this machine it is; "" when that cannot be read. */
+/* The id of this boot of this machine; "" when it cannot be read. */
 static void read_boot(char *ret)
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);

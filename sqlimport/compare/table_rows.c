@@ -27,15 +27,16 @@ struct table_rows {
     const struct object *o;
     const struct table_def *def;
     const char *row_cache_dir;
-    struct strlist listed; /* columns that the statements name; none: those of the definition */
-    char *list;            /* their text, the same in every statement */
-    bool known;            /* the columns are */
-    bool bad;              /* a row could not be read */
-    bool ended;            /* all went by as it was judged */
-    size_t next;           /* range */
-    struct buf text;       /* of the range loaded last */
+    struct strlist
+        column_list; /* columns that the statements name; none: those of the definition */
+    char *list;      /* their text, the same in every statement */
+    bool known;      /* the columns are */
+    bool bad;        /* a row could not be read */
+    bool ended;      /* all went by as it was judged */
+    size_t next;     /* range */
+    struct buf text; /* of the range loaded last */
     struct statement *statements; /* in it */
-    size_t n, cap, given;
+    size_t n, cap, n_given;
     struct values rows; /* of the statement given last */
     bool reading;
     struct rowhash *hash;
@@ -65,7 +66,7 @@ void table_rows_close(struct table_rows *s)
     values_release(&s->rows);
     row_maker_free(s->maker);
     rowhash_free(s->hash);
-    strlist_release(&s->listed);
+    strlist_release(&s->column_list);
     free(s->list);
     buf_release(&s->text);
     free(s->statements);
@@ -102,7 +103,7 @@ static void read_list(struct table_rows *s, const struct values *r)
             continue;
         name = token_text(&t, r->mode);
         s->bad = s->bad || !name_fits(s, name);
-        strlist_add(&s->listed, name);
+        strlist_add(&s->column_list, name);
         free(name);
     }
 }
@@ -118,7 +119,7 @@ static void learn_columns(struct table_rows *s, const struct values *r)
     else if (s->def->hidden)
         s->bad = true;
     s->bad = s->bad || !names_fit(s, &s->def->columns);
-    columns = s->listed.n ? &s->listed : &s->def->columns;
+    columns = s->column_list.n ? &s->column_list : &s->def->columns;
     s->maker = row_maker_new(columns, &s->def->key);
     row_maker_leave_out(s->maker, columns, &s->o->own);
     if (table_rows_has_key(s) && s->row_cache_dir && !s->bad &&
@@ -179,7 +180,7 @@ static bool cut(struct table_rows *s, const struct range *g)
     const char *text = s->text.data, *end = text + s->text.len, *p = text;
     uint64_t line = g->line;
 
-    s->n = s->given = 0;
+    s->n = s->n_given = 0;
     if (g->statements == 1)
         *add_statement(s) = (struct statement){.text = text, .len = s->text.len, .rows = g->rows};
     for (uint32_t i = 0; g->statements > 1 && i < g->statements; i++)
@@ -240,16 +241,16 @@ int table_rows_load(struct table_rows *s, struct err *e)
 
 bool table_rows_statement(struct table_rows *s, struct statement *ret)
 {
-    if (s->given == s->n)
+    if (s->n_given == s->n)
         return false;
-    *ret = s->statements[s->given++];
+    *ret = s->statements[s->n_given++];
     return true;
 }
 
 static int begin_rows(struct table_rows *s)
 {
     const struct range *g = &s->o->ranges[s->next - 1];
-    const struct statement *st = &s->statements[s->given - 1];
+    const struct statement *st = &s->statements[s->n_given - 1];
     int r;
 
     values_release(&s->rows);
@@ -266,7 +267,7 @@ static int begin_rows(struct table_rows *s)
 
 static int one_row(struct table_rows *s, struct row_id *id)
 {
-    size_t columns = s->listed.n ? s->listed.n : s->def->columns.n;
+    size_t columns = s->column_list.n ? s->column_list.n : s->def->columns.n;
     int r = values_next(&s->rows);
 
     if (r == 1 && s->rows.n != columns)
@@ -310,7 +311,7 @@ int table_rows_next(void *table_rows, struct row_id *id, struct row_place *place
             }
         }
         s->reading = false;
-        if (s->given == s->n) {
+        if (s->n_given == s->n) {
             r = table_rows_load(s, e);
             if (r <= 0)
                 return r;
@@ -341,7 +342,7 @@ bool table_rows_columns(struct table_rows *s, const struct strlist **ret, struct
         err_set(e, EPROTO, "its rows cannot be compared");
         return false;
     }
-    *ret = s->listed.n ? &s->listed : &s->def->columns;
+    *ret = s->column_list.n ? &s->column_list : &s->def->columns;
     return true;
 }
 

@@ -90,7 +90,7 @@ struct object *dump_object(struct dump *d, enum object_kind kind, const char *na
 void dump_end_range(struct object *o);
 /* The same, and the hash of the whole object. */
 void object_end(struct object *o);
-/* What a DROP names is no part of the dump any more; its triggers go with a table. It is freed by
+/* Removes what a DROP names from the dump; its triggers go with a table. It is freed by
  * dump_remove_discarded(). */
 void dump_discard(struct dump *d, enum object_kind kind, const char *name);
 void dump_remove_discarded(struct dump *d);

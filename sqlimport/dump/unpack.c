@@ -33,7 +33,8 @@ struct work {
     const volatile int *stop;
     char *in, *out; /* BLOCK_SIZE each */
     struct hash_stream *hash;
-    off_t read, written, looked;
+    off_t bytes_in, bytes_out;
+    off_t last_check; /* bytes_out at the last look at the disk */
     z_stream gzip;
     ZSTD_DStream *zstd;
 };
@@ -62,7 +63,7 @@ static int look_at_disk(struct work *w, struct err *e)
     struct statvfs v;
     uint64_t left, reserve;
 
-    w->looked = w->written;
+    w->last_check = w->bytes_out;
     if (fstatvfs(w->to, &v) < 0)
         return 0;
     left = (uint64_t)v.f_bavail * v.f_frsize;
@@ -73,7 +74,7 @@ static int look_at_disk(struct work *w, struct err *e)
     return err_set(e, ENOSPC,
                    "cannot unpack the dump in '%s': %llu MB are free there after %lld MB of it, "
                    "and an import leaves %llu MB free; free space there, or give a plain dump",
-                   w->dir, (unsigned long long)left / 1000000, (long long)w->written / 1000000,
+                   w->dir, (unsigned long long)left / 1000000, (long long)w->bytes_out / 1000000,
                    (unsigned long long)reserve / 1000000);
 }
 
@@ -81,16 +82,17 @@ static int put(struct work *w, size_t len, struct err *e)
 {
     int r = 0;
 
-    if (w->written + (off_t)len > UNPACK_FREE && (w->written + (off_t)len) / UNPACK_TIMES > w->read)
+    if (w->bytes_out + (off_t)len > UNPACK_FREE &&
+        (w->bytes_out + (off_t)len) / UNPACK_TIMES > w->bytes_in)
         return err_set(e, EPROTO,
                        "the dump unpacks to more than %d times its size: check it, unpack it by "
                        "hand, and give the plain dump",
                        UNPACK_TIMES);
-    if (w->written == 0 || w->written - w->looked >= LOOK_EVERY)
+    if (w->bytes_out == 0 || w->bytes_out - w->last_check >= LOOK_EVERY)
         r = look_at_disk(w, e);
     if (r == 0 && (r = file_write(w->to, w->out, len)) < 0)
         r = err_sys(e, -r, "cannot unpack the dump in '%s'", w->dir);
-    w->written += (off_t)len;
+    w->bytes_out += (off_t)len;
     return r;
 }
 
@@ -153,7 +155,7 @@ static int unpack_all(struct work *w, enum form form, struct err *e)
     int ended = 0;
 
     for (;;) {
-        ssize_t n = file_pread(w->from, w->in, BLOCK_SIZE, w->read);
+        ssize_t n = file_pread(w->from, w->in, BLOCK_SIZE, w->bytes_in);
 
         if (n < 0)
             return err_sys(e, (int)-n, "cannot read the dump");
@@ -161,7 +163,7 @@ static int unpack_all(struct work *w, enum form form, struct err *e)
             break;
         if (*w->stop)
             return err_set(e, EINTR, "stopped");
-        w->read += n;
+        w->bytes_in += n;
         hash_stream_add(w->hash, w->in, (size_t)n);
         if (ended == 1 && *w->in == 0)
             continue; /* padding */

@@ -35,8 +35,8 @@
 
 struct slot {
     char *dir, *rundir, *name, *database, *last;
-    char *wanted; /* --file, or NULL */
-    char *file;   /* the dump that was found last, or would be */
+    char *file_option; /* --file, or NULL */
+    char *file;        /* the dump that was found last, or would be */
     struct choice choice;
     struct ctl *watch; /* change stream of the mount, or NULL */
     int inotify;       /* reports this machine's changes in the folder; -1: nothing is watched */
@@ -53,7 +53,7 @@ struct slot *slot_new(const struct slot_args *a)
     s->name = xstrdup(a->name);
     s->database = xstrdup(a->database);
     s->last = xstrdup(a->last);
-    s->wanted = a->file ? xstrdup(a->file) : NULL;
+    s->file_option = a->file ? xstrdup(a->file) : NULL;
     s->file = a->file ? xstrdup(a->file) : xasprintf("%s%s", a->database, choice_endings[0]);
     s->choice = (struct choice){.dir = s->dir,
                                 .rundir = s->rundir,
@@ -88,7 +88,7 @@ void slot_free(struct slot *s)
     free(s->name);
     free(s->database);
     free(s->last);
-    free(s->wanted);
+    free(s->file_option);
     free(s->file);
     free(s);
 }
@@ -126,7 +126,7 @@ static int find_name(struct slot *s, int dir, struct err *e)
     char *name = NULL;
     int r;
 
-    if (s->wanted)
+    if (s->file_option)
         return 1;
     for (size_t i = 0; choice_endings[i]; i++) {
         char *own = xasprintf("%s%s", s->database, choice_endings[i]);

@@ -37,7 +37,7 @@ struct keep_rules {
     const struct keep_args *a;
     struct column *columns;
     size_t n;
-    struct strlist seen, prefixes, reported;
+    struct strlist tables, prefixes, reports;
 };
 
 /* The name at *p, which is moved behind it; NULL: none. */
@@ -106,8 +106,8 @@ void keep_rules_free(struct keep_rules *k)
         free(k->columns[i].name);
     }
     free(k->columns);
-    strlist_release(&k->reported);
-    strlist_release(&k->seen);
+    strlist_release(&k->reports);
+    strlist_release(&k->tables);
     strlist_release(&k->prefixes);
     free(k);
 }
@@ -122,13 +122,13 @@ static bool has(const struct strlist *list, const char *name)
 
 void keep_rules_begin(struct keep_rules *k)
 {
-    strlist_release(&k->seen);
+    strlist_release(&k->tables);
     strlist_release(&k->prefixes);
 }
 
 void keep_rules_see(struct keep_rules *k, const char *table)
 {
-    strlist_add(&k->seen, table);
+    strlist_add(&k->tables, table);
 }
 
 /* The prefix of a table of sessions, malloc'd, or NULL. */
@@ -144,7 +144,7 @@ static char *prefix_of(const struct keep_rules *k, const char *table)
     prefix = xstrndup(table, len - tail);
     for (size_t i = 0; i < sizeof(others) / sizeof(*others) && !found; i++) {
         char *other = xasprintf("%s%s", prefix, others[i]);
-        found = has(&k->seen, other);
+        found = has(&k->tables, other);
         free(other);
     }
     if (found)
@@ -157,8 +157,8 @@ void keep_rules_end(struct keep_rules *k)
 {
     for (size_t i = 0; i < k->a->prefixes->n; i++)
         strlist_add(&k->prefixes, k->a->prefixes->v[i]);
-    for (size_t i = 0; k->a->prefixes->n == 0 && i < k->seen.n; i++) {
-        char *prefix = prefix_of(k, k->seen.v[i]);
+    for (size_t i = 0; k->a->prefixes->n == 0 && i < k->tables.n; i++) {
+        char *prefix = prefix_of(k, k->tables.v[i]);
         if (prefix && !has(&k->prefixes, prefix))
             strlist_add(&k->prefixes, prefix);
         free(prefix);
@@ -202,15 +202,15 @@ void keep_rules_columns(const struct keep_rules *k, const char *table, keep_fn *
 const char *keep_rules_lost(const struct keep_rules *k)
 {
     for (size_t i = 0; i < k->n; i++)
-        if (!has(&k->seen, k->columns[i].table))
+        if (!has(&k->tables, k->columns[i].table))
             return k->columns[i].text;
     return NULL;
 }
 
 bool keep_rules_report(struct keep_rules *k, const char *sentence)
 {
-    if (*sentence == '\0' || has(&k->reported, sentence))
+    if (*sentence == '\0' || has(&k->reports, sentence))
         return false;
-    strlist_add(&k->reported, sentence);
+    strlist_add(&k->reports, sentence);
     return true;
 }

@@ -177,7 +177,7 @@ static int engine(struct body *b)
               : body_refuse(b, "makes a table of a storage engine that an import does not allow");
 }
 
-/* What SET must not assign to. */
+/* Refuses variables to which SET must not assign. */
 int body_check_target(struct body *b)
 {
     static const char *const server[] = {"GLOBAL", "PERSIST", "PERSIST_ONLY", NULL};

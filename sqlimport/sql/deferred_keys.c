@@ -130,7 +130,7 @@ static bool read_parts(struct cutting *c, bool note)
     return take_punct(c, ')');
 }
 
-/* What may stand behind the columns, and before them too in old versions. */
+/* Options that may stand behind the columns, and before them too in old versions. */
 static bool read_key_options(struct cutting *c)
 {
     for (;;) {

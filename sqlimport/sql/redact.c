@@ -22,7 +22,7 @@ static const unsigned short values[] = {
     1586, 1690, 1859, 3140, 3141, 3156, 3819, 4038, 4161,
 };
 
-/* What stands behind the value in messages that always have it; a value may hold the same words, so
+/* The text behind the value in messages that always have it; a value may hold the same words, so
  * the last ones count. */
 static const struct {
     unsigned code;

@@ -9,7 +9,7 @@
  *   brackets  1................1.1..     outside of text
  *   row       11111111111111111.111      a running xor of these
  *
- * What is outside of text must be of an allowed class, and each word (NULL) is looked at.
+ * Bytes outside of text must be of an allowed class, and each word (NULL) is looked at.
  */
 #include "sqlimport/sql/row_scan.h"
 

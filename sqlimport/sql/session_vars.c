@@ -22,7 +22,7 @@ struct known { /* a node of the index of `all` */
 
 static const char *const start[FIELDS] = {"utf8mb4", "utf8mb4", "", "", "SYSTEM", "0"};
 
-/* What a new session has. */
+/* The fields of a new session. */
 const char *session_fields_start(const struct session_vars *v, enum field f)
 {
     return f == SQL_MODE && v->dialect.sql_mode ? v->dialect.sql_mode : start[f];

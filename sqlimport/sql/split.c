@@ -15,7 +15,7 @@
  *   INSERT INTO t VALUES (1),(2),(3),(4…     given: INSERT INTO t VALUES (1),(2)
  *   ....INSERT INTO t VALUES (3),(4…
  *
- * Where it is cut depends on the statement alone, not on the reads or on what comes before it.
+ * The cut depends on the statement alone, not on the reads or on what comes before it.
  */
 #include "sqlimport/sql/split.h"
 

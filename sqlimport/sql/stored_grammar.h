@@ -3,7 +3,7 @@
  * stored_grammar: the grammar of CREATE VIEW, TRIGGER, FUNCTION, PROCEDURE and EVENT up to their
  * bodies.
  *
- * What is not in it is refused; the body is body.h's. Pure.
+ * It refuses all that is not in it; body.h judges the body. Pure.
  */
 #ifndef EEFS_SQLIMPORT_SQL_STORED_GRAMMAR_H
 #define EEFS_SQLIMPORT_SQL_STORED_GRAMMAR_H

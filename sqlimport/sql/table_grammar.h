@@ -2,7 +2,7 @@
 /*
  * table_grammar: the grammar of CREATE TABLE and CREATE SEQUENCE, as SHOW CREATE prints them.
  *
- * What is not in it is refused: rows from a query, names with a database, folders, tablespaces,
+ * It refuses all that is not in it: rows from a query, names with a database, folders, tablespaces,
  * connections, engines that lead elsewhere, functions that do more than compute. Pure.
  */
 #ifndef EEFS_SQLIMPORT_SQL_TABLE_GRAMMAR_H

@@ -54,7 +54,7 @@ struct token {
     bool versioned; /* inside a versioned comment that is read */
 };
 
-/* What stands between two tokens, in pieces: a run of white space, or one comment, with its line's
+/* The text between two tokens, in pieces: a run of white space, or one comment, with its line's
  * end. NULL: something that is left out, a versioned comment that is not read, or the opener or end
  * of one that is. */
 typedef void lexer_gap_fn(void *arg, const char *p, size_t len);

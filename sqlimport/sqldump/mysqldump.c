@@ -77,7 +77,7 @@ static int check_privileges(struct server *s, struct err *e)
     if (!triggers || !routines)
         return err_set(
             e, EACCES,
-            "the account cannot see all %s, and mysqldump would leave them out: grant it %s",
+            "the account cannot see all %s, and mysqldump would leave them out: GRANT %s to it",
             triggers ? "stored routines" : "triggers",
             !triggers ? "TRIGGER on the database"
             : mysql8  ? "SHOW_ROUTINE ON *.*"

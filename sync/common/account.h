@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 /*
- * A user and its primary group; a number that no account has is its own group. -EINVAL: no such
- * name, and no number from 0 to 4294967294 either.
+ * A user and its primary group; a number without an account is its own group. -EINVAL: neither a
+ * known name nor a number from 0 to 4294967294.
  */
 int account_user(const char *text, uid_t *ret_uid, gid_t *ret_gid);
 int account_group(const char *text, gid_t *ret);
@@ -23,10 +23,11 @@ struct account {
     int n_groups;
 };
 
-/* The user's groups too. -EINVAL: as of account_user(). */
+/* Includes the user's groups. -EINVAL: as account_user(). Release *ret with account_release(). */
 int account_open(const char *text, struct account *ret);
 void account_release(struct account *a);
-/* This process becomes that user for good; async-signal-safe, for a child after fork(2). */
+/* Makes this process that user for good; async-signal-safe, for a child after fork(2). 0 or
+ * -errno. */
 int account_become(const struct account *a);
 
 #endif

@@ -6,13 +6,13 @@
  *   request   {"cmd":"status", …}\n
  *   answer    {"ok":true, …}\n   or   {"ok":false,"code":"<short>","error":"<sentence>"}\n
  *
- * A stream (cmd "watch") goes on with further lines until either side closes. Lines are at most
+ * A stream (cmd "watch") continues with further lines until either side closes. Lines are at most
  * CTL_LINE_MAX bytes. JSON by jansson.
  *
  * A peer that is neither root nor the server's user may have 16 connections, all such peers 128 of
- * the 256 in all. Each sends at most CTL_REQUEST_MAX bytes a request, has 10 s for one that it
- * began and 60 s for the next, and is served 50 requests a second. So no local user can exhaust the
- * program or shut out the others.
+ * the 256 in all. Such a peer may send CTL_REQUEST_MAX bytes per request, has 10 s to complete a
+ * request and 60 s to begin the next, and is served 50 requests per second. So no local user can
+ * exhaust the program or shut out the others.
  */
 #ifndef EEFS_COMMON_CTL_H
 #define EEFS_COMMON_CTL_H
@@ -25,7 +25,7 @@
 #include "sync/common/err.h"
 
 #define CTL_LINE_MAX    (4 * 1024 * 1024)
-#define CTL_REQUEST_MAX (32 * 1024) /* of a peer that is not trusted: a few paths */
+#define CTL_REQUEST_MAX (32 * 1024) /* from a peer that is not trusted: a few paths */
 
 /* --- client: one thread per connection --- */
 
@@ -37,7 +37,7 @@ void ctl_close(struct ctl *c);
 /* The socket, for poll(2). Check ctl_recv with timeout 0 first: lines may be buffered. */
 int ctl_fd(struct ctl *c);
 
-/* The process that listens there, 0: not known. */
+/* The process that listens there; 0: not known. */
 pid_t ctl_peer_pid(struct ctl *c);
 
 /* Sends one line; does not take over the reference. */
@@ -73,7 +73,7 @@ int ctl_server_start(const char *socket_path, mode_t mode, ctl_handler *handler,
 /* Closes everything, waits for the connection threads, unlinks the socket. NULL is fine. */
 void ctl_server_stop(struct ctl_server *s);
 
-/* Who asks: from SO_PEERCRED and SO_PEERGROUPS. Valid as long as the connection. */
+/* The peer, from SO_PEERCRED and SO_PEERGROUPS. Valid as long as the connection. */
 struct ctl_peer {
     uid_t uid;
     gid_t gid;

@@ -26,7 +26,7 @@ struct db;
 
 enum db_flags {
     DB_READ_ONLY = 1, /* for a second connection: the file must exist */
-    DB_SEALED = 2,    /* pages bear checksums (seal.h): what is damaged is not read, -EUCLEAN */
+    DB_SEALED = 2,    /* pages bear checksums (seal.h): reading a damaged one fails with -EUCLEAN */
 };
 
 /*
@@ -37,27 +37,27 @@ int db_open(const char *path, int flags, struct db **ret, struct err *e);
 void db_close(struct db *db);
 
 /*
- * Before the first DB_SEALED connection of this process, by whoever owns the file: looks whether it
- * is as it was written, for at most ms (what is left is noticed when it is read). A database of an
- * earlier version gets its seals; one that another program's SQLite changed (each table has
- * triggers that note it; ours do not run them) is checked by SQLite and sealed anew.
- * *found (may be NULL): there was a database. -EUCLEAN: it is damaged, with a sentence.
+ * Called before the first DB_SEALED connection of this process, by the owner of the file: verifies
+ * the checksums for at most ms (later damage is noticed at reading). A database of an earlier
+ * version gets its seals; one that another program's SQLite changed (each table has triggers that
+ * record it; eefs's connections do not run them) is checked by SQLite and sealed again. *found (may
+ * be NULL): there was a database. -EUCLEAN: it is damaged, with a sentence.
  */
 int db_check(const char *path, int64_t ms, bool *found, struct err *e);
-/* SQLite's own check (quick_check), for at most ms. -EUCLEAN with what it found. */
+/* SQLite's own check (quick_check), for at most ms. -EUCLEAN with its finding. */
 int db_check_rows(struct db *db, int64_t ms, struct err *e);
 
-/* What the connection's owner keeps with it, NULL at first. */
+/* A pointer of the connection's owner, NULL at first. */
 void db_set_user(struct db *db, void *user);
 void *db_user(struct db *db);
 
-/* The SQLite handle, for what has no wrapper here. Owned by db. */
+/* The SQLite handle, for functions without a wrapper here. Owned by db. */
 sqlite3 *db_handle(struct db *db);
 
 /*
- * Brings the schema to version n: steps[i] is the SQL that leads from version i to i + 1; each
- * runs in one transaction with PRAGMA user_version. `app_id` (PRAGMA application_id) tells a
- * foreign file from ours. -EPROTO when the file is newer than n or not ours; the text says so.
+ * Brings the schema to version n: steps[i] is the SQL that leads from version i to i + 1; each runs
+ * in one transaction with PRAGMA user_version. `app_id` (PRAGMA application_id) identifies files of
+ * eefs. -EPROTO when the file is newer than n or of another program; the text has the reason.
  */
 int db_migrate(struct db *db, uint32_t app_id, const char *const *steps, int n, struct err *e);
 
@@ -98,16 +98,17 @@ int db_sync(struct db *db);
  * it. -1 with errno. */
 int db_log(const struct db *db);
 
-/* Reads every byte of the database and its log, as they are. 0, or -EIO when the disk does not give
- * them. Takes as long as that takes; the connection is one that others do not wait for. */
+/* Reads every byte of the database and its log from the disk. 0, or -EIO when the disk fails. May
+ * take long: use a connection for which no other thread waits. */
 int db_read_all(struct db *db);
 
-/* Allocates disk space for the log, so that commits go on for a while when the filesystem is full:
- * 1/32 of it, within min..max bytes, which is returned. What cannot be had is done without. */
+/* Allocates disk space for the log, so that commits keep working for a while when the filesystem is
+ * full: 1/32 of it, within min..max bytes; returns the number of bytes. A failure to allocate is
+ * ignored. */
 int64_t db_reserve(struct db *db, int64_t min, int64_t max);
 
-/* SQLite's last error on this connection as -errno (ENOSPC, EIO, EBUSY, EUCLEAN for damage). What
- * is a fault of disk or memory is noted (trouble.h). */
+/* SQLite's last error on this connection as -errno (ENOSPC, EIO, EBUSY, EUCLEAN for damage). Faults
+ * of disk or memory are recorded (trouble.h). */
 int db_errno(struct db *db);
 /* Fills e with "<what>: <sqlite's message>"; returns db_errno(). */
 int db_error(struct db *db, struct err *e, const char *what);

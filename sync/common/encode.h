@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* encode: base64 (RFC 4648, with padding) and hex text of bytes, by OpenSSL where it has it. */
+/* encode: base64 (RFC 4648, with padding) and hex text of bytes, by OpenSSL where possible. */
 #ifndef EEFS_COMMON_ENCODE_H
 #define EEFS_COMMON_ENCODE_H
 

@@ -2,9 +2,10 @@
 /*
  * err: an error code together with a sentence for a person.
  *
- * Functions return 0 (or a positive result) or -errno. Where a person needs more than errno can
- * say, a function takes a `struct err *` and fills it with what was tried, on what, why it failed
- * and what to do. A NULL `struct err *` is allowed everywhere. Not thread-shared: one per caller.
+ * Functions return 0 (or a positive result) or -errno. Where errno is not enough for a person, a
+ * function takes a `struct err *` and fills it with the attempted action, its object, the reason of
+ * the failure and the remedy. A NULL `struct err *` is allowed everywhere. Not thread-shared: one
+ * per caller.
  */
 #ifndef EEFS_COMMON_ERR_H
 #define EEFS_COMMON_ERR_H

@@ -36,15 +36,15 @@ int file_slurp(int dirfd, const char *path, size_t max, struct buf *out);
 int file_replace(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                  bool durable);
 
-/* Copies all of `from` (offset 0 to its end) to offset 0 of `to`: reflink, else
- * copy_file_range(2), else read and write. `to` is empty before; holes stay holes where both
- * filesystems say so. */
+/* Copies all of `from` (offset 0 to its end) to offset 0 of `to`: reflink, else copy_file_range(2),
+ * else read and write. `to` must be empty; holes stay holes where both filesystems support them. 0
+ * or -errno. */
 int file_copy(int from, int to);
 
 /*
  * Renames unless `to` is there: -EEXIST. Where the filesystem has no RENAME_NOREPLACE (NFS, many by
- * FUSE) a file gets its second name first; a folder, and a file that cannot have two, goes by a
- * look before, and what comes to `to` at that moment may be replaced.
+ * FUSE) a file gets its second name first; a folder, and a file that cannot have two names, is
+ * renamed after a check, so an entry that appears at `to` in that moment may be replaced.
  */
 int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);
 
@@ -72,18 +72,18 @@ int file_read_secret(const char *path, char **ret, struct err *e);
  * Times of files, on the wire and in the databases: nanoseconds since the epoch modulo 2^64, which
  * tell apart all times of 2^64 ns from FILE_TIME_MIN on: 1901-12-13 to 2486-07-02, as in XFS
  * (bigtime), and all that ext4 has. Up to 2262 that is the plain signed number. Such times have no
- * order as numbers, and every number is one: what is not given has a flag of its own.
+ * order as numbers, and every number is a valid time: an absent time has a flag of its own.
  */
 #define FILE_TIME_MIN (-((int64_t)1 << 31)) /* s */
 #define FILE_TIME_MAX (FILE_TIME_MIN + 18446744073LL)
 
-/* False: no such time can be kept. */
+/* False: that time cannot be stored. */
 static inline bool file_time_fits(const struct timespec *ts)
 {
     return ts->tv_sec >= FILE_TIME_MIN && ts->tv_sec < FILE_TIME_MAX;
 }
 
-/* The nearest time that can be kept. */
+/* The nearest time that can be stored. */
 static inline int64_t file_time_ns(const struct timespec *ts)
 {
     int64_t s = ts->tv_sec;

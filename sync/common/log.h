@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log: where the programs' messages go. Only top layers (programs and their long-running threads)
- * log; libraries return errors. Thread safe; one line per call, made
- * printable (see printable.h).
+ * log: the programs' messages. Only top layers (programs and their long-running threads) log;
+ * libraries return errors. Thread safe; one line per call, made printable (see printable.h).
  *
  * A line is "program: message" on stderr, or goes to syslog (facility daemon) after
- * log_to_syslog(). Where systemd has connected stderr with its journal, which notes the program by
- * itself, a line is "<priority>message" (sd-daemon(3)). Secrets must never be passed in.
+ * log_to_syslog(). Where stderr is systemd's journal, which records the program by itself, a line
+ * is "<priority>message" (sd-daemon(3)). Secrets must never be passed in.
  */
 #ifndef EEFS_COMMON_LOG_H
 #define EEFS_COMMON_LOG_H

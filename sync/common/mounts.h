@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mounts: the kernel's table of mounts, which is read without touching any of them: a hung mount
- * would hang whoever does. Format: proc(5), /proc/PID/mountinfo.
+ * mounts: the kernel's table of mounts, read without touching any mount, because a hung mount would
+ * hang the reader. Format: proc(5), /proc/PID/mountinfo.
  */
 #ifndef EEFS_COMMON_MOUNTS_H
 #define EEFS_COMMON_MOUNTS_H
@@ -20,7 +20,7 @@ typedef void mounts_fn(void *arg, const struct mounts_entry *m);
 
 /*
  * Calls fn for every mount in this process's namespace, in the kernel's order: of several on one
- * point the last lies on top. What the entry points to is gone when fn returns. 0 or -errno.
+ * point the last lies on top. The entry's strings are valid only until fn returns. 0 or -errno.
  */
 int mounts_each(mounts_fn *fn, void *arg);
 

@@ -52,11 +52,11 @@ struct opt {
     const char *arg; /* placeholder of the value, NULL for flags; for OPT_ENUM the choices "a|b" */
     size_t at;       /* offset of the member that is set */
     const char *def; /* opt_defaults() parses it; NULL: the member stays as it is */
-    const char *without; /* shown as the default where `def` cannot say it */
+    const char *without; /* shown as the default where `def` cannot express it */
     int64_t min, max;    /* of numbers; both 0: any value >= 0 */
     bool required;       /* see opt_required() */
     bool empty;          /* of a LIST: the empty text is a value, too */
-    bool reload;         /* takes effect when a running program reads its options again */
+    bool reload;         /* takes effect when a running program reloads its options */
     const char *help;    /* one phrase, lower case, no full stop; default, range and "may be
                           * repeated" are added */
 };
@@ -81,9 +81,10 @@ enum opt_help {                    /* --help, --help=usage, --help=markdown */
 void opt_defaults(const struct opt *table, void *into);
 
 /*
- * Parses argv[1..]; what is no option is moved to the front of argv from argv[0] on and counted
- * in *nargs ("--" ends options). --help and -h set *help, and parsing goes on. Single-letter
- * bundles are not handled here (see fs/ for mount's own). Returns 0, or -EINVAL with a sentence.
+ * Parses argv[1..]; arguments that are no options are moved to the front of argv from argv[0] on
+ * and counted in *nargs ("--" ends options). --help and -h set *help, and parsing goes on.
+ * Single-letter bundles are not handled here (see fs/ for mount's own). Returns 0, or -EINVAL with
+ * a sentence.
  */
 int opt_argv(const struct opt *table, void *into, int argc, char **argv, int *nargs,
              enum opt_help *help, struct err *e);
@@ -101,8 +102,8 @@ int opt_set(const struct opt *table, void *into, const char *name, const char *v
 int opt_comma(const struct opt *table, void *into, const char *list, const char *where,
               struct err *e);
 
-/* A config file: "name = value" lines, '#' comments. Errors name file and line. 0, -EINVAL, or what
- * reading gave. */
+/* A config file: "name = value" lines, '#' comments. Errors name file and line. 0, -EINVAL, or the
+ * error of reading the file. */
 int opt_file(const struct opt *table, void *into, const char *path, struct err *e);
 
 /* -EINVAL when a required option (a string or a list) is not set; the sentence names it. */

@@ -69,8 +69,8 @@ int path_decode(const char *text, char **ret);
 bool path_matches(const char *pattern, const char *path);
 
 /*
- * True when the pattern may match something below the folder `dir` that it would not match below a
- * folder of another name: it is one for the whole path.
+ * True when the pattern may match a name below the folder `dir` that it would not match below a
+ * folder of another name: it applies to the whole path.
  */
 bool path_matches_below(const char *pattern, const char *dir);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rundir: the folder where running programs are found: --rundir, else $EEFS_RUNDIR, else /run/eefs.
+ * rundir: the folder in which running programs are found: --rundir, else $EEFS_RUNDIR, else
+ * /run/eefs.
  *
  *   mount-<instance>.sock    control socket of a mount (mode 0666; what a peer may do goes by uid)
  *   mount-<instance>.at      symlink to its mountpoint: whose socket it is when nobody answers on it
@@ -21,9 +22,9 @@ int rundir_ensure(const char *rundir, struct err *e);
 /* malloc'd "RUNDIR/kind-name.suffix"; '/' in name becomes '-', a leading one is dropped. */
 char *rundir_file(const char *rundir, const char *kind, const char *name, const char *suffix);
 
-/* Notes the mountpoint of a mount's socket beside it (socket path … ".sock"). 0 or -errno. */
+/* Records the mountpoint of a mount's socket beside it (socket path … ".sock"). 0 or -errno. */
 int rundir_note_point(const char *socket, const char *point);
-/* malloc'd mountpoint that was noted; NULL: none. Touches the run directory only. */
+/* The recorded mountpoint, malloc'd; NULL: none. Touches the run directory only. */
 char *rundir_point(const char *socket);
 
 /* Calls fn(arg, path) for every such file of one kind, by name; none when the folder cannot be

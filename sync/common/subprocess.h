@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * subprocess: programs that we start: a shell command of the admin's, and the end of any program,
- * waited for with a limit. Thread safe.
+ * subprocess: starts a shell command of the admin, and waits for the end of any child with a limit.
+ * Thread safe.
  */
 #ifndef EEFS_COMMON_SUBPROCESS_H
 #define EEFS_COMMON_SUBPROCESS_H
@@ -15,13 +15,13 @@
 struct subprocess {
     const char *command;           /* for /bin/sh -c */
     const char *const *variables;  /* "NAME=value", NULL at the end; they replace ours */
-    const struct account *account; /* whom it runs as; NULL: as we do */
+    const struct account *account; /* the user that it runs as; NULL: this process's */
 };
 
 /*
- * Starts the command in a process group of its own, with our environment and the variables, no
- * standard input, its output where our messages go, no other descriptor, no signal blocked. Its
- * process id, or -errno.
+ * Starts the command in a process group of its own, with this process's environment and the
+ * variables, no standard input, its output to this process's log, no other descriptor, no signal
+ * blocked. Its process id, or -errno.
  */
 pid_t subprocess_start(const struct subprocess *s);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * systemd: what a service of Type=notify tells its manager: one datagram to $NOTIFY_SOCKET
+ * systemd: notifications of a service of Type=notify to its manager: one datagram to $NOTIFY_SOCKET
  * (sd_notify(3), "Notes"). Without that variable everything here does nothing.
  */
 #ifndef EEFS_COMMON_SYSTEMD_H

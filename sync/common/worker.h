@@ -47,19 +47,19 @@ struct worker {
 
 void worker_init(struct worker *w);
 
-/* One more thread, named as for thread_start(), that runs run(arg). 0 or -errno (EAGAIN: out of
- * threads); those that run already go on. */
+/* Starts one more thread, named as for thread_start(), that runs run(arg). 0 or -errno (EAGAIN: out
+ * of threads); threads that run already are not affected. */
 int worker_start(struct worker *w, const char *name, void *(*run)(void *), void *arg);
 
 void worker_lock(struct worker *w);
 void worker_unlock(struct worker *w);
 
-/* Lets all threads that wait look again. Its caller has changed what they look at under the
- * lock. */
+/* Wakes all waiting threads. The caller has changed their condition under the lock. */
 void worker_wake_locked(struct worker *w);
 
 /* Sleeps without the lock until it is woken or clock_mono_ms() reaches deadline_ms (WORKER_NEVER:
- * no deadline), possibly for less; not at all once it is to stop. False when it is to stop. */
+ * no deadline), possibly for less; not at all once a stop was requested. False when a stop was
+ * requested. */
 bool worker_wait_locked(struct worker *w, int64_t deadline_ms);
 
 bool worker_stopping_locked(const struct worker *w);

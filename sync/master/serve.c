@@ -129,7 +129,7 @@ static int lock_state(struct server *s, const char *state, struct err *e)
     return 0;
 }
 
-/* Opens it, or what is made of it when it is damaged. */
+/* Opens the database, or the rebuilt one when it is damaged. */
 static int open_database(struct server *s, struct err *e)
 {
     const char *path = s->m.db_path;
@@ -299,8 +299,8 @@ static void *stop_threads(void *arg)
     return NULL;
 }
 
-/* Threads that a hanging filesystem holds end with the process: nothing is lost by that, for what
- * was answered is durable. */
+/* Threads that a hanging filesystem holds end with the process: nothing is lost by that, because
+ * every answered operation is durable. */
 static void stop(struct server *s)
 {
     const struct timespec pause = {0, 20 * 1000000};
@@ -439,8 +439,8 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
     systemd_notify("READY=1");
 }
 
-/* Somebody put another file in the database's place: what is written from now on would be lost. A
- * disk that fails does not say so. */
+/* Another file has replaced the database: all further writes would be lost. A failing disk does not
+ * count as that. */
 static bool database_was_replaced(struct server *s)
 {
     struct stat st;

@@ -53,10 +53,10 @@ void entry_encode_line(struct buf *out, const struct entry *e);
 /* The lines of a changes page. */
 enum page_line { PAGE_ENTRY = 0, PAGE_MORE, PAGE_COMMIT };
 /* Parses one line (without newline). PAGE_ENTRY fills *ret; the others give a malloc'd cursor text
- * (caller frees). -EPROTO with the sentence, or -EBADMSG: it is no object at all. */
+ * (caller frees). -EPROTO with the sentence, or -EBADMSG: it is not even an object. */
 int page_parse_line(const char *line, size_t len, struct entry *ret, char **cursor, struct err *e);
-/* The percent-encoded path of a line that is not to be parsed, malloc'd, or NULL. A guess: what is
- * broken may be of another path, too. */
+/* The percent-encoded path of a line that is not to be parsed, malloc'd, or NULL. A guess: a broken
+ * line may belong to another path. */
 char *page_line_path(const char *line, size_t len);
 void page_encode_end(struct buf *out, enum page_line kind, const char *cursor);
 

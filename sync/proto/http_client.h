@@ -2,12 +2,12 @@
 /*
  * http_client: requests to one master: base URL and token, libcurl underneath (libcurl-easy(3)).
  *
- * Three outcomes, as the protocol's rule 3 wants: an answer that is ours (returns 0: status, and
+ * Three outcomes, as the protocol's rule 3 wants: an answer of eefs-master (returns 0: status, and
  * for a refusal its code), or "unknown" (returns -errno with a sentence): no connection, silence, a
- * broken transfer, or a page that is not eefs-master's (a captive portal, a proxy's error page).
- * Redirects are never followed and TLS certificates are verified. Proxy variables of the
- * environment apply to https (a tunnel, which sees no token) and, with insecure_http, to http. A
- * connection that moves no byte for 10 s (a long poll: wait + 10 s) is given up.
+ * broken transfer, or a page of another server (a captive portal, a proxy's error page). Redirects
+ * are never followed and TLS certificates are verified. Proxy variables of the environment apply to
+ * https (a tunnel, which sees no token) and, with insecure_http, to http. A connection that moves
+ * no byte for 10 s (a long poll: wait + 10 s) ends with -ETIMEDOUT.
  *
  * Thread safe: each running request has a handle of its own, taken from a list of idle ones, so
  * connections are kept alive. Make it after daemonising (threads of the resolver).
@@ -29,7 +29,7 @@ struct http;
 struct http_config {
     const char *url;    /* http(s)://host[:port][/prefix] */
     const char *token;  /* the secret itself */
-    const char *cafile; /* PEM file of the authorities that are believed; NULL: the system's */
+    const char *cafile; /* PEM file of the trusted authorities; NULL: the system's */
     bool insecure_http; /* http:// may leave this machine: token and files travel in the clear */
 };
 
@@ -41,17 +41,17 @@ int http_check_url(const char *url, bool *clear, struct err *e);
 void http_free(struct http *h); /* no request may be running; NULL is fine */
 /* From now on every request, also a running one, ends with -ECANCELED, at once. */
 void http_stop(struct http *h);
-/* Running requests look at their `cancel` now, not only when something moves. Any thread. */
+/* Makes running requests check their `cancel` now, not only when data moves. Any thread. */
 void http_wake(struct http *h);
 
 /* Takes bytes of a successful (2xx) body as they arrive; non-zero (-errno) ends the request. */
 typedef int http_sink_fn(void *arg, const void *data, size_t len);
 
-/* Called while a body is on its way with how many bytes of it have gone in this request. */
+/* Called while a body is being sent, with the number of bytes sent in this request. */
 typedef void http_sent_fn(void *arg, int64_t bytes);
 
 struct http_reply {
-    int status;      /* HTTP status of an answer that is ours */
+    int status;      /* HTTP status of an answer of eefs-master */
     char code[32];   /* WIRE_E_* of a refusal, "" otherwise */
     char text[512];  /* its sentence */
     struct buf body; /* 2xx without sink, or a refusal's */

@@ -12,9 +12,10 @@
  *   {"n":…,"op":"symlink","path":P,"target":T,"mtime":ns,"pre":"absent"}
  *   {"n":…,"op":"setattr","path":P,"mode":…?,"mtime":…?}              last writer wins
  *
- * Each may have "known": the seq up to which the mirror knew the feed when it named these paths.
- * What lies in a folder that was renamed since is meant there (master/moved.h); the answer then has
- * also the present paths, with moved_from.
+ * Each may have "known": the seq up to which the mirror knew the feed when it named these paths. A
+ * path in a folder that was renamed since is applied at the folder's present place
+ * (sync/master/publish/folder_renames.h); the answer then also has the present paths, with
+ * moved_from.
  *
  * The key of an operation is (outbox id, counter n, digest); the digest is the SHA-256 of its
  * canonical JSON (sorted keys, compact) without "data" and "known".
@@ -64,10 +65,11 @@ struct op {
     bool has_mtime; /* false: not set (setattr), or none */
     int64_t mtime;  /* file.h */
     int64_t mode;   /* -1: not set (setattr) */
-    /* seq up to which its mirror had followed the feed when it was first sent; 0: not told. Not in
+    /* seq up to which its mirror had followed the feed when it was first sent; 0: unknown. Not in
      * the digest. */
     int64_t known;
-    int64_t umask; /* put and mkdir of what is new: bits that the program's umask took off mode */
+    int64_t
+        umask; /* put and mkdir of what is new: bits that the program's umask removed from mode */
     struct pre pre;
     struct pre to_pre;
     struct buf data; /* inline content; only meaningful when has_data */
@@ -99,7 +101,7 @@ struct op_answer {
     char *code;            /* owned or NULL */
     char *error;           /* owned or NULL */
     char *copy;            /* owned or NULL: path of the conflict copy */
-    char *place;           /* owned or NULL: the file outside the tree that has it instead */
+    char *place;           /* owned or NULL: the file outside the tree that holds it instead */
     struct entry *entries; /* owned */
     size_t n_entries;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * look: what eefs runs on this machine, and how it stands.
+ * look: finds the mounts, masters and importers of this machine, and their states.
  */
 #ifndef EEFS_STATUS_LOOK_H
 #define EEFS_STATUS_LOOK_H
@@ -10,12 +10,12 @@
 
 /*
  * New reference: {"state","mounts":[…],"masters":[…],"imports":[…]}. Each element bears "state",
- * "reason", "action" and what its program reported. With `n` paths only the mounts that hold one of
- * them are looked at. With `list` ("conflicts" or "quarantine"; NULL: none) each mount also bears
- * that list. All sockets are asked at the same time, each is given 2 s (and 2 s for the list), so
- * that the whole ends within 5 s however many daemons hang. *code is the exit code: the worst of
- * all, 3 when nothing was found or something does not answer. Text is valid UTF-8; it is escaped
- * where it is printed (printable.h).
+ * "reason", "action" and its program's report. With `n` paths only the mounts that hold one of them
+ * are looked at. With `list` ("conflicts" or "quarantine"; NULL: none) each mount also bears that
+ * list. All sockets are asked at the same time, each is given 2 s (and 2 s for the list), so that
+ * the whole ends within 5 s however many daemons hang. *code is the exit code: the worst of all, 3
+ * when none was found or one does not answer. Text is valid UTF-8; it is escaped where it is
+ * printed (printable.h).
  */
 json_t *look(const char *rundir, char *const *paths, int n, const char *list, int *code);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eefs-status: how things stand on this machine.
+ * eefs-status: the state of eefs on this machine.
  *
  *   main.c     options, what is asked in which order, the exit code
  *   look.c     finds mounts (mountinfo), control sockets and import files, and asks them

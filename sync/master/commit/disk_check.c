@@ -37,7 +37,7 @@ static int try_database(struct master *m)
         r = committer_call(m->committer, commit_try, NULL);
     if (r == 0)
         r = db_sync(m->tree->db);
-    if (r == 0) /* fsync(2) says EIO once only: what it said so of is written once more */
+    if (r == 0) /* fsync(2) reports EIO only once: data that it failed for is written once more */
         checkpoint_wake(m->checkpoint);
     return r == -ENOSPC || r == -EDQUOT ? 0 : r;
 }

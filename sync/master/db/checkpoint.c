@@ -17,7 +17,7 @@ struct checkpoint {
     bool due;
 };
 
-/* Waits for nobody: what readers still need, and what is being committed, is left. */
+/* Waits for no other thread: frames that readers need, or that are being committed, stay. */
 static void move(sqlite3 *h)
 {
     sqlite3_wal_checkpoint_v2(h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -35,7 +35,7 @@ static int committed(void *arg, sqlite3 *h, const char *name, int pages)
         c->finish = FINISH;
     } else if (pages >= c->finish) {
         move(h);
-        c->finish = pages + BESIDE; /* a reader may keep the log from beginning anew */
+        c->finish = pages + BESIDE; /* a reader may keep the log from restarting */
     }
     return SQLITE_OK;
 }

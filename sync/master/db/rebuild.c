@@ -96,7 +96,7 @@ static void take_from(struct db *to, const char *path, struct taken *t)
     db_close(from);
 }
 
-/* First from what its log has behind a damaged frame, then from what SQLite reads. */
+/* First from the log's frames behind a damaged one, then from the rows that SQLite reads. */
 static void take_over(struct db *to, const char *damaged)
 {
     static const char *const ends[] = {"", "-wal", "-shm"};

@@ -89,7 +89,7 @@ static char *make_token(struct hash *digest)
     return buf_detach(&b);
 }
 
-/* Puts tree paths in the place of what a person wrote. */
+/* Replaces the paths that a person wrote by tree paths. */
 static int check_paths(struct strlist *l, const char *what, struct err *e)
 {
     for (size_t i = 0; i < l->n; i++) {
@@ -117,7 +117,7 @@ static int check_paths(struct strlist *l, const char *what, struct err *e)
 }
 
 /* A new scopegen (in *ret, unless that is NULL) for one mirror, or (NULL) for all: its cursor is
- * void, and hello says what it may see. */
+ * void, and hello reports the new scope. */
 static int bump_scopegen(struct db *db, const char *name, int64_t *ret)
 {
     int64_t gen = 0;
@@ -255,8 +255,8 @@ int registry_remove(struct db *db, const char *name, struct err *e)
     return 0;
 }
 
-/* Remembers the list in `meta`; another than before is one that every mirror must ask for. No list
- * is as good as an empty one. `what`: for the error. */
+/* Stores the list in `meta`; when it has changed, every mirror must ask for it. No list equals an
+ * empty one. `what`: for the error. */
 static int remember_list(struct db *db, const char *name, const struct strlist *l, const char *what,
                          struct err *e)
 {

@@ -73,7 +73,7 @@ int registry_copy_save(struct db *db)
     return r;
 }
 
-/* New reference, NULL: what the file has is not what was written. */
+/* New reference, NULL: the file is damaged. */
 static json_t *parse(const struct buf *b)
 {
     const char *end = b->len ? memchr(b->data, '\n', b->len) : NULL;

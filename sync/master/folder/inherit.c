@@ -126,7 +126,7 @@ mode_t inherit_mode(int dir, mode_t mode, mode_t umask)
             break;
         case ACL_MASK:
             mask = perm;
-            group = 07; /* then the mask is what a mode shows of the group */
+            group = 07; /* then the mode's group bits are the mask */
             break;
         case ACL_OTHER:
             other = perm;

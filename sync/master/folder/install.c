@@ -136,7 +136,7 @@ static int prepare(struct folder *f, int fd, int dir, const char *base,
     if (r < 0)
         return r;
 
-    /* The owner last: who gives a file away may do nothing more to it. */
+    /* The owner last: after giving a file away the server may not change it. */
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
         r = -errno;
     if (r == 0)

@@ -76,7 +76,7 @@ int private_dir_check(const char *store, const char *root, const char *id, struc
     return r;
 }
 
-/* Moves from/name to to/name; what is there already is joined. */
+/* Moves from/name to to/name, and merges folders that exist there. */
 static int move_tree(int from, int to, const char *name)
 {
     int below_from = -1, below_to = -1, r = 0;

@@ -85,7 +85,7 @@ static int swap_link(int staging, char *tmp, int dir, const char *base, const st
 }
 
 /* Undoes an exchange: -EBUSY, and `name` is our file `ino` again. -EAGAIN when a local file had
- * replaced ours meanwhile: it keeps the path, and what was there before it is in `name`. */
+ * replaced ours meanwhile: it keeps the path, and the file that was there before is in `name`. */
 static int exchange_back(int staging, const char *name, int dir, const char *base, int64_t ino)
 {
     int r = staging_exchange(staging, name, dir, base);
@@ -128,7 +128,7 @@ int replace_file(struct folder *f, char *tmp, int dir, const char *path, const s
     if (swapped && (!is_inode(staging, name, (int64_t)old.st.st_ino) || !untouched(&old))) {
         r = exchange_back(staging, name, dir, base, (int64_t)ours.st_ino);
         swapped = r != -EBUSY;
-        was = &unknown; /* what is in staging is a local file: settled as such */
+        was = &unknown; /* the file in staging is a local one: settled as such */
     }
     close(old.fd); /* and with it the lease */
     if (swapped) {

@@ -36,8 +36,9 @@ struct lane {
 
 struct scan_queue {
     struct scan_hooks hooks;
-    struct worker worker;       /* its lock guards the rest */
-    pthread_cond_t more, event; /* for those who take all lanes; for those who take events */
+    struct worker worker; /* its lock guards the rest */
+    pthread_cond_t more,
+        event; /* for threads that take all lanes; for threads that take events only */
     struct scan_item **table;
     size_t buckets, n; /* power of two; items in the table */
     struct lane lanes[LANES];
@@ -186,8 +187,8 @@ static void count_scan_locked(struct scan_queue *x)
     }
 }
 
-/* What waits is asked for once more: it comes as early as the earlier of the two. In its lane it keeps
- * its turn, or what changes all the time would never have one. */
+/* A waiting path is queued once more: it takes the earlier of the two times. It keeps its turn in
+ * its lane, or a path that changes all the time would never have one. */
 static void merge_locked(struct scan_queue *x, struct scan_item *it, int flags, int64_t due)
 {
     int lane = lane_of(flags);
@@ -247,7 +248,7 @@ void scan_queue_put_off(struct scan_queue *x, const char *path)
     worker_unlock(&x->worker);
 }
 
-/* The rest was looked at: what was put off begins. */
+/* All else was looked at: the postponed looks begin. */
 static void push_last_locked(struct scan_queue *x)
 {
     for (size_t i = 0; i < x->last.n; i++)

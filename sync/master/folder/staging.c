@@ -111,8 +111,8 @@ int staging_open_parent(const struct folder *f, const char *path)
 
 /*
  * Exchanges the two names; where that cannot be done: a second name for the old one, then over it.
- * That second name says after a kill what `name` would say, so only its last digit differs. Where
- * there are no second names nothing has the path for a moment; settle.c repairs it after a kill.
+ * After a kill that second name must mean the same as `name`, so only its last digit differs. Where
+ * there are no second names the path is free for a moment; settle.c repairs it after a kill.
  */
 int staging_exchange(int staging, const char *name, int dir, const char *base)
 {

@@ -169,8 +169,8 @@ static bool count_locked(struct uploads *u, const char *mirror, const char *but,
     return d != NULL;
 }
 
-/* Room for `bytes` of one more upload within what the mirror may have staged: what nobody is
- * sending goes first (its operation asks for it again). One upload alone may have any size. */
+/* Makes space for `bytes` of one more upload within the mirror's limit: uploads that no request is
+ * sending go first (their operations ask for them again). One upload alone may have any size. */
 static int make_room_locked(struct uploads *u, const char *mirror, const char *name, int64_t bytes)
 {
     int dir = root_staging_fd(u->folder->root);
@@ -254,7 +254,7 @@ int upload_begin(struct uploads *u, const char *mirror, const struct hash *h, in
     return 0;
 }
 
-/* While bytes arrive: others fill the disk too, and not all say how much they bring. */
+/* While bytes arrive: others fill the disk too, and not all announce their size. */
 static int check_space(struct upload *up, int64_t len)
 {
     const struct folder *f = up->all->folder;

@@ -36,7 +36,7 @@ struct volumes {
     struct strlist tops;
     int generation;      /* of the root that the list is of */
     struct strlist away; /* at the last look */
-    bool changed;        /* the list may be another than the one that mirrors were told */
+    bool changed;        /* the list may differ from the one that mirrors have */
     bool failed;         /* to tell them, and that was logged */
 };
 
@@ -309,7 +309,7 @@ int volume_enter_top(struct folder *f, const char *top)
     return 0;
 }
 
-/* The folder of --conflicts itself: what is staged there gets its name by a rename. */
+/* The folder of --conflicts itself: files staged there get their names by a rename. */
 static int enter_conflicts(struct folder *f)
 {
     int r = file_mkdirs(f->conflicts, 0750);

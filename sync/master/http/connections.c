@@ -324,8 +324,8 @@ static void thin_out_locked(struct connections *c, int64_t now)
     }
 }
 
-/* The order of the lists is not that of the deadlines: whoever was accepted has a shorter one than
- * who waits between requests, and bodies move theirs. */
+/* The lists are not in the order of deadlines: a new connection has a shorter one than a connection
+ * between requests, and bodies move theirs. */
 static void end_late_locked(struct connections *c, struct list *l, int64_t now)
 {
     for (struct connection *newer, *k = l->oldest; k; k = newer) {

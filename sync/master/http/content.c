@@ -46,7 +46,7 @@ static int open_content(struct request *q, struct row *row)
                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
-    /* Mode and ctime may differ; the bytes are what counts. */
+    /* Mode and ctime may differ; only the bytes count. */
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != row->e.size ||
         file_mtime_ns(&st) != row->e.mtime || (int64_t)st.st_ino != row->ino) {
         close(fd);

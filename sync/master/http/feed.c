@@ -30,7 +30,7 @@ struct feed {
     struct parked *first;
 };
 
-/* The content rides along when it still is what the row says. */
+/* The content is sent inline when it still matches the row. */
 static void add_inline(struct master *m, struct entry *e)
 {
     int fd =
@@ -152,8 +152,8 @@ static void resume_locked(struct feed *f, int64_t now)
     }
 }
 
-/* `eefs-master mirror` runs beside serve and tells it nothing: the database does. True when scopes
- * or tokens are others than *known. */
+/* `eefs-master mirror` runs beside serve and does not notify it: serve reads the database. True
+ * when scopes or tokens have changed since *known. */
 static bool scopes_changed(struct feed *f, int64_t *known)
 {
     struct db *db = readers_get(f->m->readers);

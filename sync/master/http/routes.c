@@ -468,7 +468,7 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
     atomic_fetch_sub(&q->routes->bodies, (int64_t)q->body.len);
     if (q->upload)
         upload_end(q->upload, false,
-                   &have); /* the connection broke: what came stays for resuming */
+                   &have); /* the connection broke: the received part stays for resuming */
     batch_free(q->batch);
     mirror_release(&q->who);
     buf_release(&q->body);

@@ -45,7 +45,7 @@ static int make_folder(struct apply *j, int dir, const char *path)
     if (fd < 0)
         return -errno;
     r = fstat(fd, &st) < 0 ? -errno : 0;
-    if (r == 0) /* what a setgid folder hands down stays */
+    if (r == 0) /* bits inherited from a setgid folder stay */
         r = install_attrs(j->m->folder, path,
                           inherit_mode(dir, (mode_t)j->op->mode & 07777, (mode_t)j->op->umask) |
                               (st.st_mode & S_ISGID),
@@ -97,7 +97,7 @@ static int do_mkdir(struct apply *j)
     r = r == 0 && type == ENTRY_GONE ? new_folder(j, path) : -EEXIST;
     if (!apply_in_the_way(r))
         return r < 0 ? r : apply_tell(j, path);
-    if (j->m->folder->conflicts) /* there is nothing in it, and what comes goes there by itself */
+    if (j->m->folder->conflicts) /* the folder is empty; entries below it go there by themselves */
         return kept(j);
     copy = conflict_dir(j->m->folder, path, j->who->name);
     if (!copy)
@@ -269,8 +269,8 @@ static int refuse_errno(struct apply *j, int r)
     }
 }
 
-/* An earlier run made it: told as it is now. What somebody writes now is told as the tree has it;
- * if that has nothing, it is not gone for that: -EBUSY. */
+/* An earlier run made it: the answer has its present state. For a file that is being written now
+ * the answer has the tree's entry; when the tree has none, the file is not gone: -EBUSY. */
 static int tell_made(struct apply *j, const struct intent *made)
 {
     const char *const paths[] = {j->op->path, j->op->to, made->lands};
@@ -315,8 +315,8 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
         apply_db(&j, intents_remove(m->tree->db, who->name, outbox));
     if (j.db_error < 0 || carry->wanted)
         return j.db_error;
-    /* Some filesystems say of a name that they do not take (a colon in FAT) that it is not there;
-     * else somebody removed a folder just now. */
+    /* Some filesystems report names that they do not support (a colon in FAT) as missing; otherwise
+     * a folder was removed just now. */
     if (r == -ENOENT && !install_takes_name(m->folder, path_base(op->to ? op->to : op->path)))
         r = -EINVAL;
     return r < 0 ? refuse_errno(&j, r) : 0;

@@ -145,7 +145,7 @@ static bool meet(const char *a, const char *b)
     return a && b && (path_is_under(a, b) || path_is_under(b, a));
 }
 
-/* `b`, made after `a`, leaves something else than what `a` made or would find. */
+/* True when `b`, applied after `a`, changes the result or the preconditions of `a`. */
 static bool is_tied(const struct op *a, const struct op *b)
 {
     if (a->kind == OP_SETATTR || b->kind == OP_SETATTR)
@@ -173,8 +173,8 @@ static int sync_tied(struct db *db, const struct batch *b, size_t i, size_t *syn
 }
 
 /*
- * Each operation commits by itself, for what it did to the folder cannot be rolled back: after a
- * kill at most the last one is met again, and every single operation finds itself done already.
+ * Each operation commits by itself, because its changes of the folder cannot be rolled back: after
+ * a kill at most the last one is repeated, and every single operation finds itself done already.
  * Several would not: "remove a, write a, rename b to a" ends with another a than it began with.
  */
 static int commit_one(struct tree *t)
@@ -199,8 +199,8 @@ static char *moved_folder(const struct op *op, const struct op_answer *a)
     return xstrdup(a->copy ? a->copy : op->to);
 }
 
-/* Enters the filesystem where the operation's result is to be. False: it cannot be made there
- * (now), the answer says why. */
+/* Enters the filesystem of the operation's result. False: it cannot be made there (now); the answer
+ * has the reason. */
 static bool enter(struct master *m, const struct op *op, struct op_answer *a)
 {
     const char *path = op->to ? op->to : op->path;
@@ -286,7 +286,8 @@ int batch_apply(struct master *m, struct batch *b, bool fit)
         folder_renames_release(&was);
         o = op_answer_to_json(&a);
         later = a.result == RESULT_LATER;
-        stop = later || a.result == RESULT_REFUSED; /* what depends on it must not be made */
+        stop =
+            later || a.result == RESULT_REFUSED; /* operations that depend on it must not be made */
         moved = moved_folder(&b->ops[i], &a);
         op_answer_release(&a);
         if (r == 0 && !later)

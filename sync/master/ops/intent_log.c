@@ -22,8 +22,8 @@
 
 #define LIFE_CAP 96
 
-/* While this text is the same, inode numbers are: this boot's id (random(4), /proc/sys/kernel/
- * random), and which folder staging is. "" when it cannot be told. */
+/* While this text is the same, inode numbers identify files: this boot's id (random(4),
+ * /proc/sys/kernel/ random), and which folder staging is. "" when it is not known. */
 static void life(const struct master *m, char *out)
 {
     int staging = root_own_staging_fd(m->folder->root), fd;

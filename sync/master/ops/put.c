@@ -193,10 +193,10 @@ static int follow_rename(struct apply *j, char *tmp)
     return j->db_error < 0 ? j->db_error : r;
 }
 
-/* A kill came between this change and its commit, and no note tells (intent_log.h); a scan has
- * found the file, and then somebody here replaced it. What the mirror repeats was done, so it is no
- * conflict. The same file from before the one that the mirror changed is no proof: there somebody
- * brought an old version back. */
+/* A kill came between this change and its commit, and there is no note of it (intent_log.h); a scan
+ * has found the file, and then somebody here replaced it. The repeated operation was done, so it is
+ * no conflict. The same file from before the one that the mirror changed is no proof: there
+ * somebody brought an old version back. */
 static int was_done(struct apply *j)
 {
     const struct op *op = j->op;

@@ -46,7 +46,7 @@ static int check_depth(struct apply *j, const char *from, const char *to)
     return r;
 }
 
-/* Renames on disk; `over` is what is there and may be replaced. */
+/* Renames on disk; `over` is the entry that is there and may be replaced. */
 static int rename_file(struct apply *j, const struct row *from, const char *to,
                        const struct row *over)
 {
@@ -336,7 +336,7 @@ int rename_finish(struct apply *j, int64_t over)
     return r == -EBUSY ? 0 : r;
 }
 
-/* The folder holds what the exclude patterns hide at one of the two paths only. */
+/* True when the folder holds names that are excluded at one of the two paths only. */
 static bool hides_below(const struct master *m, const struct op *op)
 {
     const struct strlist *exclude = &m->folder->exclude->list;

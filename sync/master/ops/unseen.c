@@ -15,8 +15,9 @@
 
 #define DEPARTED_MS 60000 /* no scan takes longer to come to an event */
 
-/* 1: the tree has a folder at `path`, and it is there; 0: the tree has none; -ENOENT: it is not there (any
- * more), but perhaps another one; -errno of the database. An error of the disk says nothing: 1. */
+/* 1: the tree has a folder at `path`, and it is there; 0: the tree has none; -ENOENT: it is not
+ * there (any more), but perhaps another one; -errno of the database. An error of the disk proves
+ * nothing: 1. */
 static int folder_is_there(struct master *m, const char *path)
 {
     struct row row = {0};

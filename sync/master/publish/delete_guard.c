@@ -197,7 +197,7 @@ static bool root_is_bare(struct master *m)
     return bare;
 }
 
-/* 1 gone, 2 a folder that is something else now, 0 back (or no row), -EAGAIN cannot tell, or an
+/* 1 gone, 2 a folder that has become another type, 0 back (or no row), -EAGAIN not known, or an
  * error of the database. */
 static int still_gone(struct delete_guard *b, const char *path)
 {
@@ -218,7 +218,7 @@ static int still_gone(struct delete_guard *b, const char *path)
     return dir && !S_ISDIR(st.st_mode) ? 2 : 0;
 }
 
-/* Keeps what is still gone, or cannot be told. */
+/* Keeps paths that are still gone, or not known. */
 static int drop_what_is_back(struct delete_guard *b)
 {
     size_t kept = 0;

@@ -57,7 +57,7 @@ int observe(struct master *m, struct observation *o)
     }
     if (!S_ISDIR(now.st_mode)) {
         r = tree_has_children(m->tree->db, o->path);
-        if (r == 1) /* a folder has become something else: what was in it is gone */
+        if (r == 1) /* a folder has become another type: its content is gone */
             delete_guard_add(m->delete_guard, o->path);
         if (r != 0)
             return r < 0 ? r : 0;

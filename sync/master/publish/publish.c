@@ -78,7 +78,7 @@ int publish(struct master *m, const char *path, const struct stat *st, const str
         if (moved_from) {
             row.e.moved_from = xstrdup(moved_from);
         } else if (r == 1 && old.e.type == ENTRY_DIR && row.e.type == ENTRY_DIR &&
-                   old.ino == row.ino) { /* what happens in it is no reason to forget it */
+                   old.ino == row.ino) { /* a change in the folder is no reason to drop the hint */
             row.e.moved_from = old.e.moved_from;
             old.e.moved_from = NULL;
         }

@@ -43,8 +43,8 @@ int rename_rows_put(struct master *m, const struct row *from, const char *to, co
     return r < 0 ? r : 0;
 }
 
-/* The row may be moved to `to`: what is there is what it was made from, and nothing else is known
- * of that path. */
+/* True when the row may be moved to `to`: it was made from the file there, and the tree has no
+ * other row of that path. */
 static bool is_there(struct master *m, const struct row *row, const char *to)
 {
     struct row old = {0};
@@ -74,7 +74,7 @@ int rename_rows_move(struct master *m, const char *from, const char *to, struct 
         free(rows[i].e.moved_from);
         rows[i].e.moved_from = old;
         if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
-            ; /* no mirror could hold it; the next scan says so */
+            ; /* no mirror could hold it; the next scan reports it */
         } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
             scan_queue_push(m->folder->scan_queue, path, SCAN_DEEP, 0);
         } else if (r >= 0) {

@@ -115,7 +115,7 @@ int renamed_publish(struct master *m, const struct observation *o)
     int r = S_ISREG(st.st_mode) ? renamed_origin(m, m->tree->db, o->path, &st, &from) : 0;
     bool moved = r == 1 && hash_eq(&from.e.hash, &o->hash);
 
-    if (o->unverified) /* no look at the file finds that it is as its row says */
+    if (o->unverified) /* no look at the file finds that it matches its row */
         memset(&st.st_ctim, 0, sizeof(st.st_ctim));
     if (r >= 0)
         r = publish(m, o->path, &st, &o->hash, o->target, o->seen, moved ? from.e.path : NULL);

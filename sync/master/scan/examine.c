@@ -119,13 +119,14 @@ static void unreadable(struct master *m, const char *path, int code)
     }
 }
 
-/* Times this near to the moment of reading may not tell a later write. */
+/* Times this near to the moment of reading may not reveal a later write. */
 static bool is_near(int64_t seen, int64_t time)
 {
     return file_time_near(seen, time, RACY_NS);
 }
 
-/* The kernel tells of a close a moment before the file counts as closed: soon at first. */
+/* The kernel reports a close a moment before the file counts as closed: so the first retry comes
+ * soon. */
 static int64_t open_again_ms(struct master *m, const char *path)
 {
     int64_t age = notices_age(m->notices, NOTICE_OPEN, path);
@@ -309,7 +310,7 @@ static const char *child_path(struct listing *l, const char *name)
     return l->path;
 }
 
-/* One name found on disk: pushed unless it is as its row (NULL: none) says. */
+/* One name found on disk: queued unless it matches its row (NULL: none). */
 static void examine_child(struct listing *l, const char *name, const struct row *row)
 {
     const char *path = child_path(l, name);
@@ -425,7 +426,7 @@ static void push_links(struct master *m, struct db *db, int64_t ino)
     tree_find_inode(db, ino, push_link, m, &row);
 }
 
-/* The committer may just be writing its row: it is told also of what has none. */
+/* The committer may be writing its row just now, so it also gets paths without a row. */
 static void examine_gone(struct master *m, const char *path, mode_t other)
 {
     if (other && !is_served(other) && !visible_hides(m->folder, path))
@@ -455,8 +456,7 @@ static bool comes_at(struct master *m, struct db *db, const struct row *row, con
     return is_it && !known;
 }
 
-/* What waits at `at` waits in the end for what waits at `path`: names were exchanged, or went
- * round. */
+/* True when the wait at `at` leads to the wait at `path`: names were exchanged, or went round. */
 static bool comes_round(struct master *m, struct db *db, const char *at, const char *path, int hops)
 {
     struct strlist now = {0};
@@ -498,8 +498,7 @@ void examine(struct master *m, const char *path, int flags)
     struct db *db = readers_get(m->readers);
     struct row row = {0};
     struct stat st = {0};
-    int r = visible_lstat(m->folder, path,
-                          &st); /* before the row: only what is on disk gets into a row */
+    int r = visible_lstat(m->folder, path, &st); /* first: rows follow the disk */
     bool live, fresh;
 
     if (!db || tree_get(db, path, &row) < 0) {
@@ -519,7 +518,7 @@ void examine(struct master *m, const char *path, int flags)
     }
     if (r == -ENOENT) {
         examine_gone(m, path, st.st_mode);
-    } else if (r < 0) { /* what is on a volume that comes back is looked at then */
+    } else if (r < 0) { /* a volume that comes back is scanned then */
         if (!volume_away(m->folder, path))
             scan_queue_push(m->folder->scan_queue, path, flags & ~SCAN_FULL, 5000);
     } else if (S_ISDIR(st.st_mode)) {

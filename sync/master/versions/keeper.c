@@ -122,7 +122,7 @@ static bool stopping(struct keeper *t)
     return yes || t->m->stopping;
 }
 
-/* Writes what is noted, and the cursor. */
+/* Writes the notes, and the cursor. */
 static void flush(struct keeper *t)
 {
     struct kept *k = t->k;
@@ -283,7 +283,7 @@ static void keep_row(struct keeper *t, const struct row *row)
         kept_has(k->folder, &row->e.hash) || !kept_room(k->folder, row->e.size))
         return;
     staging_name(tmp);
-    /* Changed again already: what it became has a later seq. */
+    /* Changed again already: the new content has a later seq. */
     if (staging_copy(k->folder, tmp, root_fd(k->folder->root), row->e.path, &row->e.hash) == 0)
         kept_adopt(k, tmp, &row->e.hash, row->e.size);
 }
@@ -302,7 +302,7 @@ static bool add_row(void *arg, struct row *row)
     return p->n < PAGE;
 }
 
-/* Keeps what does not make the store larger than `max`. */
+/* Keeps contents as long as the store stays within `max`. */
 static void keep_page(struct keeper *t, struct page *p, int64_t max, int64_t *seq)
 {
     for (size_t i = 0; i < p->n; i++) {
@@ -320,14 +320,14 @@ static size_t follow(struct keeper *t, struct db *db)
 {
     struct page p = {.n = 0};
 
-    (void)tree_each_since(db, t->seq, add_row, &p); /* what it could not read: again later */
+    (void)tree_each_since(db, t->seq, add_row, &p); /* files that it could not read: again later */
     if (p.n > 0)
         t->rewrite_seq = true;
     keep_page(t, &p, INT64_MAX, &t->seq);
     return p.n;
 }
 
-/* One page of what is kept for the first time; false when there is nothing left to do. */
+/* One page of contents to keep for the first time; false when none is left. */
 static bool fill(struct keeper *t, struct db *db)
 {
     struct page p = {.n = 0};
@@ -405,7 +405,7 @@ static size_t evict(struct keeper *t, struct db *db, bool orphans, int64_t down_
 {
     struct victims x = {.t = t, .orphans = orphans, .down_to = down_to};
 
-    flush(t); /* what has just come in is the oldest, perhaps */
+    flush(t); /* the content just added may be the oldest */
     x.left = t->k->bytes;
     (void)kept_rows_oldest(db, orphans ? clock_wall_ns() - t->k->rules.age_ms * 1000000 : INT64_MAX,
                            VICTIMS, add_victim, &x);

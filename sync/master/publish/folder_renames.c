@@ -33,6 +33,12 @@ void folder_renames_undo(struct op *op, struct moved *was)
     put_back(&op->to, &was->to);
 }
 
+static bool may_work_at(const struct master *m, const struct mirror *who, const char *path)
+{
+    return path_check(path) == 0 && !visible_hides(m->folder, path) &&
+           scope_reads(&who->scope, path) && scope_writes(&who->scope, path);
+}
+
 /* Exchanges *path for its present one. */
 static int follow(const struct master *m, const struct mirror *who, const char *outbox,
                   int64_t known, char **path, char **was)
@@ -42,11 +48,30 @@ static int follow(const struct master *m, const struct mirror *who, const char *
 
     if (r < 1)
         return r;
-    if (path_check(at) == 0 && !visible_hides(m->folder, at) && scope_reads(&who->scope, at) &&
-        scope_writes(&who->scope, at)) {
+    if (may_work_at(m, who, at)) {
         *was = *path;
         *path = at;
     } else {
+        free(at);
+    }
+    return 0;
+}
+
+/* A folder that is to be renamed, and has another name by now itself. */
+static int follow_itself(const struct master *m, const struct mirror *who, const char *outbox,
+                         struct op *op, struct moved *was)
+{
+    char *inside = path_join(op->path, "."), *at = NULL;
+    int r = renames_lead(m->tree->db, inside, op->known, outbox, &at);
+
+    free(inside);
+    if (r < 1)
+        return r;
+    at[path_parent_len(at)] = '\0';
+    if (may_work_at(m, who, at) && !path_is_under(op->to, at)) {
+        was->path = op->path;
+        op->path = at;
+    } else { /* it has that name already, or is above it */
         free(at);
     }
     return 0;
@@ -57,7 +82,9 @@ int folder_renames_follow(const struct master *m, const struct mirror *who, cons
 {
     int r = 0;
 
-    if (op->known > 0)
+    if (op->known > 0 && op->kind == OP_RENAME && op->pre.kind == PRE_DIR)
+        r = follow_itself(m, who, outbox, op, was);
+    if (r == 0 && op->known > 0 && !was->path)
         r = follow(m, who, outbox, op->known, &op->path, &was->path);
     if (r == 0 && op->known > 0 && op->to)
         r = follow(m, who, outbox, op->known, &op->to, &was->to);

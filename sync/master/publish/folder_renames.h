@@ -4,6 +4,7 @@
  * mirror heard of a folder's rename, it applies to the present place of the folder. So the path
  * goes through every rename that came after what the mirror knew (db/renames.h): also when the old
  * name has another folder by now, and not when the mirror has made a folder of that name itself.
+ * A folder that both sides renamed gets the mirror's name, which comes later, with all that is in it.
  */
 #ifndef EEFS_MASTER_PUBLISH_FOLDER_RENAMES_H
 #define EEFS_MASTER_PUBLISH_FOLDER_RENAMES_H

@@ -131,7 +131,8 @@ static int is_left(struct db *db, const char *from, const struct row *was)
 
 /*
  * 1: `e` is what was at `from`, of which the base has `was`. The old name may be gone in this set,
- * or have something else; or what the master has put there comes with the next one.
+ * or have something else (another folder looks like the old one); or what the master has put there
+ * comes with the next one.
  */
 static int is_move(struct db *db, const struct entry *e, const char *from, const struct row *was,
                    bool full)
@@ -145,9 +146,9 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
         return there + 1;
     if (was->type != (int)e->type || strcmp(from, e->path) == 0)
         return 0;
-    if (!gone && (!same || e->type == ENTRY_DIR))
+    if (!gone && (!same || (full && e->type == ENTRY_DIR)))
         return 0;
-    if (there > 0)
+    if (there > 0 && e->type != ENTRY_DIR) /* of a folder nothing tells whether it is another one */
         rc = is_left(db, from, was);
     if (rc != 0)
         return rc < 0 ? rc : 0;
@@ -161,13 +162,13 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
     return same || (gone && !taken);
 }
 
-/* The old name, which this set does not mention, is about to get another entry. */
+/* The old name, which this set does not mention, is about to get another entry; another folder has it already. */
 static int leave(struct view_change *a, const char *from, const struct row *was)
 {
     struct row row = *was;
     int rc = staged_type(a->r->db, from);
 
-    if (rc != -1 || was->type == ENTRY_DIR)
+    if (rc != -1 && !(rc == ENTRY_DIR && was->type == ENTRY_DIR))
         return rc < -1 ? rc + 1 : 0;
     row.ino = (uint64_t)a->r->now.next_ino++;
     if (a->changed)
@@ -398,11 +399,24 @@ static int follow_all(struct view_change *a, const struct followers *f)
     return rc;
 }
 
+/* What does not go along is named as it was before this set, and the master sorts it out by that. */
+static int know_no_more(struct db *db)
+{
+    int64_t told = feed_seq(db);
+    int rc = told > 0
+                 ? db_run(db, "UPDATE outbox SET known=? WHERE state='q' AND known=0", "i", told)
+                 : 0;
+
+    return rc < 0 ? rc : 0;
+}
+
 int master_renames_apply(struct view_change *a, bool full, struct master_renames *ret)
 {
     struct followers f = {0};
     int rc = find(a, full, ret);
 
+    if (rc == 0 && ret->n > 0)
+        rc = know_no_more(a->r->db);
     if (rc == 0 && ret->n > 0)
         rc = find_followers(a->r, ret, &f);
     if (rc == 0 && f.n > 0)

@@ -231,6 +231,39 @@ def test_what_was_never_sent_goes_along(master, mount):
     assert not os.path.exists(mount.path("uploads/d"))
 
 
+@pytest.mark.san
+@pytest.mark.parametrize("empty", [False, True])
+def test_what_was_never_sent_goes_along_and_the_name_is_taken(site, master, empty):
+    """The mirror hears of the rename and of the new folder of the old name at once: what is being made in the old
+    one is in it, not in the new one."""
+    mount, hold, gate = deaf(site, master)
+    number = os.stat(mount.path("uploads/d")).st_ino
+    with open(mount.path("uploads/d/new.txt"), "wb", buffering=0) as f, \
+            open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as g:
+        f.write(b"1\n")
+        hold.set()
+        write(master.path("css/b.css"), "b")  # which the request that waits is answered with
+        wait_for(lambda: "css/b.css" in master.listing())
+        os.rename(master.path("uploads/d"), master.path("uploads/n"))
+        os.mkdir(master.path("uploads/d"))
+        if not empty:
+            write(master.path("uploads/d/f.txt"), "new file\n")
+        wait_for(lambda: "uploads/n/g.txt" in master.listing() and "uploads/d" in master.listing()
+                 and ("uploads/d/f.txt" in master.listing()) != empty)
+        gate.set()
+        wait_for(lambda: os.path.exists(mount.path("uploads/n/g.txt")) and not os.path.exists(mount.path("uploads/d/g.txt")))
+        assert os.stat(mount.path("uploads/n")).st_ino == number != os.stat(mount.path("uploads/d")).st_ino
+        assert "new.txt" not in os.listdir(mount.path("uploads/d"))
+        f.write(b"2\n")
+        g.write(b"edited\n")
+    got = settled(master, mount)
+    expected = {"n/f.txt": b"old\nedited\n", "n/g.txt": b"other\n", "n/new.txt": b"1\n2\n", "e/h.txt": b"third\n"}
+    if not empty:
+        expected["d/f.txt"] = b"new file\n"
+    assert got == expected
+    assert os.path.isdir(mount.path("uploads/d")) and mount.status()["conflicts"] == 0
+
+
 def test_renamed_and_edited_on_the_master_too(master, mount):
     """Both versions are kept, under the new name."""
     with open(mount.path("uploads/d/f.txt"), "ab", buffering=0) as f:
@@ -443,6 +476,63 @@ def test_a_folder_of_that_name_made_here(site, master):
     got = settled(master, mount)
     assert got == {"n/f.txt": b"old\n", "n/g.txt": b"other\n", "n/other.txt": b"other\n",
                    "d/new.txt": b"new\n", "e/h.txt": b"third\n"}
+
+
+@pytest.mark.parametrize("edit", [False, True])
+@pytest.mark.parametrize("when", ["told first", "not told yet", "not seen yet"])
+def test_both_sides_rename_a_folder(site, master, when, edit):
+    """The mirror's name comes later and is the folder's, with all that either side has put into it."""
+    mount, hold, gate = deaf(site, master)
+    read(mount.path("uploads/d/f.txt"))
+    mount.synced()
+
+    def here():
+        os.rename(mount.path("uploads/d"), mount.path("uploads/m"))
+        write(mount.path("uploads/m/new.txt"), "new")
+        if edit:
+            write(mount.path("uploads/m/f.txt"), "edited")
+
+    def there():
+        os.rename(master.path("uploads/d"), master.path("uploads/n"))
+        write(master.path("uploads/n/k.txt"), "k")
+
+    if when == "not told yet":
+        hold.set()
+        there()
+        wait_for(lambda: "uploads/n/k.txt" in master.listing())
+        here()
+    elif when == "told first":
+        go, feed = threading.Event(), site.links[-1].fault
+
+        def held_ops(x):
+            if x.ops:
+                go.wait(60)
+            feed(x)
+
+        site.links[-1].set(held_ops)
+        write(mount.path("uploads/e/z.txt"), "under way")
+        here()
+        there()
+        wait_for(lambda: os.path.exists(mount.path("uploads/n/k.txt")))
+        go.set()
+    else:
+        master.process.popen.send_signal(signal.SIGSTOP)
+        try:
+            busy = threading.Thread(target=here)
+            busy.start()
+            wait_for(lambda: mount.status()["pending"] >= 2)
+            there()
+        finally:
+            master.process.popen.send_signal(signal.SIGCONT)
+        busy.join()
+    wait_for(lambda: mount.status()["pending"] == 0, 20, "sent")
+    gate.set()
+    got = settled(master, mount)
+    assert got == {"m/f.txt": b"edited" if edit else b"old\n", "m/g.txt": b"other\n", "m/k.txt": b"k",
+                   "m/new.txt": b"new", "e/h.txt": b"third\n", **({"e/z.txt": b"under way"} if when == "told first" else {})}
+    for at in (master, mount):
+        assert sorted(os.listdir(at.path("uploads"))) == ["e", "m"]
+    assert mount.status()["conflicts"] == mount.status()["quarantined"] == 0
 
 
 def test_another_folder_with_a_removed_ones_inode(site, master):

@@ -72,9 +72,11 @@ static int copy_out(const struct act *a, const char *path, json_t *o)
 }
 
 /* Contents at or under `path`, one a line. 0, or -errno of a copy that failed. */
-static int say_salvaged(const struct act *a, const char *path, json_t *list)
+static int say_salvaged(const struct act *a, const char *path, json_t *answer)
 {
-    int worst = 0, n = 0;
+    const char *unread = json_string_value(json_object_get(answer, "unread"));
+    json_t *list = json_object_get(answer, "salvage");
+    int worst = unread ? -EIO : 0, n = 0;
     size_t i;
     json_t *o;
 
@@ -98,6 +100,10 @@ static int say_salvaged(const struct act *a, const char *path, json_t *list)
     }
     printable_line(stdout, "%s: %d contents are in the cache only%s", a->point, n,
                    a->into && n && worst == 0 ? ", and copied" : "");
+    if (unread)
+        log_error(
+            "there may be more that cannot be read now (%s); see to the disk of the cache folder",
+            unread);
     return worst;
 }
 
@@ -110,7 +116,7 @@ static int say_done(const struct act *a, const char *path, json_t *answer)
         json_array_foreach(json_object_get(answer, "paths"), i, x) printable_line(
             stdout, "discarded the change of %s", json_is_string(x) ? json_string_value(x) : "?");
     } else if (strcmp(a->cmd, "salvage") == 0) {
-        return say_salvaged(a, path, json_object_get(answer, "salvage"));
+        return say_salvaged(a, path, answer);
     } else if (strcmp(a->cmd, "renew") == 0) {
         printable_line(stdout, "%s: now has an identity of its own", a->point);
     } else {

@@ -277,8 +277,15 @@ static void on_quarantine(struct mirror *m, struct ctl_conn *conn, json_t *reque
 
 static void on_salvage(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
+    json_t *list, *o;
+    int error;
+
     (void)request;
-    ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "salvage", salvage_list(m)));
+    list = salvage_list(m, &error);
+    o = json_pack("{s:b,s:o}", "ok", 1, "salvage", list);
+    if (error < 0)
+        json_object_set_new(o, "unread", json_string(strerror(-error)));
+    ctl_reply(conn, o);
 }
 
 static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)

@@ -44,8 +44,8 @@ bool replica_is_renewing(struct replica *r);
 /*
  * When the database is new or older than the record of unsent changes (unsent_log.h): restores the
  * operations and local entries that it lacks, after the first listing and before anything else.
- * has() reports whether a content is in the store; paths without one are added to `lost`. The
- * number of restored entries (0: nothing to do) or -errno.
+ * has() reports whether a content is in the store, or may be when that cannot be known; paths
+ * without one are added to `lost`. The number of restored entries (0: nothing to do) or -errno.
  */
 int replica_put_back(struct replica *r, bool (*has)(void *arg, const struct hash *h, int64_t size),
                      void *arg, struct strlist *lost);

@@ -148,7 +148,7 @@ static void evict(struct store *s, int64_t keep, int64_t must, int64_t wish)
     size_t n = 0, n_keep = 0;
 
     mutex_lock(&s->evict_lock);
-    store_each(s, add_candidate, &c);
+    (void)store_each(s, add_candidate, &c); /* what cannot be listed stays */
     opened_read(&open);
     for (size_t i = 0; i < c.n; i++)
         c.v[i].large = c.v[i].size > keep;
@@ -188,7 +188,7 @@ void store_explain(struct store *s, int64_t *open_bytes, int64_t *pinned_bytes)
     struct opened open = {0};
 
     *open_bytes = *pinned_bytes = 0;
-    store_each(s, add_candidate, &c);
+    (void)store_each(s, add_candidate, &c);
     opened_read(&open);
     for (size_t i = 0; i < c.n; i++) {
         if (s->pinned && s->pinned(s->arg, &c.v[i].hash))
@@ -216,6 +216,7 @@ void store_evict(struct store *s)
 {
     int64_t reserve, now = store_free_bytes(s, &reserve), used;
 
+    store_count(s);
     mutex_lock(&s->lock);
     used = s->used;
     mutex_unlock(&s->lock);

@@ -2,6 +2,7 @@
 #include "sync/mirror/store/objects.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "sync/common/buf.h"
 #include "sync/common/encode.h"
 #include "sync/common/thread.h"
+#include "sync/common/trouble.h"
 
 #define RESERVE_MAX  ((int64_t)1 << 30) /* free bytes to keep on the filesystem … */
 #define RESERVE_PART 20                 /* … or this part of it, if less */
@@ -101,26 +103,72 @@ static DIR *open_dir(int dir, const char *path)
     return d;
 }
 
-void store_each(struct store *s, store_each_fn *fn, void *arg)
+static int each_in(struct store *s, int i, store_each_fn *fn, void *arg)
 {
-    for (int i = 0; i < 256; i++) {
-        char folder[STORE_OBJECT_CAP], hex[512];
-        struct dirent *e;
-        DIR *d;
+    char folder[STORE_OBJECT_CAP], hex[512];
+    struct dirent *e;
+    DIR *d;
+    int r = 0;
 
-        snprintf(folder, sizeof(folder), "objects/%02x", i);
-        d = open_dir(s->dir, folder);
-        while (d && (e = readdir(d))) {
-            struct hash h;
-            struct stat st;
-            snprintf(hex, sizeof(hex), "%02x%s", i, e->d_name);
-            if (parse_hex(hex, &h) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                S_ISREG(st.st_mode))
-                fn(arg, &h, &st);
-        }
-        if (d)
-            closedir(d);
+    snprintf(folder, sizeof(folder), "objects/%02x", i);
+    d = open_dir(s->dir, folder);
+    if (!d)
+        return errno == ENOENT ? 0 : trouble_at(-errno, s->dir, folder);
+    while ((errno = 0, e = readdir(d))) {
+        struct hash h;
+        struct stat st;
+
+        snprintf(hex, sizeof(hex), "%02x%s", i, e->d_name);
+        if (!parse_hex(hex, &h))
+            continue;
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            r = errno == ENOENT ? r : trouble_at(-errno, dirfd(d), e->d_name);
+        else if (S_ISREG(st.st_mode))
+            fn(arg, &h, &st);
     }
+    if (errno)
+        r = trouble_at(-errno, s->dir, folder);
+    closedir(d);
+    return r;
+}
+
+int store_each(struct store *s, store_each_fn *fn, void *arg)
+{
+    int r = 0;
+
+    for (int i = 0; i < 256; i++) {
+        int r2 = each_in(s, i, fn, arg);
+
+        r = r2 < 0 ? r2 : r;
+    }
+    return r;
+}
+
+static void add_size(void *arg, const struct hash *h, const struct stat *st)
+{
+    int64_t *sum = arg;
+
+    (void)h;
+    *sum += st->st_size;
+}
+
+void store_count(struct store *s)
+{
+    int64_t sum = 0, before;
+    bool counted;
+    int r;
+
+    mutex_lock(&s->lock);
+    before = s->used;
+    counted = s->counted;
+    mutex_unlock(&s->lock);
+    if (counted)
+        return;
+    r = store_each(s, add_size, &sum);
+    mutex_lock(&s->lock);
+    s->used += sum - before; /* what came or went meanwhile stays counted */
+    s->counted = r == 0;
+    mutex_unlock(&s->lock);
 }
 
 static int64_t staging_bytes(struct store *s)

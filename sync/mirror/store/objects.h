@@ -34,7 +34,8 @@ struct store {
     void *arg;
 
     pthread_mutex_t lock; /* the three below; rename, unlink and utimes of objects */
-    int64_t used;         /* bytes of all objects */
+    int64_t used;         /* bytes of all objects … */
+    bool counted;         /* … or of those that could be listed */
     uint64_t last_hold;
     struct known *table[STORE_BUCKETS];
 
@@ -55,9 +56,13 @@ struct known *store_know_locked(struct store *s, const struct hash *h);
 /* Removes an object if it is still the file with that inode (0: any). With the lock. */
 bool store_unlink_locked(struct store *s, const struct hash *h, ino_t ino);
 
-/* Calls fn for every object on the disk, in no order. */
+/* Calls fn for every object on the disk, in no order. 0; -errno: there may be more, which cannot be listed now. */
 typedef void store_each_fn(void *arg, const struct hash *h, const struct stat *st);
-void store_each(struct store *s, store_each_fn *fn, void *arg);
+int store_each(struct store *s, store_each_fn *fn, void *arg);
+
+/* Adds up the bytes of all objects, unless that was done; what cannot be listed is counted another time. Without
+ * the lock. */
+void store_count(struct store *s);
 
 /* Free bytes of the filesystem, and how many of them the cache leaves to others and to staging. */
 int64_t store_free_bytes(struct store *s, int64_t *reserve);

@@ -55,13 +55,19 @@ static void throw_away(struct store *s, const struct hash *h, ino_t ino)
 
 /* --- reading --- */
 
-bool store_has(struct store *s, const struct hash *h, int64_t size)
+int store_look(struct store *s, const struct hash *h, int64_t size)
 {
     char path[STORE_OBJECT_CAP];
     struct stat st;
 
-    return fstatat(s->dir, store_object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(st.st_mode) && st.st_size == size;
+    if (fstatat(s->dir, store_object_path(h, path), &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return S_ISREG(st.st_mode) && st.st_size == size;
+    return errno == ENOENT ? 0 : trouble_at(-errno, s->dir, path);
+}
+
+bool store_has(struct store *s, const struct hash *h, int64_t size)
+{
+    return store_look(s, h, size) == 1;
 }
 
 int64_t store_blocks(struct store *s, const struct hash *h)
@@ -318,6 +324,7 @@ struct own {
     struct store *s;
     store_own_fn *fn;
     void *arg;
+    int error; /* -errno; 0 */
 };
 
 static void tell_own(void *arg, const struct hash *h, const struct stat *st)
@@ -327,6 +334,8 @@ static void tell_own(void *arg, const struct hash *h, const struct stat *st)
     int fd = openat(o->s->dir, store_object_path(h, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : fgetxattr(fd, PATH_XATTR, noted, sizeof(noted) - 1);
 
+    if (n < 0 && errno != ENOENT && errno != ENODATA && errno != EOPNOTSUPP)
+        o->error = trouble_at(-errno, o->s->dir, path);
     if (fd >= 0)
         close(fd);
     if (n <= 0)
@@ -336,11 +345,12 @@ static void tell_own(void *arg, const struct hash *h, const struct stat *st)
         o->fn(o->arg, h, st->st_size, file_mtime_ns(st), noted);
 }
 
-void store_each_own(struct store *s, store_own_fn *fn, void *arg)
+int store_each_own(struct store *s, store_own_fn *fn, void *arg)
 {
-    struct own o = {s, fn, arg};
+    struct own o = {s, fn, arg, 0};
+    int r = store_each(s, tell_own, &o);
 
-    store_each(s, tell_own, &o);
+    return r < 0 ? r : o.error;
 }
 
 /* --- open and close --- */
@@ -348,14 +358,6 @@ void store_each_own(struct store *s, store_own_fn *fn, void *arg)
 int store_sync(struct store *s)
 {
     return syncfs(s->dir) < 0 ? trouble_at(-errno, s->dir, NULL) : 0;
-}
-
-static void add_size(void *arg, const struct hash *h, const struct stat *st)
-{
-    struct store *s = arg;
-
-    (void)h;
-    s->used += st->st_size;
 }
 
 int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *arg,
@@ -381,7 +383,7 @@ int store_new(const char *cache, int64_t limit, store_pinned_fn *pinned, void *a
         r = err_sys(e, errno, "cannot make the folders of the cache '%s'", cache);
         goto fail;
     }
-    store_each(s, add_size, s);
+    store_count(s);
     *ret = s;
     return 0;
 fail:

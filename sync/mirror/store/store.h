@@ -22,7 +22,9 @@
 
 struct store;
 
-/* True when the object's file exists with that size (not verified). */
+/* 1: the object's file exists with that size (not verified); 0: it does not; -errno: that cannot be known. */
+int store_look(struct store *s, const struct hash *h, int64_t size);
+/* True when it is known to exist. */
 bool store_has(struct store *s, const struct hash *h, int64_t size);
 
 /* How many blocks of 512 bytes it takes; -1: not here. */

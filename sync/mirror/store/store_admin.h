@@ -33,10 +33,11 @@ int64_t store_room(struct store *s);
 /* The master has this content now: the object bears no path any more. */
 void store_forget_path(struct store *s, const struct hash *h);
 
-/* Calls fn for each object that bears a path (store_note_path()). */
+/* Calls fn for each object that bears a path (store_note_path()). 0; -errno: there may be more, which cannot be
+ * read now. */
 typedef void store_own_fn(void *arg, const struct hash *h, int64_t size, int64_t mtime,
                           const char *path);
-void store_each_own(struct store *s, store_own_fn *fn, void *arg);
+int store_each_own(struct store *s, store_own_fn *fn, void *arg);
 
 /* syncfs of the cache. */
 int store_sync(struct store *s);

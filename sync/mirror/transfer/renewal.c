@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sync/common/log.h"
 #include "sync/common/path.h"
@@ -34,10 +35,18 @@ bool renewal_has_content(void *arg, const struct hash *h, int64_t size)
     return store_has(m->store, h, size);
 }
 
+/* What is not known to be gone is not lost: its change waits until the disk is well. */
+static bool may_have_content(void *arg, const struct hash *h, int64_t size)
+{
+    struct mirror *m = arg;
+
+    return store_look(m->store, h, size) != 0;
+}
+
 int renewal_put_back(struct mirror *m, struct err *e)
 {
     struct strlist lost = {NULL, 0};
-    int n = replica_put_back(m->replica, renewal_has_content, m, &lost);
+    int n = replica_put_back(m->replica, may_have_content, m, &lost);
 
     if (n > 0)
         log_warn("%d changes and local files that were not on the master are put back", n);
@@ -65,12 +74,15 @@ int renewal_put_back(struct mirror *m, struct err *e)
 /* Contents that were written here and that no operation has. */
 static void offer_contents(struct mirror *m, const char *why)
 {
-    json_t *list = salvage_list(m);
-    char text[200];
+    int error;
+    json_t *list = salvage_list(m, &error);
+    char text[300], more[80] = "";
 
-    snprintf(text, sizeof(text), "%zu contents that were written here are in the cache only: %s",
-             json_array_size(list), why);
-    if (json_array_size(list) > 0)
+    if (error < 0)
+        snprintf(more, sizeof(more), " at least, for not all can be read (%s)", strerror(-error));
+    snprintf(text, sizeof(text), "%zu contents%s that were written here are in the cache only: %s",
+             json_array_size(list), more, why);
+    if (json_array_size(list) > 0 || error < 0)
         fault_set(&m->faults, FAULT_LOST, text,
                   "eefs-status --salvage lists them, with --into DIR it copies them out; the next "
                   "mount clears this message");

@@ -77,12 +77,12 @@ static json_t *report(struct mirror *m, const struct own *o)
     return v;
 }
 
-json_t *salvage_list(struct mirror *m)
+json_t *salvage_list(struct mirror *m, int *error)
 {
     struct owns l = {NULL, 0, 0};
     json_t *list = json_array();
 
-    store_each_own(m->store, add_own, &l);
+    *error = store_each_own(m->store, add_own, &l);
     if (l.n > 0)
         qsort(l.v, l.n, sizeof(*l.v), by_hash);
     /* What cannot be known is offered. */

@@ -9,7 +9,8 @@
 
 struct mirror;
 
-/* New reference: [{"path","hash","file","size","time"}]: contents that only the store has. */
-json_t *salvage_list(struct mirror *m);
+/* New reference: [{"path","hash","file","size","time"}]: contents that only the store has. *error: 0, or -errno:
+ * there may be more, which cannot be read now. */
+json_t *salvage_list(struct mirror *m, int *error);
 
 #endif

@@ -154,6 +154,52 @@ def test_content_that_waits(site, master, mount, cache, what):
     whole(master, mount, {"uploads/small": b"small", "uploads/large": b"large" * 100000})
 
 
+def without_database(mount, *more):
+    for name in os.listdir(mount.cache):
+        if name.startswith("replica.db") or name in more:
+            os.unlink(os.path.join(mount.cache, name))
+
+
+def test_unsent_content_that_cannot_be_looked_at(site, master, mount, cache):
+    """The database is lost and the contents cannot be read for a while: the changes are put back and wait; none
+    counts as lost."""
+    master.stop()
+    wait_for(lambda: mount.status()["link"] == "down", 30)
+    write(mount.path("uploads/a"), "a")
+    write(mount.path("uploads/b"), b"large" * 100000)
+    mount.stop()
+    without_database(mount)
+    master.start()
+    cache.fails("r " + mount.cache + "/objects/")
+    mount.start(env=cache.env)
+    assert mount.status()["pending"] >= 2 and "lost" not in mount.status()["reason"], mount.status()
+    assert sorted(os.listdir(mount.path("uploads"))) == ["a", "b"]
+    cache.is_well()
+    well(site, mount)
+    whole(master, mount, {"uploads/a": b"a", "uploads/b": b"large" * 100000})
+    assert "is lost" not in mount.process.log()
+
+
+def test_contents_to_salvage_that_cannot_be_listed(site, master, mount, cache):
+    """The record of changes is lost as well: what only the cache has cannot be listed for a while, which is said."""
+    master.stop()
+    wait_for(lambda: mount.status()["link"] == "down", 30)
+    write(mount.path("uploads/a"), "a")
+    mount.stop()
+    without_database(mount, "unsent.log")
+    master.start()
+    cache.fails("r " + mount.cache + "/objects/")
+    mount.start(env=cache.env)
+    status = mount.status()
+    assert status["state"] == "DEGRADED" and "not all can be read" in status["reason"], status
+    assert "--salvage" in status["action"]
+    done = site.run("eefs-status", "--salvage", mount.point, check=False)
+    assert done.returncode != 0 and "cannot be read" in done.stderr
+    cache.is_well()
+    out = site.run("eefs-status", "--salvage", mount.point).stdout
+    assert "uploads/a" in out and "1 contents" in out
+
+
 def test_database_of_a_master(site, disk, master, mount):
     done = {}
     for n, what in enumerate(("r", "w", "rw"), 1):

@@ -13,7 +13,6 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
-#include "sync/proto/cursor.h"
 #include "sync/proto/wire.h"
 
 static int note_answered(struct db *db, const struct entry *e)
@@ -22,17 +21,6 @@ static int note_answered(struct db *db, const struct entry *e)
                     e->seq);
 
     return rc < 0 ? rc : 0;
-}
-
-int64_t feed_seq(struct db *db)
-{
-    char *text = meta_get(db, "cursor");
-    struct cursor c = {.seq = -1};
-
-    if (cursor_parse(text, &c) < 0)
-        c.seq = -1;
-    free(text);
-    return c.seq;
 }
 
 /*

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sync/common/buf.h"
+#include "sync/proto/cursor.h"
 
 char *meta_get(struct db *db, const char *key)
 {
@@ -48,4 +49,15 @@ int meta_keep(struct db *db, const char *key, const char *value)
 
     free(old);
     return r;
+}
+
+int64_t feed_seq(struct db *db)
+{
+    char *text = meta_get(db, "cursor");
+    struct cursor c = {.seq = -1};
+
+    if (cursor_parse(text, &c) < 0)
+        c.seq = -1;
+    free(text);
+    return c.seq;
 }

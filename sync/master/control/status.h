@@ -3,7 +3,7 @@
  * status: the control socket RUNDIR/master-<first 8 digits of the id>.sock:
  *   {"cmd":"status"}   how the master stands, its counts, its mirrors, and the paths of notices.h
  *   {"cmd":"restore","path":P,"seq":N}  restore.h (root and the serving user only)
- *   {"cmd":"confirm"}  deletions that are held are meant (root and the serving user only)
+ *   {"cmd":"confirm"}  the held deletions are intentional (root and the serving user only)
  */
 #ifndef EEFS_MASTER_CONTROL_STATUS_H
 #define EEFS_MASTER_CONTROL_STATUS_H

@@ -34,7 +34,7 @@ void delete_guard_committed(struct delete_guard *b, bool ok);
 void delete_guard_now(struct delete_guard *b);
 /* Postpones: the folder or the database is away. */
 void delete_guard_put_off(struct delete_guard *b);
-/* All that waits now is meant. */
+/* Confirms all waiting deletions as intentional. */
 void delete_guard_confirm(struct delete_guard *b);
 
 /* --- any thread --- */

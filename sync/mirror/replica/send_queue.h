@@ -11,8 +11,7 @@
 
 enum standing { FREE, REFUSED, WAITING }; /* REFUSED: or deferred */
 
-/* Which refused or deferred operations are meant: those at or under `under`, or those in `ids`
- * (sorted). */
+/* Selects refused or deferred operations: those at or under `under`, or those in `ids` (sorted). */
 struct pick {
     const char *under;
     const int64_t *ids;

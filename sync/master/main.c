@@ -11,7 +11,8 @@
  *   cli/state_dir.c           the database and the socket of a state folder
  *   cli/fail.c                how a command fails
  *   control/status.c          the control socket: status, requests of commands
- *   http/routes.c             requests and their answers
+ *   http/server.c             listening, and the life of a request
+ *   http/routes.c             who may ask, and the answers
  *   http/connections.c        how many, how long
  *   http/intruder.c           requests without a valid token
  *   http/feed.c               pages of changes, long polls

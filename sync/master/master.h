@@ -3,7 +3,7 @@
  * master: the state that the parts of `eefs-master serve` share. Made by serve.c before any thread
  * starts, released after all have ended.
  *
- * Threads: HTTP workers (http/routes.c), the timer of polls (http/feed.c), connections, the committer,
+ * Threads: HTTP workers (http/server.c), the timer of polls (http/feed.c), connections, the committer,
  * its carriers (folder/carry.c), scan workers, the watcher (scan/watch.c), root_monitor, settle,
  * keeper, checkpoint, recheck (commit/disk_check.c), the control socket, and main (signals, systemd).
  * Only the committer writes entries.

@@ -54,7 +54,7 @@
 #include "sync/master/folder/private_dir.h"
 #include "sync/master/db/rebuild.h"
 #include "sync/master/db/registry_copy.h"
-#include "sync/master/http/routes.h"
+#include "sync/master/http/server.h"
 #include "sync/master/control/status.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/folder/volume.h"
@@ -66,14 +66,14 @@
 #define CHECK_MS     10000 /* for a look at the whole database at the start */
 #define UNWATCHED_MS 10000 /* between scans when not all folders are watched, at least */
 
-struct server {
+struct service {
     struct master m;
     struct folder folder;
     struct tree tree;
     int lock_fd;
     struct stat db_file;       /* as it was opened */
     struct excludes *excludes; /* newest first; the old ones may still be read */
-    struct routes *routes;
+    struct server *http;
     struct status *status;
     struct recheck *recheck;
     struct settle *settling;
@@ -82,7 +82,7 @@ struct server {
 };
 
 /* The settings that change while serving. */
-static int configure(struct server *s, const struct serve_options *o, struct err *e)
+static int configure(struct service *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
     struct excludes *x;
@@ -109,7 +109,7 @@ static int configure(struct server *s, const struct serve_options *o, struct err
     return 0;
 }
 
-static int lock_state(struct server *s, const char *state, struct err *e)
+static int lock_state(struct service *s, const char *state, struct err *e)
 {
     char *path;
     int r = file_mkdirs(state, 0700);
@@ -130,7 +130,7 @@ static int lock_state(struct server *s, const char *state, struct err *e)
 }
 
 /* Opens the database, or the rebuilt one when it is damaged. */
-static int open_database(struct server *s, struct err *e)
+static int open_database(struct service *s, struct err *e)
 {
     const char *path = s->m.db_path;
     int r = db_check(path, CHECK_MS, NULL, e), n;
@@ -160,7 +160,7 @@ static int open_database(struct server *s, struct err *e)
     return 0;
 }
 
-static int open_tree(struct server *s, const struct serve_options *o, struct err *e)
+static int open_tree(struct service *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
     bool known = false;
@@ -217,7 +217,7 @@ static int judge_intents(struct master *m, struct err *e)
     return r;
 }
 
-static int start(struct server *s, const struct serve_options *o, struct err *e)
+static int start(struct service *s, const struct serve_options *o, struct err *e)
 {
     struct master *m = &s->m;
     int r = lock_state(s, o->state, e);
@@ -268,7 +268,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
     if (r == 0)
         r = workers_start(m, e);
     if (r == 0)
-        r = routes_start(m, o->insecure_http, &s->routes, e);
+        r = server_start(m, o->insecure_http, &s->http, e);
     if (r == 0)
         r = status_start(m, rundir_path(o->rundir), &s->status, e);
     if (r == 0 && (r = recheck_start(disk_check, m, &s->recheck)) < 0)
@@ -279,7 +279,7 @@ static int start(struct server *s, const struct serve_options *o, struct err *e)
 /* Ends all threads. */
 static void *stop_threads(void *arg)
 {
-    struct server *s = arg;
+    struct service *s = arg;
     struct master *m = &s->m;
 
     m->stopping = true;
@@ -293,7 +293,7 @@ static void *stop_threads(void *arg)
     carrier_stop(m->carrier);
     carrier_stop(m->copier);
     committer_stop(m->committer);
-    routes_stop(s->routes);
+    server_stop(s->http);
     root_monitor_stop(m->root_monitor);
     s->stopped = true;
     return NULL;
@@ -301,7 +301,7 @@ static void *stop_threads(void *arg)
 
 /* Threads that a hanging filesystem holds end with the process: nothing is lost by that, because
  * every answered operation is durable. */
-static void stop(struct server *s)
+static void stop(struct service *s)
 {
     const struct timespec pause = {0, 20 * 1000000};
     struct master *m = &s->m;
@@ -375,7 +375,7 @@ static void begin_scan(struct master *m)
 
 /* When the next scan begins. Where folders are not watched it is all that finds changes: then it
  * follows at ten times its own length. */
-static int64_t next_scan(struct server *s, const struct serve_options *o)
+static int64_t next_scan(struct service *s, const struct serve_options *o)
 {
     int64_t ms = o->rescan_ms, soon = 10 * scan_queue_scan_ms(s->folder.scan_queue);
 
@@ -392,7 +392,7 @@ static bool differs(const char *a, const char *b)
 }
 
 /* Over a connection of its own: s->tree is the committer's. */
-static int tell_exclude(struct server *s, struct err *e)
+static int tell_exclude(struct service *s, struct err *e)
 {
     struct db *db = NULL;
     int r = schema_open(s->m.db_path, 0, &db, e);
@@ -403,7 +403,7 @@ static int tell_exclude(struct server *s, struct err *e)
     return r;
 }
 
-static void reload(struct server *s, struct serve_options *o, int argc, char **argv)
+static void reload(struct service *s, struct serve_options *o, int argc, char **argv)
 {
     struct serve_options now = {0};
     struct timespec ts;
@@ -441,7 +441,7 @@ static void reload(struct server *s, struct serve_options *o, int argc, char **a
 
 /* Another file has replaced the database: all further writes would be lost. A failing disk does not
  * count as that. */
-static bool database_was_replaced(struct server *s)
+static bool database_was_replaced(struct service *s)
 {
     struct stat st;
 
@@ -450,7 +450,7 @@ static bool database_was_replaced(struct server *s)
     return st.st_ino != s->db_file.st_ino || st.st_dev != s->db_file.st_dev;
 }
 
-static void tell_systemd(struct server *s, int64_t watchdog_ms, int64_t *next)
+static void tell_systemd(struct service *s, int64_t watchdog_ms, int64_t *next)
 {
     char why[512];
 
@@ -462,7 +462,7 @@ static void tell_systemd(struct server *s, int64_t watchdog_ms, int64_t *next)
         systemd_notify("WATCHDOG=1");
 }
 
-static int loop(struct server *s, struct serve_options *o, int argc, char **argv, struct err *e)
+static int loop(struct service *s, struct serve_options *o, int argc, char **argv, struct err *e)
 {
     const struct timespec look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000000};
     int64_t watchdog_ms = systemd_watchdog_ms(), tell = 0, next = 0;
@@ -514,7 +514,7 @@ static int loop(struct server *s, struct serve_options *o, int argc, char **argv
 
 int serve(struct serve_options *o, int argc, char **argv, struct err *e)
 {
-    struct server *s = xcalloc(1, sizeof(*s));
+    struct service *s = xcalloc(1, sizeof(*s));
     int r;
 
     s->m.folder = &s->folder;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sync/proto/wire.h"
+
 enum MHD_Result reply_text(struct request *q, unsigned status, const char *type, const char *text,
                            size_t len)
 {
@@ -38,4 +40,10 @@ enum MHD_Result reply_json(struct request *q, unsigned status, json_t *v)
 enum MHD_Result reply_error(struct request *q, unsigned status, const char *code, const char *text)
 {
     return reply_json(q, status, json_pack("{s:s,s:s}", "code", code, "error", text));
+}
+
+enum MHD_Result reply_too_many(struct request *q)
+{
+    return reply_error(q, 503, WIRE_E_UNAVAILABLE,
+                       "this mirror has too many requests at once; it retries");
 }

@@ -16,4 +16,7 @@ enum MHD_Result reply_text(struct request *q, unsigned status, const char *type,
 enum MHD_Result reply_json(struct request *q, unsigned status, json_t *v);
 enum MHD_Result reply_error(struct request *q, unsigned status, const char *code, const char *text);
 
+/* 503: the mirror, or all together, hold more than is allowed at once. */
+enum MHD_Result reply_too_many(struct request *q);
+
 #endif

@@ -15,14 +15,16 @@
 
 struct upload;
 struct request;
-struct routes;
+struct server;
+struct connections;
 
 /* Answers with one of the reply functions, or suspends and is called again. */
 typedef enum MHD_Result request_fn(struct request *q);
 
 struct request {
     struct master *m;
-    struct routes *routes;
+    struct server *server;
+    struct connections *connections;
     struct MHD_Connection *conn;
     const char *url;
     bool head, put;

@@ -3,14 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <netinet/in.h>
-#include <unistd.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
@@ -32,21 +27,7 @@
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
-#define THREADS         4
-#define CONNECTIONS_MAX 20000
-#define IDLE_S          120
-#define POOL_BYTES      (64 * 1024)
-#define STATE_MAX       (256 * 1024) /* bytes of a report */
-#define BODIES_MAX      (256 << 20)  /* bytes of bodies that are held in memory at once */
-
-struct routes {
-    struct MHD_Daemon *daemon;
-    struct connections *connections;
-    struct master *m;
-    _Atomic int64_t bodies; /* bytes */
-};
-
-/* --- answers --- */
+#define STATE_MAX (256 * 1024) /* bytes of a report */
 
 /* --- handlers --- */
 
@@ -302,12 +283,6 @@ static void note_intruder(struct request *q)
                    MHD_lookup_connection_value(q->conn, MHD_HEADER_KIND, "Authorization") != NULL);
 }
 
-static enum MHD_Result too_many(struct request *q)
-{
-    return reply_error(q, 503, WIRE_E_UNAVAILABLE,
-                       "this mirror has too many requests at once; it retries");
-}
-
 /* --- routing --- */
 
 static bool has_body(struct request *q)
@@ -374,8 +349,7 @@ static enum MHD_Result route_table(struct request *q, const char *method)
     return not_found(q);
 }
 
-/* The headers are there: a refusal is queued now, before any body is sent. */
-static enum MHD_Result route(struct request *q, const char *method)
+enum MHD_Result route(struct request *q, const char *method)
 {
     char why[512];
     int r;
@@ -392,207 +366,14 @@ static enum MHD_Result route(struct request *q, const char *method)
     if (r == 0) {
         q->run = run_unauthorized;
         note_intruder(q);
-        return connections_delay(q->routes->connections, q->conn) ? MHD_YES : q->run(q);
+        return connections_delay(q->connections, q->conn) ? MHD_YES : q->run(q);
     }
     if (!reports_enter(q->m->reports, q->who.name))
-        return too_many(q);
+        return reply_too_many(q);
     memcpy(q->counted, q->who.name, sizeof(q->counted));
     if (fit_why_not(q->m, why, sizeof(why)))
         return reply_error(q, 503, WIRE_E_UNAVAILABLE, why);
     if (strncmp(q->url, WIRE_OBJECT, strlen(WIRE_OBJECT)) == 0)
         return route_object(q, method);
     return route_table(q, method);
-}
-
-/* A body that is not wanted is thrown away, and refused when it is over. */
-static void take_body(struct request *q, const char *data, size_t len)
-{
-    struct routes *r = q->routes;
-
-    connections_body(r->connections, q->conn, len);
-    if (q->put) {
-        content_put_data(q, data, len);
-    } else if ((int64_t)(q->body.len + len) > q->body_max) {
-        q->too_large = true;
-    } else if (atomic_fetch_add(&r->bodies, (int64_t)len) + (int64_t)len > BODIES_MAX) {
-        atomic_fetch_sub(&r->bodies, (int64_t)len);
-        q->too_many = true;
-    } else {
-        buf_append(&q->body, data, len);
-    }
-}
-
-static enum MHD_Result handle(void *cls, struct MHD_Connection *conn, const char *url,
-                              const char *method, const char *version, const char *upload_data,
-                              size_t *upload_data_size, void **con_cls)
-{
-    struct routes *r = cls;
-    struct request *q = *con_cls;
-
-    (void)version;
-    if (!q) {
-        q = *con_cls = xcalloc(1, sizeof(*q));
-        q->m = r->m;
-        q->routes = r;
-        q->conn = conn;
-        q->url = url;
-        connections_headers(r->connections, conn);
-        return route(q, method);
-    }
-    q->url = url;
-    if (*upload_data_size > 0) {
-        take_body(q, upload_data, *upload_data_size);
-        *upload_data_size = 0;
-        return MHD_YES;
-    }
-    connections_whole(r->connections, conn);
-    if (q->too_large)
-        return reply_error(q, 413, WIRE_E_TOO_LARGE, "the body is larger than it may be");
-    if (q->too_many)
-        return too_many(q);
-    return q->run ? q->run(q) : MHD_NO;
-}
-
-static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
-                      enum MHD_RequestTerminationCode how)
-{
-    struct request *q = *con_cls;
-    int64_t have;
-
-    (void)cls, (void)how;
-    if (!q)
-        return;
-    connections_answered(q->routes->connections, conn);
-    if (*q->counted)
-        reports_leave(q->m->reports, q->counted);
-    atomic_fetch_sub(&q->routes->bodies, (int64_t)q->body.len);
-    if (q->upload)
-        upload_end(q->upload, false,
-                   &have); /* the connection broke: the received part stays for resuming */
-    batch_free(q->batch);
-    mirror_release(&q->who);
-    buf_release(&q->body);
-    free(q);
-    *con_cls = NULL;
-}
-
-/* --- listening --- */
-
-static bool is_loopback(const struct sockaddr *sa)
-{
-    if (sa->sa_family == AF_INET)
-        return (ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24) ==
-               127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
-}
-
-static int resolve(const char *listen_at, struct addrinfo **ret, struct err *e)
-{
-    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                                   .ai_socktype = SOCK_STREAM};
-    const char *colon = strrchr(listen_at, ':');
-    char host[256];
-    size_t n = colon ? (size_t)(colon - listen_at) : 0;
-    const char *start = listen_at;
-    int r;
-
-    if (n > 2 && start[0] == '[' && start[n - 1] == ']') {
-        start++;
-        n -= 2;
-    }
-    if (!colon || n == 0 || n >= sizeof(host) || !colon[1] ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
-        strtol(colon + 1, NULL, 10) > 65535)
-        return err_set(e, EINVAL, "--listen is HOST:PORT such as 127.0.0.1:7700, not '%s'",
-                       listen_at);
-    memcpy(host, start, n);
-    host[n] = '\0';
-    r = getaddrinfo(host, colon + 1, &hints, ret);
-    if (r != 0)
-        return err_set(e, EINVAL, "cannot listen on '%s': %s", listen_at, gai_strerror(r));
-    return 0;
-}
-
-static int open_socket(const char *listen_at, bool insecure, struct err *e)
-{
-    struct addrinfo *ai = NULL;
-    int fd = -1, one = 1, r = resolve(listen_at, &ai, e);
-
-    if (r < 0)
-        return r;
-    if (!insecure && !is_loopback(ai->ai_addr)) {
-        r = err_set(
-            e, EINVAL,
-            "'%s' is not a loopback address: tokens and files would cross the network unencrypted; "
-            "put a TLS proxy in front, or give --insecure-http on a network that you trust",
-            listen_at);
-        goto out;
-    }
-    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0)
-        r = err_sys(e, errno, "cannot listen on '%s'", listen_at);
-out:
-    freeaddrinfo(ai);
-    if (r < 0 && fd >= 0)
-        close(fd);
-    return r < 0 ? r : fd;
-}
-
-static unsigned connection_limit(void)
-{
-    struct rlimit lim;
-
-    if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
-        return 500;
-    if (lim.rlim_cur < lim.rlim_max) {
-        lim.rlim_cur = lim.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &lim);
-        getrlimit(RLIMIT_NOFILE, &lim);
-    }
-    if (lim.rlim_cur < 400)
-        return THREADS * 10;
-    return lim.rlim_cur > CONNECTIONS_MAX * 2 ? CONNECTIONS_MAX : (unsigned)(lim.rlim_cur / 2);
-}
-
-int routes_start(struct master *m, bool insecure, struct routes **ret, struct err *e)
-{
-    struct routes *r = xcalloc(1, sizeof(*r));
-    unsigned limit = connection_limit();
-    int rc, fd = open_socket(m->listen, insecure, e);
-
-    r->m = m;
-    rc = fd < 0 ? fd : connections_start(limit, &r->connections, e);
-    if (rc < 0)
-        goto fail;
-    r->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, r,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_NOTIFY_CONNECTION,
-        connections_notify, r->connections, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-        MHD_OPTION_END);
-    if (r->daemon) {
-        *ret = r;
-        return 0;
-    }
-    rc = err_set(e, EIO, "cannot start the HTTP server on '%s'", m->listen);
-    connections_stop(r->connections);
-fail:
-    if (fd >= 0)
-        close(fd);
-    connections_free(r->connections);
-    free(r);
-    return rc;
-}
-
-void routes_stop(struct routes *r)
-{
-    if (!r)
-        return;
-    connections_stop(r->connections);
-    MHD_stop_daemon(r->daemon);
-    connections_free(r->connections);
-    free(r);
 }

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* routes: the wire (sync/proto/wire.h) over libmicrohttpd: authorisation, dispatch, and the
- * answers. */
+/*
+ * routes: the wire (sync/proto/wire.h): authorisation, dispatch, and the answers that no other unit
+ * gives.
+ */
 #ifndef EEFS_MASTER_HTTP_ROUTES_H
 #define EEFS_MASTER_HTTP_ROUTES_H
 
-#include "sync/common/err.h"
-#include "sync/master/master.h"
+#include "sync/master/http/request.h"
 
-struct routes;
-
-/* Listens on m->listen ("HOST:PORT"). */
-int routes_start(struct master *m, bool insecure, struct routes **ret, struct err *e);
-/* Answers the remaining requests and closes. Call it with no poll parked and the committer
- * drained. */
-void routes_stop(struct routes *r);
+/* The headers of q are there: chooses q->run for when the body is complete, or queues a refusal now,
+ * before any body is sent. Only within the request's handler. */
+enum MHD_Result route(struct request *q, const char *method);
 
 #endif

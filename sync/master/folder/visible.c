@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "sync/common/buf.h"
 #include "sync/common/path.h"
 #include "sync/master/folder/root.h"
 #include "sync/master/folder/volume.h"
@@ -56,4 +58,18 @@ int visible_lstat(const struct folder *f, const char *path, struct stat *ret)
     int r = look(f, path, ret);
 
     return *path && volume_away(f, path) ? -ESTALE : r;
+}
+
+char *visible_readlink(const struct folder *f, const char *path)
+{
+    char target[PATH_MAX];
+    int fd = path_open_beneath(root_fd(f->root), path, O_PATH | O_NOFOLLOW, 0);
+    ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return NULL;
+    target[n] = '\0';
+    return xstrdup(target);
 }

@@ -20,4 +20,7 @@ bool visible_hides(const struct folder *f, const char *path);
  */
 int visible_lstat(const struct folder *f, const char *path, struct stat *ret);
 
+/* The target of the symbolic link at `path`, malloc'd; NULL: it cannot be read, or is no link. */
+char *visible_readlink(const struct folder *f, const char *path);
+
 #endif

@@ -30,6 +30,7 @@
 #include "sync/master/folder/folder.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
+#include "sync/master/publish/publish.h"
 
 #define WINDOW_MS  60000
 #define PERCENT    20
@@ -335,6 +336,23 @@ static int decide(struct delete_guard *b)
     return b->n > 0;
 }
 
+/* A folder has become a symbolic link: that is published with the deletions, so that no mirror sees
+ * the name missing. (A file's content must be read first, by the scan.) */
+static int publish_link(struct master *m, const char *path)
+{
+    struct stat st;
+    char *target;
+    int r = 0;
+
+    if (visible_lstat(m->folder, path, &st) < 0 || !S_ISLNK(st.st_mode))
+        return 0;
+    target = visible_readlink(m->folder, path);
+    if (target)
+        r = publish(m, path, &st, NULL, target, clock_wall_ns(), NULL);
+    free(target);
+    return r;
+}
+
 int delete_guard_run(struct delete_guard *b)
 {
     int64_t removed = 0;
@@ -353,12 +371,17 @@ int delete_guard_run(struct delete_guard *b)
     for (r = 0; r >= 0 && b->out < STEP && (int64_t)b->out < b->freeing; b->out++) {
         const char *path = b->paths[b->out];
 
+        bool replaced;
+
         r = still_gone(b, path);
-        if (r == 2)
+        replaced = r == 2;
+        if (replaced)
             scan_queue_push(b->m->folder->scan_queue, path, SCAN_DEEP, 0);
         if (r > 0) {
             r = tree_remove(b->m->tree, path);
             removed += r > 0 ? r : 0;
+            if (r >= 0 && replaced)
+                r = publish_link(b->m, path);
         } else if (r == -EAGAIN) {
             r = 0; /* found again by the next look */
             scan_queue_push(b->m->folder->scan_queue, path, 0, 5000);

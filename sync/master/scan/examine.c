@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,18 +181,12 @@ out:
 
 static void examine_link(struct master *m, const char *path, const struct stat *st)
 {
-    char target[PATH_MAX];
-    int fd = path_open_beneath(root_fd(m->folder->root), path, O_PATH | O_NOFOLLOW, 0);
-    ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
+    char *target = visible_readlink(m->folder, path);
 
-    if (fd >= 0)
-        close(fd);
-    if (n < 0) {
+    if (target)
+        observed(m, path, st, false, NULL, target, clock_wall_ns());
+    else
         scan_queue_push(m->folder->scan_queue, path, 0, 100);
-        return;
-    }
-    target[n] = '\0';
-    observed(m, path, st, false, NULL, xstrdup(target), clock_wall_ns());
 }
 
 /* The content was read when a write could still have left the same times. */

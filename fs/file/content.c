@@ -99,6 +99,7 @@ static int renew(struct fs *fs, struct node *n, bool by_name)
     } else if (r == 0 && !hash_eq(&now.hash, &n->attr.hash) && by_name) {
         r = -ESTALE;
     } else if (r == 0 && !hash_eq(&now.hash, &n->attr.hash)) {
+        n->shrunk |= now.size < n->attr.size;
         n->attr = now;
         n->renewed = true;
         if (n->draft) { /* the first copy of a draft needs this content */

@@ -73,10 +73,13 @@ static bool show_size(struct fs *fs, struct node *n)
 }
 
 /*
- * The kernel ends and fills its pages by the size that it knows, and only a shorter file ends them
- * earlier. So it is notified of the size when the node has taken over a longer version. Where that
- * does not work, or the node may still take over another version (content.h), reads go past the
- * page cache; such a handle cannot be mapped for sharing.
+ * The kernel ends and fills its pages by the size that it knows. A longer one is announced to it when
+ * the node has taken over a longer version. A shorter one cannot be: the answers that bear it, of
+ * GETATTR and of a short READ, count only when no notification about the inode came meanwhile, and a
+ * program would get zeros up to the old size. So reads of a node that has shrunk go past the page
+ * cache, as where the announcement does not work, or while the node may still take over another
+ * version (content.h). Such a handle cannot be mapped for sharing (ENODEV). With its last handle such
+ * a node gives its name to a new one (ops_let_go()).
  */
 static bool past_cache(const struct open *o)
 {
@@ -84,7 +87,7 @@ static bool past_cache(const struct open *o)
     bool unsure, longer;
 
     nodes_lock(o->fs->nodes);
-    unsure = !content_here_locked(n) && n->attr.size > 0;
+    unsure = n->shrunk || (!content_here_locked(n) && n->attr.size > 0);
     longer = !n->draft && (o->renewed || (o->later && n->attr.size > o->asked.size));
     nodes_unlock(o->fs->nodes);
     return unsure || (longer && !show_size(o->fs, n));

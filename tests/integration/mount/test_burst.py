@@ -2,6 +2,7 @@
 """Versions of one file follow each other on the master while programs on a mirror open, read and
 write it: each gets a whole version, and never ESTALE."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -85,6 +86,49 @@ def test_readers(site, master, prefetch):
     last = run(master, [reader, reader, updater], 2)
     assert not os.path.exists(master.path(".busy"))
     wait_for(lambda: read(path) == version(last), 20, "the last version")
+
+
+def read_on(path, done, failures):
+    """Reads whole versions until the event; tells the first that is none."""
+    while not done.is_set():
+        fd = os.open(path, os.O_RDWR if os.getpid() % 2 else os.O_RDONLY)
+        try:
+            data = os.read(fd, os.fstat(fd).st_size + 1)
+        finally:
+            os.close(fd)
+        try:
+            good = not data or whole(data)
+        except ValueError:
+            good = False
+        if not good:
+            failures.put((data[:20], len(data), len(data.rstrip(b"\0"))))
+            return
+
+
+def spin(done):
+    while not done.is_set():
+        pass
+
+
+@pytest.mark.long
+def test_versions_that_shrink(site, master):
+    """A short version in the place of a long one that was not fetched yet: no reader gets zeros behind
+    the short one's end, whatever the kernel is notified of meanwhile. It takes many processes on a
+    busy machine to meet that moment."""
+    mount = site.mount(master, prefetch="none")
+    path = mount.path(*NAME)
+    done, failures = multiprocessing.Event(), multiprocessing.Queue()
+    processes = [multiprocessing.Process(target=read_on, args=(path, done, failures), daemon=True)
+                 for _ in range(8)]
+    processes += [multiprocessing.Process(target=spin, args=(done,), daemon=True) for _ in range(3)]
+    for process in processes:
+        process.start()
+    run(master, [], 60)
+    done.set()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert failures.empty(), failures.get()
 
 
 @pytest.mark.san

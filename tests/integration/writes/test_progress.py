@@ -153,6 +153,12 @@ class Case:
         assert self.mount.status()["conflicts"] == 0
 
 
+def listed_as_deferred(case):
+    out = case.site.run("eefs-status", "--quarantine", "--json", case.mount.point, check=False)
+    listed = json.loads(out.stdout)["mounts"][0]["quarantine_list"]
+    return any(q["path"].endswith("/bad") and q["deferred"] for q in listed)
+
+
 def run(site, names):
     master = site.master(start=False)
     os.mkdir(master.path("uploads"))
@@ -162,11 +168,9 @@ def run(site, names):
         case.begin()
     for case in cases:
         case.check_while_it_lasts()
-    out = site.run("eefs-status", "--quarantine", "--json", cases[0].mount.point, check=False)
-    listed = json.loads(out.stdout)["mounts"][0]["quarantine_list"]
-    assert any(q["path"].endswith("/bad") and q["deferred"] for q in listed), listed
-    out = site.run("eefs-status", "--quarantine", cases[0].mount.point, check=False)
-    assert "retried automatically" in out.stdout
+    wait_for(lambda: listed_as_deferred(cases[0]), 30)  # while it is being retried it is not listed
+    wait_for(lambda: "retried automatically" in site.run("eefs-status", "--quarantine", cases[0].mount.point,
+                                                         check=False).stdout, 30)
     for case in cases:
         case.peer.set(None)
     for case in cases:

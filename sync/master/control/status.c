@@ -109,7 +109,9 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
 
     if (!root_ok(m->folder->root, why, sizeof(why)))
         problem(p, "FAILED", why,
-                "mount or restore the folder; nothing is published until it is back");
+                root_disk_fails(m->folder->root)
+                    ? "check the disk of the folder; nothing is published until it can be read"
+                    : "mount or restore the folder; nothing is published until it is back");
     if (delete_guard_emptied(m->delete_guard, why, sizeof(why)))
         problem(p, "FAILED", why,
                 "bring the files back; if the deletion is intentional: eefs-master confirm");

@@ -36,6 +36,7 @@ struct root {
     bool busy;                /* another master serves it */
     pthread_mutex_t said;     /* guards the rest; never waits for the filesystem */
     bool ok;
+    int error; /* -errno of the last look; 0: it succeeded, or the folder is another one */
     char why[384];
 };
 
@@ -245,7 +246,7 @@ int64_t root_age_ns(struct root *r, const struct stat *st)
     return clock_wall_ns() - r->behind - file_ctime_ns(st);
 }
 
-static bool look_locked(struct root *r, char *why, size_t cap)
+static bool look_locked(struct root *r, char *why, size_t cap, int *ret_error)
 {
     struct stat now, held;
     char there[64] = "";
@@ -253,13 +254,16 @@ static bool look_locked(struct root *r, char *why, size_t cap)
     int res;
 
     if (fd < 0) {
-        snprintf(why, cap, "the folder '%.200s' cannot be opened: %s", r->path, strerror(errno));
+        *ret_error = -errno;
+        snprintf(why, cap, "the folder '%.200s' cannot be opened: %s", r->path,
+                 strerror(-*ret_error));
         return false;
     }
     res = read_marker(fd, there, sizeof(there));
     if (res < 0 && res != -ENOENT && res != -ENOTDIR) { /* unknown, and not absent */
         snprintf(why, cap, "the marker '%s' of the folder '%.200s' cannot be read: %s", MARKER,
                  r->path, strerror(-res));
+        *ret_error = res;
         close(fd);
         return false;
     }
@@ -288,6 +292,7 @@ static bool look_locked(struct root *r, char *why, size_t cap)
             snprintf(why, cap, "cannot use '%.200s%s': %s", r->store ? r->store : r->path,
                      r->store ? "" : "/" ROOT_HIDDEN, strerror(-res));
         if (res < 0) {
+            *ret_error = res;
             close(fd);
             return false;
         }
@@ -299,14 +304,16 @@ static bool look_locked(struct root *r, char *why, size_t cap)
 bool root_check(struct root *r)
 {
     char why[sizeof(r->why)] = "";
+    int error = 0;
     bool ok, was;
 
     mutex_lock(&r->lock);
     r->looking = clock_mono_ms();
-    ok = look_locked(r, why, sizeof(why));
+    ok = look_locked(r, why, sizeof(why), &error);
     mutex_lock(&r->said);
     was = r->ok;
     r->ok = ok;
+    r->error = error;
     memcpy(r->why, why, sizeof(why));
     mutex_unlock(&r->said);
     if (!ok && was)
@@ -356,4 +363,14 @@ bool root_ok(struct root *r, char *out, size_t cap)
     snprintf(out, cap, "%s", r->why);
     mutex_unlock(&r->said);
     return ok;
+}
+
+bool root_disk_fails(struct root *r)
+{
+    bool fails;
+
+    mutex_lock(&r->said);
+    fails = r->error == -EIO;
+    mutex_unlock(&r->said);
+    return fails;
 }

@@ -64,5 +64,8 @@ bool root_is_there(const struct root *r);
  * look has been without an answer for ROOT_SILENT_MS. Never waits for the filesystem. */
 #define ROOT_SILENT_MS 5000
 bool root_ok(struct root *r, char *out, size_t cap);
+/* True when the last look failed because the disk below the folder gave EIO. Any thread; never
+ * waits for the filesystem. */
+bool root_disk_fails(struct root *r);
 
 #endif

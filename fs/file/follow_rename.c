@@ -94,7 +94,7 @@ static void carry_locked(struct fs *fs, struct node *n, struct node *parent, con
             node_supersede_locked(fs->nodes, there);
     }
     node_carry_locked(fs->nodes, n, parent, name);
-    n->listed = false;
+    n->listed = n->asked = false;
     if (n->draft) /* of what has none the replica's row has a new one */
         draft_changed_locked(n->draft, 0);
 }

@@ -252,6 +252,7 @@ void node_forget(struct nodes *t, uint64_t id, uint64_t count)
     n = node_get_locked(t, id);
     if (n) {
         n->nlookup -= count < n->nlookup ? count : n->nlookup;
+        n->asked = false; /* it may not have taken the answer */
         reap(t, n);
     }
     mutex_unlock(&t->lock);

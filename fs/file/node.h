@@ -38,6 +38,7 @@ struct node {
     char *was_name;      /* and its name there */
     bool attached;
     bool listed;                      /* no listing that the kernel keeps is older */
+    bool asked;                       /* the kernel was given it by its present name */
     bool again;                       /* found by the lookup that follows an ESTALE */
     bool renewed;                     /* took over a version that the kernel may not know */
     bool shrunk;                      /* took over a shorter one: see past_cache() in ops/file.c */

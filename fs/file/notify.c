@@ -18,6 +18,10 @@
  * inval_entry takes the folder's lock, so it returns only after the kernel has processed every
  * LOOKUP and READDIR in that folder that began earlier; those that begin later see the new view. So
  * the folder's listing is invalidated after its entries, and once per run of them.
+ *
+ * inval_entry unhashes the entry, so a shell in that folder has no working folder until somebody
+ * looks the name up. What the kernel looked up under its present name it has right: only the
+ * folder's lock is waited for then, with a name that no entry has.
  */
 #include "fs/file/notify.h"
 
@@ -30,6 +34,8 @@
 #include "sync/common/opt.h"
 #include "sync/common/path.h"
 #include "sync/common/worker.h"
+
+#define NO_NAME "." /* the kernel never has an entry of this name */
 
 /* What the own thread has to do. */
 struct todo {
@@ -49,11 +55,12 @@ struct verdict {
     fuse_ino_t attr_of;  /* node of which only attributes changed */
     fuse_ino_t entry_in; /* folder whose entry is invalid */
     bool listing;        /* and its listing */
+    bool only_wait;      /* the entry is right; requests in that folder may still be under way */
 };
 
 static struct verdict judge(struct fs *fs, const char *path)
 {
-    struct verdict v = {0, 0, false};
+    struct verdict v = {0, 0, false, false};
     struct node_attr now;
     struct node *n, *parent;
     char *dir;
@@ -83,6 +90,7 @@ static struct verdict judge(struct fs *fs, const char *path)
         goto out;
     v.entry_in = parent->id;
     v.listing = !n || !n->listed || r != 0 || n->attr.type != now.type || n->attr.ino != now.ino;
+    v.only_wait = same && n->asked;
     if (same)
         n->listed = true;
     else if (n)
@@ -182,7 +190,7 @@ static void tell_paths(struct fs *fs, const char *const *paths, size_t n)
             listing_changed(fs, listing);
             listing = 0;
         }
-        notify_entry(fs, v.entry_in, path_base(paths[i]));
+        notify_entry(fs, v.entry_in, v.only_wait ? NO_NAME : path_base(paths[i]));
         if (v.listing)
             listing = v.entry_in;
     }

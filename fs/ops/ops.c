@@ -91,6 +91,7 @@ void ops_enter(struct fs *fs, struct node *parent, const char *name, const char 
     nodes_lock(fs->nodes);
     n = node_enter_locked(fs->nodes, parent, name, a);
     n->listed |= listed;
+    n->asked = true;
     if (!n->target) {
         n->target = target;
         target = NULL;
@@ -112,6 +113,8 @@ bool ops_enter_draft(struct fs *fs, struct node *parent, const char *name, const
         n->nlookup++;
         fill_entry(fs, n, path, ret);
     } else {
+        if (n) /* the kernel keeps "not found" for its name */
+            n->asked = false;
         n = NULL;
     }
     nodes_unlock(fs->nodes);

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+import time
 
 import pytest
 
@@ -306,6 +307,29 @@ def test_a_shell_in_a_renamed_folder(master, mount):
     finally:
         os.close(fd)
     assert "n/made.txt" in settled(master, mount)
+
+
+def test_a_shell_in_a_folder_that_is_renamed_often(master, mount):
+    """A look at the new name may come before, between or after the notifications of the rename: the path of
+    the working folder is right from then on."""
+    rng = random.Random(1)
+    fd = os.open(mount.path("uploads/d"), os.O_RDONLY)
+    name, lost = "uploads/d", []
+    try:
+        for i in range(60):
+            old, name = name, "uploads/n%d" % i
+            os.rename(master.path(old), master.path(name))
+            time.sleep(rng.random() / 50)
+            wait_for(lambda: os.path.lexists(mount.path(name)) and not os.path.lexists(mount.path(old)))
+            mark = "uploads/mark%d" % i
+            write(master.path(mark), "")
+            wait_for(lambda: os.path.exists(mount.path(mark)))  # what came before it was notified
+            if os.readlink("/proc/self/fd/%d" % fd) != mount.path(name):
+                lost.append(i)
+                os.stat(mount.path(name))
+    finally:
+        os.close(fd)
+    assert not lost
 
 
 @pytest.mark.parametrize("seed", range(3))

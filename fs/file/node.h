@@ -40,7 +40,7 @@ struct node {
     bool listed;                      /* no listing that the kernel keeps is older */
     bool asked;                       /* the kernel was given it by its present name */
     bool again;                       /* found by the lookup that follows an ESTALE */
-    bool renewed;                     /* took over a version that the kernel may not know */
+    bool renewed;                     /* took over another version, which the kernel may not know */
     bool shrunk;                      /* took over a shorter one: see past_cache() in ops/file.c */
     struct node_attr attr;            /* the version that the kernel was shown */
     char *target;                     /* of a link; NULL: not read yet */

@@ -25,9 +25,6 @@ static void reply_attr(fuse_req_t req, struct node *n)
     struct fs *fs = fs_of(req);
     bool sure;
 
-    nodes_lock(fs->nodes);
-    n->renewed = false;
-    nodes_unlock(fs->nodes);
     sure = ops_attr_now(fs, n, &st);
     fuse_reply_attr(req, &st, sure ? FS_TIMEOUT : 0.0);
 }

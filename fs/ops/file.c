@@ -78,8 +78,8 @@ static bool show_size(struct fs *fs, struct node *n)
  * GETATTR and of a short READ, count only when no notification about the inode came meanwhile, and a
  * program would get zeros up to the old size. So reads of a node that has shrunk go past the page
  * cache, as where the announcement does not work, or while the node may still take over another
- * version (content.h). Such a handle cannot be mapped for sharing (ENODEV). With its last handle such
- * a node gives its name to a new one (ops_let_go()).
+ * version (content.h). Such a handle cannot be mapped for sharing (ENODEV). With its last handle a
+ * node that took over a version gives its name to a new one (ops_let_go()).
  */
 static bool past_cache(const struct open *o)
 {
@@ -132,7 +132,8 @@ static void open_reply(struct open *o, int r)
     } else {
         o->fi.fh = (uint64_t)(uintptr_t)o->handle;
         o->fi.direct_io = past_cache(o);
-        o->fi.keep_cache = !o->later; /* may be another version than what was cached */
+        /* It may be another version than the cached one. */
+        o->fi.keep_cache = !o->later && !o->renewed;
         o->fi.noflush = !o->handle->writable;
         if (o->later)
             tell_blocks(fs, o->handle->node);

@@ -162,7 +162,7 @@ void ops_let_go(struct fs *fs, struct node *n, bool writable)
     if (n->opens == 0) {
         file_unref_locked(n->content);
         n->content = NULL;
-        if (n->shrunk && n->attached && !n->draft) {
+        if (n->renewed && n->attached && !n->draft) {
             free(path);
             path = node_path_locked(n);
             node_supersede_locked(fs->nodes, n);

@@ -58,7 +58,7 @@ def put_import(rundir, **more):
 
 def test_nothing_here(tmp_path):
     out = subprocess.run([*ALONE, BIN / "eefs-status", "--rundir", tmp_path], capture_output=True, text=True)
-    assert out.returncode == 3 and "nothing" in out.stdout
+    assert out.returncode == 3 and "no eefs mount" in out.stdout
 
 
 @pytest.mark.parametrize("more,code", [

@@ -275,18 +275,23 @@ static void warn_pending(struct mirror *m, int64_t pending)
 
 static void flush(struct mirror *m, int64_t flush_ms)
 {
-    int64_t until = clock_mono_ms() + flush_ms, pending = 0, quarantined = 0;
+    int64_t until = clock_mono_ms() + flush_ms;
+    struct outbox_count n;
+    int r;
 
     wake_kick(&m->outbox_wake);
     for (;;) {
-        replica_outbox_count(m->replica, &pending, &quarantined);
-        if (pending == 0 || !link_is_up(&m->link) || clock_mono_ms() >= until ||
-            replica_outbox_all_held(m->replica))
+        r = replica_outbox_count(m->replica, "", &n);
+        if (r < 0 || n.pending == 0 || n.held || !link_is_up(&m->link) || clock_mono_ms() >= until)
             break;
         usleep(10000);
     }
-    if (pending > 0)
-        warn_pending(m, pending);
+    if (r < 0)
+        log_warn("cannot read from the database in '%s' which changes are not on the master yet: "
+                 "%s; they are sent after the next mount",
+                 m->cfg.cache, strerror(-r));
+    else if (n.pending > 0)
+        warn_pending(m, n.pending);
 }
 
 void mirror_stop(struct mirror *m, int64_t flush_ms)

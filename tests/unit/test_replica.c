@@ -647,7 +647,8 @@ static void test_conflict(void **state)
 static void test_quarantine(void **state)
 {
     struct fix *f = *state;
-    int64_t o = 0, n, pending, quarantined;
+    struct outbox_count count;
+    int64_t o = 0, n;
     int result = 0;
     const char *text = NULL;
     json_t *list;
@@ -664,9 +665,9 @@ static void test_quarantine(void **state)
     assert_int_equal(replica_state_text(f->r, "up/q/f", &text), 0);
     assert_string_equal(text, "pending");
     assert_list(f, "up", "a d q ");
-    replica_outbox_count(f->r, &pending, &quarantined);
-    assert_int_equal(pending, 2);
-    assert_int_equal(quarantined, 1);
+    assert_int_equal(replica_outbox_count(f->r, "", &count), 0);
+    assert_int_equal(count.pending, 2);
+    assert_int_equal(count.refused, 1);
     list = replica_quarantine(f->r);
     assert_int_equal(json_array_size(list), 1);
     json_decref(list);
@@ -681,7 +682,8 @@ static void test_quarantine(void **state)
 static void test_defer(void **state)
 {
     struct fix *f = *state;
-    int64_t n, m, from = 0, to = 0, pending, quarantined;
+    struct outbox_count count;
+    int64_t n, m, from = 0, to = 0;
     char *path, *why;
     const char *text = NULL;
     int result = 0;
@@ -698,9 +700,9 @@ static void test_defer(void **state)
     assert_true(replica_outbox_held(f->r, m));
     assert_int_equal(replica_state_text(f->r, "up/q", &text), 0);
     assert_string_equal(text, "pending");
-    replica_outbox_count(f->r, &pending, &quarantined);
-    assert_int_equal(pending, 3);
-    assert_int_equal(quarantined, 0);
+    assert_int_equal(replica_outbox_count(f->r, "", &count), 0);
+    assert_int_equal(count.pending, 3);
+    assert_int_equal(count.refused, 0);
     assert_int_equal(replica_deferred(f->r, &path, &why), 1);
     assert_string_equal(path, "up/q");
     assert_string_equal(why, "for a test");
@@ -717,7 +719,8 @@ static void test_defer(void **state)
 static void test_retry(void **state)
 {
     struct fix *f = *state;
-    int64_t o = 0, n, m, pending, quarantined;
+    struct outbox_count count;
+    int64_t o = 0, n, m;
 
     assert_int_equal(replica_mkdir(f->r, "up/q", 0755, NULL, &n), 0);
     m = make(f, "up/q/f", 'F');
@@ -730,11 +733,11 @@ static void test_retry(void **state)
     assert_int_equal(replica_outbox_retry(f->r, "up/none"), 0);
     assert_int_equal(replica_outbox_retry(f->r, "up"), 2);
     assert_int_equal(replica_outbox_retry_allowed(f->r), 0);
-    replica_outbox_count(f->r, &pending, &quarantined);
-    assert_int_equal(pending, 3);
-    assert_int_equal(quarantined, 0);
-    replica_outbox_count_under(f->r, "up/q", &pending, &quarantined);
-    assert_int_equal(pending, 2);
+    assert_int_equal(replica_outbox_count(f->r, "", &count), 0);
+    assert_int_equal(count.pending, 3);
+    assert_int_equal(count.refused, 0);
+    assert_int_equal(replica_outbox_count(f->r, "up/q", &count), 0);
+    assert_int_equal(count.pending, 2);
     assert_list(f, "up/q", "f ");
     /* what is tried again comes after what went on, for numbers only ascend */
     assert_take(f, "put up/b=B pre=absent;mkdir up/q;put up/q/f=F pre=absent;");
@@ -761,7 +764,8 @@ static void test_discard(void **state)
 {
     struct fix *f = *state;
     struct strlist dropped = {0}, changed = {0};
-    int64_t n, m, entries, bytes, pending, quarantined;
+    struct outbox_count count;
+    int64_t n, m, entries, bytes;
     char *got;
 
     n = publish(f, "up/a", 'B', 'A');
@@ -780,9 +784,10 @@ static void test_discard(void **state)
     assert_list(f, "up", "a d z ");
     assert_list(f, "up/d", "x ");
     assert_int_equal(look(f, "up/a").hash.b[0], 'B');
-    replica_outbox_count(f->r, &pending, &quarantined);
-    assert_int_equal(pending, 1);
-    assert_int_equal(quarantined, 1);
+    assert_int_equal(replica_outbox_count(f->r, "", &count), 0);
+    assert_int_equal(count.pending, 1);
+    assert_int_equal(count.refused, 1);
+    assert_true(!count.held);
     assert_int_equal(replica_outbox_discard(f->r, "", &dropped, &changed), 0);
     strlist_release(&dropped);
     strlist_release(&changed);

@@ -90,20 +90,20 @@ static void hide_names(json_t *o)
 
 /* --- the requests --- */
 
-static void answer_wait(struct ctl_conn *conn, int64_t pending, int64_t refused, bool held)
+static void answer_wait(struct ctl_conn *conn, const struct outbox_count *n, bool held)
 {
     char text[128] = "not all changes are on the master yet";
 
     if (held)
         snprintf(text, sizeof(text), "%lld changes wait for some that the master refused",
-                 (long long)pending);
-    if (pending == 0)
+                 (long long)n->pending);
+    if (n->pending == 0)
         ctl_reply(conn, json_pack("{s:b,s:i,s:I}", "ok", 1, "pending", 0, "quarantined",
-                                  (json_int_t)refused));
+                                  (json_int_t)n->refused));
     else
         ctl_reply(conn, json_pack("{s:b,s:s,s:s,s:I,s:I}", "ok", 0, "code",
                                   held ? "refused" : "timeout", "error", text, "pending",
-                                  (json_int_t)pending, "quarantined", (json_int_t)refused));
+                                  (json_int_t)n->pending, "quarantined", (json_int_t)n->refused));
 }
 
 static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
@@ -111,10 +111,11 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
     json_t *t = json_object_get(request, "timeout_ms");
     int64_t until =
         clock_mono_ms() + (json_is_integer(t) ? json_integer_value(t) : WAIT_DEFAULT_MS);
-    int64_t pending = 0, refused = 0, everything, all_refused;
+    struct outbox_count n;
     bool held = false;
     struct err e = {0};
     char *path = NULL;
+    int r;
 
     if (json_object_get(request, "path") && json_get_path(request, "path", true, &path, &e) < 0) {
         ctl_reply_error(conn, "bad_request", e.text);
@@ -127,15 +128,17 @@ static void on_wait(struct mirror *m, struct ctl_conn *conn, json_t *request)
     }
     wake_kick(&m->outbox_wake);
     for (;;) {
-        replica_outbox_count_under(m->replica, path ? path : "", &pending, &refused);
-        replica_outbox_count(m->replica, &everything, &all_refused);
-        held = pending > 0 && all_refused > 0 && replica_outbox_all_held(m->replica);
-        if (pending == 0 || held || clock_mono_ms() >= until || mirror_stopping(m) ||
+        r = replica_outbox_count(m->replica, path ? path : "", &n);
+        held = n.pending > 0 && n.all_refused > 0 && n.held;
+        if (r < 0 || n.pending == 0 || held || clock_mono_ms() >= until || mirror_stopping(m) ||
             ctl_conn_closed(conn))
             break;
         usleep(ctl_conn_peer(conn)->trusted ? LOOK_US : LOOK_OTHERS_US);
     }
-    answer_wait(conn, pending, refused, held);
+    if (r < 0)
+        ctl_reply_error(conn, "database", "the mount cannot read its database");
+    else
+        answer_wait(conn, &n, held);
     free(path);
 }
 

@@ -110,9 +110,12 @@ static void find_trouble(struct mirror *m, struct facts *f)
 static void gather(struct mirror *m, struct facts *f)
 {
     int64_t now = clock_mono_ms();
+    struct outbox_count n; /* of a database that cannot be read: zeros, and the fault is shown */
 
     memset(f, 0, sizeof(*f));
-    replica_outbox_count(m->replica, &f->pending, &f->quarantined);
+    replica_outbox_count(m->replica, "", &n);
+    f->pending = n.pending;
+    f->quarantined = n.refused;
     gather_deferred(m, f);
     f->skipped = replica_skipped(m->replica, &f->skipped_list);
     f->conflicts = replica_conflict_count(m->replica);

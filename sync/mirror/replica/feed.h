@@ -147,10 +147,14 @@ int replica_outbox_retry_deferred(struct replica *r, size_t max, int64_t *from, 
 int64_t replica_deferred(struct replica *r, char **path, char **why);
 
 /* Operations that are pending, and that are quarantined; unpublished ones do not count. */
-void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quarantined);
-/* The same of what is at or under a path. */
-void replica_outbox_count_under(struct replica *r, const char *under, int64_t *pending,
-                                int64_t *quarantined);
+struct outbox_count {
+    int64_t pending, refused; /* at or under the path */
+    int64_t all_refused;      /* in the whole outbox */
+    /* There are pending operations, and each is deferred, or waits for a deferred or refused one. */
+    bool held;
+};
+/* Counts the operations at or under a path ("": everywhere), all as of one moment. 0 or -errno. */
+int replica_outbox_count(struct replica *r, const char *under, struct outbox_count *ret);
 /* Adds the paths of the first `max` pending operations. */
 void replica_outbox_first(struct replica *r, size_t max, struct strlist *ret);
 /* True when operation opid is no longer pending; *result: 0 confirmed or conflict-kept, -errno
@@ -170,9 +174,6 @@ int replica_conflicts_forget(struct replica *r, const char *under);
 json_t *replica_quarantine(struct replica *r);
 /* True when operation opid is deferred, or waits for one that is or was refused. */
 bool replica_outbox_held(struct replica *r, int64_t opid);
-/* True when nothing can be sent now: every pending operation is deferred, or waits for a deferred
- * or refused one. */
-bool replica_outbox_all_held(struct replica *r);
 /* Send again the refused operations at or under a path, with those that wait for them; and those
  * that were refused for the scope and are within it now. Both return the number of operations or
  * -errno.

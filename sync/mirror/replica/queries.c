@@ -9,6 +9,7 @@
 
 #include "sync/common/buf.h"
 #include "sync/common/thread.h"
+#include "sync/mirror/replica/send_queue.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
 
@@ -68,32 +69,52 @@ char *replica_cursor(struct replica *r)
 
 /* --- outbox --- */
 
-void replica_outbox_count(struct replica *r, int64_t *pending, int64_t *quarantined)
+#define PENDING "state IN ('q','s','d')"
+
+static int count_under(struct db *db, const char *under, struct outbox_count *ret)
 {
-    *pending = ASK(r, 0, "SELECT count(*) FROM outbox WHERE state IN ('q','s','d')", "");
-    *quarantined = ASK(r, 0, "SELECT count(*) FROM outbox WHERE state='x'", "");
+#define UNDER                                                                                      \
+    " AND (path=?1 OR to_path=?1 OR (path>=?2 AND path<?3) OR (to_path>=?2 AND to_path<?3))"
+    struct subtree s;
+    int rc;
+
+    subtree_init(&s, under);
+    rc = db_get_int(db, 0, &ret->pending, "SELECT count(*) FROM outbox WHERE " PENDING UNDER, "ppp",
+                    under, s.from, s.to);
+    rc = rc < 0
+             ? rc
+             : db_get_int(db, 0, &ret->refused, "SELECT count(*) FROM outbox WHERE state='x'" UNDER,
+                          "ppp", under, s.from, s.to);
+    subtree_release(&s);
+    return rc;
+#undef UNDER
 }
 
-void replica_outbox_count_under(struct replica *r, const char *under, int64_t *pending,
-                                int64_t *quarantined)
+int replica_outbox_count(struct replica *r, const char *under, struct outbox_count *ret)
 {
-    struct subtree s;
+    struct db *db;
+    int rc = reader_get(r, &db);
 
-    if (!*under) {
-        replica_outbox_count(r, pending, quarantined);
-        return;
+    memset(ret, 0, sizeof(*ret));
+    if (rc < 0)
+        return rc;
+    rc = db_begin_read(db);
+    rc = rc < 0
+             ? rc
+             : db_get_int(db, 0, &ret->pending, "SELECT count(*) FROM outbox WHERE " PENDING, "");
+    rc = rc < 0 ? rc
+                : db_get_int(db, 0, &ret->all_refused,
+                             "SELECT count(*) FROM outbox WHERE state='x'", "");
+    ret->refused = ret->all_refused;
+    if (rc >= 0 && ret->pending > 0) {
+        rc = send_queue_can_send(db);
+        ret->held = rc == 0;
     }
-    subtree_init(&s, under);
-    *pending = ASK(r, 0,
-                   "SELECT count(*) FROM outbox WHERE state IN ('q','s','d')"
-                   " AND (path=?1 OR to_path=?1"
-                   " OR (path>=?2 AND path<?3) OR (to_path>=?2 AND to_path<?3))",
-                   "ppp", under, s.from, s.to);
-    *quarantined = ASK(r, 0,
-                       "SELECT count(*) FROM outbox WHERE state='x' AND (path=?1 OR to_path=?1"
-                       " OR (path>=?2 AND path<?3) OR (to_path>=?2 AND to_path<?3))",
-                       "ppp", under, s.from, s.to);
-    subtree_release(&s);
+    if (rc >= 0 && *under)
+        rc = count_under(db, under, ret);
+    db_rollback(db);
+    reader_put(r, db);
+    return rc < 0 ? rc : 0;
 }
 
 void replica_outbox_first(struct replica *r, size_t max, struct strlist *ret)
@@ -103,8 +124,8 @@ void replica_outbox_first(struct replica *r, size_t max, struct strlist *ret)
 
     if (reader_get(r, &db) < 0)
         return;
-    st = db_query(db, "SELECT path FROM outbox WHERE state IN ('q','s','d') ORDER BY opid LIMIT ?",
-                  "i", (int64_t)max);
+    st = db_query(db, "SELECT path FROM outbox WHERE " PENDING " ORDER BY opid LIMIT ?", "i",
+                  (int64_t)max);
     while (db_step(db, st) == 1)
         strlist_add(ret, db_col_text(st, 0));
     reader_put(r, db);

@@ -116,6 +116,17 @@ static int take_one(void *arg, struct outbox_row *o, enum standing s)
     return t->n == t->max;
 }
 
+int send_queue_can_send(struct db *db)
+{
+    struct op op;
+    struct take t = {.db = db, .ops = &op, .max = 1};
+    int rc = send_queue_walk(db, 0, &send_queue_everything, take_one, &t);
+
+    if (t.n == 1)
+        op_release(&op);
+    return rc < 0 ? rc : t.n == 1;
+}
+
 int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op *ret)
 {
     struct take t = {.after = after, .ops = ret, .max = max};
@@ -198,14 +209,4 @@ bool replica_outbox_held(struct replica *r, int64_t opid)
     send_queue_walk(db, INT64_MAX, &send_queue_everything, find_one, &f);
     reader_put(r, db);
     return f.held;
-}
-
-bool replica_outbox_all_held(struct replica *r)
-{
-    struct op op;
-    int n = replica_outbox_take(r, 0, 1, &op);
-
-    if (n == 1)
-        op_release(&op);
-    return n == 0;
 }

@@ -30,4 +30,7 @@ int send_queue_walk(struct db *db, int64_t after, const struct pick *pick, walk_
 /* All refused and deferred ones. */
 extern const struct pick send_queue_everything;
 
+/* 1 when an operation can be sent now, 0 when none can, -errno. */
+int send_queue_can_send(struct db *db);
+
 #endif

@@ -53,7 +53,7 @@ SEES_sync/common :=
 SEES_sync/proto  := sync/common
 SEES_sync/status := $(BASE)
 
-# db <- folder <- publish <- ops <- commit <- { scan, versions, http } <- control <- serve.c, main.c
+# db <- folder <- publish <- ops <- commit <- { scan, versions, http, recovery } <- control <- serve.c, main.c
 M := sync/master
 M_GROUND := $(BASE) $(M)/master.h
 M_LOWER  := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish $(M)/ops $(M)/commit
@@ -65,7 +65,8 @@ SEES_$(M)/commit   := $(M_GROUND) $(M)/db $(M)/folder $(M)/publish $(M)/ops
 SEES_$(M)/scan     := $(M_LOWER)
 SEES_$(M)/versions := $(M_LOWER)
 SEES_$(M)/http     := $(M_LOWER)
-SEES_$(M)/control  := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http
+SEES_$(M)/recovery := $(M_LOWER)
+SEES_$(M)/control  := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http $(M)/recovery
 SEES_$(M)/cli      := $(BASE) $(M)/db
 SEES_$(M)          := $(M_LOWER) $(M)/scan $(M)/versions $(M)/http $(M)/control $(M)/cli
 

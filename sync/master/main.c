@@ -8,6 +8,7 @@
  *   master.h                  what the threads of serve share
  *   cli/cmd_mirror.c          mirror, confirm
  *   cli/cmd_versions.c        history, restore
+ *   cli/cmd_adopt.c           adopt
  *   cli/state_dir.c           the database and the socket of a state folder
  *   cli/fail.c                how a command fails
  *   control/status.c          the control socket: status, requests of commands
@@ -18,6 +19,7 @@
  *   http/feed.c               pages of changes, long polls
  *   http/content.c            downloads and uploads
  *   http/reply.c              answers in JSON
+ *   recovery/adopt.c          a folder without a marker against the database
  *   versions/keeper.c         fills and empties the store of versions
  *   versions/settle.c         looks again at files that were taken out of the folder
  *   versions/restore.c        a version back into the folder
@@ -40,10 +42,12 @@
  *   publish/observe.c         what a worker saw, judged once more
  *   publish/publish.c         a row for what is there
  *   publish/delete_guard.c    holds deletions back
+ *   publish/put_back.c        a folder that is older than the database
  *   publish/renamed.c         a rename that was seen
  *   publish/rename_rows.c     rows under their new names
  *   publish/folder_renames.c  paths that lie in a folder that was renamed
  *   folder/root.c             the folder and its marker
+ *   folder/epoch.c            a number by which it is known to be older
  *   folder/root_monitor.c     looks at it now and then
  *   folder/private_dir.c      .eefs, or the folder of --store
  *   folder/volume.c           filesystems below the root
@@ -84,21 +88,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sync/common/buf.h"
 #include "sync/common/log.h"
 #include "sync/common/opt.h"
+#include "sync/master/cli/cmd_adopt.h"
 #include "sync/master/cli/cmd_mirror.h"
 #include "sync/master/cli/cmd_versions.h"
 #include "sync/master/cli/fail.h"
 #include "sync/master/options.h"
 #include "sync/master/serve.h"
 
+/* argv[-1] is the program's name. */
 static int cmd_serve(int argc, char **argv)
 {
     struct serve_options o;
     struct err e = {0};
     enum opt_help help = OPT_HELP_NONE;
+    int r;
 
     if (options_parse(argc, argv, &o, &help, &e) < 0)
         return cli_fail(&e);
@@ -107,7 +115,13 @@ static int cmd_serve(int argc, char **argv)
         options_release(&o);
         return 0;
     }
-    return serve(&o, argc, argv, &e) < 0 ? cli_fail(&e) : 0;
+    r = serve(&o, argc, argv, &e);
+    if (r == SERVE_AGAIN) {
+        execv("/proc/self/exe", argv - 1);
+        err_sys(&e, errno, "cannot start '/proc/self/exe'");
+        r = -1;
+    }
+    return r < 0 ? cli_fail(&e) : 0;
 }
 
 static const struct {
@@ -115,7 +129,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"serve", cmd_serve},     {"confirm", cmd_confirm}, {"mirror", cmd_mirror},
-    {"history", cmd_history}, {"restore", cmd_restore},
+    {"history", cmd_history}, {"restore", cmd_restore}, {"adopt", cmd_adopt},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

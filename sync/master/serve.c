@@ -27,9 +27,11 @@
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/master/db/tree.h"
+#include "sync/master/folder/epoch.h"
 #include "sync/master/folder/root.h"
 #include "sync/master/folder/folder.h"
 #include "sync/master/publish/delete_guard.h"
+#include "sync/master/publish/put_back.h"
 #include "sync/master/db/schema.h"
 #include "sync/master/folder/carry.h"
 #include "sync/master/db/checkpoint.h"
@@ -164,6 +166,7 @@ static int open_tree(struct service *s, const struct serve_options *o, struct er
 {
     struct master *m = &s->m;
     bool known = false;
+    int64_t epoch = 0;
     char *store;
     int r;
 
@@ -183,6 +186,8 @@ static int open_tree(struct service *s, const struct serve_options *o, struct er
         return r;
     root_owner(o->root, m->id); /* a lost database: the folder knows whose it is */
     r = tree_start(&s->tree, m->timeline, m->id, &known, e);
+    if (r == 0 && epoch_get(s->tree.db, &epoch) < 0)
+        r = db_error(s->tree.db, e, "cannot read the epoch of the folder");
     if (r < 0)
         return r;
     if (!known)
@@ -196,9 +201,29 @@ static int open_tree(struct service *s, const struct serve_options *o, struct er
     if (r == 0 && o->store && !store)
         r = err_sys(e, errno, "cannot find the folder of --store '%s'", o->store);
     if (r == 0)
-        r = root_open(o->root, store, m->id, known, &m->folder->root, e);
+        r = root_open(o->root, store, m->id, known, epoch, &m->folder->root, e);
     free(store);
     return r;
+}
+
+/* Judges the state in which the folder is, and begins the next epoch. */
+static int open_epoch(struct master *m, struct err *e)
+{
+    struct err why;
+    char text[512];
+    int r = put_back_begin(m, e);
+
+    if (r < 0 || (r == 0 && !root_ok(m->folder->root, text, sizeof(text))))
+        return r;
+    if (epoch_advance(m->folder, m->tree->db, &why) < 0) {
+        if (r == 1) { /* it would be found put back for ever */
+            *e = why;
+            return -why.code;
+        }
+        log_warn("%s", why.text);
+    }
+    root_check(m->folder->root);
+    return 0;
 }
 
 /* What an earlier run was about to do when it was killed. */
@@ -232,6 +257,8 @@ static int start(struct service *s, const struct serve_options *o, struct err *e
         r = configure(s, o, e);
     if (r == 0)
         r = open_tree(s, o, e);
+    if (r == 0)
+        r = open_epoch(m, e);
     if (r < 0)
         return r;
     /* Until here a folder or a disk that hangs can be left by a signal. */
@@ -488,6 +515,10 @@ static int loop(struct service *s, struct serve_options *o, int argc, char **arg
                            "the database '%s' is damaged; restart eefs-master: it sets the "
                            "database aside and rebuilds it from the folder",
                            m->db_path);
+        if (root_was_put_back(m->folder->root)) {
+            log_warn("%s; starting anew", why);
+            return SERVE_AGAIN;
+        }
         if (!ok && was)
             log_error("%s; nothing is served or published until it is back", why);
         if (ok && !was)
@@ -529,10 +560,13 @@ int serve(struct serve_options *o, int argc, char **argv, struct err *e)
     if (r == 0) {
         log_info("serving %s on http://%s/ as master %s", o->root, o->listen, s->m.id);
         r = loop(s, o, argc, argv, e);
-        systemd_notify("STOPPING=1");
+        if (r != SERVE_AGAIN)
+            systemd_notify("STOPPING=1");
         log_info("stopping");
     }
     stop(s);
+    if (r == SERVE_AGAIN)
+        sigprocmask(SIG_UNBLOCK, &s->signals, NULL);
     free(s);
     options_release(o);
     return r;

@@ -50,7 +50,7 @@ static inline int small_master_setup(void **state)
     assert_int_equal(mkdir(s->root, 0755), 0);
     assert_int_equal(schema_open(s->db, 0, &s->tree.db, NULL), 0);
     assert_int_equal(tree_start(&s->tree, s->m.timeline, s->m.id, &known, NULL), 0);
-    assert_int_equal(root_open(s->root, NULL, s->m.id, false, &s->folder.root, NULL), 0);
+    assert_int_equal(root_open(s->root, NULL, s->m.id, false, 0, &s->folder.root, NULL), 0);
     s->folder.exclude = &s->exclude;
     s->m.tree = &s->tree;
     s->m.folder = &s->folder;

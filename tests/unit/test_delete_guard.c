@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "sync/common/clock.h"
+#include "sync/master/db/meta.h"
 #include "sync/master/publish/delete_guard.h"
 #include "tests/unit/small_master.h"
 
@@ -104,6 +105,46 @@ static void test_back_in_time(void **state)
     assert_false(small_master_live(s, "d/0000"));
     assert_true(small_master_live(s, "d/0001"));
     assert_int_equal(delete_guard_due(g), INT64_MAX);
+    delete_guard_free(g);
+}
+
+/* After the folder was put back, even one deletion is held; and for no longer than that is needed. */
+static void test_hold(void **state)
+{
+    struct small_master *s = *state;
+    struct delete_guard *g = make_files(s, 10);
+    char why[512];
+    char *kept = NULL;
+
+    assert_int_equal(meta_set_text(s->tree.db, DELETE_GUARD_HOLD, "put back"), 0);
+    delete_guard_hold(g, "put back", 1);
+    lose(s, g, 0, 1);
+    assert_int_equal(run(s, g, true), 0);
+    assert_int_equal(held(g, why), 1);
+    assert_string_equal(why, "put back; 1 files are missing in it: the deletions are held");
+    assert_int_equal(delete_guard_scanned(g), 0); /* with one that is missing it goes on */
+    assert_int_equal(run(s, g, true), 0);
+    assert_int_equal(held(g, why), 1);
+    delete_guard_confirm(g);
+    assert_int_equal(run(s, g, true), 1);
+    assert_int_equal(held(g, why), 0);
+    assert_false(small_master_live(s, "d/0000"));
+    assert_int_equal(meta_get_text(s->tree.db, DELETE_GUARD_HOLD, &kept), 0);
+
+    delete_guard_hold(g, "put back", 1);
+    lose(s, g, 1, 2);
+    assert_int_equal(run(s, g, true), 0);
+    small_master_write(s, "d/0001", "again");
+    assert_int_equal(delete_guard_scanned(g), 0);
+    assert_int_equal(run(s, g, true), 0); /* it is back: the hold is over */
+    assert_int_equal(held(g, why), 0);
+    lose(s, g, 2, 3);
+    assert_int_equal(run(s, g, true), 1);
+
+    delete_guard_hold(g, "put back", 1);
+    assert_int_equal(delete_guard_scanned(g), 0); /* nothing was missing */
+    lose(s, g, 3, 4);
+    assert_int_equal(run(s, g, true), 1);
     delete_guard_free(g);
 }
 
@@ -288,9 +329,16 @@ static void test_in_steps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_few),       TEST(test_back_in_time),      TEST(test_many_are_held),
-        TEST(test_confirmed), TEST(test_many_of_very_many), TEST(test_little_by_little),
-        TEST(test_a_folder),  TEST(test_another_type),      TEST(test_emptied),
+        TEST(test_few),
+        TEST(test_back_in_time),
+        TEST(test_hold),
+        TEST(test_many_are_held),
+        TEST(test_confirmed),
+        TEST(test_many_of_very_many),
+        TEST(test_little_by_little),
+        TEST(test_a_folder),
+        TEST(test_another_type),
+        TEST(test_emptied),
         TEST(test_in_steps),
     };
 

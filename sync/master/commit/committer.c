@@ -214,8 +214,10 @@ static void run_batch(struct committer *c, struct job *jobs)
             r = observe(m, j->o);
         if (j->confirm) {
             volumes_forget_away(m->folder->volumes);
-            delete_guard_confirm(m->delete_guard);
+            r = delete_guard_confirm(m->delete_guard);
         }
+        if (j->scanned && ok && r == 0)
+            r = delete_guard_scanned(m->delete_guard);
         if (j->scanned && !m->scanned) /* all that is gone is known: no burst to wait for */
             delete_guard_now(m->delete_guard);
         if (j->ops) {

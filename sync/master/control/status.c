@@ -27,6 +27,7 @@
 #include "sync/master/db/reports.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/db/readers.h"
+#include "sync/master/recovery/adopt.h"
 #include "sync/master/versions/restore.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/scan/watch.h"
@@ -111,6 +112,8 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
         problem(p, "FAILED", why,
                 root_disk_fails(m->folder->root)
                     ? "check the disk of the folder; nothing is published until it can be read"
+                : root_lacks_marker(m->folder->root)
+                    ? "mount or restore the folder; if it is the right one: eefs-master adopt"
                     : "mount or restore the folder; nothing is published until it is back");
     if (delete_guard_emptied(m->delete_guard, why, sizeof(why)))
         problem(p, "FAILED", why,
@@ -225,6 +228,22 @@ static void restore(struct master *m, struct ctl_conn *conn, json_t *request, ui
     free(path);
 }
 
+static void adopt_folder(struct master *m, struct ctl_conn *conn, json_t *request, uid_t uid)
+{
+    struct err e = {0};
+    json_t *o = NULL;
+
+    if (uid != 0 && uid != geteuid()) {
+        ctl_reply_error(conn, "permission",
+                        "only root and the user that serves may adopt a folder");
+    } else if (adopt(m, json_is_true(json_object_get(request, "dry_run")), &o, &e) < 0) {
+        ctl_reply_error(conn, "refused", e.text);
+    } else {
+        json_object_set_new(o, "ok", json_true());
+        ctl_reply(conn, o);
+    }
+}
+
 static void hide_reason(json_t *o)
 {
     const char *reason = json_string_value(json_object_get(o, "reason"));
@@ -268,8 +287,13 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
         confirm(m, conn, uid);
         return;
     }
+    if (cmd && strcmp(cmd, "adopt") == 0) {
+        adopt_folder(m, conn, request, uid);
+        return;
+    }
     if (!cmd || strcmp(cmd, "status") != 0) {
-        ctl_reply_error(conn, "bad_request", "the commands are 'status', 'confirm' and 'restore'");
+        ctl_reply_error(conn, "bad_request",
+                        "the commands are 'status', 'confirm', 'restore' and 'adopt'");
         return;
     }
     db = readers_get(m->readers);

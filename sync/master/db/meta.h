@@ -8,6 +8,9 @@
  *   volumes    registry.c    the tops of further filesystems that the mirrors know of
  *   cloned:M   registry.c    when operations of a copy of mirror M's cache were refused last
  *   kept_seq   kept_rows.c   the store of versions has seen changes up to this seq
+ *   epoch      epoch.c       the folder's epoch
+ *   hold       delete_guard.c why all deletions are held
+ *   put_back   put_back.c    the seq at which the folder was found put back last
  *   tried      disk_check.c  a write that tests whether the disk accepts one
  *
  * Any connection; to write, within the caller's transaction or as one of its own.
@@ -16,6 +19,8 @@
 #define EEFS_MASTER_DB_META_H
 
 #include "sync/common/db.h"
+
+#define META_PUT_BACK "put_back"
 
 /* `none` when there is no such value. 0 or -errno. */
 int meta_get_int(struct db *db, const char *name, int64_t none, int64_t *ret);

@@ -47,6 +47,8 @@ static const char *const steps[] = {
     "CREATE TABLE moved(seq INTEGER PRIMARY KEY,old BLOB NOT NULL,new BLOB NOT NULL,outbox TEXT)",
     /* kept_rows.h; found: wall ns when it was found without its row, or its database damaged; 0 */
     "ALTER TABLE kept ADD COLUMN found INTEGER NOT NULL DEFAULT 0",
+    /* tree.h; void: its cursors are not followed any more */
+    "ALTER TABLE timeline ADD COLUMN void INTEGER NOT NULL DEFAULT 0",
 };
 
 int schema_open(const char *path, int flags, struct db **ret, struct err *e)

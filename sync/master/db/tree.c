@@ -259,9 +259,17 @@ bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *cu
 
     if (strcmp(timeline, current) == 0)
         return seq <= head;
-    if (db_get_int(db, -1, &last, "SELECT last FROM timeline WHERE id=?", "s", timeline) < 0)
+    if (db_get_int(db, -1, &last, "SELECT last FROM timeline WHERE id=? AND void=0", "s",
+                   timeline) < 0)
         return false;
     return seq <= last;
+}
+
+int tree_void_timelines(struct db *db, const char *but)
+{
+    int r = db_run(db, "UPDATE timeline SET void=1 WHERE id!=?", "s", but);
+
+    return r < 0 ? r : 0;
 }
 
 int tree_total(struct db *db, struct tree_total *ret)

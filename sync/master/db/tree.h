@@ -73,6 +73,10 @@ int tree_find_inode(struct db *db, int64_t ino, bool (*fits)(void *arg, const st
 bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *current,
                 int64_t head);
 
+/* All timelines but one become unknown to tree_knows(): every mirror lists the tree anew and compares.
+ * Within a transaction. 0 or -errno. */
+int tree_void_timelines(struct db *db, const char *but);
+
 /* Live rows. */
 struct tree_total {
     int64_t entries, files, bytes;

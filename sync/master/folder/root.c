@@ -22,6 +22,11 @@
 #define OTHER_CASE ".eefs/MARKER"
 #define COMPARE_MS 1000 /* between two comparisons of the clocks */
 
+struct found {
+    int error; /* -errno; 0: it is ours, or the next two, or it belongs to another master */
+    bool unmarked, put_back;
+};
+
 struct root {
     char *path, *store; /* store: or NULL */
     char id[33];
@@ -36,18 +41,23 @@ struct root {
     bool busy;                /* another master serves it */
     pthread_mutex_t said;     /* guards the rest; never waits for the filesystem */
     bool ok;
-    int error; /* -errno of the last look; 0: it succeeded, or the folder is another one */
+    struct found found; /* by the last look */
     char why[384];
+    _Atomic int64_t epoch; /* the lowest one that the marker may have */
 };
 
-static int read_marker(int fd, char *id, size_t cap)
+/* The first line is the id, the second one "epoch N"; a marker without that has epoch 0. */
+static int read_marker(int fd, char *id, size_t cap, int64_t *epoch)
 {
     struct buf b = BUF_INIT;
     int r = file_slurp(fd, MARKER, 4096, &b);
+    const char *text = b.data ? b.data : "";
+    long long n = 0;
 
     if (r == 0) {
-        size_t n = strcspn(b.data ? b.data : "", "\n");
-        snprintf(id, cap, "%.*s", (int)n, b.data ? b.data : "");
+        size_t len = strcspn(text, "\n");
+        snprintf(id, cap, "%.*s", (int)len, text);
+        *epoch = sscanf(text + len, "\nepoch %lld", &n) == 1 && n > 0 ? n : 0;
     }
     buf_release(&b);
     return r;
@@ -56,23 +66,25 @@ static int read_marker(int fd, char *id, size_t cap)
 void root_owner(const char *path, char *id)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int64_t epoch;
 
     id[0] = '\0';
     if (fd < 0)
         return;
-    if (read_marker(fd, id, 33) < 0 || strlen(id) != 32 || strspn(id, "0123456789abcdef") != 32)
+    if (read_marker(fd, id, 33, &epoch) < 0 || strlen(id) != 32 ||
+        strspn(id, "0123456789abcdef") != 32)
         id[0] = '\0';
     close(fd);
 }
 
-static int make_marker(struct root *r, int fd, struct err *e)
+static int make_marker(struct root *r, int fd, int64_t epoch, struct err *e)
 {
     char *line;
     int res;
 
     if (mkdirat(fd, ROOT_HIDDEN, 0700) < 0 && errno != EEXIST)
         return err_sys(e, errno, "cannot create '%s/%s'", r->path, ROOT_HIDDEN);
-    line = xasprintf("%s\n", r->id);
+    line = xasprintf("%s\nepoch %lld\n", r->id, (long long)epoch);
     res = file_replace(fd, MARKER, line, strlen(line), 0600, true);
     free(line);
     if (res < 0)
@@ -132,16 +144,18 @@ static void release_locked(struct root *r)
     r->lock_fd = -1;
 }
 
-int root_open(const char *path, const char *store, const char *id, bool known, struct root **ret,
-              struct err *e)
+int root_open(const char *path, const char *store, const char *id, bool known, int64_t epoch,
+              struct root **ret, struct err *e)
 {
     struct root *r = xcalloc(1, sizeof(*r));
     char there[64] = "";
+    int64_t epoch_there;
     int fd = -1, res = 0;
 
     r->path = xstrdup(path);
     r->store = store ? xstrdup(store) : NULL;
     snprintf(r->id, sizeof(r->id), "%s", id);
+    r->epoch = epoch;
     mutex_init(&r->lock);
     mutex_init(&r->said);
     if (pthread_key_create(&r->other, NULL) != 0)
@@ -160,8 +174,9 @@ int root_open(const char *path, const char *store, const char *id, bool known, s
             res = err_sys(e, errno, "cannot open the folder '%s' to serve", path);
             goto out;
         }
-        if (read_marker(fd, there, sizeof(there)) == -ENOENT || strcmp(there, id) != 0)
-            res = make_marker(r, fd, e);
+        if (read_marker(fd, there, sizeof(there), &epoch_there) == -ENOENT ||
+            strcmp(there, id) != 0)
+            res = make_marker(r, fd, epoch, e);
         if (res < 0)
             goto out;
     }
@@ -246,24 +261,25 @@ int64_t root_age_ns(struct root *r, const struct stat *st)
     return clock_wall_ns() - r->behind - file_ctime_ns(st);
 }
 
-static bool look_locked(struct root *r, char *why, size_t cap, int *ret_error)
+static bool look_locked(struct root *r, char *why, size_t cap, struct found *ret)
 {
     struct stat now, held;
     char there[64] = "";
+    int64_t epoch = 0;
     int fd = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int res;
 
     if (fd < 0) {
-        *ret_error = -errno;
+        ret->error = -errno;
         snprintf(why, cap, "the folder '%.200s' cannot be opened: %s", r->path,
-                 strerror(-*ret_error));
+                 strerror(-ret->error));
         return false;
     }
-    res = read_marker(fd, there, sizeof(there));
+    res = read_marker(fd, there, sizeof(there), &epoch);
     if (res < 0 && res != -ENOENT && res != -ENOTDIR) { /* unknown, and not absent */
         snprintf(why, cap, "the marker '%s' of the folder '%.200s' cannot be read: %s", MARKER,
                  r->path, strerror(-res));
-        *ret_error = res;
+        ret->error = res;
         close(fd);
         return false;
     }
@@ -271,11 +287,18 @@ static bool look_locked(struct root *r, char *why, size_t cap, int *ret_error)
         snprintf(why, cap,
                  "the folder '%.200s' has lost its marker '%s' (emptied, replaced or not mounted?)",
                  r->path, MARKER);
+        ret->unmarked = true;
         close(fd);
         return false;
     }
     if (strcmp(there, r->id) != 0) {
         snprintf(why, cap, "the folder '%.200s' belongs to another master (%.33s)", r->path, there);
+        close(fd);
+        return false;
+    }
+    if (epoch < r->epoch) {
+        snprintf(why, cap, "the folder '%.200s' was put back to an earlier state", r->path);
+        ret->put_back = true;
         close(fd);
         return false;
     }
@@ -292,7 +315,7 @@ static bool look_locked(struct root *r, char *why, size_t cap, int *ret_error)
             snprintf(why, cap, "cannot use '%.200s%s': %s", r->store ? r->store : r->path,
                      r->store ? "" : "/" ROOT_HIDDEN, strerror(-res));
         if (res < 0) {
-            *ret_error = res;
+            ret->error = res;
             close(fd);
             return false;
         }
@@ -304,16 +327,16 @@ static bool look_locked(struct root *r, char *why, size_t cap, int *ret_error)
 bool root_check(struct root *r)
 {
     char why[sizeof(r->why)] = "";
-    int error = 0;
+    struct found found = {0};
     bool ok, was;
 
     mutex_lock(&r->lock);
     r->looking = clock_mono_ms();
-    ok = look_locked(r, why, sizeof(why), &error);
+    ok = look_locked(r, why, sizeof(why), &found);
     mutex_lock(&r->said);
     was = r->ok;
     r->ok = ok;
-    r->error = error;
+    r->found = found;
     memcpy(r->why, why, sizeof(why));
     mutex_unlock(&r->said);
     if (!ok && was)
@@ -321,6 +344,83 @@ bool root_check(struct root *r)
     r->looking = 0;
     mutex_unlock(&r->lock);
     return ok;
+}
+
+bool root_was_put_back(struct root *r)
+{
+    bool yes;
+
+    mutex_lock(&r->said);
+    yes = r->found.put_back;
+    mutex_unlock(&r->said);
+    return yes;
+}
+
+bool root_lacks_marker(struct root *r)
+{
+    bool yes;
+
+    mutex_lock(&r->said);
+    yes = r->found.unmarked;
+    mutex_unlock(&r->said);
+    return yes;
+}
+
+/* Opens the folder and reads its marker: 0, or -errno with e; -ENOENT when it has none. */
+static int open_marked(struct root *r, int *fd, char *id, size_t cap, int64_t *epoch, struct err *e)
+{
+    int res;
+
+    *fd = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return err_sys(e, errno, "cannot open the folder '%s'", r->path);
+    res = read_marker(*fd, id, cap, epoch);
+    return res < 0 ? err_sys(e, -res, "cannot read '%s/%s'", r->path, MARKER) : 0;
+}
+
+int root_adopt(struct root *r, struct err *e)
+{
+    char there[64] = "";
+    int64_t epoch = 0;
+    int fd = -1, res;
+
+    mutex_lock(&r->lock);
+    res = open_marked(r, &fd, there, sizeof(there), &epoch, e);
+    if (res == -ENOENT && fd >= 0)
+        res = make_marker(r, fd, 0, e);
+    else if (res == 0 && strcmp(there, r->id) != 0)
+        res = err_set(e, EBUSY,
+                      "the folder '%s' belongs to another master (%.33s); if that one is gone, "
+                      "remove '%s/%s' first",
+                      r->path, there, r->path, MARKER);
+    if (fd >= 0)
+        close(fd);
+    mutex_unlock(&r->lock);
+    return res;
+}
+
+int root_advance(struct root *r, int64_t *ret, struct err *e)
+{
+    char there[64] = "";
+    int64_t epoch = 0, next = 0;
+    int fd = -1, res;
+
+    mutex_lock(&r->lock);
+    res = open_marked(r, &fd, there, sizeof(there), &epoch, e);
+    if (res == 0 && strcmp(there, r->id) != 0)
+        res = err_set(e, EBUSY, "the folder '%s' belongs to another master", r->path);
+    if (res == 0) {
+        next = (epoch > r->epoch ? epoch : r->epoch) + 1;
+        res = make_marker(r, fd, next, e);
+    }
+    if (res == 0) {
+        r->epoch = next;
+        *ret = next;
+    }
+    if (fd >= 0)
+        close(fd);
+    mutex_unlock(&r->lock);
+    return res;
 }
 
 int64_t root_silent_ms(const struct root *r)
@@ -370,7 +470,7 @@ bool root_disk_fails(struct root *r)
     bool fails;
 
     mutex_lock(&r->said);
-    fails = r->error == -EIO;
+    fails = r->found.error == -EIO;
     mutex_unlock(&r->said);
     return fails;
 }

@@ -6,6 +6,10 @@
  * becomes, and `kept/`. A folder that vanished, was emptied,
  * mounted over or replaced has no such marker behind the same path: then nothing is published until
  * it is back.
+ *
+ * The marker also has the folder's epoch, a number that moves on with each start and each hour
+ * (epoch.h). A marker that is behind the database's epoch is that of a folder that was put back: from
+ * a backup, or as a snapshot. Nothing is published then, for what is missing in it was not deleted.
  */
 #ifndef EEFS_MASTER_FOLDER_ROOT_H
 #define EEFS_MASTER_FOLDER_ROOT_H
@@ -27,10 +31,10 @@ void root_owner(const char *path, char *id);
 /*
  * Opens `path` for the master `id`; store: folder of --store, absolute, or NULL. With `known` (the
  * database has a tree already) a folder that is missing or has no marker is no error: root_ok()
- * then reports the reason until it is back.
+ * then reports the reason until it is back. `epoch`: the database's; 0: none.
  */
-int root_open(const char *path, const char *store, const char *id, bool known, struct root **ret,
-              struct err *e);
+int root_open(const char *path, const char *store, const char *id, bool known, int64_t epoch,
+              struct root **ret, struct err *e);
 void root_close(struct root *r);
 /* Stays the same number for life; a folder that came back is put behind it, and while it is away
  * something that is no folder. */
@@ -48,6 +52,16 @@ const char *root_path(const struct root *r);
 /* Looks at the folder now: true when it is there and belongs to this master. Any thread; hangs as
  * long as the filesystem does. */
 bool root_check(struct root *r);
+/* The folder is there and has no marker; as root_was_put_back(). */
+bool root_lacks_marker(struct root *r);
+/* The folder was found put back by the last look. Any thread; never waits for the filesystem. */
+bool root_was_put_back(struct root *r);
+/* Marks a folder without a marker as this master's, with epoch 0, so that it counts as put back. 0
+ * (also when it had the marker) or -errno. Waits for the filesystem, as root_advance(). */
+int root_adopt(struct root *r, struct err *e);
+/* Gives the marker the next epoch, in *ret; a folder that was put back is accepted with that. 0 or
+ * -errno. */
+int root_advance(struct root *r, int64_t *ret, struct err *e);
 /* The time (ms) that the present look has had no answer; 0: none is running. */
 int64_t root_silent_ms(const struct root *r);
 /* Counts the folders that were put behind root_fd(): another number, another folder (or again the

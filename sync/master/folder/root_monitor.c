@@ -9,6 +9,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/worker.h"
+#include "sync/master/folder/epoch.h"
 #include "sync/master/folder/root.h"
 #include "sync/master/folder/space.h"
 #include "sync/master/folder/upload.h"
@@ -29,7 +30,7 @@ static void *root_monitor_run(void *arg)
     struct root_monitor *o = arg;
     struct folder *f = o->folder;
     int generation = 0;
-    int64_t clean = clock_mono_ms() + CLEAN_MS;
+    int64_t clean = clock_mono_ms() + CLEAN_MS, epoch = clock_mono_ms() + EPOCH_MS;
 
     worker_lock(&o->worker);
     while (!worker_stopping_locked(&o->worker)) {
@@ -52,6 +53,13 @@ static void *root_monitor_run(void *arg)
         if (ok && clock_mono_ms() >= clean) {
             uploads_clean(f->uploads, false);
             clean = clock_mono_ms() + CLEAN_MS;
+        }
+        if (ok && clock_mono_ms() >= epoch) {
+            struct err e;
+
+            if (epoch_advance(f, NULL, &e) < 0)
+                log_warn("%s", e.text);
+            epoch = clock_mono_ms() + EPOCH_MS;
         }
         is_short = space_short(f, 0, why, sizeof(why));
         worker_lock(&o->worker);

@@ -3,8 +3,8 @@
  *   gone ──> waiting ──(quiet: 1 s, many: 5 s; at most 5 s, many: 60 s)──> decide
  *                                                   │
  *          back? drop it                            ├─ few: publish, some thousand at a time
- *                                                   └─ too many, or the folder is empty: held,
- *                                                      looked at again from time to time
+ *                                                   └─ too many, the folder is empty, or hold:
+ *                                                      held, looked at again from time to time
  *
  * A folder that is gone stands for all rows below it, so what counts are rows, not paths. Paths are
  * kept in a set: while they are held each scan finds them again.
@@ -25,6 +25,7 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/master/db/meta.h"
 #include "sync/master/db/tree.h"
 #include "sync/master/folder/root.h"
 #include "sync/master/folder/folder.h"
@@ -60,6 +61,8 @@ struct delete_guard {
     int64_t held;
     bool emptied;
     char why[512];
+    char hold[256]; /* each deletion is held, for this reason; "": none */
+    int scans;      /* that end before a hold without deletions is over */
 };
 
 struct delete_guard *delete_guard_new(struct master *m)
@@ -292,15 +295,72 @@ static void add_recent(struct delete_guard *b, int64_t n)
     b->recent[i].n += n;
 }
 
+void delete_guard_hold(struct delete_guard *b, const char *why, int scans)
+{
+    mutex_lock(&b->lock);
+    snprintf(b->hold, sizeof(b->hold), "%s", why);
+    b->scans = scans;
+    mutex_unlock(&b->lock);
+}
+
+static bool holds_all(struct delete_guard *b, char *why, size_t cap)
+{
+    mutex_lock(&b->lock);
+    snprintf(why, cap, "%s", b->hold);
+    mutex_unlock(&b->lock);
+    return *why && !b->confirmed;
+}
+
+/* Within the transaction. */
+static int end_hold(struct delete_guard *b)
+{
+    delete_guard_hold(b, "", 0);
+    return meta_remove(b->m->tree->db, DELETE_GUARD_HOLD);
+}
+
+int delete_guard_scanned(struct delete_guard *b)
+{
+    bool over;
+
+    mutex_lock(&b->lock);
+    over = *b->hold && --b->scans <= 0 && b->n == 0;
+    mutex_unlock(&b->lock);
+    return over ? end_hold(b) : 0;
+}
+
+/* 0 or -errno. */
+static int hold_all(struct delete_guard *b, const char *reason)
+{
+    int64_t began = clock_mono_ms(), files = 0;
+    char why[512];
+    bool over;
+    int r = drop_what_is_back(b);
+
+    mutex_lock(&b->lock);
+    over = b->n == 0 && b->scans <= 0;
+    mutex_unlock(&b->lock);
+    if (r == 0 && over)
+        r = end_hold(b);
+    if (r == 0)
+        r = count_files(b, INT64_MAX, &files);
+    snprintf(why, sizeof(why), "%s; %lld files are missing in it: the deletions are held", reason,
+             (long long)files);
+    set_held(b, (int64_t)b->n, false, b->n ? why : "");
+    b->due = clock_mono_ms() + LOOK_MS + 50 * (clock_mono_ms() - began);
+    return r;
+}
+
 /* 1: all that waits may be published; 0: held (or nothing waits); -errno. */
 static int decide(struct delete_guard *b)
 {
     struct master *m = b->m;
     struct tree_total total = {0};
     int64_t began = clock_mono_ms(), files = 0, gone = 0, before = count_recent(b);
-    char why[512];
+    char why[512], hold[sizeof(b->hold)];
     int r;
 
+    if (holds_all(b, hold, sizeof(hold))) /* also with an empty folder: it can be filled again */
+        return hold_all(b, hold);
     if (!b->confirmed && root_is_bare(m)) {
         snprintf(why, sizeof(why), "the folder '%.200s' is empty now (emptied, or not mounted?)",
                  root_path(m->folder->root));
@@ -436,10 +496,11 @@ void delete_guard_now(struct delete_guard *b)
         b->due = clock_mono_ms();
 }
 
-void delete_guard_confirm(struct delete_guard *b)
+int delete_guard_confirm(struct delete_guard *b)
 {
     if (b->n == 0)
-        return;
+        return 0;
     b->confirmed = true;
     b->due = clock_mono_ms();
+    return end_hold(b);
 }

@@ -6,6 +6,9 @@
  * held: until the files are back, or `eefs-master confirm`.
  *
  * After a restart the scan finds held deletions again. Deletions by mirrors do not pass here.
+ *
+ * A folder that was put back to an earlier state (root.h) lacks files that nobody deleted: until
+ * that is confirmed, or a whole scan has missed nothing, each deletion is held (meta.h: hold).
  */
 #ifndef EEFS_MASTER_PUBLISH_DELETE_GUARD_H
 #define EEFS_MASTER_PUBLISH_DELETE_GUARD_H
@@ -34,10 +37,19 @@ void delete_guard_committed(struct delete_guard *b, bool ok);
 void delete_guard_now(struct delete_guard *b);
 /* Postpones: the folder or the database is away. */
 void delete_guard_put_off(struct delete_guard *b);
-/* Confirms all waiting deletions as intentional. */
-void delete_guard_confirm(struct delete_guard *b);
+/* Within the transaction: confirms all waiting deletions as intentional, and ends the hold. 0 or
+ * -errno of the database. */
+int delete_guard_confirm(struct delete_guard *b);
+/* Within the transaction: a scan has ended, and all that it found was queued before. 0 or -errno. */
+int delete_guard_scanned(struct delete_guard *b);
 
 /* --- any thread --- */
+
+/* Holds each deletion, for the reason `why` (a sentence without its end; "": no more), until it is
+ * confirmed or `scans` scans have ended without one that is missing. The caller keeps the reason in
+ * the database, under the name DELETE_GUARD_HOLD, for the next start. */
+#define DELETE_GUARD_HOLD "hold"
+void delete_guard_hold(struct delete_guard *b, const char *why, int scans);
 
 /* The number of held paths (0: none), and the reason (a sentence). */
 int64_t delete_guard_held(struct delete_guard *b, char *why, size_t cap);

@@ -172,7 +172,7 @@ def fails(world, point, how, after):
 
 POINTS = ["import.staged", "import.prepare", "import.swap", "import.swapped", "import.triggers",
           "import.finish",
-          "import.stored_objects", "import.done", "import.swept", "import.swept:2"]
+          "import.stored_objects", "import.done", "import.swept"]
 HOWS = ["kill", "term", "cut", "server"]
 NEXTS = ["same", "good", "bad", "cut", "none"]
 QUICK = [("import.swap", "term", "bad"), ("import.swap", "server", "same"),

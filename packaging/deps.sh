@@ -9,7 +9,7 @@ set -eu
 PACKAGES="build-essential pkg-config clang clang-format
   libfuse3-dev fuse3 libcurl4-openssl-dev libsqlite3-dev default-libmysqlclient-dev
   libmicrohttpd-dev libzstd-dev zlib1g-dev libssl-dev libjansson-dev libutf8proc-dev libcmocka-dev
-  python3 python3-pytest mariadb-server-core mariadb-client php-cli
+  python3 python3-pytest python3-jsonschema mariadb-server-core mariadb-client php-cli
   rsync git procps sqlite3 strace openssl ca-certificates
   xfsprogs btrfs-progs exfatprogs exfat-fuse bindfs faketime"
 
@@ -24,8 +24,8 @@ if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>
     say "  a C compiler (gcc or clang), make, pkg-config, clang-format"
     say "  development files of: fuse3, libcurl, sqlite3, libmysqlclient or MariaDB Connector/C,"
     say "    libmicrohttpd, zstd, zlib, OpenSSL, jansson, utf8proc, cmocka"
-    say "  programs: fusermount3, python3 with pytest, mariadbd, mariadb, mariadb-dump, php (command"
-    say "    line), rsync, git, sqlite3, ps, strace, openssl; for tests of other filesystems"
+    say "  programs: fusermount3, python3 with pytest and jsonschema, mariadbd, mariadb, mariadb-dump,"
+    say "    php (command line), rsync, git, sqlite3, ps, strace, openssl; for tests of other filesystems"
     say "    mkfs.xfs, mkfs.btrfs, mkfs.exfat, mount.exfat-fuse, bindfs; faketime, nginx"
     exit 1
 fi

@@ -28,3 +28,11 @@ const char *clock_text(int64_t wall_ns, char *out)
     strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
     return out;
 }
+
+int64_t clock_from_text(const char *text)
+{
+    struct tm tm = {0};
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+    return end && !*end ? (int64_t)timegm(&tm) * 1000000000 : 0;
+}

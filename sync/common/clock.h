@@ -12,5 +12,7 @@ int64_t clock_mono_ms(void);
 int64_t clock_wall_ns(void);
 /* "2026-11-23T10:15:00Z" for a wall time; out holds 32 bytes; returns out. */
 const char *clock_text(int64_t wall_ns, char *out);
+/* The wall time of such a text; 0: it is none. */
+int64_t clock_from_text(const char *text);
 
 #endif

@@ -178,6 +178,7 @@ static int set_value(const struct opt *o, void *into, const char *value, const c
                            value);
         return 0;
     }
+    value = value ? value : o->bare;
     if (!value || (!*value && !o->empty))
         return err_set(e, EINVAL, "%s: option '%s' needs a value: %s", where, o->name,
                        o->arg ? o->arg : "VALUE");
@@ -229,8 +230,17 @@ static bool takes_value(const struct opt *table, const char *name)
 {
     for (const struct opt *o = table; o->type != OPT_END; o++)
         if (same_name(o->name, name))
-            return o->type != OPT_FLAG && o->type != OPT_IGNORED;
+            return o->type != OPT_FLAG && o->type != OPT_IGNORED && !o->bare;
     return false;
+}
+
+/* The option that "-w" stands for, or NULL. */
+static const char *of_letter(const struct opt *table, const char *arg)
+{
+    for (const struct opt *o = table; o->type != OPT_END; o++)
+        if (o->letter && o->letter == arg[1] && !arg[2])
+            return o->name;
+    return NULL;
 }
 
 enum opt_help opt_help_form(const char *form)
@@ -265,7 +275,7 @@ int opt_argv(const struct opt *table, void *into, int argc, char **argv, int *na
     for (int i = 1; i < argc && r == 0; i++) {
         char *arg = argv[i];
         char *name, *eq;
-        const char *value = NULL;
+        const char *value = NULL, *letter;
 
         if (strcmp(arg, "--") == 0) {
             while (++i < argc)
@@ -274,13 +284,14 @@ int opt_argv(const struct opt *table, void *into, int argc, char **argv, int *na
         }
         if (is_help(arg, help))
             continue;
-        if (strncmp(arg, "--", 2) != 0) {
+        letter = arg[0] == '-' ? of_letter(table, arg) : NULL;
+        if (strncmp(arg, "--", 2) != 0 && !letter) {
             if (arg[0] == '-' && arg[1])
                 return err_set(e, EINVAL, "unknown option '%s'; --help lists the options", arg);
             argv[(*nargs)++] = arg;
             continue;
         }
-        name = xstrdup(arg + 2);
+        name = xstrdup(letter ? letter : arg + 2);
         eq = strchr(name, '=');
         if (eq) {
             *eq = '\0';

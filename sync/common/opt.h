@@ -14,6 +14,9 @@
  *         {0},
  *     };
  *
+ * A row with `bare` also stands without a value, which is then that text: "--name" or "--name=VALUE".
+ * A row with `letter` may be given as "-w VALUE", too.
+ *
  * Not thread safe; used by main() before threads start. Strings put into the struct are malloc'd
  * and belong to the caller.
  */
@@ -53,6 +56,8 @@ struct opt {
     size_t at;       /* offset of the member that is set */
     const char *def; /* opt_defaults() parses it; NULL: the member stays as it is */
     const char *without; /* shown as the default where `def` cannot express it */
+    const char *bare;    /* the value of the name alone; NULL: it needs one */
+    char letter;         /* a second name of one letter; 0: none */
     int64_t min, max;    /* of numbers; both 0: any value >= 0 */
     bool required;       /* see opt_required() */
     bool empty;          /* of a LIST: the empty text is a value, too */

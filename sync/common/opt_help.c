@@ -59,7 +59,9 @@ static void wrap(FILE *out, const char *text, size_t at, size_t indent)
 static void put_option(struct buf *b, const struct opt_command *c, const struct opt *o)
 {
     buf_printf(b, "%s%s", c->listed ? "" : "--", o->name);
-    if (o->arg)
+    if (o->bare)
+        buf_printf(b, "[=%s]", o->arg);
+    else if (o->arg)
         buf_printf(b, "%s%s", c->listed ? "=" : " ", o->arg);
 }
 
@@ -123,6 +125,8 @@ static void put_facts(struct buf *b, const struct opt *o, bool with_default)
     const char *def = o->type == OPT_FLAG ? NULL : o->def ? o->def : o->without;
     size_t begin = b->len;
 
+    if (o->letter)
+        buf_printf(b, "; also -%c", o->letter);
     if (o->type == OPT_LIST)
         buf_puts(b, "; may be repeated");
     if ((o->min || o->max) && o->type == OPT_INT)

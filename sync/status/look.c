@@ -17,6 +17,7 @@
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
 #include "sync/common/thread.h"
+#include "sync/status/fstab.h"
 
 #define ASK_MS            2000
 #define STALE_MS          30000
@@ -241,28 +242,57 @@ static bool wanted(const char *point, char *const *paths, int n)
     return yes;
 }
 
+static bool is_listed(json_t *mounts, const char *point)
+{
+    json_t *m;
+    size_t i;
+
+    json_array_foreach(mounts, i, m)
+    {
+        if (strcmp(text_of(m, "mountpoint"), point) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Adds an eefs mount that no socket reported. */
 static void add_silent(void *arg, const struct mounts_entry *e)
 {
     json_t *mounts = arg, *m;
     char *point;
-    size_t i;
 
     if (strcmp(e->type, MOUNTS_EEFS) != 0)
         return;
     point = printable_utf8(e->point);
-    json_array_foreach(mounts, i, m)
-    {
-        if (strcmp(text_of(m, "mountpoint"), point) == 0) {
-            free(point);
-            return;
-        }
+    if (!is_listed(mounts, point)) {
+        m = json_pack("{s:s,s:s}", "kind", "mount", "mountpoint", point);
+        set_state(m, "unknown", "it is mounted, but its daemon does not answer",
+                  "look at the daemon's log; if it is gone, unmount (umount -l) and mount again");
+        json_array_append_new(mounts, m);
     }
-    m = json_pack("{s:s,s:s}", "kind", "mount", "mountpoint", point);
-    set_state(m, "unknown", "it is mounted, but its daemon does not answer",
-              "look at the daemon's log; if it is gone, unmount (umount -l) and mount again");
-    json_array_append_new(mounts, m);
     free(point);
+}
+
+/* An eefs line that is not mounted. */
+static void add_unmounted(void *arg, const char *url, const char *point, bool automount)
+{
+    char *action = xasprintf(automount ? "ls '%s'" : "mount '%s'", point);
+    char *shown = printable_utf8(point);
+    json_t *mounts = arg, *m = json_object();
+
+    set_text(m, "kind", "mount");
+    set_text(m, "mountpoint", shown);
+    set_text(m, "url", url);
+    set_state(m, "unknown",
+              automount ? "not mounted yet: the automounter mounts it when it is used"
+                        : "not mounted, but /etc/fstab has it",
+              action);
+    if (is_listed(mounts, shown))
+        json_decref(m);
+    else
+        json_array_append_new(mounts, m);
+    free(shown);
+    free(action);
 }
 
 /* What is kept of a socket: an answer, or a daemon that is there and silent. A socket that nobody
@@ -289,6 +319,7 @@ static json_t *list_mounts(const struct questions *all, char *const *paths, int 
     for (i = 0; i < all->n; i++)
         add_answer(list, &all->v[i]);
     (void)mounts_each(add_silent, list);
+    fstab_unmounted(add_unmounted, list);
     for (i = json_array_size(list); i-- > 0;)
         if (!wanted(text_of(json_array_get(list, i), "mountpoint"), paths, n))
             json_array_remove(list, i);
@@ -390,7 +421,14 @@ static int code_of(json_t *o)
     return strcmp(s, "FAILED") == 0 ? 2 : 3;
 }
 
-static void fold(json_t *list, int *code, const char **state)
+/* The worst so far. */
+struct verdict {
+    int code;
+    json_t *worst; /* borrowed */
+    const char *kind, *name;
+};
+
+static void fold(struct verdict *v, json_t *list, const char *kind, const char *name)
 {
     size_t i;
     json_t *o;
@@ -399,11 +437,34 @@ static void fold(json_t *list, int *code, const char **state)
     {
         int c = code_of(o);
 
-        if (c > *code || (c == *code && (!*state || strcmp(*state, "OK") == 0))) {
-            *code = c;
-            *state = text_of(o, "state");
+        if (!v->worst || c > v->code ||
+            (c == v->code && strcmp(text_of(v->worst, "state"), "OK") == 0)) {
+            *v = (struct verdict){c, o, kind, text_of(o, name)};
         }
     }
+}
+
+static json_t *verdict_json(const struct verdict *v)
+{
+    json_t *o = json_object();
+
+    set_text(o, "kind", v->kind ? v->kind : "");
+    set_text(o, "name", v->name ? v->name : "");
+    set_text(o, "reason", v->worst ? text_of(v->worst, "reason") : "");
+    set_text(o, "action", v->worst ? text_of(v->worst, "action") : "");
+    return o;
+}
+
+static void set_verdict(json_t *all, int *code)
+{
+    struct verdict v = {0};
+
+    fold(&v, json_object_get(all, "mounts"), "mount", "mountpoint");
+    fold(&v, json_object_get(all, "masters"), "master", "root");
+    fold(&v, json_object_get(all, "imports"), "import", "name");
+    *code = v.worst ? v.code : 3;
+    set_text(all, "state", v.worst ? text_of(v.worst, "state") : "unknown");
+    json_object_set_new(all, "worst", verdict_json(&v));
 }
 
 json_t *look(const char *rundir, char *const *paths, int n, const char *lists, int *code)
@@ -411,7 +472,7 @@ json_t *look(const char *rundir, char *const *paths, int n, const char *lists, i
     struct questions at_mounts = {.paths = paths, .n_paths = n, .lists = lists};
     struct questions at_masters = {0};
     json_t *imports = n > 0 ? json_array() : look_imports(rundir), *mounts, *masters = json_array();
-    const char *state = NULL;
+    json_t *all;
 
     rundir_each(rundir, "mount", "sock", add_question, &at_mounts);
     if (n == 0)
@@ -425,12 +486,8 @@ json_t *look(const char *rundir, char *const *paths, int n, const char *lists, i
         json_array_append(masters, at_masters.v[i].answer);
     questions_release(&at_mounts);
     questions_release(&at_masters);
-    *code = 0;
-    fold(mounts, code, &state);
-    fold(masters, code, &state);
-    fold(imports, code, &state);
-    if (!state)
-        *code = 3;
-    return json_pack("{s:s,s:o,s:o,s:o}", "state", state ? state : "unknown", "mounts", mounts,
-                     "masters", masters, "imports", imports);
+    all = json_pack("{s:i,s:s,s:s,s:o,s:o,s:o}", "schema", LOOK_SCHEMA, "version", EEFS_VERSION,
+                    "state", "", "mounts", mounts, "masters", masters, "imports", imports);
+    set_verdict(all, code);
+    return all;
 }

@@ -4,30 +4,38 @@
  *
  *   main.c     options, what is asked in which order, the exit code
  *   look.c     finds mounts (mountinfo), control sockets and import files, and asks them
- *   show.c     the text for people
+ *   fstab.c    lines of fstab that are not mounted
+ *   show.c     the text for people (human.c: sizes and times)
+ *   nagios.c   --nagios; --prometheus is sync/proto/metrics.c
  *   act.c      --wait, --retry, --discard, --forget: asks mounts to do something
  *
  * It never touches a mount: everything comes from /proc/self/mountinfo and the run directory.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/file.h"
 #include "sync/common/log.h"
 #include "sync/common/opt.h"
 #include "sync/common/rundir.h"
+#include "sync/proto/metrics.h"
 #include "sync/status/act.h"
 #include "sync/status/look.h"
+#include "sync/status/nagios.h"
 #include "sync/status/show.h"
 
 static struct options {
-    bool json, conflicts, quarantine;
+    bool json, nagios, prometheus, conflicts, quarantine;
     bool wait, retry, discard, forget, renew, salvage;
     char *rundir, *into;
-    int64_t timeout_ms;
+    char *output;
+    int64_t timeout_ms, watch_ms, warn_ms, crit_ms;
 } o;
 
 static const struct opt table[] = {
@@ -35,6 +43,41 @@ static const struct opt table[] = {
      .name = "json",
      .at = offsetof(struct options, json),
      .help = "print JSON instead of text"},
+    {.type = OPT_FLAG,
+     .name = "prometheus",
+     .at = offsetof(struct options, prometheus),
+     .help = "print the metrics in the text format of Prometheus"},
+    {.type = OPT_STRING,
+     .name = "output",
+     .arg = "FILE",
+     .at = offsetof(struct options, output),
+     .help = "with --json or --prometheus: replace FILE as a whole instead of printing, as the "
+             "textfile collector of node_exporter needs it"},
+    {.type = OPT_FLAG,
+     .name = "nagios",
+     .at = offsetof(struct options, nagios),
+     .help = "print one line with performance data for Nagios or Icinga"},
+    {.type = OPT_DURATION,
+     .name = "warning",
+     .letter = 'w',
+     .arg = "TIME",
+     .at = offsetof(struct options, warn_ms),
+     .help = "with --nagios: the lag from which it is a WARNING"},
+    {.type = OPT_DURATION,
+     .name = "critical",
+     .letter = 'c',
+     .arg = "TIME",
+     .at = offsetof(struct options, crit_ms),
+     .help = "with --nagios: the lag from which it is CRITICAL"},
+    {.type = OPT_DURATION,
+     .name = "watch",
+     .arg = "TIME",
+     .bare = "2s",
+     .min = 100,
+     .max = 86400000,
+     .at = offsetof(struct options, watch_ms),
+     .help = "show the text again every TIME (2 seconds when it is not given), in place on a "
+             "terminal, until it is interrupted"},
     {.type = OPT_FLAG,
      .name = "conflicts",
      .at = offsetof(struct options, conflicts),
@@ -156,17 +199,131 @@ static char *absolute(const char *path)
     return buf_detach(&out);
 }
 
+/* -EINVAL when the output is not clear. */
+static int check_output(bool acts, struct err *e)
+{
+    int forms = o.json + o.nagios + o.prometheus + (o.watch_ms > 0);
+
+    if (forms > 1 || (acts && forms > 0))
+        return err_set(e, EINVAL,
+                       "--json, --nagios, --prometheus, --watch and requests such as --wait cannot "
+                       "be combined");
+    if (o.output && !o.json && !o.prometheus)
+        return err_set(e, EINVAL, "--output needs --json or --prometheus");
+    if ((o.warn_ms || o.crit_ms) && !o.nagios)
+        return err_set(e, EINVAL, "--warning and --critical need --nagios");
+    return 0;
+}
+
+/* JSON or metrics to stdout or into the file. 0, or 3 when that cannot be written. */
+static int print_data(json_t *all)
+{
+    struct buf b = BUF_INIT;
+    int r = 0;
+
+    if (o.prometheus) {
+        metrics_text(all, &b);
+    } else {
+        char *text = json_dumps(all, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+
+        buf_printf(&b, "%s\n", text ? text : "{}");
+        free(text);
+    }
+    if (o.output)
+        r = file_replace(AT_FDCWD, o.output, b.data ? b.data : "", b.len, 0644, false);
+    else if (b.len > 0)
+        fwrite(b.data, 1, b.len, stdout);
+    if (r < 0)
+        log_error("cannot write '%s': %s", o.output, strerror(-r));
+    buf_release(&b);
+    return r < 0 ? 3 : 0;
+}
+
+static json_t *look_once(char *const *paths, int n, int *code)
+{
+    return look(rundir_path(o.rundir), paths, n,
+                o.conflicts    ? "conflicts"
+                : o.quarantine ? "quarantine"
+                               : NULL,
+                code);
+}
+
+/* Each line is cleared to its end, and below the last one everything (ECMA-48: EL, ED). */
+static void show_in_place(json_t *all)
+{
+    char *text = NULL, *save = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+
+    if (!f)
+        return;
+    show(all, f, show_wants_colour());
+    fclose(f);
+    fputs("\033[H", stdout);
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        printf("%s\033[K\n", line);
+    fputs("\033[J", stdout);
+    free(text);
+}
+
+/* Until stdout cannot be written any more, or a signal comes. */
+static int watch(char *const *paths, int n)
+{
+    const struct timespec pause = {o.watch_ms / 1000, o.watch_ms % 1000 * 1000000};
+    bool in_place = isatty(STDOUT_FILENO), first = true;
+
+    for (int code;; first = false) {
+        json_t *all = look_once(paths, n, &code);
+
+        if (in_place) {
+            fputs(first ? "\033[2J" : "", stdout);
+            show_in_place(all);
+        } else {
+            fputs(first ? "" : "\n", stdout);
+            show(all, stdout, false);
+        }
+        json_decref(all);
+        if (fflush(stdout) != 0)
+            return code;
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int run(const char *cmd, char *const *paths, int n)
+{
+    int code, written = 0;
+    json_t *all;
+
+    if (o.watch_ms > 0)
+        return watch(paths, n);
+    all = look_once(paths, n, &code);
+    if (cmd && json_array_size(json_object_get(all, "mounts")) == 0) {
+        log_error("eefs is not mounted%s", n ? " there" : "");
+        code = 3;
+    } else if (cmd) {
+        code = act(all, cmd, paths, n, o.timeout_ms, o.into);
+    } else if (o.json || o.prometheus) {
+        written = print_data(all);
+    } else if (o.nagios) {
+        code = nagios(all, code, o.warn_ms, o.crit_ms, stdout);
+    } else {
+        show(all, stdout, show_wants_colour());
+    }
+    json_decref(all);
+    return written ? written : code;
+}
+
 int main(int argc, char **argv)
 {
     struct err e = {0};
     enum opt_help help = OPT_HELP_NONE;
     const char *cmd = NULL;
-    json_t *all;
     int nargs = 0, code, i;
 
     log_init("eefs-status", LOG_LEVEL_INFO);
     opt_defaults(table, &o);
-    if (opt_argv(table, &o, argc, argv, &nargs, &help, &e) < 0 || what_to_do(nargs, &cmd, &e) < 0) {
+    if (opt_argv(table, &o, argc, argv, &nargs, &help, &e) < 0 || what_to_do(nargs, &cmd, &e) < 0 ||
+        check_output(cmd != NULL, &e) < 0) {
         log_error("%s", e.text);
         return 3;
     }
@@ -176,23 +333,8 @@ int main(int argc, char **argv)
     }
     for (i = 0; i < nargs; i++)
         argv[i] = absolute(argv[i]);
-    all = look(rundir_path(o.rundir), argv, nargs,
-               o.conflicts    ? "conflicts"
-               : o.quarantine ? "quarantine"
-                              : NULL,
-               &code);
-    if (cmd && json_array_size(json_object_get(all, "mounts")) == 0) {
-        log_error("eefs is not mounted%s", nargs ? " there" : "");
-        code = 3;
-    } else if (cmd) {
-        code = act(all, cmd, argv, nargs, o.timeout_ms, o.into);
-    } else if (o.json) {
-        json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII), putchar('\n');
-    } else {
-        show(all);
-    }
+    code = run(cmd, argv, nargs);
     for (i = 0; i < nargs; i++)
         free(argv[i]);
-    json_decref(all);
     return fflush(stdout) == 0 ? code : 3;
 }

@@ -141,6 +141,43 @@ static void test_argv(void **state)
     assert_int_equal(o.count, 7);
 }
 
+static void test_bare_and_letter(void **state)
+{
+    static const struct opt with[] = {
+        {.type = OPT_DURATION,
+         .name = "watch",
+         .bare = "2s",
+         .arg = "TIME",
+         .at = offsetof(struct values, grace),
+         .help = "again and again"},
+        {.type = OPT_INT,
+         .name = "count",
+         .letter = 'c',
+         .arg = "N",
+         .at = offsetof(struct values, count),
+         .help = "how many"},
+        {0},
+    };
+    struct err e = {0};
+    enum opt_help help = OPT_HELP_NONE;
+    int argc, n = 0;
+    char **argv = args(&argc, "prog|--watch|one|-c|7");
+
+    (void)state;
+    assert_int_equal(opt_argv(with, &o, argc, argv, &n, &help, &e), 0);
+    assert_int_equal(n, 1);
+    assert_string_equal(argv[0], "one");
+    assert_int_equal(o.grace, 2000);
+    assert_int_equal(o.count, 7);
+    argv = args(&argc, "prog|--watch=5");
+    assert_int_equal(opt_argv(with, &o, argc, argv, &n, &help, &e), 0);
+    assert_int_equal(o.grace, 5000);
+    argv = args(&argc, "prog|--watch=");
+    assert_int_equal(opt_argv(with, &o, argc, argv, &n, &help, &e), -EINVAL);
+    argv = args(&argc, "prog|-cc|7"); /* letters are not bundled */
+    assert_int_equal(opt_argv(with, &o, argc, argv, &n, &help, &e), -EINVAL);
+}
+
 static void test_help_flag(void **state)
 {
     int argc;
@@ -363,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_defaults, setup),
         cmocka_unit_test_setup(test_argv, setup),
+        cmocka_unit_test_setup(test_bare_and_letter, setup),
         cmocka_unit_test_setup(test_help_flag, setup),
         cmocka_unit_test_setup(test_refused, setup),
         cmocka_unit_test_setup(test_comma, setup),

@@ -16,8 +16,9 @@ struct seen {
     struct seen *next;
     char name[MIRROR_NAME_CAP];
     int64_t at, seq;
-    int64_t cloned; /* mono ms when a copy of its cache was refused; 0: never */
-    int requests;   /* that are running */
+    int64_t cloned;                    /* mono ms when a copy of its cache was refused; 0: never */
+    int requests;                      /* that are running */
+    char address[REPORTS_ADDRESS_CAP]; /* of its last report; "": none yet */
     json_t *report;
 };
 
@@ -116,16 +117,27 @@ void reports_seen(struct reports *s, const char *name, json_t *report, int64_t s
     mutex_unlock(&s->lock);
 }
 
+void reports_address(struct reports *s, const char *name, const char *address)
+{
+    mutex_lock(&s->lock);
+    snprintf(enter_locked(s, name)->address, REPORTS_ADDRESS_CAP, "%s", address);
+    mutex_unlock(&s->lock);
+}
+
 /* The figures of a mirror's last report. */
 static void add_figures(json_t *o, const struct seen *p, int64_t head)
 {
-    static const char *const numbers[] = {"lag_ms", "pending", "conflicts"};
+    static const char *const numbers[] = {"lag_ms",      "pending",    "conflicts",
+                                          "quarantined", "cache_used", "cache_limit"};
     json_t *imports = json_object_get(p->report, "imports");
+    json_t *version = json_object_get(p->report, "version");
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         json_t *n = json_object_get(p->report, numbers[i]);
         json_object_set_new(o, numbers[i], json_integer(json_integer_value(n)));
     }
+    if (json_is_string(version))
+        json_object_set(o, "version", version);
     if (json_is_array(imports))
         json_object_set_new(o, "imports", json_deep_copy(imports));
     if (p->seq >= 0)
@@ -142,6 +154,8 @@ json_t *reports_show(struct reports *s, const char *name, int64_t head, int64_t 
     json_object_set_new(o, "name", json_string(name));
     mutex_lock(&s->lock);
     p = find_locked(s, name);
+    if (p && *p->address)
+        json_object_set_new(o, "address", json_string(p->address));
     if (p && now - p->at > REPORTS_SILENT_MS) {
         snprintf(silent, sizeof(silent), "not heard of for %lld s",
                  (long long)((now - p->at) / 1000));

@@ -20,6 +20,11 @@ void reports_free(struct reports *s);
  * its cursor (-1: unknown, the stored one stays). */
 void reports_seen(struct reports *s, const char *name, json_t *report, int64_t seq);
 
+/* Stores the address that the mirror's report came from (at most REPORTS_ADDRESS_CAP - 1 bytes of
+ * ASCII). */
+void reports_address(struct reports *s, const char *name, const char *address);
+#define REPORTS_ADDRESS_CAP 64
+
 /* A request of this mirror begins: false when REPORTS_REQUESTS_MAX are running already; else it
  * ends with reports_leave(). */
 bool reports_enter(struct reports *s, const char *name);
@@ -34,7 +39,7 @@ void reports_clone(struct reports *s, const char *name);
 /* Mirrors report every 10 s: one that is silent for this long is "unknown". */
 #define REPORTS_SILENT_MS 30000
 
-/* {"name","state","reason","seen_ms_ago","lag_ms","pending","conflicts","cursor_behind",…}, a new
+/* {"name","state","reason","seen_ms_ago","address","version","lag_ms","pending","conflicts",…}, a new
  * reference. A mirror that was not heard of has no figures, and is "silent" if it has ever
  * reported. `head`: head_seq(); `now`: clock_mono_ms(). */
 json_t *reports_show(struct reports *s, const char *name, int64_t head, int64_t now);

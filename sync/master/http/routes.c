@@ -15,6 +15,7 @@
 #include "sync/master/commit/committer.h"
 #include "sync/master/http/intruder.h"
 #include "sync/master/http/connections.h"
+#include "sync/master/http/peer_address.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/db/reports.h"
 #include "sync/master/http/request.h"
@@ -239,6 +240,7 @@ static enum MHD_Result run_state(struct request *q)
     json_t *o = json_loadb(q->body.data ? q->body.data : "", q->body.len, 0, NULL);
     const char *text = json_string_value(json_object_get(o, "cursor"));
     struct cursor c = {.seq = -1};
+    char address[REPORTS_ADDRESS_CAP];
 
     if (!json_is_object(o)) {
         json_decref(o);
@@ -247,6 +249,8 @@ static enum MHD_Result run_state(struct request *q)
     if (text && *text)
         cursor_parse(text, &c);
     reports_seen(q->m->reports, q->who.name, o, c.seq);
+    peer_address(q->conn, address, sizeof(address));
+    reports_address(q->m->reports, q->who.name, address);
     json_decref(o);
     return reply_json(q, 200, json_pack("{s:b}", "ok", 1));
 }

@@ -276,8 +276,9 @@ static void read_import(void *list, const char *path)
 
 static void report(struct mirror *m, json_t *now)
 {
-    static const char *const names[] = {"state",     "reason",      "lag_ms", "pending",
-                                        "conflicts", "quarantined", "cursor", "version"};
+    static const char *const names[] = {"state",       "reason",    "lag_ms",      "pending",
+                                        "conflicts",   "cursor",    "quarantined", "version",
+                                        "cache_limit", "cache_used"};
     struct http_request q = {.method = "POST", .path = WIRE_STATE, .type = "application/json"};
     json_t *o = json_object(), *imports = json_array();
     struct http_reply reply;

@@ -240,6 +240,10 @@ check-doc: $(BINS)
 	@packaging/doc/options $(B)/bin | diff -u $(OPTIONS_MD) - || \
 	  { echo "lint: $(OPTIONS_MD) is stale; 'make doc' writes it anew" >&2; exit 1; }
 
+.PHONY: check-layers
+check-layers: $(BINS) ## layers of includes and calls alone
+	tests/check-layers $(B)
+
 lint: ## layers of includes and calls, formatting, warnings of gcc and clang as errors, options.md as the tables have it
 	clang-format --dry-run -Werror $(C_FILES)
 	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers check-doc

@@ -46,6 +46,8 @@ json_t *entry_to_json(const struct entry *e)
         json_object_set_new(o, "size", json_integer(e->size));
         json_set_hash(o, "hash", &e->hash);
     }
+    if (e->type == ENTRY_DIR && e->hides)
+        json_object_set_new(o, "hides", json_true());
     if (e->type == ENTRY_LINK)
         json_set_path(o, "target", e->target);
     if (e->moved_from)
@@ -110,6 +112,7 @@ int entry_from_json(json_t *v, struct entry *ret, struct err *e)
         return r;
     }
     n.mode = (uint32_t)mode;
+    n.hides = n.type == ENTRY_DIR && json_is_true(json_object_get(v, "hides"));
     *ret = n;
     return 0;
 }

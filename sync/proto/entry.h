@@ -4,10 +4,11 @@
  *
  *   {"path":"css/a.css","seq":7,"type":"file","size":12,"mtime":1700000000000000000,"mode":420,
  *    "hash":"s2-…","data":"<base64>"}
- *   {"path":"img","seq":8,"type":"dir","mtime":…,"mode":493}
+ *   {"path":"img","seq":8,"type":"dir","mtime":…,"mode":493,"hides":true}
  *   {"path":"l","seq":9,"type":"link","target":"<percent-encoded bytes>","mtime":…,"mode":511}
  *   {"path":"old","seq":10,"type":"gone"}          a tombstone
  *   any of them may bear "moved_from":"PATH": a hint that saves a transfer
+ *   "hides": the folder on the master holds names that are not served; left out when it does not
  *
  * The codec is pure, checks everything (path form, ranges) and is fuzzed.
  */
@@ -31,6 +32,7 @@ struct entry {
     int64_t mtime;    /* file.h */
     uint32_t mode;    /* permission bits */
     struct hash hash; /* files only */
+    bool hides;       /* folders only: holds names that are not served */
     char *target;     /* owned; links only: the link's bytes */
     int64_t seq;
     char *moved_from; /* owned or NULL */

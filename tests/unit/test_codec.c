@@ -52,6 +52,34 @@ static void entry_round_trip(void **state)
     buf_release(&line);
 }
 
+/* Only a folder hides names; an old peer does not say so. */
+static void entry_hides(void **state)
+{
+    static const struct {
+        const char *line;
+        bool hides;
+    } cases[] = {
+        {"{\"path\":\"d\",\"seq\":1,\"type\":\"dir\",\"mtime\":1,\"mode\":493}", false},
+        {"{\"path\":\"d\",\"seq\":1,\"type\":\"dir\",\"mtime\":1,\"mode\":493,\"hides\":true}",
+         true},
+        {"{\"path\":\"d\",\"seq\":1,\"type\":\"dir\",\"mtime\":1,\"mode\":493,\"hides\":1}", false},
+        {"{\"path\":\"d\",\"seq\":1,\"type\":\"gone\",\"hides\":true}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct entry e = {0};
+        struct buf line = BUF_INIT;
+
+        parse_ok(cases[i].line, &e);
+        assert_int_equal(e.hides, cases[i].hides);
+        entry_encode_line(&line, &e);
+        assert_int_equal(!!strstr(line.data, "\"hides\":true"), cases[i].hides);
+        entry_release(&e);
+        buf_release(&line);
+    }
+}
+
 static void entry_refuses(void **state)
 {
     static const char *const bad[] = {
@@ -238,15 +266,11 @@ static void scope_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entry_round_trip),
-        cmocka_unit_test(entry_refuses),
-        cmocka_unit_test(page_end),
-        cmocka_unit_test(cursor_forms),
-        cmocka_unit_test(op_round_trip),
-        cmocka_unit_test(times_travel),
-        cmocka_unit_test(digest_ignores_how_content_travels),
-        cmocka_unit_test(answer_round_trip),
-        cmocka_unit_test(scope_rules),
+        cmocka_unit_test(entry_round_trip),  cmocka_unit_test(entry_hides),
+        cmocka_unit_test(entry_refuses),     cmocka_unit_test(page_end),
+        cmocka_unit_test(cursor_forms),      cmocka_unit_test(op_round_trip),
+        cmocka_unit_test(times_travel),      cmocka_unit_test(digest_ignores_how_content_travels),
+        cmocka_unit_test(answer_round_trip), cmocka_unit_test(scope_rules),
     };
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
 }

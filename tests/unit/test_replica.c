@@ -1586,6 +1586,73 @@ static void test_listing_after_an_upgrade(void **state)
     strlist_release(&p.names);
 }
 
+static struct entry hiding(const char *path, int64_t seq, bool hides)
+{
+    struct entry e = E(path, seq, ENTRY_DIR, 0);
+
+    e.hides = hides;
+    return e;
+}
+
+/* A folder that holds names on the master that are not served is not empty, wherever it goes. */
+static void test_folder_that_hides_names(void **state)
+{
+    struct fix *f = *state;
+    struct node_change c = {.has_mode = true, .mode = 0700};
+    struct node_attr a;
+    int64_t opid;
+
+    stage(f, hiding("up/h", 6, true));
+    stage(f, E("up/h/x", 7, ENTRY_FILE, 'H'));
+    stage(f, E("up/e", 8, ENTRY_DIR, 0));
+    commit(f, CUR(8), false, NULL);
+    assert_int_equal(replica_rmdir(f->r, "up/h", &opid), -ENOTEMPTY);
+    assert_int_equal(replica_unlink(f->r, "up/h/x", NULL, &opid), 0);
+    assert_int_equal(replica_rmdir(f->r, "up/h", &opid), -ENOTEMPTY);
+    assert_int_equal(replica_rename(f->r, "up/e", "up/h", false, NULL, &opid), -ENOTEMPTY);
+    assert_int_equal(replica_rename(f->r, "up/h", "up/h.tmp", false, NULL, &opid), -EXDEV);
+    assert_int_equal(replica_setattr(f->r, "up/h", &c, &a, &opid), 0);
+    assert_int_equal(replica_rmdir(f->r, "up/h", &opid), -ENOTEMPTY);
+    assert_int_equal(replica_rename(f->r, "up/h", "up/g", false, NULL, &opid), 0);
+    assert_int_equal(replica_rmdir(f->r, "up/g", &opid), -ENOTEMPTY);
+    replica_close(f->r);
+    assert_int_equal(replica_open(f->dir, false, &f->r, NULL), 0);
+    assert_int_equal(replica_rmdir(f->r, "up/g", &opid), -ENOTEMPTY);
+    assert_list(f, "up", "a d e g ");
+}
+
+/* The flag comes and goes with the folder's entry. */
+static void test_folder_hides_no_more(void **state)
+{
+    struct fix *f = *state;
+    int64_t opid;
+
+    stage(f, hiding("up/e", 6, false));
+    commit(f, CUR(6), false, NULL);
+    stage(f, hiding("up/e", 7, true));
+    commit(f, CUR(7), false, ""); /* nobody sees it */
+    assert_int_equal(replica_rmdir(f->r, "up/e", &opid), -ENOTEMPTY);
+    stage(f, hiding("up/e", 8, true));
+    stage(f, hiding("up/e", 9, false));
+    commit(f, CUR(9), false, "");
+    assert_int_equal(replica_rmdir(f->r, "up/e", &opid), 0);
+}
+
+/* What a master told before the flag had its column is asked for again. */
+static void test_hides_after_an_upgrade(void **state)
+{
+    struct fix *f = *state;
+    char *cursor;
+
+    with_db(f, "ALTER TABLE base DROP COLUMN hides; ALTER TABLE overlay DROP COLUMN hides;"
+               "ALTER TABLE incoming DROP COLUMN hides; PRAGMA user_version=7");
+    cursor = replica_cursor(f->r);
+    assert_string_equal(cursor, "");
+    free(cursor);
+    assert_true(replica_is_complete(f->r));
+    assert_list(f, "up", "a d ");
+}
+
 static void test_cookies(void **state)
 {
     (void)state;
@@ -1649,6 +1716,9 @@ int main(void)
         T(test_listing_in_parts),
         T(test_listing_of_colliding_names),
         T(test_listing_after_an_upgrade),
+        T(test_folder_that_hides_names),
+        T(test_folder_hides_no_more),
+        T(test_hides_after_an_upgrade),
         cmocka_unit_test(test_cookies),
     };
 

@@ -228,11 +228,41 @@ static void test_mirrors(void **state)
     free(two);
 }
 
+static int hides(struct tree *t, const char *path)
+{
+    struct row r = {0};
+    int found = tree_get(t->db, path, &r);
+    int yes = found == 1 ? r.e.hides : -1;
+
+    row_release(&r);
+    return yes;
+}
+
+/* A folder's flag is kept; a database of before has none set. */
+static void test_hides(void **state)
+{
+    struct fixture *f = *state;
+    struct row r = {.e = {.path = xstrdup("a"), .type = ENTRY_DIR, .mode = 0755, .hides = true}};
+
+    assert_int_equal(tree_put(&f->t, &r), 0);
+    row_release(&r);
+    put(&f->t, "b", ENTRY_DIR);
+    assert_int_equal(hides(&f->t, "a"), 1);
+    assert_int_equal(hides(&f->t, "b"), 0);
+    assert_int_equal(tree_remove(&f->t, "a"), 1);
+    assert_int_equal(hides(&f->t, "a"), 0);
+    db_exec(f->t.db, "ALTER TABLE entry DROP COLUMN hides; PRAGMA user_version=7", NULL);
+    db_close(f->t.db);
+    assert_int_equal(schema_open(f->path, 0, &f->t.db, NULL), 0);
+    assert_int_equal(hides(&f->t, "b"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_remove_takes_what_is_below, setup, teardown),
         cmocka_unit_test_setup_teardown(test_total, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hides, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_are_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timelines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mirrors, setup, teardown),

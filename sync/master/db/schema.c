@@ -49,6 +49,8 @@ static const char *const steps[] = {
     "ALTER TABLE kept ADD COLUMN found INTEGER NOT NULL DEFAULT 0",
     /* tree.h; void: its cursors are not followed any more */
     "ALTER TABLE timeline ADD COLUMN void INTEGER NOT NULL DEFAULT 0",
+    /* tree.h */
+    "ALTER TABLE entry ADD COLUMN hides INTEGER NOT NULL DEFAULT 0",
 };
 
 int schema_open(const char *path, int flags, struct db **ret, struct err *e)

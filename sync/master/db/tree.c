@@ -42,6 +42,7 @@ void tree_row(sqlite3_stmt *st, struct row *ret)
     ret->dev = sqlite3_column_int64(st, 11);
     ret->ctime = sqlite3_column_int64(st, 12);
     ret->seen = sqlite3_column_int64(st, 13);
+    ret->e.hides = ret->e.type == ENTRY_DIR && sqlite3_column_int(st, 14);
 }
 
 int tree_get(struct db *db, const char *path, struct row *ret)
@@ -422,11 +423,12 @@ static int write_row(struct tree *t, const struct row *r)
         return res;
     }
     count(t, 1, r->e.type, r->e.size);
-    res = db_run(
-        t->db, "INSERT OR REPLACE INTO entry(" TREE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        "ppiiiihpipiiii", dir, path_base(r->e.path), (int64_t)r->e.type, r->e.size, r->e.mtime,
-        (int64_t)r->e.mode, &r->e.hash, r->e.target, r->e.seq, r->e.moved_from, r->ino, r->dev,
-        r->ctime, r->seen);
+    res = db_run(t->db,
+                 "INSERT OR REPLACE INTO entry(" TREE_COLUMNS
+                 ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                 "ppiiiihpipiiiii", dir, path_base(r->e.path), (int64_t)r->e.type, r->e.size,
+                 r->e.mtime, (int64_t)r->e.mode, &r->e.hash, r->e.target, r->e.seq, r->e.moved_from,
+                 r->ino, r->dev, r->ctime, r->seen, (int64_t)r->e.hides);
 
     free(dir);
     return res < 0 ? res : 0;

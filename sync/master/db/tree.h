@@ -37,7 +37,8 @@ int tree_has_children(struct db *db, const char *dir);
  * -errno. */
 int tree_count_lost(struct db *db, const char *path, int64_t *ret);
 /* Fills *ret from a row of a query with TREE_COLUMNS; for the files of this folder. */
-#define TREE_COLUMNS "dir,name,type,size,mtime,mode,hash,target,seq,moved_from,ino,dev,ctime,seen"
+#define TREE_COLUMNS                                                                               \
+    "dir,name,type,size,mtime,mode,hash,target,seq,moved_from,ino,dev,ctime,seen,hides"
 void tree_row(sqlite3_stmt *st, struct row *ret);
 /* As tree_each_since(), with the rows of such a query. */
 int tree_each_row(struct db *db, sqlite3_stmt *st, bool (*fn)(void *arg, struct row *row),

@@ -21,6 +21,7 @@ enum {
     SCAN_MOVED = 32,      /* the kernel said that it was renamed to this path */
     SCAN_COLLISIONS = 64, /* a folder: look for names that differ only by case or normalisation */
     SCAN_LAST = 128,      /* put off until here: scan_queue_put_off() */
+    SCAN_HIDDEN = 256,    /* a folder: does it hold names that are not served? */
 };
 
 struct scan_queue;

@@ -141,6 +141,7 @@ static int do_remove(struct apply *j)
     if (r == -EBUSY)
         return kept(j);
     if (r == -ENOTEMPTY || r == -EEXIST) {
+        scan_queue_push(j->m->folder->scan_queue, op->path, SCAN_DEEP | SCAN_HIDDEN, 0);
         apply_refuse(j, WIRE_R_NOT_EMPTY, "the folder is not empty on the master");
         return apply_tell(j, op->path);
     }

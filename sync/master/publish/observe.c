@@ -10,6 +10,7 @@
 #include "sync/master/folder/visible.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/publish/delete_guard.h"
+#include "sync/master/publish/publish.h"
 #include "sync/master/publish/renamed.h"
 
 void observation_free(struct observation *o)
@@ -62,5 +63,8 @@ int observe(struct master *m, struct observation *o)
         if (r != 0)
             return r < 0 ? r : 0;
     }
-    return renamed_publish(m, o);
+    r = renamed_publish(m, o);
+    if (r == 0 && o->listed)
+        r = publish_hides(m, o->path, o->hides);
+    return r;
 }

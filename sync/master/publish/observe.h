@@ -18,6 +18,8 @@ struct observation {
     struct hash hash; /* files */
     char *target;     /* owned; links */
     int64_t seen;     /* wall ns before the content was read */
+    bool listed;      /* folders: its names were looked at … */
+    bool hides;       /* … and some are not served */
     bool unverified;  /* the hash is taken from another row (rename.h); the content is read later */
 };
 

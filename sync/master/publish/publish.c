@@ -69,6 +69,7 @@ int publish(struct master *m, const char *path, const struct stat *st, const str
     if (target && row.e.type == ENTRY_LINK)
         row.e.target = xstrdup(target);
     row.seen = seen;
+    row.e.hides = row.e.type == ENTRY_DIR && old.e.hides;
     if (r == 1 && published_same(&old, &row)) {
         row.e.seq = old.e.seq;
         row.e.moved_from = old.e.moved_from;
@@ -92,6 +93,19 @@ int publish(struct master *m, const char *path, const struct stat *st, const str
     row_release(&row);
     row_release(&old);
     return r;
+}
+
+int publish_hides(struct master *m, const char *path, bool hides)
+{
+    struct row row = {0};
+    int r = tree_get(m->tree->db, path, &row);
+
+    if (r == 1 && row.e.type == ENTRY_DIR && row.e.hides != hides) {
+        row.e.hides = hides;
+        r = tree_put(m->tree, &row);
+    }
+    row_release(&row);
+    return r < 0 ? r : 0;
 }
 
 static int publish_folder(struct master *m, const char *dir)

@@ -16,6 +16,8 @@ int publish_parents(struct master *m, const char *path);
  */
 int publish(struct master *m, const char *path, const struct stat *st, const struct hash *hash,
             const char *target, int64_t seen, const char *moved_from);
+/* The folder holds names that are not served, or does not: the row's flag, which publish() keeps. */
+int publish_hides(struct master *m, const char *path, bool hides);
 /* At the end of a batch, before mirrors see it: updates the mtime of the folders that it touched
  * (tree.h). */
 int publish_folders(struct master *m);

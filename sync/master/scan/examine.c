@@ -39,15 +39,22 @@
 #define BLOCK         (1 << 20)
 #define STILL_BYTES   (64 << 20) /* a file that changes while it is read is not read to its end */
 
-static void observed(struct master *m, const char *path, const struct stat *st, bool gone,
-                     const struct hash *hash, char *target, int64_t seen)
+static struct observation *observation_new(const char *path, const struct stat *st)
 {
     struct observation *o = xcalloc(1, sizeof(*o));
 
     o->path = xstrdup(path);
-    o->gone = gone;
     if (st)
         o->st = *st;
+    return o;
+}
+
+static void observed(struct master *m, const char *path, const struct stat *st, bool gone,
+                     const struct hash *hash, char *target, int64_t seen)
+{
+    struct observation *o = observation_new(path, st);
+
+    o->gone = gone;
     if (hash)
         o->hash = *hash;
     o->target = target;
@@ -201,7 +208,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_dir(int dirfd, struct strlist *ret)
+static bool is_served(mode_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
+}
+
+/* *others: some are of types that are not served. */
+static int list_dir(int dirfd, struct strlist *ret, bool *others)
 {
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -213,9 +226,13 @@ static int list_dir(int dirfd, struct strlist *ret)
             close(fd);
         return r;
     }
-    while ((errno = 0, de = readdir(d)))
-        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-            strlist_add(ret, de->d_name);
+    *others = false;
+    while ((errno = 0, de = readdir(d))) {
+        if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+            continue;
+        strlist_add(ret, de->d_name);
+        *others |= de->d_type != DT_UNKNOWN && !is_served(DTTOIF(de->d_type));
+    }
     if (errno) {
         int r = -errno;
         closedir(d);
@@ -227,13 +244,17 @@ static int list_dir(int dirfd, struct strlist *ret)
     return 0;
 }
 
-static void skipped(struct master *m, const char *path, const char *text)
+/* True: that was not known. */
+static bool skipped(struct master *m, const char *path, const char *text)
 {
-    if (notices_set(m->notices, NOTICE_SKIPPED, path, text)) {
-        char *enc = path_encoded(path);
-        log_warn("'%.300s' is not served: it is %s", enc, text);
-        free(enc);
-    }
+    char *enc;
+
+    if (!notices_set(m->notices, NOTICE_SKIPPED, path, text))
+        return false;
+    enc = path_encoded(path);
+    log_warn("'%.300s' is not served: it is %s", enc, text);
+    free(enc);
+    return true;
 }
 
 static const char *type_name(mode_t mode)
@@ -242,11 +263,6 @@ static const char *type_name(mode_t mode)
            : S_ISSOCK(mode)                 ? "a socket"
            : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
                                             : "neither a file, a folder nor a symbolic link";
-}
-
-static bool is_served(mode_t mode)
-{
-    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
 }
 
 struct names_alike {
@@ -274,15 +290,60 @@ static void look_alike(struct master *m, const char *dir, const struct strlist *
     name_collisions_find(names->v, names->n, found_alike, &alike);
 }
 
-/* Names came or went. */
-static void examine_names(struct master *m, const char *dir)
+static bool any_hidden(struct master *m, const char *dir, const struct strlist *names)
 {
-    int fd =
-        path_open_beneath(root_fd(m->folder->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    struct strlist names = {0};
+    bool any = false;
 
-    if (fd >= 0 && list_dir(fd, &names) == 0)
-        look_alike(m, dir, &names);
+    for (size_t i = 0; i < names->n && !any; i++) {
+        char *path = path_join(dir, names->v[i]);
+
+        any = strlen(path) > EEFS_PATH_MAX || visible_hides(m->folder, path);
+        free(path);
+    }
+    return any;
+}
+
+/* One look at a folder; `row` is as before it. */
+struct dir_look {
+    struct master *m;
+    const char *dir;
+    const struct stat *st;
+    const struct row *row;
+    int flags;
+};
+
+/* After an event also as the row has it: the committer may just be writing the contrary. */
+static void look_hidden(const struct dir_look *k, const struct strlist *names, bool others)
+{
+    bool hides = others || any_hidden(k->m, k->dir, names);
+    struct observation *o;
+
+    if (!*k->dir || (hides == k->row->e.hides && !(k->flags & SCAN_HIDDEN)))
+        return;
+    o = observation_new(k->dir, k->st);
+    o->listed = true;
+    o->hides = hides;
+    committer_observe(k->m->committer, o);
+}
+
+static int open_dir(struct master *m, const char *dir)
+{
+    return path_open_beneath(root_fd(m->folder->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+/* Names came or went. */
+static void examine_names(const struct dir_look *k)
+{
+    int fd = open_dir(k->m, k->dir);
+    struct strlist names = {0};
+    bool others;
+
+    if (fd >= 0 && list_dir(fd, &names, &others) == 0) {
+        if (k->flags & SCAN_COLLISIONS)
+            look_alike(k->m, k->dir, &names);
+        if (k->flags & SCAN_HIDDEN)
+            look_hidden(k, &names, others);
+    }
     strlist_release(&names);
     if (fd >= 0)
         close(fd);
@@ -357,22 +418,25 @@ static int merge(struct listing *l, struct db *db, const struct strlist *disk)
     return r;
 }
 
-static void examine_children(struct master *m, struct db *db, const char *dir, int flags)
+static void examine_children(const struct dir_look *k, struct db *db)
 {
     struct listing *l = xcalloc(1, sizeof(*l));
     struct strlist disk = {0};
+    struct master *m = k->m;
+    const char *dir = k->dir;
+    bool others;
     int r;
 
     l->m = m;
     l->dir = dir;
-    l->flags = flags;
+    l->flags = k->flags;
     l->prefix = (size_t)snprintf(l->path, sizeof(l->path), *dir ? "%s/" : "%s", dir);
-    l->fd =
-        path_open_beneath(root_fd(m->folder->root), dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    r = l->fd < 0 ? l->fd : list_dir(l->fd, &disk);
+    l->fd = open_dir(m, dir);
+    r = l->fd < 0 ? l->fd : list_dir(l->fd, &disk, &others);
     if (r == 0) {
         notices_clear(m->notices, NOTICE_UNREADABLE, dir);
         look_alike(m, dir, &disk);
+        look_hidden(k, &disk, others);
         r = merge(l, db, &disk);
     } else if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP) {
         unreadable(m, dir, -r);
@@ -390,6 +454,7 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
                         const struct row *row, int flags)
 {
     bool live = row->e.type == ENTRY_DIR, told = !(flags & (SCAN_FULL | SCAN_FOUND));
+    struct dir_look look = {m, path, st, row, flags};
 
     notices_clear_path(m->notices, path, false);
     /* After an event also as the row has it: the committer may just be writing another mode. */
@@ -399,9 +464,9 @@ static void examine_dir(struct master *m, struct db *db, const char *path, const
     if (!live || (flags & SCAN_DEEP)) {
         volume_see(m->folder, path);
         watch_add(m->watch, path);
-        examine_children(m, db, path, flags);
-    } else if (flags & SCAN_COLLISIONS) {
-        examine_names(m, path);
+        examine_children(&look, db);
+    } else if (flags & (SCAN_COLLISIONS | SCAN_HIDDEN)) {
+        examine_names(&look);
     }
 }
 
@@ -422,10 +487,14 @@ static void push_links(struct master *m, struct db *db, int64_t ino)
 /* The committer may be writing its row just now, so it also gets paths without a row. */
 static void examine_gone(struct master *m, const char *path, mode_t other)
 {
-    if (other && !is_served(other) && !visible_hides(m->folder, path))
-        skipped(m, path, type_name(other));
-    else
+    if (!other || is_served(other) || visible_hides(m->folder, path)) {
         notices_clear_path(m->notices, path, true);
+    } else if (skipped(m, path, type_name(other))) {
+        char *dir = path_parent(path);
+
+        scan_queue_push(m->folder->scan_queue, dir, SCAN_HIDDEN | SCAN_FOUND, 0);
+        free(dir);
+    }
     if (*path)
         observed(m, path, NULL, true, NULL, NULL, 0);
 }

@@ -26,7 +26,7 @@
     (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
      IN_ONLYDIR | IN_EXCL_UNLINK)
 #define NOT_CLOSED_MS 20   /* a created file: usually its close comes first */
-#define ALIKE_MS      1000 /* one listing for many new names */
+#define NAMES_MS      1000 /* one listing for many names that come and go */
 #define MOVED_MS      100  /* the new name is published first, so that no mirror sees neither */
 
 struct watch {
@@ -213,8 +213,31 @@ static void forget_below(struct watch *w, const char *path)
     mutex_unlock(&w->lock);
 }
 
+/* The name came or went. */
+#define CAME (IN_CREATE | IN_MOVED_TO)
+#define WENT (IN_DELETE | IN_MOVED_FROM)
+
+/* The folder is listed, where one name of it says something about the others or the folder. */
+static void push_folder(struct watch *w, const char *dir, uint32_t mask, bool hidden)
+{
+    struct notices *notices = w->m->notices;
+
+    int flags = 0;
+
+    if (hidden && *dir && (mask & (CAME | WENT)))
+        flags |= SCAN_HIDDEN;
+    if (!hidden && (mask & WENT) && notices_count(notices, NOTICE_SKIPPED, NULL) > 0)
+        flags |= SCAN_HIDDEN;
+    if (!hidden &&
+        ((mask & CAME) || ((mask & WENT) && notices_count(notices, NOTICE_COLLISION, NULL) > 0)))
+        flags |= SCAN_COLLISIONS;
+    if (flags)
+        scan_queue_push(w->m->folder->scan_queue, dir, flags | SCAN_FOUND, NAMES_MS);
+}
+
 static void event(struct watch *w, const struct inotify_event *ev)
 {
+    bool hidden;
     char *dir = NULL, *path;
     int flags = 0;
     int64_t delay = 0;
@@ -237,14 +260,15 @@ static void event(struct watch *w, const struct inotify_event *ev)
         return;
     }
     path = path_join(dir, ev->name);
-    if (strlen(path) <= EEFS_PATH_MAX && !visible_hides(w->m->folder, path)) {
+    hidden = strlen(path) > EEFS_PATH_MAX || visible_hides(w->m->folder, path);
+    if (!hidden) {
         if (ev->mask & IN_MOVED_FROM)
             departures_from(w->m->departures, ev->cookie, path);
         if (ev->mask & IN_MOVED_TO)
             departures_to(w->m->departures, ev->cookie, path);
         if ((ev->mask & IN_ISDIR) && (ev->mask & IN_MOVED_FROM))
             forget_below(w, path);
-        if (ev->mask & (IN_CREATE | IN_MOVED_TO))
+        if (ev->mask & CAME)
             flags |= SCAN_DEEP;
         if (ev->mask & IN_MOVED_TO)
             flags |= SCAN_MOVED;
@@ -255,11 +279,8 @@ static void event(struct watch *w, const struct inotify_event *ev)
         else if ((ev->mask & (IN_CREATE | IN_ISDIR)) == IN_CREATE)
             delay = NOT_CLOSED_MS;
         scan_queue_push(w->m->folder->scan_queue, path, flags, delay);
-        if ((ev->mask & (IN_CREATE | IN_MOVED_TO)) ||
-            ((ev->mask & (IN_DELETE | IN_MOVED_FROM)) &&
-             notices_count(w->m->notices, NOTICE_COLLISION, NULL) > 0))
-            scan_queue_push(w->m->folder->scan_queue, dir, SCAN_COLLISIONS | SCAN_FOUND, ALIKE_MS);
     }
+    push_folder(w, dir, ev->mask, hidden);
     free(dir);
     free(path);
 }

@@ -128,6 +128,7 @@ struct row {
     int64_t atime, ctime; /* replica.h */
     struct hash hash;
     char *target;
+    bool hides; /* entry.h */
     uint64_t ino;
     int64_t opid;   /* overlay: its operation; 0: from the base */
     int64_t seq;    /* base only */
@@ -256,6 +257,9 @@ struct op put_of(const char *path, const struct row *want);
 /* replica_unlink or replica_rmdir within a transaction. */
 int remove_locked(struct replica *r, const char *path, bool folder, const struct hash *seen,
                   int64_t *opid);
+/* The folder v at `path` is empty here and, as far as is known, on the master: 0; else -ENOTEMPTY,
+ * -errno. */
+int check_empty(struct replica *r, const char *path, const struct row *v);
 /* Takes a local path's row out; what the base has there stays hidden. */
 int drop_local(struct replica *r, const char *path);
 
@@ -264,7 +268,7 @@ int drop_local(struct replica *r, const char *path);
 /*
  * The rename from v to the place of w when it makes local names served, or served names local: 1:
  * done (*opid: what to wait for, 0: nothing); 0: nothing of the kind; -EXDEV: a content that would
- * become local is not here.
+ * become local is not here, or such a folder holds names on the master that are not served.
  */
 int rename_excluded(struct replica *r, const char *from, const struct row *v, const char *to,
                     const struct row *w, const struct hash *seen, int64_t *opid);

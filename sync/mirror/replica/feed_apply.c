@@ -18,11 +18,12 @@
 static int stage_one(struct db *db, const struct entry *e)
 {
     int rc = db_run(db,
-                    "INSERT INTO incoming(path,type,size,mtime,mode,hash,target,seq)"
-                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(path) DO UPDATE SET"
-                    " type=?2,size=?3,mtime=?4,mode=?5,hash=?6,target=?7,seq=?8 WHERE seq<=?8",
-                    "piiiihpi", e->path, (int64_t)e->type, e->size, e->mtime, (int64_t)e->mode,
-                    &e->hash, e->target, e->seq);
+                    "INSERT INTO incoming(path,type,size,mtime,mode,hash,target,seq,hides)"
+                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT(path) DO UPDATE SET"
+                    " type=?2,size=?3,mtime=?4,mode=?5,hash=?6,target=?7,seq=?8,hides=?9"
+                    " WHERE seq<=?8",
+                    "piiiihpii", e->path, (int64_t)e->type, e->size, e->mtime, (int64_t)e->mode,
+                    &e->hash, e->target, e->seq, (int64_t)e->hides);
 
     return rc < 0 ? rc : master_renames_stage(db, e);
 }
@@ -78,8 +79,8 @@ static int feed_one(struct view_change *a, const struct entry *e, bool full, int
 static int apply_staged(struct view_change *a, bool full, int64_t cursor_seq)
 {
     sqlite3_stmt *st = db_query(
-        a->r->db, "SELECT path,type,size,mtime,mode,hash,target,seq FROM incoming ORDER BY path",
-        "");
+        a->r->db,
+        "SELECT path,type,size,mtime,mode,hash,target,seq,hides FROM incoming ORDER BY path", "");
     struct buf folder = BUF_INIT;
     int rc;
 
@@ -94,6 +95,7 @@ static int apply_staged(struct view_change *a, bool full, int64_t cursor_seq)
         if (sqlite3_column_type(st, 6) != SQLITE_NULL)
             e.target = xstrdup(db_col_text(st, 6));
         e.seq = sqlite3_column_int64(st, 7);
+        e.hides = sqlite3_column_int(st, 8);
         rc = feed_one(a, &e, full, cursor_seq);
         if (rc >= 0 && e.type != ENTRY_GONE)
             rc = skipped_check_parent(a->r, e.path, &folder);

@@ -77,6 +77,11 @@ static const char *const SCHEMA[] = {
     "UPDATE outbox SET has_mtime=0 WHERE mtime=-1",
     "ALTER TABLE outbox ADD COLUMN umask INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE outbox ADD COLUMN known INTEGER NOT NULL DEFAULT 0",
+    /* the next listing is a full one: the master may have told the flag before it was kept here */
+    "ALTER TABLE base ADD COLUMN hides INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE overlay ADD COLUMN hides INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE incoming ADD COLUMN hides INTEGER NOT NULL DEFAULT 0;"
+    "DELETE FROM meta WHERE key='cursor'",
 };
 
 /* The next hello brings those again that cannot be read. */

@@ -146,6 +146,13 @@ static int rmdir_op(struct replica *r, const char *path, const struct row *v, in
     return rc;
 }
 
+int check_empty(struct replica *r, const char *path, const struct row *v)
+{
+    int rc = v->hides ? 1 : view_has_children(r->db, path);
+
+    return rc > 0 ? -ENOTEMPTY : rc;
+}
+
 static int rmdir_locked(struct replica *r, const char *path, int64_t *opid)
 {
     struct row v;
@@ -160,9 +167,7 @@ static int rmdir_locked(struct replica *r, const char *path, int64_t *opid)
     if (rc == 0 && replica_is_volume(r, path))
         rc = -EBUSY;
     if (rc == 0)
-        rc = view_has_children(r->db, path);
-    if (rc == 1)
-        rc = -ENOTEMPTY;
+        rc = check_empty(r, path, &v);
     if (rc == 0)
         rc = replica_is_local(r, path) ? drop_local(r, path) : rmdir_op(r, path, &v, opid);
     if (rc == 0)

@@ -12,8 +12,6 @@
 static int check_replaced(struct replica *r, const struct row *v, const char *to,
                           const struct row *w, bool noreplace)
 {
-    int rc;
-
     if (!w->exists)
         return 0;
     if (noreplace)
@@ -22,10 +20,7 @@ static int check_replaced(struct replica *r, const struct row *v, const char *to
         return -ENOTDIR;
     if (v->type != ENTRY_DIR && w->type == ENTRY_DIR)
         return -EISDIR;
-    if (w->type != ENTRY_DIR)
-        return 0;
-    rc = view_has_children(r->db, to);
-    return rc > 0 ? -ENOTEMPTY : rc;
+    return w->type == ENTRY_DIR ? check_empty(r, to, w) : 0;
 }
 
 static int check_scope(struct replica *r, const char *from, const char *to)

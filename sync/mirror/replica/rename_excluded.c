@@ -9,8 +9,8 @@
  *
  * A folder's rename may make that difference for what is in it only, where a pattern has a path:
  * then the folder is renamed, and those paths cross by themselves before and after it. A served
- * file whose content is not in the store cannot become local, for nobody else may have it later:
- * -EXDEV, and the program copies.
+ * file whose content is not in the store cannot become local, for nobody else may have it later,
+ * nor can a folder that the master cannot remove: -EXDEV, and the program copies.
  */
 #include "sync/mirror/replica/moved_tree.h"
 #include "sync/mirror/replica/rename_op.h"
@@ -42,6 +42,15 @@ static void release(struct cross *x)
     moved_tree_release(&x->m);
 }
 
+/* A served entry may become local: its content is here, and the master can remove it. */
+static bool can_leave(struct replica *r, const struct row *row)
+{
+    if (row->type == ENTRY_DIR)
+        return !row->hides;
+    return row->type != ENTRY_FILE || row->size == 0 || hash_is_none(&row->hash) ||
+           replica_has_content(r, &row->hash, row->size);
+}
+
 /* 1: something crosses; 0: nothing; -EXDEV. */
 static int classify(struct cross *x, const char *from, const char *to)
 {
@@ -58,8 +67,7 @@ static int classify(struct cross *x, const char *from, const char *to)
         c->will = replica_is_local(r, c->to);
         any |= c->was != c->will;
         rc = path_check(c->to);
-        if (rc == 0 && !c->was && c->will && m->row.type == ENTRY_FILE && m->row.size > 0 &&
-            !hash_is_none(&m->row.hash) && !replica_has_content(r, &m->row.hash, m->row.size))
+        if (rc == 0 && !c->was && c->will && !can_leave(r, &m->row))
             rc = -EXDEV;
     }
     return rc < 0 ? rc : any;
@@ -117,6 +125,7 @@ static int arrive(struct cross *x, size_t i, const struct pre *pre)
 
     if (!c->was)
         view_count(x->r, 1, row_bytes(&row)); /* its removal is counted */
+    row.hides = false;
     if (c->will)
         return overlay_put(x->r->db, c->to, REPLICA_LOCAL, &row);
     return make_served(x, c->to, &row, pre);

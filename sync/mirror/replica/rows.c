@@ -16,10 +16,10 @@
 #include "sync/mirror/replica/cookie.h"
 #include "sync/mirror/replica/touched.h"
 
-#define ROW_COLS "type,size,mtime,mode,hash,target,ino,atime,ctime"
+#define ROW_COLS "type,size,mtime,mode,hash,target,ino,atime,ctime,hides"
 /* The same for a listing that needs no more than the indexes by cookie have: in their order, names
  * are anywhere in the tables. */
-#define LISTED_COLS "type,0,0,0,NULL,NULL,ino,0,0"
+#define LISTED_COLS "type,0,0,0,NULL,NULL,ino,0,0,0"
 
 void row_release(struct row *row)
 {
@@ -82,6 +82,7 @@ static void read_row(sqlite3_stmt *st, int c, struct row *ret)
     ret->ino = (uint64_t)sqlite3_column_int64(st, c + 6);
     ret->atime = sqlite3_column_int64(st, c + 7);
     ret->ctime = sqlite3_column_int64(st, c + 8);
+    ret->hides = sqlite3_column_int(st, c + 9);
 }
 
 /* --- the view --- */
@@ -278,10 +279,11 @@ int base_put(struct db *db, const char *path, const struct row *row)
 {
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO base(dir,name,cookie,seq," ROW_COLS ")"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiiihpiii", path, path_parent_len(path), path_base(path),
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiihpiiii", path, path_parent_len(path), path_base(path),
                     cookie_of(path_base(path)), row->seq, (int64_t)row->type, row->size, row->mtime,
-                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime);
+                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime,
+                    (int64_t)row->hides);
 
     return rc < 0 ? rc : 0;
 }
@@ -316,10 +318,11 @@ int overlay_put(struct db *db, const char *path, int64_t opid, const struct row 
 {
     int rc = db_run(db,
                     "INSERT OR REPLACE INTO overlay(dir,name,cookie,opid," ROW_COLS ")"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiiihpiii", path, path_parent_len(path), path_base(path),
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiihpiiii", path, path_parent_len(path), path_base(path),
                     cookie_of(path_base(path)), opid, (int64_t)row->type, row->size, row->mtime,
-                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime);
+                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime,
+                    (int64_t)row->hides);
 
     if (opid == REPLICA_LOCAL)
         touched_local(db, path);

@@ -199,6 +199,7 @@ static int upsert(struct view_change *a, const struct entry *e, const struct row
                       .mode = e->mode,
                       .hash = e->hash,
                       .target = e->target,
+                      .hides = e->hides,
                       .seq = e->seq};
     const struct row *known = known_as(e, base, view, like), *moved = NULL;
 

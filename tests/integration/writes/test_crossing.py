@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from eefs import read, wait_for, write
+from eefs import away, back, read, wait_for, write
 
 
 @pytest.fixture
@@ -102,23 +102,119 @@ def test_what_is_not_here_is_copied(site, master):
     assert len(read(mount.path("uploads/big~"))) == 100000
 
 
+def removes(mount, name):
+    """rmdir's errno, 0 when it is gone; and nothing of it is sent when it is refused."""
+    try:
+        os.rmdir(mount.path(name))
+    except OSError as error:
+        return error.errno
+    return 0
+
+
 def test_a_folder_with_excluded_files_is_not_empty(master, mount):
     write(master.path("uploads/d/.x.swp"), b"an editor's")
     done = subprocess.run(["rm", "-rf", mount.path("uploads/d")], capture_output=True)
     assert done.returncode == 1 and b"not empty" in done.stderr, done
     assert os.listdir(mount.path("uploads/d")) == []
     assert os.listdir(master.path("uploads/d")) == [".x.swp"]
-    with pytest.raises(OSError) as error:
-        os.rmdir(mount.path("uploads/d"))
-    assert error.value.errno == errno.ENOTEMPTY
+    assert removes(mount, "uploads/d") == errno.ENOTEMPTY
     write(mount.path("uploads/d/again"), b"again")
     os.unlink(mount.path("uploads/d/again"))
     os.unlink(master.path("uploads/d/.x.swp"))
-    shutil.rmtree(mount.path("uploads/d"))
+    wait_for(lambda: removes(mount, "uploads/d") == 0)
     mount.synced()
     assert not os.path.exists(master.path("uploads/d"))
     os.mkdir(mount.path("uploads/d"))  # the name is free at once
     os.rmdir(mount.path("uploads/d"))
+
+
+# How the folder comes to hold a name that is not served, once it is published.
+HIDDEN = {
+    "file": lambda d: write(d + "/.x.swp", b"x"),
+    "renamed": lambda d: os.rename(d + "/x.txt", d + "/x.txt~"),
+    "moved": lambda d: (write(d + "/../y~", b"y"), os.rename(d + "/../y~", d + "/y~")),
+    "folder": lambda d: write(d + "/cache.tmp/deep/x.txt", b"x"),
+    "pipe": lambda d: os.mkfifo(d + "/pipe"),
+    "new": lambda d: (os.rename(d, d + ".old"), write(d + "/x.swp", b"x")),
+    "other": lambda d: (write(d + ".old/x.swp", b"x"), os.rename(d, d + ".older"),
+                        os.rename(d + ".old", d)),
+}
+
+
+def hides(master, name):
+    return master.listing().get(name, {}).get("hides", False)
+
+
+def test_not_empty_at_once_with_the_master_away(site, master):
+    folders = ["uploads/" + how for how in HIDDEN]
+    mount = site.mount(master, start=False)
+    for how, folder in zip(HIDDEN, folders):
+        write(master.path(folder, "x.txt"), b"x")
+        wait_for(lambda: folder + "/x.txt" in master.listing())
+        HIDDEN[how](master.path(folder))
+    for folder in folders:
+        wait_for(lambda: hides(master, folder), what=folder)
+    mount.start()
+    master.kill()
+    away(mount)
+    os.mkdir(mount.path("uploads/e"))
+    for folder in folders:
+        for name in os.listdir(mount.path(folder)):
+            os.unlink(mount.path(folder, name))
+        assert removes(mount, folder) == errno.ENOTEMPTY, folder
+        with pytest.raises(OSError) as error:
+            os.rename(mount.path("uploads/e"), mount.path(folder))
+        assert error.value.errno == errno.ENOTEMPTY
+        os.chmod(mount.path(folder), 0o700)
+        os.rename(mount.path(folder), mount.path(folder + ".new"))
+        assert removes(mount, folder + ".new") == errno.ENOTEMPTY
+    assert removes(mount, "uploads/e") == 0
+    master.start()
+    back(mount)
+    for folder in folders:
+        assert removes(mount, folder + ".new") == errno.ENOTEMPTY, folder
+        assert os.listdir(master.path(folder + ".new")) and not os.path.exists(master.path(folder))
+        shutil.rmtree(master.path(folder + ".new"))
+    for folder in folders:
+        wait_for(lambda: not os.path.exists(mount.path(folder + ".new")))
+
+
+def test_a_folder_follows_its_excluded_names(site, master, mount):
+    """The last such name goes, a name comes while nobody watches, and what is excluded changes."""
+    d = master.path("uploads/d")
+    os.mkfifo(d + "/pipe")
+    write(d + "/a.swp", b"a")
+    write(d + "/b.tmp", b"b")
+    wait_for(lambda: hides(master, "uploads/d"))
+    os.rename(d + "/a.swp", d + "/a.txt")
+    os.unlink(d + "/b.tmp")
+    wait_for(lambda: "uploads/d/a.txt" in master.listing())
+    assert hides(master, "uploads/d")
+    os.unlink(d + "/pipe")
+    wait_for(lambda: not hides(master, "uploads/d"))
+    master.stop()
+    write(d + "/c.swp", b"c")
+    master.start()
+    wait_for(lambda: hides(master, "uploads/d"))
+    master.stop()
+    master.options = []
+    master.start()
+    wait_for(lambda: not hides(master, "uploads/d") and "uploads/d/c.swp" in master.listing())
+    shutil.rmtree(wait_for(lambda: os.path.exists(mount.path("uploads/d/c.swp")) and
+                           mount.path("uploads/d")))
+    mount.synced()
+    assert not os.path.exists(d)
+
+
+def test_a_folder_that_cannot_go_there_is_copied(master, mount):
+    """A rename to an excluded name removes it here, which the master would not do."""
+    write(master.path("uploads/d/.x.swp"), b"x")
+    wait_for(lambda: removes(mount, "uploads/d") == errno.ENOTEMPTY)
+    with pytest.raises(OSError) as error:
+        wait_for(lambda: hides(master, "uploads/d"))
+        os.rename(mount.path("uploads/d"), mount.path("uploads/d.tmp"))
+    assert error.value.errno == errno.EXDEV
+    assert read(mount.path("uploads/d/x.txt")) == b"x"
 
 
 def test_truncate_at_open(master, mount):

@@ -15,6 +15,7 @@
 #include "sync/common/path.h"
 #include "sync/common/printable.h"
 #include "sync/common/thread.h"
+#include "sync/status/inner_path.h"
 
 #define ASK_MS 10000 /* a large outbox takes its time */
 
@@ -173,31 +174,6 @@ static int act_on(const struct act *a, const char *path)
     return r == 0 ? 0 : silent ? 3 : 1;
 }
 
-/* The tree path of an absolute path within the mount, or NULL. Freed by the caller. */
-static char *inside(const char *point, const char *path)
-{
-    size_t n = strlen(point);
-    struct buf raw = BUF_INIT;
-    char *r = NULL;
-
-    /* `point` came as JSON: what is not UTF-8 in it is escaped (printable.h), and so compared. */
-    for (const char *end = path + strlen(path); end > path && !r;) {
-        char *text;
-
-        buf_clear(&raw);
-        buf_append(&raw, path, (size_t)(end - path));
-        text = printable_utf8(raw.data);
-        if (strlen(text) == n && strcmp(text, point) == 0)
-            r = xstrdup(*end ? end + 1 : "");
-        free(text);
-        do
-            end--;
-        while (end > path && *end != '/');
-    }
-    buf_release(&raw);
-    return r;
-}
-
 static void *act_run(void *arg)
 {
     struct act *a = arg;
@@ -210,7 +186,7 @@ static void *act_run(void *arg)
     if (a->n == 0)
         a->code = act_on(a, "");
     for (int i = 0; i < a->n; i++) {
-        char *path = inside(a->point, a->paths[i]);
+        char *path = mount_inner_path(a->point, a->paths[i]);
         int r = path ? act_on(a, path) : 0;
 
         a->code = r > a->code ? r : a->code;

@@ -16,7 +16,9 @@
 #include "sync/common/mounts.h"
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
+#include "sync/common/path.h"
 #include "sync/common/thread.h"
+#include "sync/status/inner_path.h"
 #include "sync/status/fstab.h"
 
 #define ASK_MS            2000
@@ -53,8 +55,10 @@ static void set_state(json_t *o, const char *state, const char *reason, const ch
  * up nobody. */
 struct question {
     char *socket;
-    char *point;       /* the mountpoint that the daemon noted beside its socket; NULL: none */
-    const char *lists; /* a further list to ask a mount for, or NULL */
+    char *point;        /* the mountpoint that the daemon noted beside its socket; NULL: none */
+    const char *lists;  /* a further list to ask a mount for, or NULL */
+    char *const *paths; /* n_paths of them, absolute: those within the mount are asked about */
+    int n_paths;
     pthread_t thread;
     bool running;
     json_t *answer; /* the daemon's, or a state "unknown" */
@@ -112,11 +116,11 @@ static void set_silent(struct question *q, pid_t pid)
               "umount -f, then mount again");
 }
 
-/* One request; -errno as ctl_recv(). */
-static int ask(struct question *q, const char *cmd, json_t **ret, struct err *e)
+/* One request, about the tree path `path` unless that is NULL; -errno as ctl_recv(). */
+static int ask(struct question *q, const char *cmd, const char *path, json_t **ret, struct err *e)
 {
     int64_t until = clock_mono_ms() + ASK_MS;
-    json_t *request = json_pack("{s:s}", "cmd", cmd);
+    json_t *request = json_pack("{s:s,s:s*}", "cmd", cmd, "path", path);
     struct ctl *c = NULL;
     pid_t pid = 0;
     int r = ctl_connect(q->socket, ASK_MS, &c, e);
@@ -134,13 +138,53 @@ static int ask(struct question *q, const char *cmd, json_t **ret, struct err *e)
     return r;
 }
 
+/* How a path stands by the answer about it: new reference, NULL from a mount that cannot tell (an
+ * older one). */
+static json_t *path_of_answer(json_t *answer, const char *path)
+{
+    json_t *o = json_incref(json_object_get(answer, "path"));
+    const char *code = text_of(answer, "code");
+
+    if (o || !*code || strcmp(code, "bad_request") == 0)
+        return o;
+    o = json_pack("{s:s}", "path", path);
+    set_text(o, "state", code);
+    set_text(o, "error", text_of(answer, "error"));
+    return o;
+}
+
+/* Asks a mount how the paths stand that it holds and that are not its mountpoint. */
+static void ask_about_paths(struct question *q)
+{
+    const char *point = text_of(q->answer, "mountpoint");
+    json_t *list = json_array();
+
+    for (int i = 0; i < q->n_paths && !q->silent; i++) {
+        char *inner = mount_inner_path(point, q->paths[i]);
+        char *text = inner ? path_encoded(inner) : NULL;
+        json_t *answer = NULL, *o = NULL;
+        struct err e = {0};
+
+        if (text && *text && ask(q, "path", text, &answer, &e) == 0)
+            o = path_of_answer(answer, text);
+        if (o)
+            json_array_append_new(list, o);
+        json_decref(answer);
+        free(text);
+        free(inner);
+    }
+    if (json_array_size(list) > 0)
+        json_object_set(q->answer, "paths", list);
+    json_decref(list);
+}
+
 static void *question_run(void *arg)
 {
     struct question *q = arg;
     json_t *answer = NULL, *more = NULL;
     struct err e = {0};
     char member[32];
-    int r = ask(q, "status", &answer, &e);
+    int r = ask(q, "status", NULL, &answer, &e);
 
     if (r == 0)
         json_object_update(q->answer, answer);
@@ -149,10 +193,12 @@ static void *question_run(void *arg)
                   "look at the daemon's log; if it hangs or is gone, "
                   "unmount (umount -l) and mount again");
     if (r == 0 && q->lists && strcmp(text_of(answer, "kind"), "mount") == 0 &&
-        ask(q, q->lists, &more, &e) == 0) {
+        ask(q, q->lists, NULL, &more, &e) == 0) {
         snprintf(member, sizeof(member), "%s_list", q->lists);
         json_object_set(q->answer, member, json_object_get(more, q->lists));
     }
+    if (r == 0 && strcmp(text_of(answer, "kind"), "mount") == 0)
+        ask_about_paths(q);
     set_text(q->answer, "socket", q->socket);
     json_decref(answer);
     json_decref(more);
@@ -186,6 +232,8 @@ static void add_question(void *arg, const char *path)
     q->socket = xstrdup(path);
     q->point = point;
     q->lists = all->lists;
+    q->paths = all->paths;
+    q->n_paths = all->n_paths;
     q->answer = json_object();
 }
 

@@ -136,7 +136,8 @@ static const struct opt_command command = {
     .name = "eefs-status",
     .args = "[PATH]...",
     .about = "Reports the state of the eefs mounts, imports and masters of this machine; with "
-             "PATH, only of the mounts that hold these paths. Conflicts and refused changes stay "
+             "PATH, only of the mounts that hold these paths, and how each path stands. Conflicts "
+             "and refused changes stay "
              "on their lists until somebody resolves them.\n\nExit code: 0 fine, 1 needs "
              "attention, 2 not fit to serve, 3 unknown.",
     .options = table,

@@ -208,11 +208,51 @@ static void show_cache(const struct view *v, json_t *m)
         say(v, "  fetching %lld contents wait", queued);
 }
 
+/* How one path stands, in words. */
+static const char *path_words(json_t *p)
+{
+    static const char *const words[][2] = {
+        {"pending", "upload pending: the master has not confirmed it"},
+        {"quarantined", "refused by the master"},
+        {"conflict", "a conflict"},
+        {"local", "local only: the master excludes it"},
+        {"absent", "not in the mount"},
+    };
+    const char *state = text_of(p, "state");
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i][0], state) == 0)
+            return words[i][1];
+    if (strcmp(state, "clean") != 0)
+        return text_of(p, "error");
+    return json_is_false(json_object_get(p, "cached")) ? "up to date, not cached" : "up to date";
+}
+
+static void show_path(const struct view *v, json_t *p)
+{
+    char *path = path_of(p, "path"), when[32], size[HUMAN_CAP];
+    bool fixed = json_is_false(json_object_get(p, "writable"));
+
+    say(v, "  path     %s: %s%s", path, path_words(p),
+        fixed ? "; read-only on this mirror, by its scope" : "");
+    if (json_object_get(p, "size"))
+        say(v, "    %s of %s, changed %s", text_of(p, "type"), human_size(int_of(p, "size"), size),
+            time_of(p, "mtime", when));
+    if (*text_of(p, "hash"))
+        say(v, "    content %s", text_of(p, "hash"));
+    if (json_object_get(p, "conflict"))
+        show_conflict(v, json_object_get(p, "conflict"));
+    if (json_object_get(p, "refused"))
+        show_refused(v, json_object_get(p, "refused"));
+    free(path);
+}
+
 static void show_lists(const struct view *v, json_t *m)
 {
     json_t *x;
     size_t i;
 
+    json_array_foreach(json_object_get(m, "paths"), i, x) show_path(v, x);
     json_array_foreach(json_object_get(m, "conflicts_list"), i, x) show_conflict(v, x);
     json_array_foreach(json_object_get(m, "quarantine_list"), i, x) show_refused(v, x);
     json_array_foreach(json_object_get(m, "skipped_list"), i, x)

@@ -10,6 +10,7 @@
  *   forget path                   takes conflicts at or under path off the list
  *   retry path                    sends refused changes at or under path again: {"count"}
  *   discard path                  drops them and what depends on them: {"paths"}
+ *   path path                     how one path stands: {"path":{"path","type","state","size",…}}
  *   watch path                    then {"event":"changed","path":P} for each change at or under it
  *   remove path hash              removes the file if that is its content; code "changed" otherwise
  *   renew                         gives the outbox a new id, for a cache that was copied
@@ -17,7 +18,7 @@
  *                                 has (salvage.c)
  *   remount options apply         changes them, or (apply false) says whether that can be done
  *
- * status, wait, conflicts, quarantine and watch are for everybody, the others for root and the user
+ * status, wait, conflicts, quarantine, path and watch are for everybody, the others for root and the user
  * of the mount. Other users are named only what they see in the mount (peer_sees): counts are of
  * everything, lists and events leave out the rest, a request about it is refused with code
  * "denied".
@@ -37,6 +38,7 @@
 #include "sync/common/rundir.h"
 #include "sync/mirror/control/status.h"
 #include "sync/mirror/replica/feed.h"
+#include "sync/mirror/store/store.h"
 #include "sync/mirror/transfer/changes.h"
 #include "sync/mirror/transfer/context.h"
 #include "sync/mirror/transfer/peer.h"
@@ -278,6 +280,74 @@ static void on_quarantine(struct mirror *m, struct ctl_conn *conn, json_t *reque
                               shown_of(m, conn, replica_quarantine(m->replica))));
 }
 
+/* The first item of a list whose "path" (or, of a conflict, its copy) is `text`. */
+static json_t *item_of(json_t *list, const char *text)
+{
+    json_t *o;
+    size_t i;
+
+    json_array_foreach(list, i, o)
+    {
+        const char *path = json_string_value(json_object_get(o, "path"));
+        const char *copy = json_string_value(json_object_get(o, "copy"));
+
+        if ((path && strcmp(path, text) == 0) || (copy && strcmp(copy, text) == 0))
+            return o;
+    }
+    return NULL;
+}
+
+/* How a path that exists stands: new reference. */
+static json_t *path_json(struct mirror *m, const char *path, const struct node_attr *a)
+{
+    static const char *const types[] = {
+        [NODE_FILE] = "file", [NODE_DIR] = "dir", [NODE_LINK] = "link"};
+    json_t *o = json_object(), *conflicts = replica_conflicts(m->replica);
+    json_t *refused = replica_quarantine(m->replica), *item;
+    const char *state = "clean";
+    char *text = path_encoded(path);
+
+    (void)replica_state_text(m->replica, path, &state);
+    json_object_set_new(o, "path", json_string(text));
+    json_object_set_new(o, "type", json_string(types[a->type]));
+    json_object_set_new(o, "state", json_string(state));
+    json_object_set_new(o, "size", json_integer(a->size));
+    json_object_set_new(o, "mtime", json_integer(a->mtime));
+    json_object_set_new(o, "writable", json_boolean(replica_writable(m->replica, path)));
+    if (a->type == NODE_FILE && !hash_is_none(&a->hash)) {
+        json_set_hash(o, "hash", &a->hash);
+        json_object_set_new(o, "cached", json_boolean(store_has(m->store, &a->hash, a->size)));
+    }
+    if ((item = item_of(conflicts, text)))
+        json_object_set(o, "conflict", item);
+    if ((item = item_of(refused, text)))
+        json_object_set(o, "refused", item);
+    json_decref(conflicts);
+    json_decref(refused);
+    free(text);
+    return o;
+}
+
+static void on_path(struct mirror *m, struct ctl_conn *conn, json_t *request)
+{
+    struct node_attr a;
+    struct err e = {0};
+    char *path = NULL;
+    int r;
+
+    if (json_get_path(request, "path", true, &path, &e) < 0) {
+        ctl_reply_error(conn, "bad_request", e.text);
+    } else if (*path && !peer_sees(m, conn, path)) {
+        ctl_reply_error(conn, "denied", "you do not see that path in the mount");
+    } else if ((r = replica_lookup(m->replica, path, &a)) < 0) {
+        err_sys(&e, -r, "cannot look it up");
+        ctl_reply_error(conn, r == -ENOENT ? "absent" : "database", e.text);
+    } else {
+        ctl_reply(conn, json_pack("{s:b,s:o}", "ok", 1, "path", path_json(m, path, &a)));
+    }
+    free(path);
+}
+
 static void on_salvage(struct mirror *m, struct ctl_conn *conn, json_t *request)
 {
     json_t *list, *o;
@@ -300,10 +370,11 @@ static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t 
     } table[] = {
         {"status", false, on_status},       {"wait", false, on_wait},
         {"conflicts", false, on_conflicts}, {"quarantine", false, on_quarantine},
-        {"watch", false, on_watch},         {"remove", true, on_remove},
-        {"forget", true, on_settle},        {"retry", true, on_settle},
-        {"remount", true, on_remount},      {"discard", true, on_settle},
-        {"renew", true, on_settle},         {"salvage", true, on_salvage},
+        {"path", false, on_path},           {"watch", false, on_watch},
+        {"remove", true, on_remove},        {"forget", true, on_settle},
+        {"retry", true, on_settle},         {"remount", true, on_remount},
+        {"discard", true, on_settle},       {"renew", true, on_settle},
+        {"salvage", true, on_salvage},
     };
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
 

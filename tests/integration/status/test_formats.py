@@ -241,3 +241,38 @@ def test_a_real_site_in_all_forms(site):
     told = master.control()["mirrors"][0]
     assert told["address"] == "127.0.0.1" and told["version"] and told["cache_limit"] == mount.status()["cache_limit"]
     exposition.parse(site.run("eefs-status", "--prometheus", check=False).stdout)
+
+
+def test_how_a_path_stands(site):
+    master = site.master(start=False)
+    write(master.path("uploads/cold.bin"), os.urandom(200000))
+    for name in ("css/a.css", "uploads/one.txt"):
+        write(master.path(name), "a" * 5000)
+    master.start()
+    link = site.link(master)
+    mount = site.mount(master, url=link.url, prefetch="uploads/one.txt")
+
+    def told(*names):
+        out = site.run("eefs-status", "--json", *[mount.path(n) for n in names], check=False).stdout
+        jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(out))
+        return json.loads(out)["mounts"][0].get("paths", [])
+
+    def text(name):
+        return site.run("eefs-status", mount.path(name), check=False).stdout
+    wait_for(lambda: told("uploads/one.txt")[0]["cached"])
+    css, cold, gone = told("css/a.css", "uploads/cold.bin", "uploads/no")
+    assert css["state"] == "clean" and not css["writable"] and css["size"] == 5000 and css["type"] == "file"
+    assert not cold["cached"] and cold["writable"] and cold["hash"].startswith("s2-") and gone["state"] == "absent"
+    assert css["mtime"] == os.stat(master.path("css/a.css")).st_mtime_ns
+    assert "  path     uploads/one.txt: up to date\n    file of 4.9 KiB, changed " in text("uploads/one.txt")
+    assert "uploads/cold.bin: up to date, not cached\n" in text("uploads/cold.bin")
+    assert "css: up to date; read-only on this mirror, by its scope" in text("css")
+    assert told("") == []  # the mountpoint stands for the mount alone
+    link.cut()
+    wait_for(lambda: mount.status()["link"] == "down", 30)
+    write(mount.path("uploads/two.txt"), "two")
+    assert told("uploads/two.txt")[0]["state"] == "pending"
+    assert "uploads/two.txt: upload pending" in text("uploads/two.txt")
+    link.restore()
+    mount.synced()
+    assert told("uploads/two.txt")[0]["state"] == "clean"

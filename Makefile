@@ -180,7 +180,7 @@ $(foreach t,$(UNIT_SRCS),$(eval $(call test_program,$(t),,-lcmocka)))
 $(foreach t,$(FUZZ_SRCS),$(eval $(call test_program,$(t),$(if $(filter fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o),\
   $(if $(filter fuzzer,$(SAN)),-fsanitize=fuzzer))))
 
-$(foreach t,$(HELP_SRCS),$(eval $(call test_program,$(t))))
+$(foreach t,$(HELP_SRCS),$(eval $(call test_program,$(t),,$(if $(filter tests/bench/floor.c,$(t)),$(call lib,fuse3)))))
 
 # tests/preload/NOUN.c: libraries that stand between a program and the C library (LD_PRELOAD).
 $(PRELOADS): $(B)/%.so: %.c

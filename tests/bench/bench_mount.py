@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from eefs import BIN, free_port, read, wait_for, write
 
 HOT = os.path.join(os.path.dirname(BIN), "tests", "bench", "hot")
+FLOOR = os.path.join(os.path.dirname(BIN), "tests", "bench", "floor")
 FILES, SIZE = 10_000, 4096
 
 
@@ -116,8 +117,35 @@ def sync(site):
     mount.stop()
 
 
+def measure(what, folders, rounds, pairs=5):
+    """{name: [ns, ...]}; side by side, for this machine's noise hits all of them"""
+    found = {name: [] for name in folders}
+    for _ in range(pairs):
+        for name, folder in folders.items():
+            out = subprocess.run([HOT, what, folder, str(rounds)], check=True, text=True,
+                                 capture_output=True)
+            found[name].append(float(out.stdout))
+    return found
+
+
+def ratio(found, a, b):
+    return statistics.median(x / y for x, y in zip(found[a], found[b]))
+
+
+def floors(site):
+    """{"floor 1": folder, ...}: daemons that only answer from memory, with that many threads"""
+    folders = {}
+    for threads in (1, 4):
+        point = os.path.join(site.base, "floor%d" % threads)
+        os.mkdir(point)
+        site.spawn("floor%d" % threads, [FLOOR, point, str(threads)])
+        wait_for(lambda: os.path.ismount(point))
+        folders["floor %d" % threads] = point
+    return folders
+
+
 def hot(site):
-    """stat, open+read+close of 4 KB, and find on the mount against the disk's filesystem, as ratios"""
+    """stat, find, and open+read+close of 4 KB against the disk and a daemon that only answers"""
     master = filled_master(site)
     mount = site.mount(master, "hot", prefetch="all")
     disk = os.path.join(site.base, "disk")
@@ -125,18 +153,23 @@ def hot(site):
     with ThreadPoolExecutor(4) as pool:
         for top, _, names in os.walk(mount.path("css")):
             list(pool.map(read, [os.path.join(top, n) for n in names]))
-    for what, rounds, label in [("stat", 10, "stat"), ("read", 5, "open+read+close of 4 KB"),
+    peer = filesystem(disk)
+    both = {"eefs": mount.path("css"), peer: disk}
+    for what, rounds, label in [("stat", 10, "stat"),
                                 ("find", 5, "find over %d entries" % (FILES + 101))]:
-        pairs = []
-        for _ in range(5):  # side by side: this machine's noise hits both
-            pairs.append([float(subprocess.run([HOT, what, d, str(rounds)], check=True, text=True,
-                                               capture_output=True).stdout)
-                          for d in (mount.path("css"), disk)])
-        ratio = statistics.median(a / b for a, b in pairs)
-        print("hot %s: %.0f ns, %s %.0f ns, ratio %.2f"
-              % (label, statistics.median(a for a, _ in pairs), filesystem(disk),
-                 statistics.median(b for _, b in pairs), ratio), flush=True)
+        found = measure(what, both, rounds)
+        print("hot %s: eefs %.0f ns, %s %.0f ns, ratio %.2f"
+              % (label, statistics.median(found["eefs"]), peer, statistics.median(found[peer]),
+                 ratio(found, "eefs", peer)), flush=True)
+    low = floors(site)
+    found = measure("read", {**both, **low}, 3)
+    print("hot open+read+close of 4 KB: %s; eefs is %.1f x %s, %s"
+          % (", ".join("%s %.0f ns" % (name, statistics.median(ns)) for name, ns in found.items()),
+             ratio(found, "eefs", peer), peer,
+             ", ".join("%.2f x %s" % (ratio(found, "eefs", name), name) for name in low)), flush=True)
     mount.stop()
+    for point in low.values():
+        subprocess.run(["umount", point], check=True)
 
 
 SUBJECTS = {"latency": latency, "sync": sync, "hot": hot}

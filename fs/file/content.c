@@ -35,22 +35,26 @@ bool content_here_locked(const struct node *n)
 
 int content_open(struct fs *fs, struct node *n, int64_t verify_max)
 {
+    struct store_stamp stamp;
     struct node_attr a;
     bool want;
     int fd;
 
     nodes_lock(fs->nodes);
     a = n->attr;
-    want = n->opens > 0 && !content_here_locked(n) && !hash_is_none(&a.hash) && a.size > 0;
+    want = n->opens > 0 && !content_here_locked(n) && !hash_is_none(&a.hash) && a.size > 0 &&
+           !node_resume_locked(fs->nodes, n);
     nodes_unlock(fs->nodes);
     if (!want)
         return 0;
-    fd = store_open(fs->store, &a.hash, a.size, verify_max);
+    fd = store_open_stamped(fs->store, &a.hash, a.size, verify_max, &stamp);
     if (fd < 0)
         return fd;
     nodes_lock(fs->nodes);
     if (!n->content && hash_eq(&a.hash, &n->attr.hash)) {
         n->content = file_new(fd);
+        n->content->hash = a.hash;
+        n->content->stamp = stamp;
         fd = -1;
     }
     nodes_unlock(fs->nodes);

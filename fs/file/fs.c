@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "fs/file/node.h"
 #include "fs/file/notify.h"
@@ -12,6 +13,24 @@
 #define POOL_THREADS 4
 #define ROOM         (1024 * 1024)
 #define HOLES_FROM   65536 /* bytes */
+#define IDLE_MAX     16384 /* contents that stay open … */
+#define IDLE_PART    2 /* … or this part of the descriptors that the process may have, if less */
+
+static size_t idle_max(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+        return 0;
+    return l.rlim_cur / IDLE_PART < IDLE_MAX ? l.rlim_cur / IDLE_PART : IDLE_MAX;
+}
+
+static void close_idle(void *arg)
+{
+    struct fs *fs = arg;
+
+    nodes_close_idle(fs->nodes);
+}
 
 int fs_init(struct fs *fs)
 {
@@ -24,6 +43,8 @@ int fs_init(struct fs *fs)
         abort();
     pthread_rwlockattr_destroy(&a);
     fs->nodes = nodes_new();
+    nodes_keep_idle(fs->nodes, idle_max());
+    store_on_evict(fs->store, close_idle, fs);
     r = pool_new(POOL_THREADS, &fs->pool);
     if (r == 0)
         r = notify_new(fs, &fs->notify);

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sync/common/hash.h"
 #include "sync/common/buf.h"
@@ -29,6 +28,7 @@ struct nodes {
     size_t buckets, count;
     uint64_t last_id;
     struct node *root;
+    struct idle_files idle;
     int64_t stale[STALE_SLOTS]; /* when OPEN of such a name was last answered ESTALE; 0: never */
 };
 
@@ -135,9 +135,10 @@ struct nodes *nodes_new(void)
     return t;
 }
 
-static void free_node(struct node *n)
+static void free_node(struct nodes *t, struct node *n)
 {
     file_unref_locked(n->content);
+    idle_drop_locked(&t->idle, &n->idle);
     free(n->name);
     free(n->target);
     free(n->was_name);
@@ -151,7 +152,7 @@ void nodes_free(struct nodes *t)
     for (size_t i = 0; i < t->buckets; i++) {
         for (struct node *n = t->by_id[i], *next; n; n = next) {
             next = n->next_id;
-            free_node(n);
+            free_node(t, n);
         }
     }
     free(t->by_id);
@@ -217,7 +218,7 @@ static void reap(struct nodes *t, struct node *n)
             p = &(*p)->next_id;
         *p = n->next_id;
         t->count--;
-        free_node(n);
+        free_node(t, n);
         if (parent)
             parent->refs--;
         n = parent;
@@ -383,6 +384,7 @@ struct node *node_know_locked(struct nodes *t, struct node *parent, const char *
 void node_supersede_locked(struct nodes *t, struct node *n)
 {
     detach(t, n);
+    idle_drop_locked(&t->idle, &n->idle);
     reap(t, n);
 }
 
@@ -412,6 +414,7 @@ void node_unlink_locked(struct nodes *t, struct node *n)
     struct node *parent = n->parent;
 
     detach(t, n);
+    idle_drop_locked(&t->idle, &n->idle);
     if (parent && n->attr.type == NODE_FILE) {
         n->was_in = parent;
         n->was_name = n->name;
@@ -463,32 +466,51 @@ void nodes_each_locked(struct nodes *t, void (*fn)(void *arg, struct node *n), v
             fn(arg, n);
 }
 
-struct file *file_new(int fd)
-{
-    struct file *f = xcalloc(1, sizeof(*f));
-
-    f->fd = fd;
-    f->refs = 1;
-    return f;
-}
-
-struct file *file_ref_locked(struct file *f)
-{
-    f->refs++;
-    return f;
-}
-
-void file_unref_locked(struct file *f)
-{
-    if (!f || --f->refs > 0)
-        return;
-    close(f->fd);
-    free(f);
-}
-
 void file_unref(struct nodes *t, struct file *f)
 {
     mutex_lock(&t->lock);
     file_unref_locked(f);
     mutex_unlock(&t->lock);
+}
+
+void nodes_keep_idle(struct nodes *t, size_t max)
+{
+    mutex_lock(&t->lock);
+    t->idle.max = max;
+    mutex_unlock(&t->lock);
+}
+
+void nodes_close_idle(struct nodes *t)
+{
+    mutex_lock(&t->lock);
+    idle_trim_locked(&t->idle, 0);
+    mutex_unlock(&t->lock);
+}
+
+void node_rest_locked(struct nodes *t, struct node *n)
+{
+    struct file *f = n->content;
+
+    n->content = NULL;
+    if (f && n->attached && !n->draft && !hash_is_none(&f->hash) &&
+        hash_eq(&f->hash, &n->attr.hash)) {
+        idle_drop_locked(&t->idle, &n->idle);
+        idle_put_locked(&t->idle, &n->idle, f);
+    } else {
+        file_unref_locked(f);
+    }
+}
+
+bool node_resume_locked(struct nodes *t, struct node *n)
+{
+    struct file *f;
+
+    if (n->content)
+        return true;
+    f = idle_take_locked(&t->idle, &n->idle);
+    if (f && hash_eq(&f->hash, &n->attr.hash) && store_unchanged(&f->stamp, f->fd))
+        n->content = f;
+    else
+        file_unref_locked(f);
+    return n->content != NULL;
 }

@@ -19,16 +19,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/file/backing.h"
 #include "sync/mirror/replica/replica.h"
 
 struct draft;
 struct nodes;
-
-/* An open file that several requests may read at once. */
-struct file {
-    int fd;
-    unsigned refs; /* guarded by the table's lock */
-};
 
 struct node {
     uint64_t id;
@@ -49,6 +44,8 @@ struct node {
     unsigned opens;                   /* handles */
     unsigned writers;                 /* handles open for writing */
     struct file *content;             /* open while there are handles and it is known; NULL */
+    struct file *idle;                /* what `content` was, when there are none; NULL */
+    uint64_t checked;                 /* replica_generation() in which its path showed it */
     struct draft *draft;              /* what is being written; NULL */
     int64_t opid;                     /* newest operation that published it */
     struct node *next_id, *next_name; /* hash chains */
@@ -120,10 +117,15 @@ void node_carry_locked(struct nodes *t, struct node *n, struct node *parent, con
 /* Calls fn with the lock held for every node; fn must not change the table. */
 void nodes_each_locked(struct nodes *t, void (*fn)(void *arg, struct node *n), void *arg);
 
-/* Wraps fd with one reference; unref closes it with the last one. NULL is fine. */
-struct file *file_new(int fd);
-struct file *file_ref_locked(struct file *f);
-void file_unref_locked(struct file *f);
 void file_unref(struct nodes *t, struct file *f);
+
+/* Up to `max` contents without handles stay open, of those that node_rest_locked() got. 0 at first. */
+void nodes_keep_idle(struct nodes *t, size_t max);
+/* Closes all that are idle. */
+void nodes_close_idle(struct nodes *t);
+/* The last handle is closed: the content is idle or closed. */
+void node_rest_locked(struct nodes *t, struct node *n);
+/* True when the content is open; an idle one is taken if it is unchanged. */
+bool node_resume_locked(struct nodes *t, struct node *n);
 
 #endif

@@ -160,8 +160,7 @@ void ops_let_go(struct fs *fs, struct node *n, bool writable)
     if (!dirty && draft_settle_locked(fs, n))
         path = node_path_locked(n);
     if (n->opens == 0) {
-        file_unref_locked(n->content);
-        n->content = NULL;
+        node_rest_locked(fs->nodes, n);
         if (n->renewed && n->attached && !n->draft) {
             free(path);
             path = node_path_locked(n);

@@ -12,10 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/file/node.h"
 #include "sync/common/buf.h"
+#include "sync/common/clock.h"
+#include "sync/common/file.h"
 
 /* The version number `v` of a file; 0: a folder. */
 static struct node_attr attr_of(int v)
@@ -233,6 +236,80 @@ static void test_file(void **state)
     file_unref(t, f);
     assert_true(fcntl(fd, F_GETFD) < 0);
     file_unref(t, NULL);
+}
+
+/* An object's file at the node, as after the last close(); its descriptor. */
+static int rest(struct nodes *t, struct node *n)
+{
+    struct store_stamp stamp = {.touched_ms = clock_mono_ms()};
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    stamp.ino = st.st_ino;
+    stamp.size = st.st_size;
+    stamp.mtime = file_mtime_ns(&st);
+    stamp.ctime = file_ctime_ns(&st);
+    nodes_lock(t);
+    n->content = file_new(fd);
+    n->content->hash = n->attr.hash;
+    n->content->stamp = stamp;
+    node_rest_locked(t, n);
+    assert_null(n->content);
+    nodes_unlock(t);
+    return fd;
+}
+
+static bool resume(struct nodes *t, struct node *n)
+{
+    bool open;
+
+    nodes_lock(t);
+    open = node_resume_locked(t, n);
+    nodes_unlock(t);
+    return open;
+}
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A content stays open for the version that it is of, and as long as the node stands for a name. */
+static void test_idle(void **state)
+{
+    struct nodes *t = *state;
+    struct node *root = node_get(t, 1), *n = enter(t, root, "a", 1), *m = enter(t, root, "b", 2);
+    int fd;
+
+    assert_false(is_open(rest(t, n))); /* none may stay yet */
+    nodes_keep_idle(t, 10);
+    fd = rest(t, n);
+    assert_true(is_open(fd));
+    assert_true(resume(t, n) && n->content->fd == fd);
+    nodes_lock(t);
+    node_rest_locked(t, n);
+    n->attr = attr_of(3); /* published here */
+    nodes_unlock(t);
+    assert_false(resume(t, n));
+    assert_false(is_open(fd));
+
+    fd = rest(t, n);
+    enter(t, root, "a", 4);
+    assert_false(is_open(fd)); /* superseded */
+    assert_false(is_open(rest(t, n)));
+    fd = rest(t, m);
+    nodes_close_idle(t);
+    assert_false(is_open(fd) || resume(t, m));
+    fd = rest(t, m);
+    nodes_lock(t);
+    node_unlink_locked(t, m);
+    nodes_unlock(t);
+    assert_false(is_open(fd));
+    fd = rest(t, enter(t, root, "c", 5));
+    node_forget(t, find(t, "c")->id, 1);
+    assert_false(is_open(fd));
+    node_unref(t, root);
 }
 
 /* --- random steps --- */
@@ -502,9 +579,8 @@ static void test_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_versions),           TEST(test_unlinked), TEST(test_moves),
-        TEST(test_known_and_stale),    TEST(test_file),     TEST(test_grows),
-        cmocka_unit_test(test_random),
+        TEST(test_versions), TEST(test_unlinked), TEST(test_moves), TEST(test_known_and_stale),
+        TEST(test_file),     TEST(test_grows),    TEST(test_idle),  cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

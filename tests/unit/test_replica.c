@@ -249,11 +249,14 @@ static void test_view(void **state)
     int64_t opid = 0, entries, bytes;
     struct node_attr a;
     char *target = NULL;
+    uint64_t generation = replica_generation(f->r);
 
     assert_list(f, "", "css up ");
     assert_list(f, "up", "a d ");
     assert_int_equal(look(f, "").ino, 1);
+    assert_int_equal(replica_generation(f->r), generation);
     assert_int_equal(replica_mkdir(f->r, "up/B", 0755, &a, &opid), 0);
+    assert_true(replica_generation(f->r) > generation);
     assert_int_equal(replica_symlink(f->r, "up/l", "to/it", &a, &opid), 0);
     assert_int_equal(a.size, 5);
     assert_int_equal(replica_readlink(f->r, "up/l", &target), 0);

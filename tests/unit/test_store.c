@@ -115,6 +115,35 @@ static void test_verified_once_per_process(void **state)
     close(fd);
 }
 
+/* What was kept open is not as good as a new open() any more once the object changed or went. */
+static void test_kept_open(void **state)
+{
+    struct fix *f = *state;
+    struct hash h = add(f, "hello", 5), h2 = add(f, "other", 5);
+    char *path = object(f, &h), *path2 = object(f, &h2);
+    struct store_stamp stamp, stamp2, again;
+    int fd, fd2, other;
+
+    reopen(f, 1 << 20);
+    fd = store_open_stamped(f->s, &h, 5, INT64_MAX, &stamp);
+    fd2 = store_open_stamped(f->s, &h2, 5, INT64_MAX, &stamp2);
+    assert_true(fd >= 0 && fd2 >= 0);
+    assert_true(store_unchanged(&stamp, fd) && store_unchanged(&stamp2, fd2));
+    assert_false(store_unchanged(&stamp, fd2));
+    other = store_open_stamped(f->s, &h, 5, 0, &again);
+    assert_true(store_unchanged(&again, fd) && store_unchanged(&stamp, other));
+    close(other);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 3), 0);
+    assert_false(store_unchanged(&stamp, fd));
+    assert_int_equal(unlink(path2), 0);
+    assert_false(store_unchanged(&stamp2, fd2));
+    close(fd);
+    close(fd2);
+    free(path);
+    free(path2);
+}
+
 static void test_corrupt_and_short(void **state)
 {
     struct fix *f = *state;
@@ -242,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_publish_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verified_once_per_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_open, setup, teardown),
         cmocka_unit_test_setup_teardown(test_corrupt_and_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eviction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_held_meanwhile, setup, teardown),

@@ -105,6 +105,7 @@ int tx_end(struct replica *r, int rc, const char *point)
         r->now = r->saved;
     }
     publish_counters(r);
+    atomic_fetch_add(&r->generation, 1); /* readers see the commit already */
     if (r->unsent)
         unsent_committed(r->unsent, rc >= 0);
     pages = rc >= 0 ? r->wal_pages : 0;

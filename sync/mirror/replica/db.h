@@ -62,6 +62,7 @@ struct replica {
 
     /* Copies of `now` for readers without the lock. */
     _Atomic int64_t root_mtime, entries, bytes;
+    _Atomic uint64_t generation; /* counts transactions and loads */
 
     replica_has_fn *has; /* constant after start; NULL: all contents are here */
     void *has_arg;

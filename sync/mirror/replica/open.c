@@ -162,6 +162,7 @@ int replica_load(struct replica *r, struct err *e)
     if (rc == 0) {
         tx_watch_log(r);
         load_counters(r);
+        atomic_fetch_add(&r->generation, 1);
         if (!r->master_id) /* else what is known stays */
             rc = load_remote(r, e);
     }

@@ -27,6 +27,11 @@ int replica_lookup(struct replica *r, const char *path, struct node_attr *ret)
     return rc;
 }
 
+uint64_t replica_generation(struct replica *r)
+{
+    return atomic_load(&r->generation);
+}
+
 struct readdir {
     replica_child_fn *fn;
     void *arg;

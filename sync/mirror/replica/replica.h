@@ -54,6 +54,12 @@ struct node_attr {
 int replica_lookup(struct replica *r, const char *path, struct node_attr *ret);
 
 /*
+ * Grows with every change of the view, before the call that made it returns. So what was looked up
+ * after the number was read holds as long as the number is the same.
+ */
+uint64_t replica_generation(struct replica *r);
+
+/*
  * Calls fn for each child of `dir` whose place in the listing is behind `after` (0: all), in the
  * order of places, until it returns non-zero (which is returned then, if negative). A name has the
  * same place for ever, so a listing can be read in parts, whatever changes between them: an entry

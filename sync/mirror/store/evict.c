@@ -110,6 +110,12 @@ static bool opened_has(const struct opened *o, dev_t dev, ino_t ino)
     return o->n > 0 && bsearch(&id, o->v, o->n, sizeof(*o->v), by_id);
 }
 
+static void close_idle(struct store *s)
+{
+    if (s->close_idle)
+        s->close_idle(s->close_arg);
+}
+
 /* Nobody needs it. *ret_held: what evict_one() compares. */
 static bool evictable(struct store *s, const struct hash *h, uint64_t *ret_held)
 {
@@ -149,6 +155,7 @@ static void evict(struct store *s, int64_t keep, int64_t must, int64_t wish)
 
     mutex_lock(&s->evict_lock);
     (void)store_each(s, add_candidate, &c); /* what cannot be listed stays */
+    close_idle(s);
     opened_read(&open);
     for (size_t i = 0; i < c.n; i++)
         c.v[i].large = c.v[i].size > keep;
@@ -170,6 +177,8 @@ static void evict(struct store *s, int64_t keep, int64_t must, int64_t wish)
         n = n_keep;
     for (size_t i = 0; i < n; i++)
         evict_one(s, &c.v[i]);
+    if (n > 0)
+        close_idle(s); /* one that was used meanwhile would keep its blocks */
     free(c.v);
     free(open.v);
     mutex_unlock(&s->evict_lock);
@@ -189,6 +198,7 @@ void store_explain(struct store *s, int64_t *open_bytes, int64_t *pinned_bytes)
 
     *open_bytes = *pinned_bytes = 0;
     (void)store_each(s, add_candidate, &c);
+    close_idle(s);
     opened_read(&open);
     for (size_t i = 0; i < c.n; i++) {
         if (s->pinned && s->pinned(s->arg, &c.v[i].hash))

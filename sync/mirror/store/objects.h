@@ -17,13 +17,10 @@
 struct known {
     struct known *next;
     struct hash hash;
-    bool verified; /* while the four below are the file's */
-    ino_t ino;
-    off_t size;
-    int64_t mtime, ctime;
-    int64_t touched_ms; /* 0: not in this process */
-    unsigned holds;     /* store_hold() less store_let_go() */
-    uint64_t held;      /* number of the last hold; 0: never in this process */
+    bool verified; /* while the file is as in the stamp */
+    struct store_stamp stamp;
+    unsigned holds; /* store_hold() less store_let_go() */
+    uint64_t held;  /* number of the last hold; 0: never in this process */
 };
 
 struct store {
@@ -32,6 +29,8 @@ struct store {
     int64_t limit;
     store_pinned_fn *pinned;
     void *arg;
+    store_idle_fn *close_idle; /* constant, as close_arg; NULL: nobody keeps descriptors */
+    void *close_arg;
 
     pthread_mutex_t lock; /* the three below; rename, unlink and utimes of objects */
     int64_t used;         /* bytes of all objects … */

@@ -31,16 +31,26 @@
 static void set_verified(struct known *k, const struct stat *st)
 {
     k->verified = true;
-    k->ino = st->st_ino;
-    k->size = st->st_size;
-    k->mtime = file_mtime_ns(st);
-    k->ctime = file_ctime_ns(st);
+    k->stamp.ino = st->st_ino;
+    k->stamp.size = st->st_size;
+    k->stamp.mtime = file_mtime_ns(st);
+    k->stamp.ctime = file_ctime_ns(st);
+}
+
+static bool fits(const struct store_stamp *stamp, const struct stat *st)
+{
+    return stamp->ino == st->st_ino && stamp->size == st->st_size &&
+           stamp->mtime == file_mtime_ns(st) && stamp->ctime == file_ctime_ns(st);
 }
 
 static bool is_verified(const struct known *k, const struct stat *st)
 {
-    return k->verified && k->ino == st->st_ino && k->size == st->st_size &&
-           k->mtime == file_mtime_ns(st) && k->ctime == file_ctime_ns(st);
+    return k->verified && fits(&k->stamp, st);
+}
+
+static bool is_touch_due(const struct store_stamp *stamp, int64_t now)
+{
+    return !stamp->touched_ms || now - stamp->touched_ms >= TOUCH_MS;
 }
 
 /* A damaged object is removed, unless it may be the only copy of what was written here. */
@@ -86,15 +96,15 @@ static void touch_locked(struct known *k, int fd)
     int64_t now = clock_mono_ms();
     struct stat st;
 
-    if (k->touched_ms && now - k->touched_ms < TOUCH_MS)
+    if (!is_touch_due(&k->stamp, now))
         return;
-    k->touched_ms = now | 1;
+    k->stamp.touched_ms = now | 1;
     if (futimens(fd, times) == 0 && fstat(fd, &st) == 0)
         set_verified(k, &st);
 }
 
-/* 1: verified before and unchanged. */
-static bool known_good(struct store *s, const struct hash *h, int fd)
+/* True when it was verified before and is unchanged. */
+static bool known_good(struct store *s, const struct hash *h, int fd, struct store_stamp *ret)
 {
     struct known *k;
     struct stat st;
@@ -103,13 +113,15 @@ static bool known_good(struct store *s, const struct hash *h, int fd)
     mutex_lock(&s->lock);
     k = *store_slot(s, h);
     good = k && fstat(fd, &st) == 0 && is_verified(k, &st);
-    if (good)
+    if (good) {
         touch_locked(k, fd);
+        *ret = k->stamp;
+    }
     mutex_unlock(&s->lock);
     return good;
 }
 
-static int verify_fd(struct store *s, const struct hash *h, int fd)
+static int verify_fd(struct store *s, const struct hash *h, int fd, struct store_stamp *ret)
 {
     struct stat before, after;
     struct hash real;
@@ -128,6 +140,7 @@ static int verify_fd(struct store *s, const struct hash *h, int fd)
     }
     if (r < 0)
         return r;
+    memset(ret, 0, sizeof(*ret)); /* of no file */
     mutex_lock(&s->lock);
     /* Another thread's touch may have changed the ctime meanwhile; only the content's marks count.
      */
@@ -136,12 +149,14 @@ static int verify_fd(struct store *s, const struct hash *h, int fd)
         k = store_know_locked(s, h);
         set_verified(k, &after);
         touch_locked(k, fd);
+        *ret = k->stamp;
     }
     mutex_unlock(&s->lock);
     return 0;
 }
 
-int store_open(struct store *s, const struct hash *h, int64_t size, int64_t verify_max)
+int store_open_stamped(struct store *s, const struct hash *h, int64_t size, int64_t verify_max,
+                       struct store_stamp *ret)
 {
     char path[STORE_OBJECT_CAP];
     struct stat st;
@@ -154,14 +169,28 @@ int store_open(struct store *s, const struct hash *h, int64_t size, int64_t veri
     } else if (!S_ISREG(st.st_mode) || st.st_size != size) {
         throw_away(s, h, st.st_ino);
         r = -ENOENT;
-    } else if (!known_good(s, h, fd)) {
-        r = size > verify_max ? -EAGAIN : verify_fd(s, h, fd);
+    } else if (!known_good(s, h, fd, ret)) {
+        r = size > verify_max ? -EAGAIN : verify_fd(s, h, fd, ret);
     }
     if (r < 0) {
         close(fd);
         return r;
     }
     return fd;
+}
+
+int store_open(struct store *s, const struct hash *h, int64_t size, int64_t verify_max)
+{
+    struct store_stamp stamp;
+
+    return store_open_stamped(s, h, size, verify_max, &stamp);
+}
+
+bool store_unchanged(const struct store_stamp *stamp, int fd)
+{
+    struct stat st;
+
+    return !is_touch_due(stamp, clock_mono_ms()) && fstat(fd, &st) == 0 && fits(stamp, &st);
 }
 
 int store_verify(struct store *s, const struct hash *h, int64_t size)
@@ -243,7 +272,7 @@ static int install(struct store *s, const char *name, const struct hash *h, cons
         s->used += st.st_size - old.st_size;
         k = store_know_locked(s, h);
         set_verified(k, &st);
-        k->touched_ms = clock_mono_ms() | 1;
+        k->stamp.touched_ms = clock_mono_ms() | 1;
     }
     mutex_unlock(&s->lock);
     return r;
@@ -293,6 +322,12 @@ void store_let_go(struct store *s, const struct hash *h)
     mutex_lock(&s->lock);
     store_know_locked(s, h)->holds--;
     mutex_unlock(&s->lock);
+}
+
+void store_on_evict(struct store *s, store_idle_fn *fn, void *arg)
+{
+    s->close_idle = fn;
+    s->close_arg = arg;
 }
 
 void store_note_path(int fd, const char *path)

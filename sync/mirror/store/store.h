@@ -37,6 +37,29 @@ int64_t store_blocks(struct store *s, const struct hash *h);
  */
 int store_open(struct store *s, const struct hash *h, int64_t size, int64_t verify_max);
 
+/* What an object's file was when it was verified. */
+struct store_stamp {
+    ino_t ino;
+    off_t size;
+    int64_t mtime, ctime; /* ns */
+    int64_t touched_ms;   /* when its use was noted, clock_mono_ms(); 0: never in this process */
+};
+
+/*
+ * store_open() for a caller that keeps the descriptor after its use. As long as store_unchanged()
+ * says so, it is as good as one that store_open() would give; else the caller closes it.
+ */
+int store_open_stamped(struct store *s, const struct hash *h, int64_t size, int64_t verify_max,
+                       struct store_stamp *ret);
+bool store_unchanged(const struct store_stamp *stamp, int fd);
+
+/*
+ * fn(arg) closes all descriptors that are kept for later use; an eviction calls it, without a lock,
+ * for what is open is not evicted. Set before threads start.
+ */
+typedef void store_idle_fn(void *arg);
+void store_on_evict(struct store *s, store_idle_fn *fn, void *arg);
+
 /* A new empty staging file: fd (O_RDWR) and its name (malloc'd, caller frees). -ENOSPC after
  * eviction could not help. */
 int store_stage(struct store *s, char **name);

@@ -19,6 +19,8 @@
  *   file/draft.c            a file that is being written …
  *   file/publish.c          … and its way into the outbox
  *   file/content.c          fetches the bytes of a version
+ *   file/backing.c          open files, and those that stay open after their use
+ *   file/turn.c             who reads the next request
  *   file/close_owner.c      whose close counts
  *   file/deferred_reply.c   answers given later, interrupts
  *   file/pool.c             threads for long work

@@ -8,6 +8,7 @@
 #include "fs/file/node.h"
 #include "fs/file/notify.h"
 #include "fs/file/pool.h"
+#include "fs/file/turn.h"
 #include "sync/common/path.h"
 
 #define POOL_THREADS 4
@@ -42,6 +43,7 @@ int fs_init(struct fs *fs)
     if (pthread_rwlock_init(&fs->tree, &a) != 0 || pthread_rwlock_init(&fs->device, NULL) != 0)
         abort();
     pthread_rwlockattr_destroy(&a);
+    fs->turn = turn_new();
     fs->nodes = nodes_new();
     nodes_keep_idle(fs->nodes, idle_max());
     store_on_evict(fs->store, close_idle, fs);
@@ -56,6 +58,7 @@ void fs_release(struct fs *fs)
     notify_free(fs->notify);
     pool_free(fs->pool);
     nodes_free(fs->nodes);
+    turn_free(fs->turn);
     attr_rules_release(&fs->rules);
     pthread_rwlock_destroy(&fs->tree);
     pthread_rwlock_destroy(&fs->device);

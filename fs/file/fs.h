@@ -32,6 +32,7 @@
 struct nodes;
 struct notify;
 struct pool;
+struct turn;
 
 struct fs {
     struct mirror *mirror;
@@ -43,6 +44,7 @@ struct fs {
     struct nodes *nodes;
     struct pool *pool;
     struct notify *notify;
+    struct turn *turn;
     pthread_rwlock_t tree;
     /* The session's descriptor: for reading while a notification is written to it, for writing
      * while it is closed, or the notification could go into another file that gets its number next.

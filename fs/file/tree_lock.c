@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/file/tree_lock.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "fs/file/fs.h"
+#include "fs/file/turn.h"
 
 void fs_tree_read(struct fs *fs)
 {
-    if (pthread_rwlock_rdlock(&fs->tree) != 0)
+    int r = pthread_rwlock_tryrdlock(&fs->tree);
+
+    if (r == EBUSY) {
+        turn_pass(fs->turn);
+        r = pthread_rwlock_rdlock(&fs->tree);
+    }
+    if (r != 0)
         abort();
 }
 

@@ -2,21 +2,24 @@
 /*
  * session: INIT negotiates the kernel's features (fs/README.md has the reasons), and a separate
  * thread accesses the new mount from outside: it sets read-ahead, and tests whether the kernel
- * drops "not found" when notified.
+ * drops "not found" when notified. Requests are read by libfuse's threads, each in its turn.
  */
 #include "fs/mount/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/mount/abort_watchdog.h"
 #include "fs/file/notify.h"
+#include "fs/file/turn.h"
 #include "fs/ops/ops.h"
 #include "sync/common/buf.h"
 #include "sync/common/log.h"
@@ -101,8 +104,55 @@ int session_new(struct fs *fs, const struct options *o, struct err *e)
     return 0;
 }
 
+/* --- reading requests --- */
+
+/* True for requests whose handlers do not block, or pass the turn themselves before they do. */
+static bool is_quick(uint32_t opcode)
+{
+    switch (opcode) {
+    case FUSE_LOOKUP:
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_GETATTR:
+    case FUSE_READLINK:
+    case FUSE_OPEN:
+    case FUSE_READ:
+    case FUSE_RELEASE: /* before what comes after the close(): truncate(2) sees whether others write */
+    case FUSE_OPENDIR:
+    case FUSE_GETXATTR: /* ls -l asks two of each file, which none has */
+    case FUSE_LISTXATTR:
+    case FUSE_INTERRUPT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static ssize_t read_request(int fd, void *buf, size_t len, void *arg)
+{
+    struct fs *fs = arg;
+    struct fuse_in_header head;
+    ssize_t n;
+
+    turn_take(fs->turn);
+    n = read(fd, buf, len);
+    if (n < (ssize_t)sizeof(head))
+        return n;
+    memcpy(&head, buf, sizeof(head));
+    if (!is_quick(head.opcode))
+        turn_pass(fs->turn);
+    return n;
+}
+
+static ssize_t write_answer(int fd, struct iovec *v, int n, void *arg)
+{
+    (void)arg;
+    return writev(fd, v, n);
+}
+
 int session_mount(struct fs *fs, const struct options *o, const char *point, struct err *e)
 {
+    static const struct fuse_custom_io io = {.read = read_request, .writev = write_answer};
     int r;
 
     fuse_message[0] = '\0';
@@ -111,7 +161,10 @@ int session_mount(struct fs *fs, const struct options *o, const char *point, str
             e, EIO, "cannot mount on '%s'%s%s%s: %s", point, o->flags.contexts ? " with '" : "",
             o->flags.contexts ? o->flags.contexts : "", o->flags.contexts ? "'" : "",
             *fuse_message ? fuse_message : "FUSE is not available (is /dev/fuse there?)");
-    r = kernel_flags_apply(&o->flags, point, e);
+    if (fuse_session_custom_io(fs->se, &io, fuse_session_fd(fs->se)) != 0)
+        r = err_set(e, EIO, "cannot read requests of the mount on '%s': %s", point, fuse_message);
+    else
+        r = kernel_flags_apply(&o->flags, point, e);
     if (r < 0) {
         fuse_session_unmount(fs->se);
         return r;

@@ -12,6 +12,7 @@
 
 #include "fs/file/draft.h"
 #include "fs/file/publish.h"
+#include "fs/file/turn.h"
 #include "sync/common/buf.h"
 #include "sync/common/clock.h"
 #include "sync/common/file.h"
@@ -295,6 +296,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
     int r = -ENODATA;
 
     if (strcmp(name, "user.eefs.state") == 0) {
+        turn_pass(fs->turn);
         r = ops_begin(fs, ino, NULL, &n, &path);
         if (r == -ENOENT)
             r = is_open(fs, ino) ? -ENODATA : -ESTALE; /* who came by name looks again */

@@ -13,6 +13,7 @@
 #include "fs/file/draft.h"
 #include "fs/file/notify.h"
 #include "fs/file/publish.h"
+#include "fs/file/turn.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
 
@@ -281,6 +282,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     if (open_at_once(req, ino, fi))
         return;
+    turn_pass(fs->turn);
     n = node_get(fs->nodes, ino);
     r = n ? 0 : -ESTALE;
     if (n) {

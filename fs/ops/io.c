@@ -11,14 +11,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/file/content.h"
 #include "fs/file/draft.h"
 #include "fs/file/deferred_reply.h"
 #include "fs/file/publish.h"
+#include "fs/file/turn.h"
 #include "sync/common/buf.h"
 #include "sync/common/file.h"
+
+#define AT_ONCE_MAX 65536 /* bytes of a READ that is no reason to wake another thread */
 
 /* --- READ: from the open file, or queued until the content is here --- */
 
@@ -42,11 +46,28 @@ static void reply_seek(fuse_req_t req, const struct file *f, off_t off, int when
         fuse_reply_lseek(req, at);
 }
 
+/* An object's bytes, if they are few and in memory: all that were asked for, or -1. */
+static ssize_t read_at_once(const struct file *f, char *data, size_t size, off_t off)
+{
+    struct iovec v = {data, size};
+    off_t left = f->stamp.size - off;
+
+    if (hash_is_none(&f->hash) || left <= 0 || size > AT_ONCE_MAX)
+        return -1;
+    if ((size_t)left < size)
+        v.iov_len = (size_t)left;
+    return preadv2(f->fd, &v, 1, off, RWF_NOWAIT) == (ssize_t)v.iov_len ? (ssize_t)v.iov_len : -1;
+}
+
 static void reply_read(fuse_req_t req, struct file *f, size_t size, off_t off)
 {
     char *data = xmalloc(size ? size : 1);
-    ssize_t n = file_pread(f->fd, data, size, off);
+    ssize_t n = read_at_once(f, data, size, off);
 
+    if (n < 0) {
+        turn_pass(fs_of(req)->turn);
+        n = file_pread(f->fd, data, size, off);
+    }
     if (n < 0)
         fuse_reply_err(req, (int)-n);
     else

@@ -2,6 +2,7 @@
 """The mount: latency of an edit, first sync, hot paths."""
 
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -12,7 +13,9 @@ from eefs import BIN, free_port, read, wait_for, write
 
 HOT = os.path.join(os.path.dirname(BIN), "tests", "bench", "hot")
 FLOOR = os.path.join(os.path.dirname(BIN), "tests", "bench", "floor")
+BIGTREE = os.path.join(os.path.dirname(BIN), "tests", "bench", "bigtree")
 FILES, SIZE = 10_000, 4096
+ENTRIES, LARGE = 1_000_000, 200_000
 
 
 def fill(top):
@@ -172,4 +175,44 @@ def hot(site):
         subprocess.run(["umount", point], check=True)
 
 
-SUBJECTS = {"latency": latency, "sync": sync, "hot": hot}
+def resident(process):
+    """MB that the daemon has in memory"""
+    with open("/proc/%d/status" % process.popen.pid) as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)) / 1024
+
+
+def timed(*argv):
+    begin = time.perf_counter()
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begin
+
+
+def million(site):
+    """1,000,000 entries, 200,000 of them in one folder: ready after, memory, ls and find against the disk"""
+    url = "http://127.0.0.1:%d/" % free_port()  # nobody there: what is shown is the cache's
+    mount = site.mount(None, "million", url=url, token="none", start=False, prefetch="none")
+    subprocess.run([BIGTREE, mount.cache, url, str(ENTRIES), str(LARGE)], check=True)
+    for left in (2, 1, 0):
+        begin = time.perf_counter()
+        mount.start()
+        print("mounted after %.2f s, %.0f MB" % (time.perf_counter() - begin, resident(mount.process)),
+              flush=True)
+        if left:
+            mount.stop()
+    disk = os.path.join(site.base, "large")
+    os.mkdir(disk)
+    for i in range(LARGE):
+        os.close(os.open(os.path.join(disk, "file-%06d.css" % i), os.O_CREAT | os.O_WRONLY))
+    for label, argv in [("ls -f", ["ls", "-f"]), ("find", ["find"]), ("ls -lU", ["ls", "-lU"])]:
+        for when in ("at first", "again"):
+            ours, theirs = timed(*argv, mount.path("large")), timed(*argv, disk)
+            print("%s of %d, %s: eefs %.2f s, %s %.2f s, ratio %.2f; %.0f MB"
+                  % (label, LARGE, when, ours, filesystem(disk), theirs, ours / theirs,
+                     resident(mount.process)), flush=True)
+    for when in ("at first", "again"):
+        print("find of %d, %s: %.2f s; %.0f MB" % (ENTRIES, when, timed("find", mount.point),
+                                                    resident(mount.process)), flush=True)
+    mount.stop()
+
+
+SUBJECTS = {"latency": latency, "sync": sync, "hot": hot, "million": million}

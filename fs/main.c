@@ -141,6 +141,12 @@ static int configure(struct run *r, struct err *e)
     r->config.cache = r->cache;
     r->config.cache_size = o->cache_size;
     r->config.lag_limit = o->lag_limit;
+    r->config.isolated_grace = o->isolated_grace;
+    r->config.import_age = o->import_age;
+    r->config.check_every = o->check_every;
+    r->config.check_url = o->check_url;
+    r->config.check_text = o->check_text;
+    r->config.monitor = o->monitor;
     split_globs(o->prefetch, &r->config.prefetch);
     r->config.offline_fail = strcmp(o->offline, "fail") == 0;
     r->config.read_only = o->read_only;

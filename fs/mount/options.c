@@ -77,6 +77,43 @@ static const struct opt table[] = {
      .min = 0,
      .max = INT64_MAX,
      .help = "a mirror further behind the master than this is DEGRADED"},
+    {.type = OPT_DURATION,
+     .name = "isolated_grace",
+     .arg = "TIME",
+     .at = offsetof(struct options, isolated_grace),
+     .def = "15min",
+     .help = "a mirror without its master for longer than this is not fit for visitors"},
+    {.type = OPT_DURATION,
+     .name = "import_age",
+     .arg = "TIME",
+     .at = offsetof(struct options, import_age),
+     .without = "no limit",
+     .help = "a mirror whose last database import is older than this is not fit for visitors"},
+    {.type = OPT_STRING,
+     .name = "check_url",
+     .arg = "URL",
+     .at = offsetof(struct options, check_url),
+     .help = "a page of this machine, such as the site's front page, without which it is not fit "
+             "for visitors"},
+    {.type = OPT_STRING,
+     .name = "check_text",
+     .arg = "TEXT",
+     .at = offsetof(struct options, check_text),
+     .help = "a text that this page must have"},
+    {.type = OPT_DURATION,
+     .name = "check_every",
+     .arg = "TIME",
+     .at = offsetof(struct options, check_every),
+     .def = "2s",
+     .min = 100,
+     .max = 3600000,
+     .help = "the time between two looks whether the mirror is fit for visitors"},
+    {.type = OPT_STRING,
+     .name = "monitor",
+     .arg = "HOST:PORT",
+     .at = offsetof(struct options, monitor),
+     .without = "only RUNDIR/health-INSTANCE.sock",
+     .help = "a loopback port for the pages /healthz, /status and /metrics"},
     {.type = OPT_LIST,
      .name = "private",
      .arg = "PATH:USER",
@@ -339,6 +376,9 @@ void options_copy(struct options *to, const struct options *from)
     to->uid = dup_text(from->uid);
     to->gid = dup_text(from->gid);
     to->on_change_user = dup_text(from->on_change_user);
+    to->check_url = dup_text(from->check_url);
+    to->check_text = dup_text(from->check_text);
+    to->monitor = dup_text(from->monitor);
     to->given = NULL;
     to->flags.contexts = NULL;
     to->private = to->on_change = (struct strlist){NULL, 0};
@@ -348,7 +388,8 @@ void options_release(struct options *o)
 {
     char *const all[] = {o->token_file, o->cafile,         o->cache,    o->offline,
                          o->instance,   o->rundir,         o->prefetch, o->uid,
-                         o->gid,        o->on_change_user, o->given,    o->flags.contexts};
+                         o->gid,        o->on_change_user, o->given,    o->flags.contexts,
+                         o->check_url,  o->check_text,     o->monitor};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         free(all[i]);

@@ -28,6 +28,8 @@ struct options {
     char *uid, *gid;    /* names or numbers; NULL: see attr_rules_owner() */
     int64_t cache_size; /* bytes */
     int64_t lag_limit;  /* ms */
+    int64_t isolated_grace, import_age, check_every; /* ms */
+    char *check_url, *check_text, *monitor;          /* or NULL */
     int64_t umask;
     struct strlist private, on_change;
     char *on_change_user;

@@ -31,6 +31,12 @@ struct mirror_config {
     const char *cache;       /* folder; created 0700 */
     int64_t cache_size;      /* bytes of clean content */
     int64_t lag_limit;       /* ms behind the master beyond which it is DEGRADED */
+    int64_t isolated_grace;  /* ms without the master after which it is not fit for visitors */
+    int64_t import_age;      /* ms after which the last import is too old for them; 0: never */
+    int64_t check_every;     /* ms between two looks */
+    const char *check_url;   /* a page of this machine that must answer, or NULL */
+    const char *check_text;  /* and have this text, or NULL */
+    const char *monitor;     /* HOST:PORT on loopback of the pages of health.h, or NULL */
     struct strlist prefetch; /* "all", "none" or globs */
     bool offline_fail;       /* offline=fail instead of queue */
     bool read_only;

@@ -27,6 +27,8 @@
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
 #include "sync/mirror/control/control.h"
+#include "sync/mirror/control/fitness.h"
+#include "sync/mirror/control/health.h"
 #include "sync/mirror/control/status.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/leftovers.h"
@@ -61,6 +63,9 @@ static void copy_config(struct mirror *m, const struct mirror_config *cfg)
     m->cfg.instance = xstrdup(cfg->instance);
     m->cfg.mountpoint = xstrdup(cfg->mountpoint);
     m->cfg.rundir = xstrdup(cfg->rundir);
+    m->cfg.check_url = cfg->check_url ? xstrdup(cfg->check_url) : NULL;
+    m->cfg.check_text = cfg->check_text ? xstrdup(cfg->check_text) : NULL;
+    m->cfg.monitor = cfg->monitor ? xstrdup(cfg->monitor) : NULL;
     m->cfg.prefetch = (struct strlist){NULL, 0};
     for (i = 0; i < cfg->prefetch.n; i++)
         strlist_add(&m->cfg.prefetch, cfg->prefetch.v[i]);
@@ -191,6 +196,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
     link_init(&m->link);
     wake_init(&m->outbox_wake);
     wake_init(&m->answers_wake);
+    m->fitness = fitness_new();
     m->link.broken = on_broken;
     m->link.arg = m;
     copy_config(m, cfg);
@@ -246,10 +252,12 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
     r = r < 0 ? r : prefetch_start(m->prefetch);
     r = r < 0 ? r : status_start(m->status);
     r = r < 0 ? r : recheck_start(disk_check, m, &m->recheck);
-    if (r < 0) {
+    if (r < 0)
         err_sys(e, -r, "cannot start a thread");
+    else
+        r = health_start(m, &m->health, e);
+    if (r < 0)
         mirror_stop(m, 0);
-    }
     return r;
 }
 
@@ -303,6 +311,8 @@ void mirror_stop(struct mirror *m, int64_t flush_ms)
     changes_stop(m->changes); /* first: a watch stream must end before its connection is joined */
     hooks_stop(m->hooks);
     control_stop(m);
+    health_stop(m->health);
+    m->health = NULL;
     pull_stop(m->pull);
     push_stop(m->push);
     upload_stop(m->upload);
@@ -346,6 +356,10 @@ void mirror_close(struct mirror *m)
     free_text(m->cfg.instance);
     free_text(m->cfg.mountpoint);
     free_text(m->cfg.rundir);
+    free_text(m->cfg.check_url);
+    free_text(m->cfg.check_text);
+    free_text(m->cfg.monitor);
+    fitness_free(m->fitness);
     strlist_release(&m->cfg.prefetch);
     free(m);
 }

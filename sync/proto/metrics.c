@@ -63,6 +63,11 @@ static const struct family {
      "cache_limit", 1},
     {"eefs_mount_prefetch_queued", "gauge", "Contents that wait to be fetched.", MOUNT, NUMBER,
      "prefetch_queued", 1},
+    {"eefs_mount_fit", "gauge", "1 while it is fit for visitors.", MOUNT, NUMBER, "health.fit", 1},
+    {"eefs_mount_weight", "gauge", "Share of visitors that its load allows, 1 to 100.", MOUNT,
+     NUMBER, "health.weight", 1},
+    {"eefs_mount_check_seconds", "gauge", "Time that the page of check_url took.", MOUNT, NUMBER,
+     "health.check_ms", 0.001},
     {"eefs_mount_errors_total", "counter", "Faults of disk and memory.", MOUNT, COUNT, "errors", 1},
 
     {"eefs_master_up", "gauge", "1 if the master answers.", MASTER, UP, NULL, 1},
@@ -207,7 +212,9 @@ static void put_object(struct writer *w, json_t *o, const char *labels)
     switch (f->form) {
     case NUMBER:
     case NONE_IS_0:
-        if (json_is_number(v) || f->form == NONE_IS_0)
+        if (json_is_boolean(v))
+            put_sample(w, labels, NULL, NULL, json_is_true(v), true);
+        else if (json_is_number(v) || f->form == NONE_IS_0)
             put_sample(w, labels, NULL, NULL, json_number_value(v) * f->scale,
                        json_is_integer(v) && f->scale >= 1);
         break;

@@ -458,6 +458,7 @@ static json_t *look_imports(const char *rundir)
 
 static int code_of(json_t *o)
 {
+    json_t *grace = json_object_get(o, "isolated_grace_ms");
     const char *s = text_of(o, "state");
 
     if (strcmp(s, "OK") == 0 || strcmp(s, "SYNCING") == 0)
@@ -465,7 +466,10 @@ static int code_of(json_t *o)
     if (strcmp(s, "DEGRADED") == 0)
         return 1;
     if (strcmp(s, "ISOLATED") == 0)
-        return json_integer_value(json_object_get(o, "down_ms")) > ISOLATED_GRACE_MS ? 2 : 1;
+        return json_integer_value(json_object_get(o, "down_ms")) >
+                       (grace ? json_integer_value(grace) : ISOLATED_GRACE_MS)
+                   ? 2
+                   : 1;
     return strcmp(s, "FAILED") == 0 ? 2 : 3;
 }
 

@@ -259,6 +259,16 @@ static void show_lists(const struct view *v, json_t *m)
         say(v, "  not taken  '%s': %s", text_of(x, "path"), text_of(x, "why"));
 }
 
+static void show_health(const struct view *v, json_t *h)
+{
+    if (!h)
+        return;
+    if (json_is_true(json_object_get(h, "fit")))
+        say(v, "  visitors fit, weight %lld", int_of(h, "weight"));
+    else
+        say(v, "  visitors not fit: %s", text_of(h, "reason"));
+}
+
 static void show_mount(const struct view *v, json_t *m)
 {
     char text[HUMAN_CAP];
@@ -272,6 +282,7 @@ static void show_mount(const struct view *v, json_t *m)
     say(v, "  changes  %lld pending, %lld quarantined, %lld conflicts", int_of(m, "pending"),
         int_of(m, "quarantined"), int_of(m, "conflicts"));
     show_cache(v, m);
+    show_health(v, json_object_get(m, "health"));
     show_errors(v, json_object_get(m, "errors"));
     show_lists(v, m);
 }

@@ -2,15 +2,13 @@
 #include "sync/master/http/server.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sync/common/buf.h"
+#include "sync/common/listen.h"
 #include "sync/master/db/reports.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/http/connections.h"
@@ -105,66 +103,14 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
     *con_cls = NULL;
 }
 
-static bool is_loopback(const struct sockaddr *sa)
-{
-    if (sa->sa_family == AF_INET)
-        return (ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24) ==
-               127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
-}
-
-static int resolve(const char *listen_at, struct addrinfo **ret, struct err *e)
-{
-    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                                   .ai_socktype = SOCK_STREAM};
-    const char *colon = strrchr(listen_at, ':');
-    char host[256];
-    size_t n = colon ? (size_t)(colon - listen_at) : 0;
-    const char *start = listen_at;
-    int r;
-
-    if (n > 2 && start[0] == '[' && start[n - 1] == ']') {
-        start++;
-        n -= 2;
-    }
-    if (!colon || n == 0 || n >= sizeof(host) || !colon[1] ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
-        strtol(colon + 1, NULL, 10) > 65535)
-        return err_set(e, EINVAL, "--listen is HOST:PORT such as 127.0.0.1:7700, not '%s'",
-                       listen_at);
-    memcpy(host, start, n);
-    host[n] = '\0';
-    r = getaddrinfo(host, colon + 1, &hints, ret);
-    if (r != 0)
-        return err_set(e, EINVAL, "cannot listen on '%s': %s", listen_at, gai_strerror(r));
-    return 0;
-}
-
 static int open_socket(const char *listen_at, bool insecure, struct err *e)
 {
-    struct addrinfo *ai = NULL;
-    int fd = -1, one = 1, r = resolve(listen_at, &ai, e);
-
-    if (r < 0)
-        return r;
-    if (!insecure && !is_loopback(ai->ai_addr)) {
-        r = err_set(
-            e, EINVAL,
-            "'%s' is not a loopback address: tokens and files would cross the network unencrypted; "
-            "put a TLS proxy in front, or give --insecure-http on a network that you trust",
-            listen_at);
-        goto out;
-    }
-    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0)
-        r = err_sys(e, errno, "cannot listen on '%s'", listen_at);
-out:
-    freeaddrinfo(ai);
-    if (r < 0 && fd >= 0)
-        close(fd);
-    return r < 0 ? r : fd;
+    return listen_tcp("--listen", listen_at,
+                      insecure ? NULL
+                               : "tokens and files would cross the network unencrypted; put a TLS "
+                                 "proxy in front, or give --insecure-http on a network that you "
+                                 "trust",
+                      e);
 }
 
 static unsigned connection_limit(void)

@@ -77,19 +77,6 @@ static json_t *shown_of(struct mirror *m, struct ctl_conn *conn, json_t *list)
     return list;
 }
 
-/* A sentence that quotes something may name a path. */
-static void hide_names(json_t *o)
-{
-    const char *reason = json_string_value(json_object_get(o, "reason"));
-    json_t *x;
-    size_t i;
-
-    if (reason && strchr(reason, '\''))
-        json_object_set_new(o, "reason",
-                            json_string("the reason is shown to root and the user of the mount"));
-    json_array_foreach(json_object_get(o, "errors"), i, x) json_object_del(x, "path");
-}
-
 /* --- the requests --- */
 
 static void answer_wait(struct ctl_conn *conn, const struct outbox_count *n, bool held)
@@ -260,7 +247,7 @@ static void on_status(struct mirror *m, struct ctl_conn *conn, json_t *request)
 
     (void)request;
     if (!ctl_conn_peer(conn)->trusted) {
-        hide_names(o);
+        status_hide_names(o);
         shown_of(m, conn, json_object_get(o, "skipped_list"));
     }
     ctl_reply(conn, o);

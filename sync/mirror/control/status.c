@@ -19,6 +19,7 @@
 #include "sync/common/rundir.h"
 #include "sync/common/worker.h"
 #include "sync/common/trouble.h"
+#include "sync/mirror/control/fitness.h"
 #include "sync/mirror/replica/feed.h"
 #include "sync/mirror/store/store_admin.h"
 #include "sync/mirror/transfer/context.h"
@@ -226,7 +227,7 @@ json_t *status_json(struct mirror *m)
     int64_t now = clock_mono_ms();
     const char *action, *state;
     struct facts f;
-    json_t *o = json_object();
+    json_t *o = json_object(), *health;
 
     gather(m, &f);
     state = judge(&f, reason, sizeof(reason), &action);
@@ -259,6 +260,10 @@ json_t *status_json(struct mirror *m)
     json_object_set_new(o, "cursor", text(cursor));
     json_object_set_new(o, "version", json_string(EEFS_VERSION));
     json_object_set_new(o, "errors", trouble_json());
+    json_object_set_new(o, "isolated_grace_ms", json_integer(m->cfg.isolated_grace));
+    health = fitness_json(m->fitness);
+    if (health)
+        json_object_set_new(o, "health", health);
     free(cursor);
     return o;
 }
@@ -274,13 +279,50 @@ static void read_import(void *list, const char *path)
     buf_release(&b);
 }
 
+json_t *status_imports(struct mirror *m)
+{
+    json_t *imports = json_array();
+
+    rundir_each(m->cfg.rundir, "import", "json", read_import, imports);
+    return imports;
+}
+
+/* A sentence that quotes something may name a path. */
+static void hide_reason(json_t *o)
+{
+    const char *reason = json_string_value(json_object_get(o, "reason"));
+
+    if (reason && strchr(reason, '\''))
+        json_object_set_new(o, "reason",
+                            json_string("the reason is shown to root and the user of the mount"));
+}
+
+void status_hide_names(json_t *o)
+{
+    json_t *x;
+    size_t i;
+
+    hide_reason(o);
+    hide_reason(json_object_get(o, "health"));
+    json_array_foreach(json_object_get(o, "errors"), i, x) json_object_del(x, "path");
+}
+
+json_t *status_public_json(struct mirror *m)
+{
+    json_t *o = status_json(m);
+
+    status_hide_names(o);
+    json_object_del(o, "skipped_list");
+    return o;
+}
+
 static void report(struct mirror *m, json_t *now)
 {
     static const char *const names[] = {"state",       "reason",    "lag_ms",      "pending",
                                         "conflicts",   "cursor",    "quarantined", "version",
                                         "cache_limit", "cache_used"};
     struct http_request q = {.method = "POST", .path = WIRE_STATE, .type = "application/json"};
-    json_t *o = json_object(), *imports = json_array();
+    json_t *o = json_object();
     struct http_reply reply;
     struct err e = {0};
     char *body;
@@ -288,8 +330,7 @@ static void report(struct mirror *m, json_t *now)
 
     for (i = 0; i < sizeof(names) / sizeof(*names); i++)
         json_object_set(o, names[i], json_object_get(now, names[i]));
-    rundir_each(m->cfg.rundir, "import", "json", read_import, imports);
-    json_object_set_new(o, "imports", imports);
+    json_object_set_new(o, "imports", status_imports(m));
     body = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     q.body = body;

@@ -18,5 +18,12 @@ int status_start(struct status *s);
 void status_stop(struct status *s);
 /* The whole status object, new reference. */
 json_t *status_json(struct mirror *m);
+/* Takes out of it what only root and the user of the mount may see: names of files, also within
+ * reasons; not the list of skipped entries. */
+void status_hide_names(json_t *o);
+/* The object for everybody: without names and without lists. */
+json_t *status_public_json(struct mirror *m);
+/* The state files of this machine's importers, new reference. */
+json_t *status_imports(struct mirror *m);
 
 #endif

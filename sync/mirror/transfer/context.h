@@ -12,6 +12,7 @@
  *   hooks   commands of on_change                                            (1 thread)
  *   prefetch  walks, eviction, sync mark                                     (1 thread)
  *   status  how the mirror stands, its reports                                           (1 thread)
+ *   health  whether it is fit for visitors, and the pages for monitors       (1 thread, 1 or 2)
  *   recheck tries again what failed on this machine's disk                   (1 thread)
  *   control the socket's threads (sync/common/ctl.h)
  *
@@ -43,6 +44,8 @@ struct changes;
 struct prefetch;
 struct recheck;
 struct status;
+struct fitness;
+struct health;
 
 struct mirror {
     struct mirror_config cfg; /* own copies of the strings */
@@ -68,6 +71,8 @@ struct mirror {
     struct hooks *hooks;
     struct prefetch *prefetch;
     struct status *status;
+    struct fitness *fitness;
+    struct health *health;
     struct recheck *recheck;
     struct ctl_server *control;
     mirror_remount_fn *remount; /* constant after start; NULL: none */

@@ -608,6 +608,11 @@ void db_rollback(struct db *db)
 
 int db_sync(struct db *db)
 {
+    return fdatasync(db->wal_fd) < 0 ? -errno : 0;
+}
+
+int db_sync_all(struct db *db)
+{
     return fsync(db->wal_fd) < 0 ? -errno : 0;
 }
 

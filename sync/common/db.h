@@ -92,8 +92,11 @@ int db_begin_read(struct db *db);
 int db_commit(struct db *db);
 void db_rollback(struct db *db);
 
-/* Makes all commits so far durable (fsync of the WAL). May run beside other use of `db`. */
+/* Makes all commits so far durable (fdatasync of the WAL). May run beside other use of `db`. */
 int db_sync(struct db *db);
+/* The same by fsync: on a filesystem with one journal, names and attributes that were changed before
+ * are durable, too. */
+int db_sync_all(struct db *db);
 /* A descriptor of the log, for fdatasync(2) also when `db` is closed meanwhile; the caller closes
  * it. -1 with errno. */
 int db_log(const struct db *db);

@@ -34,6 +34,7 @@
  *   ops/batch.c               operations of a mirror: keys, order, answers
  *   ops/apply.c               one operation: by its kind, mkdir, removals, attributes
  *   ops/put.c                 contents and symlinks
+ *   ops/put_group.c           many small files together
  *   ops/rename.c              renames
  *   ops/unseen.c              renames of folders that no scan has come to
  *   ops/current.c             what is at a path now, and whether that is expected

@@ -4,7 +4,7 @@
  * starts, released after all have ended.
  *
  * Threads: HTTP workers (http/server.c), the timer of polls (http/feed.c), connections, the committer,
- * its carriers (folder/carry.c), scan workers, the watcher (scan/watch.c), root_monitor, settle,
+ * its carriers (folder/carry.c) and syncers, scan workers, the watcher (scan/watch.c), root_monitor, settle,
  * keeper, checkpoint, recheck (commit/disk_check.c), the control socket, and main (signals, systemd).
  * Only the committer writes entries.
  */
@@ -28,6 +28,7 @@ struct intruder;
 struct keeper;
 struct root_monitor;
 struct reports;
+struct syncer;
 struct notices;
 struct tree;
 struct watch;
@@ -40,8 +41,9 @@ struct master {
     struct checkpoint *checkpoint;
     struct head *head;
     struct committer *committer;
-    struct carrier *carrier, *copier;  /* to other filesystems; to the store, which is soon done */
-    struct delete_guard *delete_guard; /* the committer's */
+    struct carrier *carrier, *copier; /* to other filesystems; to the store, which is soon done */
+    struct syncer *syncer;            /* the committer's, as the next */
+    struct delete_guard *delete_guard;
     struct watch *watch;
     struct feed *feed;
     struct reports *reports;

@@ -23,6 +23,7 @@
 #include "sync/common/path.h"
 #include "sync/common/recheck.h"
 #include "sync/common/rundir.h"
+#include "sync/common/syncer.h"
 #include "sync/common/systemd.h"
 #include "sync/common/thread.h"
 #include "sync/common/trouble.h"
@@ -284,6 +285,8 @@ static int start(struct service *s, const struct serve_options *o, struct err *e
         r = carrier_start(m->folder, "carrier", &m->carrier, e);
     if (r == 0)
         r = carrier_start(m->folder, "copier", &m->copier, e);
+    if (r == 0 && (r = syncer_start(&m->syncer)) < 0)
+        err_sys(e, -r, "cannot start a thread");
     if (r == 0)
         r = committer_start(m, &m->committer, e);
     if (r == 0)
@@ -351,6 +354,7 @@ static void stop(struct service *s)
     settle_free(s->settling);
     displaced_free(m->folder->displaced);
     committer_free(m->committer);
+    syncer_free(m->syncer);
     carrier_free(m->carrier);
     carrier_free(m->copier);
     keeper_free(m->keeper);

@@ -138,14 +138,14 @@ static int judge(void *arg, const struct intent *i)
     return i->lands ? strcmp(i->lands, "made") == 0 : -EIO;
 }
 
-static void note(struct db *db, const char *outbox, char *lands)
+static void note(struct db *db, const char *outbox, int64_t n, char *lands)
 {
     char life[] = "boot";
     struct intent i = {
         .life = life, .lands = lands, .ino = 7, .over = 9, .result = RESULT_CONFLICT};
     struct hash digest = hash_of(outbox);
 
-    assert_int_equal(intents_put(db, "slave1", outbox, 5, &digest, &i), 0);
+    assert_int_equal(intents_put(db, "slave1", outbox, n, &digest, &i), 0);
 }
 
 static void test_intents(void **state)
@@ -156,9 +156,9 @@ static void test_intents(void **state)
     struct intent got;
     int calls = 0;
 
-    note(db, "aa", lost);
-    note(db, "aa", made); /* in its place */
-    note(db, "bb", lost);
+    note(db, "aa", 5, lost);
+    note(db, "aa", 5, made); /* in its place */
+    note(db, "bb", 5, lost);
     assert_int_equal(intents_find_made(db, "slave1", "aa", 5, &a, &got), 0);
     assert_int_equal(intents_judge(db, judge, &calls), 0);
     assert_int_equal(calls, 2);
@@ -173,12 +173,37 @@ static void test_intents(void **state)
     intent_release(&got);
     assert_int_equal(intents_judge(db, judge, &calls), 0); /* it was judged */
     assert_int_equal(calls, 2);
-    note(db, "bb", NULL);
+    note(db, "bb", 5, NULL);
     assert_int_equal(intents_judge(db, judge, &calls), -EIO);
     assert_int_equal(calls, 3);
     assert_int_equal(intents_forget(db, "slave1"), 0);
     assert_int_equal(intents_judge(db, judge, &calls), 0);
     assert_int_equal(calls, 3);
+}
+
+/* Each operation has a note of its own, until it is answered or its answer would be forgotten. */
+static void test_intents_of_one_outbox(void **state)
+{
+    struct db *db = ((struct fixture *)*state)->t.db;
+    struct hash a = hash_of("aa");
+    char made[] = "made", lost[] = "lost";
+    struct intent got;
+    int calls = 0;
+
+    for (int64_t n = 5; n < 9; n++)
+        note(db, "aa", n, n == 6 ? lost : made);
+    assert_int_equal(intents_judge(db, judge, &calls), 0);
+    assert_int_equal(calls, 4);
+    for (int64_t n = 5; n < 9; n++) {
+        assert_int_equal(intents_find_made(db, "slave1", "aa", n, &a, &got), n != 6);
+        intent_release(&got);
+    }
+    assert_int_equal(intents_remove(db, "slave1", "aa", 7), 0);
+    assert_int_equal(intents_find_made(db, "slave1", "aa", 7, &a, &got), 0);
+    assert_int_equal(intents_find_made(db, "slave1", "aa", 8, &a, &got), 1);
+    intent_release(&got);
+    assert_int_equal(intents_remove(db, "slave1", "aa", 8 + ANSWERS_KEPT), 0);
+    assert_int_equal(intents_find_made(db, "slave1", "aa", 8, &a, &got), 0);
 }
 
 static void leads(struct db *db, const char *path, int64_t known, const char *outbox,
@@ -360,6 +385,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_meta, setup, teardown),
         cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_intents, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_intents_of_one_outbox, setup, teardown),
         cmocka_unit_test_setup_teardown(test_renames, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_step, setup, teardown),

@@ -206,7 +206,7 @@ static void run_delete_guard(struct master *m, int *r)
 static void run_batch(struct committer *c, struct job *jobs)
 {
     struct master *m = c->m;
-    bool ok = root_check(m->folder->root), any_ops = false;
+    bool ok = root_check(m->folder->root), any_ops = false, others = false;
     int r = tree_begin(m->tree);
 
     for (struct job *j = jobs; j && r == 0; j = j->next) {
@@ -223,6 +223,7 @@ static void run_batch(struct committer *c, struct job *jobs)
         if (j->ops) {
             any_ops = true;
             r = batch_apply(m, j->ops, ok);
+            others |= j->ops->others;
         }
         if (j->call && ok)
             r = j->call->fn(m, j->call->arg);
@@ -243,7 +244,7 @@ static void run_batch(struct committer *c, struct job *jobs)
         delete_guard_put_off(m->delete_guard);
     crash_point(any_ops ? "master.ops.committed" : "master.scan.committed");
     if (r == 0 && any_ops)
-        r = db_sync(m->tree->db);
+        r = others ? db_sync_all(m->tree->db) : db_sync(m->tree->db);
     if (r < 0 && r != c->error)
         log_error("cannot commit to '%s': %s; retrying", m->db_path, strerror(-r));
     if (r < 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sync/common/buf.h"
+#include "sync/master/db/answers.h"
 
 void intent_release(struct intent *i)
 {
@@ -61,9 +62,10 @@ int intents_find_made(struct db *db, const char *mirror, const char *outbox, int
     return r;
 }
 
-int intents_remove(struct db *db, const char *mirror, const char *outbox)
+int intents_remove(struct db *db, const char *mirror, const char *outbox, int64_t n)
 {
-    int r = db_run(db, "DELETE FROM intent WHERE mirror=? AND id=?", "ss", mirror, outbox);
+    int r = db_run(db, "DELETE FROM intent WHERE mirror=? AND id=? AND (n=? OR n<=?)", "ssii",
+                   mirror, outbox, n, n - ANSWERS_KEPT);
 
     return r < 0 ? r : 0;
 }
@@ -78,11 +80,12 @@ int intents_forget(struct db *db, const char *mirror)
 struct note { /* with its key */
     struct intent i;
     char *mirror, *outbox;
+    int64_t n;
 };
 
 static int read_open(struct db *db, struct note **ret, size_t *n)
 {
-    sqlite3_stmt *st = db_query(db, "SELECT " COLUMNS ",mirror,id FROM intent WHERE made=0", "");
+    sqlite3_stmt *st = db_query(db, "SELECT " COLUMNS ",mirror,id,n FROM intent WHERE made=0", "");
     int r;
 
     while ((r = db_step(db, st)) == 1) {
@@ -93,6 +96,7 @@ static int read_open(struct db *db, struct note **ret, size_t *n)
         fill(st, &o->i);
         o->mirror = xstrdup(db_col_text(st, 6));
         o->outbox = xstrdup(db_col_text(st, 7));
+        o->n = sqlite3_column_int64(st, 8);
     }
     return r;
 }
@@ -107,10 +111,10 @@ int intents_judge(struct db *db, int (*fn)(void *arg, const struct intent *i), v
         int made = r < 0 ? r : fn(arg, &all[i].i);
 
         if (made > 0)
-            r = db_run(db, "UPDATE intent SET made=1 WHERE mirror=? AND id=?", "ss", all[i].mirror,
-                       all[i].outbox);
+            r = db_run(db, "UPDATE intent SET made=1 WHERE mirror=? AND id=? AND n=?", "ssi",
+                       all[i].mirror, all[i].outbox, all[i].n);
         else if (made == 0)
-            r = intents_remove(db, all[i].mirror, all[i].outbox);
+            r = intents_remove(db, all[i].mirror, all[i].outbox, all[i].n);
         else
             r = made;
         intent_release(&all[i].i);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * intents: notes of which file an operation is about to move where (ops/intent_log.h), one for each
- * outbox of each mirror: of its last operation. Writes are part of the caller's transaction.
+ * operation of an outbox of a mirror that is not answered. Writes are part of the caller's
+ * transaction.
  */
 #ifndef EEFS_MASTER_DB_INTENTS_H
 #define EEFS_MASTER_DB_INTENTS_H
@@ -22,15 +23,16 @@ struct intent {
 /* The texts, if they are the struct's own; it is empty then. */
 void intent_release(struct intent *i);
 
-/* That of operation `n`, not known to be made, in the place of what the outbox had. 0 or -errno. */
+/* That of operation `n`, not known to be made, in the place of what it had. 0 or -errno. */
 int intents_put(struct db *db, const char *mirror, const char *outbox, int64_t n,
                 const struct hash *digest, const struct intent *i);
 /* 1: operation `n` is known to be made, as *ret says (the caller releases it). 0: no, or there is no
  * note of it. -errno; *ret is empty then. */
 int intents_find_made(struct db *db, const char *mirror, const char *outbox, int64_t n,
                       const struct hash *digest, struct intent *ret);
-/* The outbox has no note any more. 0 or -errno. */
-int intents_remove(struct db *db, const char *mirror, const char *outbox);
+/* Operation `n` has no note any more, nor have those whose answers are forgotten (answers.h). 0 or
+ * -errno. */
+int intents_remove(struct db *db, const char *mirror, const char *outbox, int64_t n);
 /* The mirror is removed. 0 or -errno. */
 int intents_forget(struct db *db, const char *mirror);
 

@@ -51,6 +51,15 @@ static const char *const steps[] = {
     "ALTER TABLE timeline ADD COLUMN void INTEGER NOT NULL DEFAULT 0",
     /* tree.h */
     "ALTER TABLE entry ADD COLUMN hides INTEGER NOT NULL DEFAULT 0",
+    /* intents.h: one for each operation, not for each outbox */
+    "ALTER TABLE intent RENAME TO intent_of_outbox;"
+    "CREATE TABLE intent(mirror TEXT NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, life TEXT NOT NULL, ino INTEGER NOT NULL, path BLOB, lands BLOB,"
+    " over INTEGER NOT NULL, result INTEGER NOT NULL, made INTEGER NOT NULL, PRIMARY "
+    "KEY(mirror,id,n)) WITHOUT ROWID;"
+    "INSERT INTO intent SELECT mirror,id,n,digest,life,ino,path,lands,over,result,made"
+    " FROM intent_of_outbox;"
+    "DROP TABLE intent_of_outbox",
 };
 
 int schema_open(const char *path, int flags, struct db **ret, struct err *e)

@@ -122,8 +122,8 @@ static int open_like(struct folder *f, int dir, const char *base, const char *li
     return fd < 0 ? -1 : fd;
 }
 
-static int prepare(struct folder *f, int fd, int dir, const char *base,
-                   const struct install_attr *a)
+int install_prepare(struct folder *f, int fd, int dir, const char *base,
+                    const struct install_attr *a)
 {
     struct timespec times[2] = {{0, UTIME_NOW}, file_timespec(a->mtime)};
     struct stat was;
@@ -139,34 +139,41 @@ static int prepare(struct folder *f, int fd, int dir, const char *base,
     /* The owner last: after giving a file away the server may not change it. */
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
         r = -errno;
+    return r < 0 ? r : install_owner(f, fd, dir, there ? &was : NULL);
+}
+
+int install_place(struct folder *f, char *tmp, int dir, const char *path, const struct row *was,
+                  const struct hash *now)
+{
+    int r;
+
+    crash_point("master.put.staged");
+    if (was->e.type != ENTRY_GONE)
+        r = replace_file(f, tmp, dir, path, was, now);
+    else
+        r = file_rename_new(root_staging_fd(f->root), tmp, dir, path_base(path));
+    crash_point("master.put.renamed");
     if (r == 0)
-        r = install_owner(f, fd, dir, there ? &was : NULL);
-    if (r == 0 && fsync(fd) < 0)
-        r = -errno;
+        *tmp = '\0'; /* that name is the old file's by now */
     return r;
 }
 
 int install_file(struct folder *f, char *tmp, const char *path, const struct row *was,
                  const struct install_attr *a, const struct hash *now, struct stat *st)
 {
-    int staging = root_staging_fd(f->root), dir, r;
-    int fd = openat(staging, tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int dir, r, fd = openat(root_staging_fd(f->root), tmp, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return -errno;
     r = dir = staging_open_parent(f, path);
     if (dir >= 0)
-        r = prepare(f, fd, dir, path_base(path), a);
-    crash_point("master.put.staged");
-    if (r == 0 && was->e.type != ENTRY_GONE)
-        r = replace_file(f, tmp, dir, path, was, now);
-    else if (r == 0)
-        r = file_rename_new(staging, tmp, dir, path_base(path));
-    crash_point("master.put.renamed");
-    if (r == 0) {
-        *tmp = '\0'; /* that name is the old file's by now */
+        r = install_prepare(f, fd, dir, path_base(path), a);
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    if (r == 0)
+        r = install_place(f, tmp, dir, path, was, now);
+    if (r == 0)
         r = file_sync_dir(dir);
-    }
     if (r == 0 && fstat(fd, st) < 0)
         r = -errno;
     if (dir >= 0)

@@ -31,6 +31,13 @@ int install_parents(struct folder *f, const char *path);
  */
 int install_file(struct folder *f, char *tmp, const char *path, const struct row *was,
                  const struct install_attr *a, const struct hash *now, struct stat *st);
+/* The steps of install_file(), between which the caller syncs: of the staging file `fd` that goes to
+ * `base` in the open folder `dir`, what it has beside its content; then the synced staging file
+ * `tmp` to `path` in `dir`, which the caller then syncs ("" in `tmp` then). Errors as above. */
+int install_prepare(struct folder *f, int fd, int dir, const char *base,
+                    const struct install_attr *a);
+int install_place(struct folder *f, char *tmp, int dir, const char *path, const struct row *was,
+                  const struct hash *now);
 /*
  * Sets owner and group of the file `fd` that a mirror put into the open folder `dir`: those of
  * --owner; else of the file that it replaces (`was`, may be NULL); else the folder's, as far as the

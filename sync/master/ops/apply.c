@@ -176,8 +176,7 @@ static int do_setattr(struct apply *j)
     return r;
 }
 
-/* False: the answer is a refusal already. */
-static bool allowed(struct apply *j)
+bool apply_allows(struct apply *j)
 {
     const struct op *op = j->op;
     const struct scope *s = &j->who->scope;
@@ -306,14 +305,14 @@ int apply_op(struct master *m, const struct mirror *who, const char *outbox, con
     int r, was_made;
 
     a->result = RESULT_DONE;
-    if (!allowed(&j))
+    if (!apply_allows(&j))
         return 0;
     was_made = r = intent_log_made(&j, &made);
     if (r >= 0)
         r = was_made ? tell_made(&j, &made) : fns[op->kind](&j);
     intent_release(&made);
     if (r < 0 && j.db_error == 0 && !was_made)
-        apply_db(&j, intents_remove(m->tree->db, who->name, outbox));
+        intent_log_forget(&j);
     if (j.db_error < 0 || carry->wanted)
         return j.db_error;
     /* Some filesystems report names that they do not support (a colon in FAT) as missing; otherwise

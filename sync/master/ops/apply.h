@@ -9,6 +9,11 @@
 #include "sync/master/master.h"
 #include "sync/proto/op.h"
 
+struct apply; /* context.h */
+
+/* True when the mirror may ask for the operation; false: the answer is a refusal by now. */
+bool apply_allows(struct apply *j);
+
 /* `digest` is op_digest()'s; `asked`: op->path as its mirror named it (folder_renames.h), NULL: it
  * is the same. Fills the answer (a->n is set). 0, or -errno of the database: then, and when `carry`
  * is wanted by now, the answer is void. */

@@ -13,6 +13,7 @@
 #include "sync/master/db/tree.h"
 #include "sync/master/folder/folder.h"
 #include "sync/master/ops/apply.h"
+#include "sync/master/ops/put_group.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/db/answers.h"
 #include "sync/master/db/intents.h"
@@ -132,7 +133,7 @@ static int remember(struct db *db, struct batch *b, const struct op *op, const s
     int r = text ? answers_add(db, b->who.name, b->outbox, op->n, digest, text) : -ENOMEM;
 
     free(text);
-    return r < 0 ? r : intents_remove(db, b->who.name, b->outbox);
+    return r < 0 ? r : intents_remove(db, b->who.name, b->outbox, op->n);
 }
 
 static bool makes(const struct op *op)
@@ -156,26 +157,28 @@ static bool is_tied(const struct op *a, const struct op *b)
            meet(a->to, b->to);
 }
 
-/* A power failure takes the commits that were not synced: none of them must be tied to another. */
-static int sync_tied(struct db *db, const struct batch *b, size_t i, size_t *synced)
+/* A power failure takes the commits that were not synced: no operation before `end` that is not
+ * synced must be tied to operation `i`. */
+static int sync_tied(struct db *db, const struct batch *b, size_t i, size_t end, size_t *synced)
 {
     size_t k = *synced;
     int r;
 
-    while (k < i && !is_tied(&b->ops[k], &b->ops[i]))
+    while (k < end && !is_tied(&b->ops[k], &b->ops[i]))
         k++;
-    if (k == i)
+    if (k >= end)
         return 0;
     r = db_sync(db);
-    *synced = i;
+    *synced = end;
     crash_point("master.op.synced");
     return r;
 }
 
 /*
- * Each operation commits by itself, because its changes of the folder cannot be rolled back: after
- * a kill at most the last one is repeated, and every single operation finds itself done already.
- * Several would not: "remove a, write a, rename b to a" ends with another a than it began with.
+ * Operations that could meet commit one by one, because their changes of the folder cannot be
+ * rolled back: after a kill at most the last one is repeated, and every single operation finds
+ * itself done already. Several would not: "remove a, write a, rename b to a" ends with another a
+ * than it began with. Files that do not meet are a group (put_group.h).
  */
 static int commit_one(struct tree *t)
 {
@@ -235,76 +238,177 @@ static int apply_now(struct master *m, struct batch *b, struct op *op, const str
     return r < 0 || b->carry.wanted ? r : folder_renames_tell(m, was, op, a);
 }
 
-int batch_apply(struct master *m, struct batch *b, bool fit)
+static void answer_away(struct op_answer *a, const char *code, const char *why)
+{
+    a->result = RESULT_LATER;
+    a->code = xstrdup(code);
+    a->error = xstrdup(why);
+}
+
+/* Applies operation `i`, a new one; its answer is void when its content is to be carried. */
+static int apply_new(struct master *m, struct batch *b, size_t i, bool fit,
+                     const struct hash *digest, struct op_answer *a)
+{
+    struct moved was = {0};
+    struct op *op = &b->ops[i];
+    char why[512];
+    int r = fit ? unseen_renames(m, op) : 0;
+
+    if (r == 0)
+        r = folder_renames_follow(m, &b->who, b->outbox, op, &was);
+    if (r < 0)
+        return r;
+    if (!fit)
+        answer_away(a, WIRE_E_UNAVAILABLE, "the master's folder is away");
+    else if (!enter(m, op, a))
+        ;
+    else if (makes(op) && space_short(m->folder, 0, why, sizeof(why)))
+        answer_away(a, WIRE_E_NO_SPACE, why);
+    else
+        r = apply_now(m, b, op, digest, &was, a);
+    volume_leave(m->folder);
+    if (b->carry.wanted)
+        folder_renames_undo(op, &was);
+    else
+        folder_renames_release(&was);
+    return r;
+}
+
+/* Appends the answer, and remembers it unless it is to be asked for again. */
+static int answered(struct db *db, struct batch *b, const struct op *op, const struct hash *digest,
+                    const struct op_answer *a)
+{
+    json_t *o = op_answer_to_json(a);
+    int r = a->result == RESULT_LATER ? 0 : remember(db, b, op, digest, o);
+
+    json_array_append_new(b->answers, o);
+    b->at++;
+    return r;
+}
+
+/* One by itself. 1: go on; 0: the request ends here; -errno of the database. */
+static int apply_one(struct master *m, struct batch *b, bool fit, size_t *synced)
 {
     struct db *db = m->tree->db;
-    size_t synced = b->at;
+    size_t i = b->at;
+    struct op_answer a = {.n = b->ops[i].n};
+    struct hash digest;
+    char *moved;
+    bool stop;
+    int r;
 
-    for (size_t i = b->at; i < b->n; i++) {
-        struct op_answer a = {.n = b->ops[i].n};
-        struct moved was = {0};
-        struct hash digest;
-        char why[512], *moved;
-        json_t *o;
-        bool later, stop;
-        int r;
-
-        op_digest(&b->ops[i], &digest);
-        r = known(db, b, &b->ops[i], &digest);
-        if (r < 0 || r == 2)
-            return r < 0 ? r : 0;
-        if (r == 1) {
-            b->at = i + 1;
-            continue;
-        }
-        r = sync_tied(db, b, i, &synced);
-        if (r == 0 && fit)
-            r = unseen_renames(m, &b->ops[i]);
-        if (r == 0)
-            r = folder_renames_follow(m, &b->who, b->outbox, &b->ops[i], &was);
-        if (r < 0)
-            return r;
-        if (fit && !enter(m, &b->ops[i], &a)) {
-            ;
-        } else if (fit && makes(&b->ops[i]) && space_short(m->folder, 0, why, sizeof(why))) {
-            a.result = RESULT_LATER;
-            a.code = xstrdup(WIRE_E_NO_SPACE);
-            a.error = xstrdup(why);
-        } else if (fit) {
-            r = apply_now(m, b, &b->ops[i], &digest, &was, &a);
-        } else {
-            a.result = RESULT_LATER;
-            a.code = xstrdup(WIRE_E_UNAVAILABLE);
-            a.error = xstrdup("the master's folder is away");
-        }
-        volume_leave(m->folder);
-        if (b->carry.wanted) {
-            folder_renames_undo(&b->ops[i], &was);
-            op_answer_release(&a);
-            return r;
-        }
-        folder_renames_release(&was);
-        o = op_answer_to_json(&a);
-        later = a.result == RESULT_LATER;
-        stop =
-            later || a.result == RESULT_REFUSED; /* operations that depend on it must not be made */
-        moved = moved_folder(&b->ops[i], &a);
-        op_answer_release(&a);
-        if (r == 0 && !later)
-            r = remember(db, b, &b->ops[i], &digest, o);
-        json_array_append_new(b->answers, o);
-        b->at = i + 1;
-        if (r == 0)
-            r = commit_one(m->tree);
-        if (moved)
-            scan_queue_push(m->folder->scan_queue, moved, SCAN_DEEP, 0);
-        free(moved);
-        if (r < 0 || stop)
-            return r;
+    op_digest(&b->ops[i], &digest);
+    r = known(db, b, &b->ops[i], &digest);
+    if (r < 0 || r == 2)
+        return r < 0 ? r : 0;
+    if (r == 1) {
+        b->at++;
+        return 1;
     }
-    if (b->bad)
+    b->others = true;
+    r = sync_tied(db, b, i, i, synced);
+    if (r == 0)
+        r = apply_new(m, b, i, fit, &digest, &a);
+    if (r < 0 || b->carry.wanted) {
+        op_answer_release(&a);
+        return r;
+    }
+    /* operations that depend on it must not be made */
+    stop = a.result == RESULT_LATER || a.result == RESULT_REFUSED;
+    moved = moved_folder(&b->ops[i], &a);
+    r = answered(db, b, &b->ops[i], &digest, &a);
+    op_answer_release(&a);
+    if (r == 0)
+        r = commit_one(m->tree);
+    if (moved)
+        scan_queue_push(m->folder->scan_queue, moved, SCAN_DEEP, 0);
+    free(moved);
+    return r < 0 ? r : !stop;
+}
+
+/* Adds operation `i`, if it may belong to the group that begins at b->at. 1, 0 or -errno of the
+ * database. */
+static int gather_one(struct master *m, struct batch *b, size_t i, struct put_group *g,
+                      struct hash *digest, size_t *synced)
+{
+    struct op *op = &b->ops[i];
+    struct moved was = {0};
+    char *text = NULL;
+    int r;
+
+    for (size_t k = b->at; k < i; k++)
+        if (is_tied(&b->ops[k], op))
+            return 0;
+    op_digest(op, digest);
+    r = answers_find(m->tree->db, b->who.name, b->outbox, op->n, digest, &text);
+    free(text);
+    if (r != ANSWERS_NEW)
+        return r < 0 ? r : 0;
+    r = sync_tied(m->tree->db, b, i, b->at, synced);
+    if (r == 0)
+        r = unseen_renames(m, op);
+    if (r == 0)
+        r = folder_renames_follow(m, &b->who, b->outbox, op, &was);
+    if (r == 0 && !was.path)
+        r = put_group_add(g, op, digest);
+    folder_renames_undo(op, &was);
+    return r;
+}
+
+static int finish_group(struct master *m, struct batch *b, struct put_group *g,
+                        const struct hash *digests)
+{
+    const struct op *ops = &b->ops[b->at];
+    size_t n;
+    int r = put_group_land(g, &n);
+
+    for (size_t i = 0; i < n && r == 0; i++) {
+        struct op_answer a = {.n = ops[i].n};
+
+        r = put_group_publish(g, i, &a);
+        if (r == 0)
+            r = answered(m->tree->db, b, &ops[i], &digests[i], &a);
+        op_answer_release(&a);
+    }
+    if (r == 0)
+        r = put_group_withdraw(g);
+    return r < 0 ? r : commit_one(m->tree);
+}
+
+/* The plain files from b->at on. 0 or -errno of the database; b->at says how many they were. */
+static int apply_group(struct master *m, struct batch *b, size_t *synced)
+{
+    struct put_group *g;
+    struct hash digests[PUT_GROUP_MAX];
+    size_t n = 0;
+    int r = 1;
+
+    if (b->ops[b->at].kind != OP_PUT || space_short(m->folder, 0, NULL, 0))
+        return 0;
+    g = put_group_new(m, &b->who, b->outbox);
+    while (r == 1 && n < PUT_GROUP_MAX && b->at + n < b->n) {
+        r = gather_one(m, b, b->at + n, g, &digests[n], synced);
+        n += r == 1;
+    }
+    r = r < 0 ? r : n > 0 ? finish_group(m, b, g, digests) : 0;
+    put_group_free(g, r == 0);
+    return r;
+}
+
+int batch_apply(struct master *m, struct batch *b, bool fit)
+{
+    size_t synced = b->at, at;
+    int r = 1;
+
+    while (r == 1 && b->at < b->n) {
+        at = b->at;
+        r = fit ? apply_group(m, b, &synced) : 0;
+        if (r == 0)
+            r = b->at > at ? 1 : apply_one(m, b, fit, &synced);
+    }
+    if (r == 1 && b->bad)
         json_array_append(b->answers, b->bad);
-    return 0;
+    return r < 0 ? r : 0;
 }
 
 static void carried(void *arg)

@@ -22,6 +22,7 @@ struct batch {
     json_t *answers; /* array */
     json_t *bad;     /* the refusal of the operation after the last one; NULL: none */
     int64_t head;
+    bool others; /* some were applied by themselves, not in a group (put_group.h) */
     bool cloned; /* a counter came with another digest: refuse the request */
     int error;   /* the transaction failed: -errno */
     void (*done)(void *arg, struct batch *b);

@@ -46,7 +46,7 @@ static int commit(struct apply *j)
     return apply_db(j, tree_step(j->m->tree));
 }
 
-int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result)
+int intent_log_write(struct apply *j, const char *staged, const char *lands, enum op_result result)
 {
     const struct op *op = j->op;
     struct intent note = {0};
@@ -75,12 +75,25 @@ int intent_log_note(struct apply *j, const char *staged, const char *lands, enum
     note.result = result;
     r = intents_put(j->m->tree->db, j->who->name, j->outbox, op->n, j->digest, &note);
     intent_release(&note);
-    if (r < 0)
-        return apply_db(j, r);
+    j->noted = r == 0;
+    return apply_db(j, r);
+}
+
+int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result)
+{
+    int r = intent_log_write(j, staged, lands, result);
+
+    if (r < 0 || !j->noted)
+        return r;
     r = commit(j);
     j->noted = r == 0;
     crash_point("master.op.noted");
     return r;
+}
+
+int intent_log_forget(struct apply *j)
+{
+    return apply_db(j, intents_remove(j->m->tree->db, j->who->name, j->outbox, j->op->n));
 }
 
 int intent_log_withdraw(struct apply *j)
@@ -88,7 +101,7 @@ int intent_log_withdraw(struct apply *j)
     int r = 0;
 
     if (j->noted)
-        r = apply_db(j, intents_remove(j->m->tree->db, j->who->name, j->outbox));
+        r = intent_log_forget(j);
     if (j->noted && r == 0) {
         r = commit(j);
         crash_point("master.intent.withdrawn");

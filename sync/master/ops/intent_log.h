@@ -6,7 +6,7 @@
  * inode before anything else touches staging; if the move was made, the repeated operation is
  * answered and not made again: people may have renamed, edited or removed the file meanwhile.
  *
- * An outbox has one row, of its last operation. A row counts in the boot and for the folder that it
+ * Each operation has a row of its own, until it is answered. A row counts in the boot and for the folder that it
  * was made in: after a power failure rows and names need not be of the same moment, and a copy of
  * the folder has other inodes. Nor does it where inode numbers are made up (fstype.h). Then a
  * repeated operation judges by content alone.
@@ -23,6 +23,10 @@
  * new transaction (tree_step). 0 or an error.
  */
 int intent_log_note(struct apply *j, const char *staged, const char *lands, enum op_result result);
+/* The same for who notes several moves, and commits them together before it makes the first. */
+int intent_log_write(struct apply *j, const char *staged, const char *lands, enum op_result result);
+/* The operation is answered, or will not be made: its row goes, within the transaction. */
+int intent_log_forget(struct apply *j);
 /* Withdraws the note, if there is one, because the move is not made, or not so; called before its
  * staging file goes elsewhere; goes on in a new transaction. 0 or an error of the database. */
 int intent_log_withdraw(struct apply *j);

@@ -2,13 +2,14 @@
 /*
  * A frame of the log is its header of 24 bytes and a page. SQLite writes the header first, with a
  * checksum that goes on from the frame before; here the page gets its seal, and the header its
- * checksum once more:
+ * checksum once more, and both are one write:
  *
  *   log:  header(32: magic … salts, checksum) | frame header(24) page | frame header page | …
  *                                     └──────────> checksum ───────────────> checksum
  *
  * Where SQLite writes a page over one in the same transaction it computes the checksums anew from
  * what is in the file, sealed pages included; those headers come alone and are left as they are.
+ * They are of frames that this connection wrote, so they lie before the end of its last one.
  */
 #include "sync/common/seal.h"
 
@@ -108,8 +109,11 @@ static void log_sum(bool big, const uint8_t *data, size_t n, uint32_t s[2])
 struct seal_file {
     sqlite3_file base;
     bool log, sealed, lenient;
-    uint8_t header[FRAME_HEADER]; /* of the log: the last one written … */
-    sqlite3_int64 header_at;      /* … here, -1: none */
+    /* of the log: */
+    uint8_t head[LOG_HEADER];     /* its header, as far as the salts say; zeros: not known */
+    uint8_t header[FRAME_HEADER]; /* the header of the frame … */
+    sqlite3_int64 header_at;      /* … that is being written here, -1: none */
+    sqlite3_int64 end;            /* of the frame that was written last */
 };
 
 static sqlite3_file *real_of(sqlite3_file *f)
@@ -122,6 +126,12 @@ static sqlite3_file *real_of(sqlite3_file *f)
 static int seal_close(sqlite3_file *f)
 {
     return REAL(f, xClose);
+}
+
+/* Where a page of the log may lie. */
+static bool is_frame(sqlite3_int64 at)
+{
+    return at >= LOG_HEADER + FRAME_HEADER && (at - LOG_HEADER - FRAME_HEADER) % FRAME == 0;
 }
 
 /* Number of the page that lies at this place, 0: it is not a whole page. */
@@ -137,7 +147,7 @@ static int page_at(sqlite3_file *f, int n, sqlite3_int64 at, uint32_t *ret)
     if (!s->log) {
         if (at % SEAL_PAGE == 0)
             *ret = (uint32_t)(at / SEAL_PAGE) + 1;
-    } else if (at >= LOG_HEADER + FRAME_HEADER && (at - LOG_HEADER - FRAME_HEADER) % FRAME == 0) {
+    } else if (is_frame(at)) {
         rc = REAL(f, xRead, pgno, 4, at - FRAME_HEADER);
         if (rc == SQLITE_OK)
             *ret = be32(pgno);
@@ -145,46 +155,84 @@ static int page_at(sqlite3_file *f, int n, sqlite3_int64 at, uint32_t *ret)
     return rc;
 }
 
+/* A page and its number; of the log with the frame's header, by one read. */
+static int read_page(sqlite3_file *f, void *data, int n, sqlite3_int64 at, uint32_t *pgno)
+{
+    struct seal_file *s = (struct seal_file *)f;
+    uint8_t frame[FRAME];
+    int rc;
+
+    if (!s->log || !s->sealed || n != SEAL_PAGE || !is_frame(at)) {
+        rc = REAL(f, xRead, data, n, at);
+        return rc == SQLITE_OK ? page_at(f, n, at, pgno) : rc;
+    }
+    rc = REAL(f, xRead, frame, FRAME, at - FRAME_HEADER); /* zeros behind the file's end */
+    memcpy(data, frame + FRAME_HEADER, SEAL_PAGE);
+    *pgno = be32(frame);
+    return rc;
+}
+
 static int seal_read(sqlite3_file *f, void *data, int n, sqlite3_int64 at)
 {
     struct seal_file *s = (struct seal_file *)f;
     uint32_t pgno = 0;
-    int rc = REAL(f, xRead, data, n, at);
+    int rc = read_page(f, data, n, at, &pgno);
 
     if (rc == SQLITE_IOERR_CORRUPTFS)
         rc = SQLITE_IOERR_READ; /* EIO of a device; SQLite would call the database damaged */
-    if (s->lenient || (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ))
+    if (s->lenient || rc != SQLITE_OK)
         return rc;
-    if (rc == SQLITE_OK)
-        rc = page_at(f, n, at, &pgno);
-    if (rc == SQLITE_OK && pgno && !is_sealed(data, pgno))
-        rc = SQLITE_IOERR_DATA;
-    return rc;
+    return pgno && !is_sealed(data, pgno) ? SQLITE_IOERR_DATA : rc;
+}
+
+/* The header of the log that the frame's salts belong to. */
+static int know_head(struct seal_file *s)
+{
+    if ((be32(s->head) | 1) == (LOG_MAGIC | 1) && memcmp(s->head + 16, s->header + 8, 8) == 0)
+        return SQLITE_OK;
+    return REAL(&s->base, xRead, s->head, LOG_HEADER, 0);
 }
 
 /* A page of the log: sealed, with the header that goes before it. */
-static int write_frame(struct seal_file *s, uint8_t *page, sqlite3_int64 at)
+static int write_frame(struct seal_file *s, const uint8_t *page, sqlite3_int64 at)
 {
-    sqlite3_file *f = &s->base;
-    uint8_t head[LOG_HEADER], before[FRAME_HEADER];
+    uint8_t frame[FRAME], before[FRAME_HEADER];
     uint32_t sum[2];
-    int rc = REAL(f, xRead, head, LOG_HEADER, 0);
+    int rc = know_head(s);
+    bool big = be32(s->head) & 1;
 
+    /* the log's own header ends with its checksum as well */
+    memcpy(before, s->head + LOG_HEADER - FRAME_HEADER, FRAME_HEADER);
+    if (rc == SQLITE_OK && at > LOG_HEADER)
+        rc = REAL(&s->base, xRead, before, FRAME_HEADER, at - FRAME);
     if (rc != SQLITE_OK)
         return rc;
-    memcpy(before, head + LOG_HEADER - FRAME_HEADER, FRAME_HEADER);
-    if (at > LOG_HEADER)
-        rc = REAL(f, xRead, before, FRAME_HEADER, at - FRAME);
-    if (rc != SQLITE_OK)
-        return rc;
-    sum[0] = be32(before + 16); /* the log's own header ends with its checksum as well */
+    memcpy(frame, s->header, FRAME_HEADER);
+    memcpy(frame + FRAME_HEADER, page, SEAL_PAGE);
+    seal_page(frame + FRAME_HEADER, be32(frame));
+    sum[0] = be32(before + 16);
     sum[1] = be32(before + 20);
-    log_sum(be32(head) & 1, s->header, 8, sum);
-    log_sum(be32(head) & 1, page, SEAL_PAGE, sum);
-    put_be32(s->header + 16, sum[0]);
-    put_be32(s->header + 20, sum[1]);
-    rc = REAL(f, xWrite, s->header, FRAME_HEADER, at);
-    return rc == SQLITE_OK ? REAL(f, xWrite, page, SEAL_PAGE, at + FRAME_HEADER) : rc;
+    log_sum(big, frame, 8, sum);
+    log_sum(big, frame + FRAME_HEADER, SEAL_PAGE, sum);
+    put_be32(frame + 16, sum[0]);
+    put_be32(frame + 20, sum[1]);
+    s->end = at + FRAME;
+    return REAL(&s->base, xWrite, frame, FRAME, at);
+}
+
+/* What is no page of the log: headers. That of a new frame comes with its page. */
+static int write_header(struct seal_file *s, const void *data, int n, sqlite3_int64 at)
+{
+    if (n == FRAME_HEADER) {
+        memcpy(s->header, data, FRAME_HEADER);
+        s->header_at = at;
+        if (s->sealed && at >= s->end)
+            return SQLITE_OK;
+    } else if (n == LOG_HEADER && at == 0) { /* it begins anew */
+        memcpy(s->head, data, LOG_HEADER);
+        s->end = LOG_HEADER;
+    }
+    return REAL(&s->base, xWrite, data, n, at);
 }
 
 static int seal_write(sqlite3_file *f, const void *data, int n, sqlite3_int64 at)
@@ -194,20 +242,17 @@ static int seal_write(sqlite3_file *f, const void *data, int n, sqlite3_int64 at
     uint32_t pgno = 0;
     int rc;
 
-    if (s->log && n == FRAME_HEADER) {
-        memcpy(s->header, data, FRAME_HEADER);
-        s->header_at = at;
-        return REAL(f, xWrite, data, n, at);
+    if (s->log && (n == FRAME_HEADER || n == LOG_HEADER))
+        return write_header(s, data, n, at);
+    if (s->log && s->sealed && n == SEAL_PAGE && s->header_at == at - FRAME_HEADER) {
+        s->header_at = -1;
+        return write_frame(s, data, at - FRAME_HEADER);
     }
     rc = page_at(f, n, at, &pgno);
     if (rc != SQLITE_OK || pgno == 0)
         return rc == SQLITE_OK ? REAL(f, xWrite, data, n, at) : rc;
     memcpy(page, data, SEAL_PAGE);
     seal_page(page, pgno);
-    if (s->log && s->header_at == at - FRAME_HEADER) {
-        s->header_at = -1;
-        return write_frame(s, page, at - FRAME_HEADER);
-    }
     return REAL(f, xWrite, page, SEAL_PAGE, at);
 }
 

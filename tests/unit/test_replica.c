@@ -228,7 +228,7 @@ static void answer(struct fix *f, int64_t n, enum op_result result, const char *
         op_answer_add(&a, &entries[i]);
         entry_release(&entries[i]);
     }
-    assert_int_equal(replica_outbox_answer(f->r, &a, &changed), 0);
+    assert_int_equal(replica_outbox_answers(f->r, &a, 1, &changed), 1);
     got = joined(&changed);
     if (expect)
         assert_string_equal(got, expect);
@@ -321,6 +321,43 @@ static void test_coalesce(void **state)
     answer(f, n, RESULT_DONE, NULL, NULL, &e, 1, "");
     assert_take(f, "put up/a=D pre=C;");
     assert_int_equal(look(f, "up/a").hash.b[0], 'D');
+}
+
+/* Answers that follow one another are applied together, up to one that is to be asked for later. */
+static void test_answers_together(void **state)
+{
+    struct fix *f = *state;
+    struct op_answer a[4] = {{.result = RESULT_DONE},
+                             {.result = RESULT_REFUSED},
+                             {.result = RESULT_DONE},
+                             {.result = RESULT_LATER}};
+    static const char *const paths[] = {"up/1", "up/2", "up/3", "up/4"};
+    struct strlist changed = {0};
+    int refused = 0;
+    char *got;
+
+    for (size_t i = 0; i < 4; i++) {
+        struct entry e = E(paths[i], 6 + (int64_t)i, ENTRY_FILE, (char)('K' + i));
+
+        a[i].n = make(f, paths[i], (char)('K' + i));
+        if (a[i].result == RESULT_DONE)
+            op_answer_add(&a[i], &e);
+        entry_release(&e);
+    }
+    a[1].code = xstrdup("name");
+    assert_take(f, "put up/1=K pre=absent;put up/2=L pre=absent;put up/3=M pre=absent;"
+                   "put up/4=N pre=absent;");
+    assert_int_equal(replica_outbox_answers(f->r, a, 4, &changed), 3);
+    assert_int_equal(replica_outbox_answers(f->r, &a[3], 1, &changed), 0);
+    got = joined(&changed);
+    assert_string_equal(got, "up/1 up/3");
+    free(got);
+    assert_true(replica_outbox_done(f->r, a[0].n, &refused) && refused == 0);
+    assert_true(replica_outbox_done(f->r, a[1].n, &refused) && refused < 0);
+    assert_true(replica_outbox_done(f->r, a[2].n, &refused) && refused == 0);
+    assert_false(replica_outbox_done(f->r, a[3].n, &refused));
+    for (size_t i = 0; i < 4; i++)
+        op_answer_release(&a[i]);
 }
 
 static void test_replace_by_rename(void **state)
@@ -1679,6 +1716,7 @@ int main(void)
         T(test_view),
         T(test_errors),
         T(test_coalesce),
+        T(test_answers_together),
         T(test_replace_by_rename),
         T(test_replace_unsent),
         T(test_move_unsent_folder),

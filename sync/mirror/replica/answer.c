@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * answer: the master's answer to one operation: its entries go into the base, the operation and its
- * rows in the overlay go out, or it is quarantined.
+ * answer: the master's answers to operations: their entries go into the base, the operations and
+ * their rows in the overlay go out, or they are quarantined. Answers that follow one another are one
+ * transaction; one that moves a file that was edited is by itself.
  */
 #include "sync/mirror/replica/master_renames.h"
 #include "sync/mirror/replica/conflicts.h"
@@ -64,8 +65,7 @@ static int quarantine(struct replica *r, const struct op_answer *ans)
     return rc < 0 ? rc : 0;
 }
 
-static int answer_locked(struct view_change *a, const struct op_answer *ans,
-                         struct view_snapshot *b)
+static int apply_locked(struct view_change *a, const struct op_answer *ans, struct view_snapshot *b)
 {
     struct replica *r = a->r;
     struct outbox_row o;
@@ -96,37 +96,59 @@ static int answer_locked(struct view_change *a, const struct op_answer *ans,
     }
     if (rc == 0)
         rc = snapshot_note(b, a);
-    if (rc == 0)
-        rc = conflicts_settle(r);
     outbox_row_release(&o);
     return rc;
 }
 
-int replica_outbox_answer(struct replica *r, const struct op_answer *ans, struct strlist *changed)
+/* Within one transaction. */
+static int apply_all(struct view_change *a, const struct op_answer *answers, size_t n)
 {
-    struct view_change a = {.r = r, .changed = changed, .own = true};
-    struct view_snapshot b = {0};
-    struct master_renames moves = {0};
-    const char *from = NULL, *to = NULL;
-    bool moved;
-    int rc, rc2;
+    int rc = tx_begin(a->r), rc2;
 
-    if (ans->result == RESULT_LATER)
-        return 0;
-    moved = master_renames_answered(ans, &from, &to);
-    if (moved)
-        master_renames_begin(r);
-    rc = tx_begin(r);
-    if (rc == 0) {
-        rc = answer_locked(&a, ans, &b);
-        rc2 = view_change_finish(&a);
-        rc = tx_end(r, rc < 0 ? rc : rc2, "replica.answer.committed");
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct view_snapshot b = {0};
+
+        rc = apply_locked(a, &answers[i], &b);
+        snapshot_release(&b);
     }
-    snapshot_release(&b);
-    if (moved && rc >= 0 && a.put)
+    if (rc == 0)
+        rc = conflicts_settle(a->r);
+    rc2 = view_change_finish(a);
+    return tx_end(a->r, rc < 0 ? rc : rc2, "replica.answer.committed");
+}
+
+static int apply_moved(struct view_change *a, const struct op_answer *ans, const char *from,
+                       const char *to)
+{
+    struct master_renames moves = {0};
+    int rc;
+
+    master_renames_begin(a->r);
+    rc = apply_all(a, ans, 1);
+    if (rc >= 0 && a->put)
         master_renames_add(&moves, from, to, false);
-    if (moved)
-        master_renames_end(r, &moves);
+    master_renames_end(a->r, &moves);
     master_renames_release(&moves);
     return rc;
+}
+
+int replica_outbox_answers(struct replica *r, const struct op_answer *answers, size_t n,
+                           struct strlist *changed)
+{
+    struct view_change a = {.r = r, .changed = changed, .own = true};
+    const char *from = NULL, *to = NULL;
+    size_t run = 0;
+    bool moved = false;
+    int rc = 0;
+
+    while (run < n && answers[run].result != RESULT_LATER &&
+           !(moved = master_renames_answered(&answers[run], &from, &to)))
+        run++;
+    if (run > 0)
+        rc = apply_all(&a, answers, run);
+    else if (moved)
+        rc = apply_moved(&a, answers, from, to);
+    return rc < 0 ? rc : run > 0 ? (int)run : moved;
 }

@@ -128,12 +128,14 @@ int replica_outbox_take(struct replica *r, int64_t after, size_t max, struct op 
 int replica_outbox_sent(struct replica *r, struct op *ops, size_t n);
 
 /*
- * Applies one answer: entries into the base (with their seqs), the operation and its overlay rows
- * out. RESULT_REFUSED quarantines: the operation stays listed, its effect stays visible locally
- * (state "quarantined"), dependants wait. RESULT_CONFLICT counts and lists (path, copy, hashes,
- * time). RESULT_LATER does nothing.
+ * Applies the first of the n answers, as many as fit into one transaction: entries into the base
+ * (with their seqs), the operations and their overlay rows out. RESULT_REFUSED quarantines: the
+ * operation stays listed, its effect stays visible locally (state "quarantined"), dependants wait.
+ * RESULT_CONFLICT counts and lists (path, copy, hashes, time). Returns how many: 0 when the first is
+ * RESULT_LATER, or n is. -errno: none of them; n = 1 may work.
  */
-int replica_outbox_answer(struct replica *r, const struct op_answer *a, struct strlist *changed);
+int replica_outbox_answers(struct replica *r, const struct op_answer *answers, size_t n,
+                           struct strlist *changed);
 
 /*
  * Sets aside an operation that failed and may succeed later: operations that do not depend on it go

@@ -102,7 +102,7 @@ static int give_up_content(struct push *p, const struct op *op)
     a.code = xstrdup(WIRE_R_CONTENT);
     a.error = xstrdup("its content is missing or damaged in this mirror's cache");
     log_error("cannot send the change of '%s': %s; see eefs-status --quarantine", path, a.error);
-    r = replica_outbox_answer(p->m->replica, &a, &changed);
+    r = replica_outbox_answers(p->m->replica, &a, 1, &changed);
     changes_changed(p->m->changes, &changed);
     op_answer_release(&a);
     free(path);
@@ -181,31 +181,68 @@ static void on_sent(void *arg, int64_t bytes)
     wait_moved(p->m->wait, p->ops[i].n);
 }
 
-/* Applies one answer. Returns 1 when the operation is settled, 0 when it is to be tried later. */
-static int take_answer(struct push *p, const struct op_answer *a, const struct op *op,
-                       struct strlist *changed, char *code, struct err *e)
+/* The answers in the reply's body, up to the first that cannot be understood, in *ret (the caller
+ * releases them and frees it). Returns how many; e has the reason when they are fewer than n. */
+static size_t parse_answers(const struct push *p, json_t *body, size_t n, struct op_answer **ret,
+                            struct err *e)
+{
+    json_t *list = json_object_get(body, "answers"), *v;
+    int64_t head = json_integer_value(json_object_get(body, "head"));
+    size_t i;
+
+    *ret = xcalloc(n, sizeof(**ret));
+    if (body && !json_is_array(list))
+        err_set(e, EPROTO, "the master's answer has no 'answers'");
+    for (i = 0; i < n && (v = json_array_get(list, i)); i++) {
+        struct op_answer *a = &(*ret)[i];
+
+        if (op_answer_from_json(v, a, e) < 0)
+            break;
+        if (a->n != p->ops[i].n) {
+            err_set(e, EPROTO, "the master answered operation %lld instead of %lld",
+                    (long long)a->n, (long long)p->ops[i].n);
+            op_answer_release(a);
+            break;
+        }
+        for (size_t k = 0; head > 0 && k < a->n_entries; k++)
+            if (a->entries[k].seq > head) /* it would never be replaced */
+                a->entries[k].seq = head;
+    }
+    return i;
+}
+
+/* The operation is to be tried later. */
+static int put_off(struct push *p, const struct op_answer *a, const struct op *op, char *code,
+                   struct err *e)
+{
+    snprintf(code, UPLOAD_CODE_CAP, "%s", a->code ? a->code : "later");
+    if (strcmp(code, WIRE_R_NEED_CONTENT) == 0)
+        upload_forget(p->m->upload, &op->hash, op->n);
+    return err_set(e, EAGAIN, "%s", a->error ? a->error : "the master asks to try later");
+}
+
+/* Applies the first of n answers. Returns how many operations are settled, 0 when the first is to be
+ * tried later, or -errno. */
+static int take_some(struct push *p, const struct op_answer *a, const struct op *ops, size_t n,
+                     struct strlist *changed, struct err *e)
 {
     int r;
 
-    if (a->n != op->n)
-        return err_set(e, EPROTO, "the master answered operation %lld instead of %lld",
-                       (long long)a->n, (long long)op->n);
-    if (a->result == RESULT_LATER) {
-        snprintf(code, UPLOAD_CODE_CAP, "%s", a->code ? a->code : "later");
-        if (strcmp(code, WIRE_R_NEED_CONTENT) == 0)
-            upload_forget(p->m->upload, &op->hash, op->n);
-        err_set(e, EAGAIN, "%s", a->error ? a->error : "the master asks to try later");
-        return 0;
-    }
-    r = replica_outbox_answer(p->m->replica, a, changed);
+    crash_point("push.answered");
+    r = replica_outbox_answers(p->m->replica, a, n, changed);
+    if (r < 0 && n > 1)
+        r = replica_outbox_answers(p->m->replica, a, 1, changed);
     if (r == -ENOSPC)
         store_make_room(p->m->store, ROOM); /* it will be asked again, and answer the same */
     p->local = r < 0;
     if (r < 0)
         return err_sys(e, -r, "cannot record the master's answer in the cache");
-    if (op->kind == OP_PUT && a->result != RESULT_REFUSED)
-        store_forget_path(p->m->store, &op->hash);
-    return 1;
+    for (int i = 0; i < r; i++) {
+        if (ops[i].kind == OP_PUT && a[i].result != RESULT_REFUSED)
+            store_forget_path(p->m->store, &ops[i].hash);
+        wait_moved(p->m->wait, ops[i].n);
+    }
+    return r;
 }
 
 /*
@@ -216,37 +253,27 @@ static int take_answers(struct push *p, const struct http_reply *reply, size_t n
                         struct err *e)
 {
     struct strlist changed = {NULL, 0};
-    json_t *body = http_reply_json(reply, e), *list, *v;
-    size_t i, settled = 0;
-    int r = body ? 1 : -EPROTO;
-    int64_t head = json_integer_value(json_object_get(body, "head"));
+    json_t *body = http_reply_json(reply, e);
+    struct op_answer *answers;
+    size_t settled = 0, given = parse_answers(p, body, n, &answers, e);
+    int r = 1;
 
-    list = json_object_get(body, "answers");
-    if (body && !json_is_array(list))
-        r = err_set(e, EPROTO, "the master's answer has no 'answers'");
-    for (i = 0; r == 1 && i < n && (v = json_array_get(list, i)); i++) {
-        struct op_answer a = {0};
-
-        r = op_answer_from_json(v, &a, e);
-        for (size_t k = 0; r == 0 && head > 0 && k < a.n_entries; k++)
-            if (a.entries[k].seq > head) /* it would never be replaced */
-                a.entries[k].seq = head;
-        if (r == 0) {
-            crash_point("push.answered");
-            r = take_answer(p, &a, &p->ops[i], &changed, code, e);
-            op_answer_release(&a);
-        }
-        if (r == 1)
-            wait_moved(p->m->wait, p->ops[settled++].n);
+    while (r > 0 && settled < given) {
+        r = take_some(p, &answers[settled], &p->ops[settled], given - settled, &changed, e);
+        settled += r > 0 ? (size_t)r : 0;
     }
+    if (r == 0)
+        r = put_off(p, &answers[settled], &p->ops[settled], code, e);
+    else if (r > 0 && settled == 0)
+        r = e->code ? -e->code
+                    : err_set(e, EPROTO, "the master answered none of %zu operations", n);
+    for (size_t i = 0; i < given; i++)
+        op_answer_release(&answers[i]);
+    free(answers);
     json_decref(body);
     changes_changed(p->m->changes, &changed);
     set_aside_settled(&p->aside, p->ops, settled);
-    if (settled > 0)
-        return (int)settled;
-    if (r == 0)
-        return -EAGAIN;
-    return r < 0 ? r : err_set(e, EPROTO, "the master answered none of %zu operations", n);
+    return settled > 0 ? (int)settled : r;
 }
 
 static void refuse(struct push *p, const struct http_reply *reply, struct err *e)

@@ -161,7 +161,7 @@ struct filler {
 static int commit(struct filler *f)
 {
     f->uncommitted = 0;
-    return server_runf(f->s, &f->e, "COMMIT");
+    return server_run(f->s, "COMMIT", 6, &f->e); /* under whatever settings */
 }
 
 /* The rows are noted while the server works. */
@@ -191,7 +191,7 @@ static int fill_range(struct filler *f, const struct range *g)
     const struct session_vars *vars = f->w->a->plan->dump->vars;
     struct statement st = {0};
     bool more = table_rows_statement(f->table_rows, &st);
-    int r = server_set_vars(f->s, vars, g->vars_id, &f->e);
+    int r = server_set_vars(f->s, vars, g->send_id, &f->e);
 
     if (r == 0)
         r = disk_space_check(f->w->a->disk_space, g->len, &f->e);

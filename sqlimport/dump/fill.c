@@ -23,7 +23,8 @@ static bool continues(const struct range *g, const struct statement *st, int var
            (uint64_t)(st->offset - g->offset) + st->len <= RUN_MAX;
 }
 
-static void add_range(struct reading *r, int64_t rows)
+/* by_bytes: no literal changes its meaning under session_vars_as_bytes(). */
+static void add_range(struct reading *r, int64_t rows, bool by_bytes)
 {
     struct object *o = r->o;
     struct range *g = o->n_ranges > 0 ? &o->ranges[o->n_ranges - 1] : NULL;
@@ -34,6 +35,8 @@ static void add_range(struct reading *r, int64_t rows)
         g->rows += (uint32_t)rows;
         g->statements++;
         g->number = r->st->number;
+        if (!by_bytes)
+            g->send_id = vars_id;
     } else {
         dump_end_range(o);
         r->d->ranges++;
@@ -50,6 +53,7 @@ static void add_range(struct reading *r, int64_t rows)
             .statements = 1,
             .line = r->st->line,
             .vars_id = vars_id,
+            .send_id = by_bytes ? session_vars_as_bytes(r->d->vars, vars_id) : vars_id,
         };
     }
     o->rows += (uint64_t)rows;
@@ -58,24 +62,29 @@ static void add_range(struct reading *r, int64_t rows)
     rowhash_add(o->rows_stream, r->d->vars, vars_id, r->st->text, r->st->len);
 }
 
-/* Rows of the INSERT, of which the lexer has read all up to VALUES: counted by the splitter unless
+/* The rows of the INSERT, of which the lexer has read all up to VALUES: seen by the splitter unless
  * something is strange. */
-static int64_t count_rows(struct reading *r)
+static int add_rows(struct reading *r)
 {
     const char *p = r->l.p, *end = r->st->text + r->st->len;
+    int64_t rows = r->st->rows;
+    bool seen;
 
     while (p < end && isspace((unsigned char)*p))
         p++;
-    if (r->st->rows > 0 && p == r->st->text + r->st->rows_at)
-        return r->st->rows;
-    return rows_count(p, end, r->l.mode, r->e);
+    seen = rows > 0 && p == r->st->text + r->st->rows_at;
+    if (!seen)
+        rows = rows_count(p, end, r->l.mode, r->e);
+    if (rows < 0)
+        return (int)rows;
+    add_range(r, rows, seen && !r->st->national);
+    return 0;
 }
 
 int fill_insert(struct reading *r)
 {
     struct lexer back;
     char *name;
-    int64_t rows;
     int rc;
 
     reading_next(r);
@@ -92,13 +101,7 @@ int fill_insert(struct reading *r)
     rc = rows_find(&r->l, r->e);
     if (rc == 0)
         rc = plain_head(r->st->text, (size_t)(r->l.p - r->st->text), r->l.mode, r->e);
-    if (rc < 0)
-        return rc;
-    rows = count_rows(r);
-    if (rows < 0)
-        return (int)rows;
-    add_range(r, rows);
-    return 0;
+    return rc < 0 ? rc : add_rows(r);
 }
 
 /* DO SETVAL(`s`, 5, 0) or SELECT SETVAL(…): the state of a sequence. It is sent as it stands in the
@@ -127,7 +130,7 @@ int fill_setval(struct reading *r)
     if (!reading_take_punct(r, ')') || r->t.type != TOKEN_END)
         return reading_refuse(r, "the dump runs a query");
     r->o = o;
-    add_range(r, 0);
+    add_range(r, 0, false);
     return plain_head(r->st->text, r->st->len, r->l.mode, r->e);
 }
 

@@ -26,6 +26,7 @@ struct range {
     uint32_t len; /* without the head */
     uint32_t rows, statements;
     int vars_id;
+    int send_id; /* the settings that it is sent under: the same, or session_vars_as_bytes() */
     uint32_t head_len; /* of a part of an INSERT: its head stands elsewhere, see split.h */
     off_t head_offset;
     uint64_t line;

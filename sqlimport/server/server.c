@@ -205,6 +205,7 @@ void server_close(struct server *s)
         return;
     mysql_close(s->my);
     free(s->sql_mode);
+    free(s->agreed_mode);
     free(s);
 }
 
@@ -398,9 +399,33 @@ int server_begin(struct server *s, struct err *e)
     return r < 0 ? r : server_runf(s, e, "START TRANSACTION");
 }
 
+/* One sql_mode is always turned into the same, so each is looked at once. */
+static int check_mode(struct server *s, const struct session_vars *v, int id, const char *sql,
+                      struct err *e)
+{
+    const char *mode = session_vars_sql_mode(v, id);
+    char *modes = NULL;
+    int r;
+
+    if (s->agreed_mode && strcmp(s->agreed_mode, mode) == 0)
+        return 0;
+    r = server_value(s, &modes, e, "SELECT @@sql_mode");
+    if (r == 0 && !session_vars_mode_agrees(v, id, modes ? modes : ""))
+        r = err_set(e, EPERM,
+                    "the server turns the dump's sql_mode into '%.200s' ('%.200s'), under which it "
+                    "reads text in another way",
+                    modes ? modes : "", sql);
+    if (r == 0) {
+        free(s->agreed_mode);
+        s->agreed_mode = xstrdup(mode);
+    }
+    free(modes);
+    return r;
+}
+
 int server_set_vars(struct server *s, const struct session_vars *v, int id, struct err *e)
 {
-    char *sql, *modes = NULL;
+    char *sql;
     int r;
 
     if (s->vars_id == id)
@@ -409,13 +434,7 @@ int server_set_vars(struct server *s, const struct session_vars *v, int id, stru
     sql = session_vars_sql(v, id);
     r = server_run(s, sql, strlen(sql), e);
     if (r == 0)
-        r = server_value(s, &modes, e, "SELECT @@sql_mode");
-    if (r == 0 && !session_vars_mode_agrees(v, id, modes ? modes : ""))
-        r = err_set(e, EPERM,
-                    "the server turns the dump's sql_mode into '%.200s' ('%.200s'), under which it "
-                    "reads text in another way",
-                    modes ? modes : "", sql);
-    free(modes);
+        r = check_mode(s, v, id, sql, e);
     free(sql);
     s->vars_id = r == 0 ? id : -1;
     return r;

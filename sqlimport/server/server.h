@@ -26,7 +26,9 @@ struct server {
     uint64_t packet_max; /* max_allowed_packet */
     char *sql_mode;      /* of a new session */
     struct dialect dialect;
-    int vars_id;       /* setting made last by server_set_vars, -1 for none */
+    int vars_id; /* setting made last by server_set_vars, -1 for none */
+    char *
+        agreed_mode; /* sql_mode of the dump that the server took as the dump was judged, or NULL */
     bool carries_rows; /* the statement sent last: its errors may quote values */
     bool cut;          /* by server_abandon() */
     int lock_wait;     /* seconds, see server_lock_wait(); 0: refused at once */

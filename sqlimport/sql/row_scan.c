@@ -162,7 +162,7 @@ static bool is_word_char(char c)
 }
 
 /* A word as rows.c allows it; PEEK bytes can be read. */
-static bool word_is_value(const char *p)
+static bool word_is_value(struct row_scan *s, const char *p)
 {
     static const char *const words[] = {"NULL", "TRUE", "FALSE", "DEFAULT"};
     int n = 0;
@@ -175,6 +175,7 @@ static bool word_is_value(const char *p)
         n += p[n] == ' ';
         return p[n] == '\'' || (p[n] >= '0' && p[n] <= '9');
     }
+    s->national = s->national || (n == 1 && (*p == 'n' || *p == 'N'));
     if (n == 1)
         return strchr("xXbBnN", *p) && p[1] == '\'';
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -184,10 +185,10 @@ static bool word_is_value(const char *p)
 }
 
 /* The first of the words that start at these bits and are no values, as a bit, or 0. */
-static uint64_t find_bad_word(const char *p, uint64_t starts)
+static uint64_t find_bad_word(struct row_scan *s, const char *p, uint64_t starts)
 {
     for (; starts; starts &= starts - 1)
-        if (!word_is_value(p + __builtin_ctzll(starts)))
+        if (!word_is_value(s, p + __builtin_ctzll(starts)))
             return starts & -starts;
     return 0;
 }
@@ -225,7 +226,7 @@ static int row_scan_block(struct row_scan *s, const char *p, enum row_scan_resul
     end = ~row & (~(m.of[CLOSE] | m.of[COMMA] | m.of[BLANK]) | text | quotes);
     stop = bad | end;
     if (starts)
-        stop |= find_bad_word(p, stop ? starts & ((stop & -stop) - 1) : starts);
+        stop |= find_bad_word(s, p, stop ? starts & ((stop & -stop) - 1) : starts);
     if (stop) {
         uint64_t first = stop & -stop;
         s->rows += __builtin_popcountll(m.of[OPEN] & out & (first - 1));

@@ -18,6 +18,7 @@ struct row_scan {
     bool escaped;  /* the byte before was such a backslash */
     bool wordy;    /* the byte before was a letter or digit */
     bool minus;    /* the byte before was a minus sign */
+    bool national; /* an N'string' was met, which the server converts in its own way */
     uint64_t text; /* all ones within a string */
     uint64_t row;  /* all ones within brackets */
 };

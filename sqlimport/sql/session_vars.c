@@ -121,6 +121,21 @@ int session_vars_as_utf8(struct session_vars *v, int id)
     return number_of(v, &s);
 }
 
+int session_vars_as_bytes(struct session_vars *v, int id)
+{
+    char binary[] = "binary";
+    struct setting s = v->all[id];
+    size_t len = strlen(s.f[NAMES]);
+    bool same = strcasecmp(s.f[CLIENT], s.f[NAMES]) == 0 &&
+                (!*s.f[COLLATION] ||
+                 (strncasecmp(s.f[COLLATION], s.f[NAMES], len) == 0 && s.f[COLLATION][len] == '_'));
+
+    if (!same || strncasecmp(s.f[CLIENT], "utf8", 4) != 0)
+        return id;
+    s.f[CLIENT] = binary;
+    return number_of(v, &s);
+}
+
 void session_vars_break(struct session_vars *v, bool object)
 {
     user_vars_break(v->variables, object);
@@ -238,6 +253,11 @@ bool session_vars_mode_agrees(const struct session_vars *v, int id, const char *
 bool session_vars_has_mode(const struct session_vars *v, int id, const char *mode)
 {
     return has_mode(v->all[id].f[SQL_MODE], mode);
+}
+
+const char *session_vars_sql_mode(const struct session_vars *v, int id)
+{
+    return v->all[id].f[SQL_MODE];
 }
 
 struct token_mode session_vars_mode(const struct session_vars *v)

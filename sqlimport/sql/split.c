@@ -480,6 +480,7 @@ static void fill_statement(struct split *s, size_t end, int64_t rows, struct sta
     ret->offset = s->base + (off_t)(s->start + s->head_len);
     ret->rows = rows;
     ret->rows_at = s->rows_at;
+    ret->national = rows > 0 && s->rows.national;
     ret->semicolon = strcmp(s->delimiter, ";") == 0;
     ret->number = ++s->number;
     ret->head_len = s->head_len;

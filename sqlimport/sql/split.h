@@ -33,6 +33,7 @@ struct statement {
      * begins. rows is 0 for all others, and when it ends in something else. */
     int64_t rows;
     size_t rows_at;
+    bool national;   /* with rows: an N'string' is among them or those of earlier parts */
     bool semicolon;  /* it ends with one, and with no other DELIMITER */
     uint64_t number; /* of statements and DELIMITERs */
     /* An INSERT larger than SPLIT_PART is given in parts, each with some of its rows. All but the

@@ -127,6 +127,46 @@ static void test_small_statements(void **state)
     buf_release(&b);
 }
 
+/* Rows are sent as bytes where no literal then means something else. */
+static void test_sent_as_bytes(void **state)
+{
+    static const struct {
+        const char *names, *rows;
+        bool bytes;
+    } cases[] = {
+        {"utf8mb4", "(1,'\xc3\xa9')", true},
+        {"utf8", "(1,_latin1'\xe9',x'00',NULL,'n'),(2,'')", true},
+        {"utf8mb4", "(1,N'\xc3\xa9')", false},
+        {"utf8mb4", "(1,'a'),\n(2, n'b')", false},
+        {"utf8mb4, collation_connection=utf8mb4_bin", "(1,'a')", true},
+        {"utf8mb4, collation_connection=latin1_bin", "(1,'a')", false},
+        {"utf8mb4, character_set_client=latin1", "(1,'a')", false},
+        {"latin1", "(1,'a')", false},
+        {"binary", "(1,'a')", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *text =
+            xasprintf("SET NAMES %s;\nCREATE TABLE t (a int);\nINSERT INTO t VALUES %s;" END,
+                      cases[i].names, cases[i].rows);
+        struct dump_fault f;
+        struct err e;
+        int r;
+        struct dump *d = parse(text, strlen(text), SPLIT_READ_SIZE, &r, &f, &e);
+        const struct range *g;
+
+        assert_int_equal(r, 0);
+        assert_int_equal(d->n, 1);
+        g = d->objects[0]->ranges;
+        if (cases[i].bytes)
+            assert_string_equal(session_vars_charset_of(d->vars, g->send_id), "binary");
+        assert_int_equal(g->send_id != g->vars_id, cases[i].bytes);
+        dump_free(d);
+        free(text);
+    }
+}
+
 static void test_read_sizes(void **state)
 {
     (void)state;
@@ -418,15 +458,11 @@ static void test_collations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_sizes),
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_small_statements),
-        cmocka_unit_test(test_other_makers),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_allowed),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_definer),
-        cmocka_unit_test(test_collations),
+        cmocka_unit_test(test_read_sizes),   cmocka_unit_test(test_sent_as_bytes),
+        cmocka_unit_test(test_formats),      cmocka_unit_test(test_small_statements),
+        cmocka_unit_test(test_other_makers), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_allowed),      cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_definer),      cmocka_unit_test(test_collations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,27 @@ def test_hard_tables(mirror, db):
     assert mirror.imported(data)["tables_changed"] == 0 and mirror.clean()
 
 
+CHARSETS = "latin1 utf8mb3 utf8mb4 ucs2 utf16 sjis binary"
+STRANGE = [b"'plain'", "'é€ß 😀'".encode(), "N'é'".encode(), "n'😀 n'".encode(), b"_latin1'\xe9\xff'",
+           "_utf8mb4'😀'".encode(), b"_binary '\xf0\x9f'", b"x'E282AC'", b"0xC3A9",
+           r"'\é \\ it''s é\''".encode(), b"'\xe2\x82'", b"'\xf0\x9f\\''", b"'\x80\xff'", "'花'".encode(),
+           rb"'\0\Z'", b"''", b"NULL", b"7.5"]
+
+
+@pytest.mark.parametrize("names", ["utf8mb4", "utf8", "utf8mb4, collation_connection=utf8mb4_bin", "latin1",
+                                   "utf8mb4, collation_connection=latin1_bin", "binary"])
+def test_characters_of_every_kind(mirror, names):
+    """Whole, cut off and invalid ones, into columns of every kind, as the client stores them."""
+    text = b"SET NAMES " + names.encode() + b"; SET sql_mode='';\n"
+    columns = ", ".join(f"c{i} VARCHAR(40) CHARACTER SET {c}" for i, c in enumerate(CHARSETS.split()))
+    for n, value in enumerate(STRANGE):  # a table each: they are sent apart
+        text += f"CREATE TABLE t{n} (id INT PRIMARY KEY, {columns}, b BLOB, e ENUM('plain','last'));\n".encode()
+        text += b"INSERT INTO t%d VALUES (1,%s),(2%s);\n" % (n, b",".join([value] * 9), b",'last'" * 9)
+    text += b"-- Dump completed\n"
+    mirror.imported(text)
+    mirror.same_as(text)
+
+
 def test_rows_and_packets(mirror, db):
     """Statements are cut to what the server takes; a single row that is too large is named."""
     db.sql("DROP DATABASE IF EXISTS pack; CREATE DATABASE pack")

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "fuzz"))
 from judge import Client  # noqa: E402
 from mysql56 import MySQL56
 from sqlmirror import SqlMirror
-from test_sqlrecover import BAD, HEAD, HOWS, NEXTS, POINTS, TAIL, World, empty_slot, fails, site, table
+from test_sqlrecover import BAD, HEAD, TAIL, World, empty_slot, fails, points, site, table
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +60,10 @@ def test_own_columns(world, db):
     db.sql("DROP TABLE exp_sites", "live")
 
 
-QUICK = [("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
-         ("import.stored_objects", "cut", "good")]
-
-
-@pytest.mark.parametrize("point, how, after", QUICK)
+@points(("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
+        ("import.stored_objects", "cut", "good"))
 def test_fails_at_a_point(world, point, how, after):
     fails(world, point, how, after)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("after", NEXTS)
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("point", POINTS)
-def test_fails_at_every_point(world, point, how, after):
-    if (point, how, after) not in QUICK:
-        fails(world, point, how, after)
 
 
 def kill_holder(db, name):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Whatever happens to an import around its RENAME, and whatever dump comes next: no visitor misses a
 table, sees it empty, or sees two generations."""
+import itertools
 import os
 import random
 import signal
@@ -175,23 +176,19 @@ POINTS = ["import.staged", "import.prepare", "import.swap", "import.swapped", "i
           "import.stored_objects", "import.done", "import.swept"]
 HOWS = ["kill", "term", "cut", "server"]
 NEXTS = ["same", "good", "bad", "cut", "none"]
-QUICK = [("import.swap", "term", "bad"), ("import.swap", "server", "same"),
-         ("import.swapped", "kill", "bad"), ("import.swapped", "cut", "good"),
-         ("import.finish", "kill", "none")]
 
 
-@pytest.mark.parametrize("point, how, after", QUICK)
+def points(*quick):
+    """Every point, failure and next dump; all but these few belong to the long tests."""
+    return pytest.mark.parametrize("point, how, after", [
+        pytest.param(*case, marks=() if case in quick else pytest.mark.long)
+        for case in itertools.product(POINTS, HOWS, NEXTS)])
+
+
+@points(("import.swap", "term", "bad"), ("import.swap", "server", "same"), ("import.swapped", "kill", "bad"),
+        ("import.swapped", "cut", "good"), ("import.finish", "kill", "none"))
 def test_fails_at_a_point(world, point, how, after):
     fails(world, point, how, after)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("after", NEXTS)
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("point", POINTS)
-def test_fails_at_every_point(world, point, how, after):
-    if (point, how, after) not in QUICK:
-        fails(world, point, how, after)
 
 
 def test_triggers_come_right_after_the_rename(world):

@@ -756,6 +756,48 @@ static void test_defer(void **state)
     assert_int_equal(replica_outbox_retry_deferred(f->r, 8, &from, &to), 0);
 }
 
+static void assert_deferred(struct fix *f, int n, const char *expect)
+{
+    char *path, *why;
+    json_t *list = replica_quarantine(f->r);
+
+    assert_int_equal(replica_deferred(f->r, &path, &why), n);
+    assert_int_equal(json_array_size(list), n);
+    if (n > 0) {
+        json_t *first = json_array_get(list, 0);
+
+        assert_string_equal(why, expect);
+        assert_string_equal(json_string_value(json_object_get(first, "error")), expect);
+        assert_true(json_is_true(json_object_get(first, "deferred")));
+    }
+    json_decref(list);
+    free(path);
+    free(why);
+}
+
+/* While it is retried it is listed with its reason, also when an edit takes its place. */
+static void test_deferred_until_settled(void **state)
+{
+    struct fix *f = *state;
+    int64_t n = make(f, "up/q", 'Q'), from, to;
+
+    make(f, "up/b", 'B');
+    assert_deferred(f, 0, NULL);
+    assert_int_equal(replica_outbox_defer(f->r, n, "io", "the first"), 0);
+    assert_int_equal(replica_outbox_retry_deferred(f->r, 8, &from, &to), 1);
+    assert_deferred(f, 1, "the first");
+    publish(f, "up/q", 'R', 'Q');
+    assert_deferred(f, 1, "the first");
+    assert_take(f, "put up/b=B pre=absent;put up/q=R pre=absent;");
+    assert_deferred(f, 1, "the first");
+    assert_int_equal(replica_outbox_defer(f->r, from, "io", "the second"), 0);
+    assert_deferred(f, 1, "the second");
+    assert_int_equal(replica_outbox_retry(f->r, ""), 1);
+    assert_deferred(f, 1, "the second");
+    answer(f, to, RESULT_DONE, NULL, NULL, NULL, 0, NULL);
+    assert_deferred(f, 0, NULL);
+}
+
 static void test_retry(void **state)
 {
     struct fix *f = *state;
@@ -1733,6 +1775,7 @@ int main(void)
         T(test_conflict),
         T(test_quarantine),
         T(test_defer),
+        T(test_deferred_until_settled),
         T(test_retry),
         T(test_retry_in_scope),
         T(test_discard),

@@ -223,6 +223,7 @@ int outbox_read(sqlite3_stmt *st, struct outbox_row *ret);
 int outbox_delete(struct db *db, int64_t opid);
 /* The operation with all its overlay rows. */
 int outbox_drop(struct db *db, int64_t opid);
+/* Also in place of the operation with that number, whose reason for a delay stays. */
 int outbox_insert(struct db *db, const struct op *op, char state);
 /* Logs op as the next one (its n is filled in) and lays `row` (NULL: gone) over its path. */
 int outbox_log(struct replica *r, struct op *op, char state, const struct row *row);

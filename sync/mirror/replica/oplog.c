@@ -90,8 +90,10 @@ int outbox_insert(struct db *db, const struct op *op, char state)
 {
     char pre[HASH_TEXT_CAP], to_pre[HASH_TEXT_CAP], s[2] = {state, '\0'};
     int rc = db_run(db,
-                    "INSERT OR REPLACE INTO outbox(" OUTBOX_COLS ",created)"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "INSERT OR REPLACE INTO outbox(" OUTBOX_COLS ",created,code,error)"
+                    " VALUES(?1,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
+                    "(SELECT code FROM outbox WHERE opid=?1),"
+                    "(SELECT error FROM outbox WHERE opid=?1))",
                     "iippphiiisssiiii", op->n, (int64_t)op->kind, op->path, op->to, op->target,
                     &op->hash, op->size, op->mtime, op->mode, pre_text(&op->pre, pre),
                     pre_text(&op->to_pre, to_pre), s, (int64_t)op->has_mtime, op->umask, op->known,

@@ -3,7 +3,8 @@
  * quarantine: operations that wait, because the master refused them (quarantined) or because they
  * failed for now (deferred), with all that depends on them: listed, sent again, or given up. Other
  * operations overtake the waiting ones, and the master accepts each outbox's numbers in ascending
- * order only: so retried operations get new numbers, in their old order, at the log's end.
+ * order only: so retried operations get new numbers, in their old order, at the log's end. A
+ * deferred one keeps its reason until it is settled, and is listed with it while it is retried.
  */
 #include "sync/mirror/replica/send_queue.h"
 
@@ -15,6 +16,9 @@
 #include "sync/mirror/replica/view_change.h"
 #include "sync/proto/json.h"
 #include "sync/proto/wire.h"
+
+/* Set aside, or retried after that. */
+#define IS_DEFERRED "(state='d' OR (state IN ('q','s') AND error IS NOT NULL))"
 
 struct ids {
     int64_t *v;
@@ -53,7 +57,8 @@ static int renumber(struct replica *r, int64_t opid)
     int64_t n = r->now.next_opid++;
     int rc = db_run(r->db,
                     "UPDATE outbox SET opid=?1, state=CASE state WHEN 'o' THEN 'o' ELSE 'q' END,"
-                    " code=NULL, error=NULL WHERE opid=?2",
+                    " code=CASE state WHEN 'x' THEN NULL ELSE code END,"
+                    " error=CASE state WHEN 'x' THEN NULL ELSE error END WHERE opid=?2",
                     "ii", n, opid);
 
     if (rc >= 0)
@@ -206,7 +211,7 @@ json_t *replica_quarantine(struct replica *r)
         return list;
     st = db_query(db,
                   "SELECT opid,kind,path,code,error,to_path,created,state FROM outbox"
-                  " WHERE state IN ('x','d') ORDER BY opid",
+                  " WHERE state='x' OR " IS_DEFERRED " ORDER BY opid",
                   "");
     while (db_step(db, st) == 1) {
         json_t *v = json_object();
@@ -219,7 +224,7 @@ json_t *replica_quarantine(struct replica *r)
         if (sqlite3_column_type(st, 5) != SQLITE_NULL)
             json_set_path(v, "to", db_col_text(st, 5));
         json_object_set_new(v, "time", json_integer(sqlite3_column_int64(st, 6)));
-        json_object_set_new(v, "deferred", json_boolean(*db_col_text(st, 7) == STATE_DEFERRED));
+        json_object_set_new(v, "deferred", json_boolean(*db_col_text(st, 7) != STATE_QUARANTINED));
         json_array_append_new(list, v);
     }
     reader_put(r, db);
@@ -235,11 +240,11 @@ int64_t replica_deferred(struct replica *r, char **path, char **why)
     *path = *why = NULL;
     if (reader_get(r, &db) < 0)
         return 0;
-    if (db_get_int(db, 0, &n, "SELECT count(*) FROM outbox WHERE state='d'", "") < 0)
+    if (db_get_int(db, 0, &n, "SELECT count(*) FROM outbox WHERE " IS_DEFERRED, "") < 0)
         n = 0;
     st = n == 0 ? NULL
                 : db_query(db,
-                           "SELECT path,coalesce(error,'') FROM outbox WHERE state='d'"
+                           "SELECT path,coalesce(error,'') FROM outbox WHERE " IS_DEFERRED
                            " ORDER BY opid LIMIT 1",
                            "");
     if (st && db_step(db, st) == 1) {

@@ -153,10 +153,11 @@ class Case:
         assert self.mount.status()["conflicts"] == 0
 
 
-def listed_as_deferred(case):
+def check_listed(case):
+    """Also at a moment at which it is being retried."""
     out = case.site.run("eefs-status", "--quarantine", "--json", case.mount.point, check=False)
     listed = json.loads(out.stdout)["mounts"][0]["quarantine_list"]
-    return any(q["path"].endswith("/bad") and q["deferred"] for q in listed)
+    assert any(q["path"].endswith("/bad") and q["deferred"] and q["error"] for q in listed), (case.name, listed)
 
 
 def run(site, names):
@@ -168,9 +169,10 @@ def run(site, names):
         case.begin()
     for case in cases:
         case.check_while_it_lasts()
-    wait_for(lambda: listed_as_deferred(cases[0]), 30)  # while it is being retried it is not listed
-    wait_for(lambda: "retried automatically" in site.run("eefs-status", "--quarantine", cases[0].mount.point,
-                                                         check=False).stdout, 30)
+    for case in cases:
+        check_listed(case)
+    assert "retried automatically" in site.run("eefs-status", "--quarantine", cases[0].mount.point,
+                                               check=False).stdout
     for case in cases:
         case.peer.set(None)
     for case in cases:

@@ -126,7 +126,7 @@ def test_a_late_writer_keeps_its_edit_without_an_exchange(master):
         assert results(master.ops(BOX, put(1, "uploads/one.txt", b"mirror", b"one"))) == ["done"]
         f.write(b"local edit")
     wait_for(lambda: read(master.path("uploads/one.txt")) == b"local edit", 30)
-    assert sorted(files(master).values()) == [b"local edit", b"mirror", b"two"]
+    wait_for(lambda: sorted(files(master).values()) == [b"local edit", b"mirror", b"two"])
     wait_for(lambda: staging(master) == [])
     all_told(master)
 

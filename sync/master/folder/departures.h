@@ -16,6 +16,7 @@
 
 #define DEPARTURES_MAX  1024
 #define DEPARTURES_READ 65536 /* bytes that the watcher reads at once */
+#define DEPARTURES_MS   60000 /* no scan takes longer to come to an event */
 
 struct departures;
 

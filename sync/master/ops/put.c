@@ -167,15 +167,16 @@ static int follow_rename(struct apply *j, char *tmp)
 {
     const struct op *op = j->op;
     struct row moved = {0}, now = {0};
-    int r = tree_find_moved(j->m->tree->db, op->path, &op->pre.hash, &moved);
+    int r = tree_find_moved(j->m->tree->db, op->path, &op->pre.hash, &moved), read = -ENOENT;
 
     if (r == 0 && j->asked)
         r = tree_find_moved(j->m->tree->db, j->asked, &op->pre.hash, &moved);
     if (r <= 0)
         return apply_db(j, r);
-    r = 0;
-    if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path) &&
-        current_row(j, moved.e.path, &now) == 0 && pre_holds(&op->pre, &now)) {
+    if (readable(j, moved.e.path) && scope_writes(&j->who->scope, moved.e.path))
+        read = current_row(j, moved.e.path, &now);
+    r = read == -EAGAIN ? read : 0; /* too large to read it now */
+    if (read == 0 && pre_holds(&op->pre, &now)) {
         r = stage(j, moved.e.path, tmp);
         if (r == 0)
             r = land(j, tmp, moved.e.path, &now, j->asked ? j->asked : op->path, RESULT_DONE);

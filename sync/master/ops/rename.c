@@ -195,7 +195,7 @@ static int rename_to(struct apply *j, const struct row *from, const char *to,
     if (r < 0)
         return r;
     if (from->e.type == ENTRY_DIR) {
-        r = apply_db(j, rename_rows_move(j->m, from->e.path, to, j->a, false));
+        r = apply_db(j, rename_rows_move(j->m, from->e.path, to, j->a, NULL));
         if (r == 0)
             r = apply_publish(j, to, &st, NULL, NULL, 0, from->e.path);
         if (r == 0)

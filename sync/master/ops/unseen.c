@@ -13,8 +13,6 @@
 #include "sync/master/folder/visible.h"
 #include "sync/master/publish/renamed.h"
 
-#define DEPARTED_MS 60000 /* no scan takes longer to come to an event */
-
 /* 1: the tree has a folder at `path`, and it is there; 0: the tree has none; -ENOENT: it is not
  * there (any more), but perhaps another one; -errno of the database. An error of the disk proves
  * nothing: 1. */
@@ -63,7 +61,7 @@ static int publish_departed(struct master *m, const char *path)
     int r = find_departed(m, path, &dir);
 
     if (r == 0 && dir)
-        departures_of(m->departures, dir, DEPARTED_MS, &now);
+        departures_of(m->departures, dir, DEPARTURES_MS, &now);
     for (size_t i = 0; r == 0 && i < now.n; i++)
         r = renamed_folder(m, dir, now.v[i]);
     strlist_release(&now);
@@ -71,9 +69,32 @@ static int publish_departed(struct master *m, const char *path)
     return r < 0 ? r : 0;
 }
 
+/* 1: the operation replaces a file that is not where the tree has it, as *ret; 0: not so; -errno. */
+static int find_departed_file(struct master *m, const struct op *op, struct row *ret)
+{
+    struct stat st;
+    int r =
+        op->kind == OP_PUT && op->pre.kind == PRE_HASH ? tree_get(m->tree->db, op->path, ret) : 0;
+
+    if (r == 1)
+        r = ret->e.type == ENTRY_FILE && hash_eq(&ret->e.hash, &op->pre.hash) &&
+            visible_lstat(m->folder, op->path, &st) == -ENOENT;
+    if (r != 1)
+        row_release(ret);
+    return r;
+}
+
 int unseen_renames(struct master *m, const struct op *op)
 {
-    int r = publish_departed(m, op->path);
+    struct row was = {0};
+    int file = find_departed_file(m, op, &was), r = file;
 
-    return r == 0 && op->to ? publish_departed(m, op->to) : r;
+    if (r >= 0)
+        r = publish_departed(m, op->path);
+    if (r == 0 && op->to)
+        r = publish_departed(m, op->to);
+    if (r == 0 && file == 1) /* last: it may be in a folder that has another name, too */
+        r = renamed_departed(m, &was);
+    row_release(&was);
+    return r;
 }

@@ -57,7 +57,14 @@ static int follow(const struct master *m, const struct mirror *who, const char *
     return 0;
 }
 
-/* A folder that is to be renamed, and has another name by now itself. */
+/* The operation may be about a folder itself. */
+static bool is_about_folder(const struct op *op)
+{
+    return op->kind == OP_RMDIR || op->kind == OP_SETATTR ||
+           (op->kind == OP_RENAME && op->pre.kind == PRE_DIR);
+}
+
+/* A folder that is to be renamed, changed or removed, and has another name by now itself. */
 static int follow_itself(const struct master *m, const struct mirror *who, const char *outbox,
                          struct op *op, struct moved *was)
 {
@@ -68,7 +75,7 @@ static int follow_itself(const struct master *m, const struct mirror *who, const
     if (r < 1)
         return r;
     at[path_parent_len(at)] = '\0';
-    if (may_work_at(m, who, at) && !path_is_under(op->to, at)) {
+    if (may_work_at(m, who, at) && !(op->to && path_is_under(op->to, at))) {
         was->path = op->path;
         op->path = at;
     } else { /* it has that name already, or is above it */
@@ -82,7 +89,7 @@ int folder_renames_follow(const struct master *m, const struct mirror *who, cons
 {
     int r = 0;
 
-    if (op->known > 0 && op->kind == OP_RENAME && op->pre.kind == PRE_DIR)
+    if (op->known > 0 && is_about_folder(op))
         r = follow_itself(m, who, outbox, op, was);
     if (r == 0 && op->known > 0 && !was->path)
         r = follow(m, who, outbox, op->known, &op->path, &was->path);

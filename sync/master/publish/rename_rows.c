@@ -58,8 +58,30 @@ static bool is_there(struct master *m, const struct row *row, const char *to)
                                     : row_matches(row, &st);
 }
 
+void lost_files_release(struct lost_files *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        row_release(&l->v[i]);
+    free(l->v);
+    memset(l, 0, sizeof(*l));
+}
+
+/* Takes the row, with the path that it had. */
+static void lose(struct lost_files *l, struct row *row)
+{
+    if (l->n == l->cap) {
+        l->cap = l->cap * 2 + 16;
+        l->v = xrealloc(l->v, l->cap * sizeof(*l->v));
+    }
+    free(row->e.path);
+    row->e.path = row->e.moved_from;
+    row->e.moved_from = NULL;
+    l->v[l->n++] = *row;
+    memset(row, 0, sizeof(*row));
+}
+
 int rename_rows_move(struct master *m, const char *from, const char *to, struct op_answer *a,
-                     bool check)
+                     struct lost_files *lost)
 {
     struct row *rows;
     size_t n, skip = strlen(from) + 1;
@@ -75,8 +97,10 @@ int rename_rows_move(struct master *m, const char *from, const char *to, struct 
         rows[i].e.moved_from = old;
         if (r >= 0 && strlen(path) > EEFS_PATH_MAX) {
             ; /* no mirror could hold it; the next scan reports it */
-        } else if (r >= 0 && check && !is_there(m, &rows[i], path)) {
+        } else if (r >= 0 && lost && !is_there(m, &rows[i], path)) {
             scan_queue_push(m->folder->scan_queue, path, SCAN_DEEP, 0);
+            if (rows[i].e.type == ENTRY_FILE)
+                lose(lost, &rows[i]);
         } else if (r >= 0) {
             r = tree_put(m->tree, &rows[i]);
             if (r == 0 && a) {

@@ -16,12 +16,19 @@
  * looked at again when the file is not as the row says. The old row stays. */
 int rename_rows_put(struct master *m, const struct row *from, const char *to,
                     const struct stat *st);
+/* Rows that were to be moved. */
+struct lost_files {
+    struct row *v;
+    size_t n, cap;
+};
+void lost_files_release(struct lost_files *l);
+
 /*
  * Tombstones `from` with all below and moves the rows below to `to`. `a` (may be NULL) gets all of
- * them. With `check` a row is moved only when the file is at its new path as the row says; the rest
- * is looked at.
+ * them. With `lost` a row is moved only when the file is at its new path as the row says; the rest
+ * is looked at, and *lost (zeroed before) has those of files, as they were.
  */
 int rename_rows_move(struct master *m, const char *from, const char *to, struct op_answer *a,
-                     bool check);
+                     struct lost_files *lost);
 
 #endif

@@ -12,6 +12,7 @@
 #include "sync/master/folder/root.h"
 #include "sync/master/folder/folder.h"
 #include "sync/master/db/renames.h"
+#include "sync/master/folder/departures.h"
 #include "sync/master/folder/fstype.h"
 #include "sync/master/folder/scan_queue.h"
 #include "sync/master/folder/visible.h"
@@ -73,14 +74,50 @@ bool renamed_keeps_inode(const struct master *m, const char *path)
     return keeps;
 }
 
+/* 1: the file `was` is at `to` now, where it is published with the content that it had; it is read
+ * again later. 0: not so. */
+static int renamed_file(struct master *m, const struct row *was, const char *to)
+{
+    struct stat st;
+    int r;
+
+    if (visible_lstat(m->folder, to, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (int64_t)st.st_ino != was->ino || st.st_size != was->e.size ||
+        file_mtime_ns(&st) != was->e.mtime || renamed_born_after(m, to, was) ||
+        !renamed_keeps_inode(m, to))
+        return 0;
+    memset(&st.st_ctim, 0, sizeof(st.st_ctim)); /* no look at the file finds that it matches */
+    r = publish(m, to, &st, &was->e.hash, NULL, was->seen, was->e.path);
+    if (r == 0)
+        r = tree_remove(m->tree, was->e.path);
+    scan_queue_push(m->folder->scan_queue, to, SCAN_FORCE, 0);
+    return r < 0 ? r : 1;
+}
+
+int renamed_departed(struct master *m, const struct row *was)
+{
+    struct strlist now = {0};
+    int r = 0;
+
+    departures_of(m->departures, was->e.path, DEPARTURES_MS, &now);
+    for (size_t i = 0; r == 0 && i < now.n; i++)
+        r = renamed_file(m, was, now.v[i]);
+    strlist_release(&now);
+    return r < 0 ? r : 0;
+}
+
 static int move_folder(struct master *m, const char *from, const char *to, const struct stat *st)
 {
-    int r = rename_rows_move(m, from, to, NULL, true);
+    struct lost_files lost = {0};
+    int r = rename_rows_move(m, from, to, NULL, &lost);
 
     if (r == 0)
         r = publish(m, to, st, NULL, NULL, 0, from);
     if (r == 0)
         r = renames_add(m->tree->db, m->tree->seq, from, to, NULL);
+    for (size_t i = 0; r == 0 && i < lost.n; i++) /* they have other names, too */
+        r = renamed_departed(m, &lost.v[i]);
+    lost_files_release(&lost);
     scan_queue_push(m->folder->scan_queue, from, SCAN_DEEP, 0);
     return r < 0 ? r : 1;
 }

@@ -36,6 +36,12 @@ bool renamed_keeps_inode(const struct master *m, const char *path);
  * is looked at. 1, 0: not so, -errno of the database. Committer's thread.
  */
 int renamed_folder(struct master *m, const char *from, const char *to);
+/*
+ * Looks whether the file that the tree has, or had until just now, as `was` is where a rename that the
+ * watcher heard of took it. There it is published as renamed; it is read again later. May wait for the
+ * watcher (departures.h). Committer's thread. 0 or -errno of the database.
+ */
+int renamed_departed(struct master *m, const struct row *was);
 /* Publishes an observation that still holds, as a rename when it is one. Committer's thread. 0 or
  * -errno of the database. */
 int renamed_publish(struct master *m, const struct observation *o);

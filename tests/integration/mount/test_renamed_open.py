@@ -487,6 +487,94 @@ def test_what_is_made_before_the_master_has_seen_its_own_rename(site, master, to
     assert mount.status()["conflicts"] == 0
 
 
+# What the master renames while an edit of f.txt is on its way, and what the folder holds then.
+UNSEEN = {
+    "file": ([("d/f.txt", "d/new.txt")], ["d/new.txt", "d/g.txt"]),
+    "across": ([("d/f.txt", "e/f.txt")], ["e/f.txt", "d/g.txt"]),
+    "twice": ([("d/f.txt", "d/1.txt"), ("d/1.txt", "e/2.txt")], ["e/2.txt", "d/g.txt"]),
+    "over": ([("d/f.txt", "d/g.txt")], ["d/g.txt"]),
+    "both": ([("d/f.txt", "d/1.txt"), ("d", "n")], ["n/1.txt", "n/g.txt"]),
+}
+
+
+def test_an_edit_follows_what_the_master_has_not_seen_itself(site):
+    """The files of the half were written long before, so that no write can have left their times as they
+    were; the others are read again."""
+    master = site.master(start=False)
+    tops = ["uploads/%s %s" % (how, age) for how in UNSEEN for age in ("old", "young")]
+    for top in tops:
+        os.makedirs(master.path(top, "e"))
+        for name in ("f.txt", "g.txt"):
+            write(master.path(top, "d", name), name)
+            if top.endswith("old"):
+                os.utime(master.path(top, "d", name), (1e9, 1e9))
+    mount = site.mount(master.start())
+    for top in tops:
+        read(mount.path(top, "d/f.txt"))
+    mount.synced()
+    master.process.popen.send_signal(signal.SIGSTOP)
+    try:
+        writers = [threading.Thread(target=write, args=(mount.path(top, "d/f.txt"), top)) for top in tops]
+        for writer in writers:
+            writer.start()
+        wait_for(lambda: mount.status()["pending"] >= len(tops))
+        for top in tops:
+            for old, new in UNSEEN[top.split()[0][len("uploads/"):]][0]:
+                os.rename(master.path(top, old), master.path(top, new))
+    finally:
+        master.process.popen.send_signal(signal.SIGCONT)
+    for writer in writers:
+        writer.join()
+    got, expected = settled(master, mount), {}
+    for top in tops:
+        left = ["%s/%s" % (top[len("uploads/"):], name) for name in UNSEEN[top.split()[0][len("uploads/"):]][1]]
+        expected.update(zip(left, [top.encode(), b"g.txt"]))
+    assert got == expected
+    assert mount.status()["conflicts"] == 0
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_what_is_done_to_a_renamed_folder_itself(site, master, seen):
+    """chmod and rmdir of a folder that the master has renamed meanwhile."""
+    os.mkdir(master.path("uploads/empty"))
+    mount, hold, gate = deaf(site, master)
+    wait_for(lambda: os.path.exists(mount.path("uploads/empty")))
+    mount.synced()
+    hold.set()
+    stopped = not seen
+    if stopped:
+        master.process.popen.send_signal(signal.SIGSTOP)
+
+    def change():
+        os.chmod(mount.path("uploads/d"), 0o750)
+        os.rmdir(mount.path("uploads/empty"))
+
+    def rename():
+        os.rename(master.path("uploads/d"), master.path("uploads/n"))
+        os.rename(master.path("uploads/empty"), master.path("uploads/void"))
+
+    try:
+        if seen:
+            rename()
+            wait_for(lambda: {"uploads/n", "uploads/void"} <= set(master.listing()))
+            change()
+        else:
+            change()
+            wait_for(lambda: mount.status()["pending"] >= 2)
+            rename()
+    finally:
+        if stopped:
+            master.process.popen.send_signal(signal.SIGCONT)
+    wait_for(lambda: mount.status()["pending"] == 0, 20, "sent")
+    gate.set()
+    got = settled(master, mount)
+    assert got == {"n/f.txt": b"old\n", "n/g.txt": b"other\n", "e/h.txt": b"third\n"}
+    for at in (master, mount):
+        wait_for(lambda: sorted(os.listdir(at.path("uploads"))) == ["e", "n"])
+        assert os.stat(at.path("uploads/n")).st_mode & 0o777 == 0o750
+    assert mount.status()["conflicts"] == mount.status()["quarantined"] == 0
+
+
 def test_a_folder_of_that_name_made_here(site, master):
     """After its own rename, a mirror's folder of the old name is its own: what is put there stays."""
     mount, hold, gate = deaf(site, master)

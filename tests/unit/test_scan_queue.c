@@ -88,9 +88,9 @@ static void test_asked_twice(void **state)
     scan_queue_push(q, "b", SCAN_FOUND, 0);
     scan_queue_push(q, "c", SCAN_FORCE, HOUR);
     scan_queue_push(q, "a", 0, 0);            /* an event of it: first, and not large any more */
-    scan_queue_push(q, "a", SCAN_DEEP, HOUR); /* not later for that */
     scan_queue_push(q, "b", SCAN_LARGE, 0);   /* not later than it was */
     scan_queue_push(q, "c", SCAN_MOVED, 0);   /* now */
+    scan_queue_push(q, "a", SCAN_DEEP, HOUR); /* not later either */
     assert_int_equal(scan_queue_waiting(q), 3);
     take(q, true, "a", SCAN_FOUND | SCAN_DEEP);
     take(q, true, "c", SCAN_FORCE | SCAN_MOVED);
@@ -99,18 +99,30 @@ static void test_asked_twice(void **state)
     take(q, false, "a", 0);
 }
 
-/* What is asked for again comes after the events that came before. */
-static void test_comes_last(void **state)
+/* What is asked for again and again has its turn, however busy its lane is. */
+static void test_a_turn_for_all(void **state)
 {
     struct scan_queue *q = *state;
+    char path[16];
 
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "before %d", i);
+        scan_queue_push(q, path, 0, 0);
+    }
     scan_queue_push(q, "log", 0, 0);
-    scan_queue_push(q, "a", 0, 0);
-    scan_queue_push(q, "log", SCAN_FORCE, 0);
-    scan_queue_push(q, "b", 0, 0);
-    take(q, false, "a", 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "after %d", i);
+        scan_queue_push(q, path, 0, 0);
+        scan_queue_push(q, "log", SCAN_FORCE, i == 1 ? HOUR : 0);
+        snprintf(path, sizeof(path), "before %d", i);
+        take(q, false, path, 0);
+    }
     take(q, false, "log", SCAN_FORCE);
-    take(q, false, "b", 0);
+    take(q, false, "after 0", 0);
+    scan_queue_push(q, "log", 0, 0); /* another turn */
+    take(q, false, "after 1", 0);
+    take(q, false, "after 2", 0);
+    take(q, false, "log", 0);
 }
 
 static void test_delays(void **state)
@@ -283,6 +295,10 @@ static void model_push(struct model *m, int path, int flags, int hours)
         m->items[m->n++] = (struct model_item){path, flags, lane, ++m->turns, hours};
         return;
     }
+    if (!i->due && lane >= i->lane) {
+        i->flags |= flags & ~SCAN_LARGE;
+        return;
+    }
     i->due = i->due && hours ? (i->due < hours ? i->due : hours) : 0;
     i->turn = ++m->turns;
     i->flags |= flags;
@@ -407,10 +423,10 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_lanes),      TEST(test_asked_twice),
-        TEST(test_comes_last), TEST(test_delays),
-        TEST(test_scan),       TEST(test_joins_a_scan),
-        TEST(test_threads),    cmocka_unit_test(test_random),
+        TEST(test_lanes),          TEST(test_asked_twice),
+        TEST(test_a_turn_for_all), TEST(test_delays),
+        TEST(test_scan),           TEST(test_joins_a_scan),
+        TEST(test_threads),        cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

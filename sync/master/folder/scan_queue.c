@@ -187,12 +187,16 @@ static void count_scan_locked(struct scan_queue *x)
     }
 }
 
-/* What waits is asked for once more: it comes as early as the earlier of the two, and in its lane
- * after what came before. */
+/* A waiting path is queued once more: it takes the earlier of the two times. It keeps its turn in
+ * its lane, or a path that changes all the time would never have one. */
 static void merge_locked(struct scan_queue *x, struct scan_item *it, int flags, int64_t due)
 {
     int lane = lane_of(flags);
 
+    if (it->due == 0 && it->lane <= lane) {
+        it->flags |= flags & ~SCAN_LARGE;
+        return;
+    }
     if (it->due > 0) {
         undelay_locked(x, it);
         due = due < it->due ? due : it->due;

@@ -15,7 +15,7 @@ from peer import Peer, honest, wrong_bytes
 
 JSON = [("Content-Type", "application/json")]
 HTML = [("Content-Type", "text/html")]
-BIG = os.urandom(3_000_000)
+BIG = os.urandom(300_000)  # beyond what an operation carries
 
 
 def refusal(status, code="bad_request"):
@@ -67,11 +67,11 @@ OPS = {
 PUTS = {
     "put-422": lambda: refusal(422, "digest"),
     "put-409": lambda: (409, JSON, b'{"code":"offset","error":"for a test","have":0}'),
-    "put-409-far": lambda: (409, JSON, b'{"code":"offset","error":"for a test","have":2999999}'),
+    "put-409-far": lambda: (409, JSON, b'{"code":"offset","error":"for a test","have":299999}'),
     "put-507": lambda: refusal(507, "no_space"),
     "put-413-page": lambda: page(413),
     "put-reset": reset,
-    "put-taken-and-forgotten": lambda: (200, JSON, b'{"have":3000000}'),
+    "put-taken-and-forgotten": lambda: (200, JSON, b'{"have":300000}'),
 }
 
 
@@ -169,16 +169,16 @@ def run(site, names):
         case.begin()
     for case in cases:
         case.check_while_it_lasts()
-    for case in cases:
         check_listed(case)
-    assert "retried automatically" in site.run("eefs-status", "--quarantine", cases[0].mount.point,
-                                               check=False).stdout
-    for case in cases:
-        case.peer.set(None)
+        if case is cases[0]:
+            assert "retried automatically" in site.run("eefs-status", "--quarantine", case.mount.point,
+                                                       check=False).stdout
+        case.peer.set(None)  # the first one's time comes while the others are looked at
     for case in cases:
         case.check_afterwards()
+    whole = tree(master.root, scope=SCOPE)
     for case in cases:
-        wait_for(lambda case=case: tree(case.mount.point) == tree(master.root, scope=SCOPE), 30)
+        wait_for(lambda case=case: tree(case.mount.point) == whole, 30)
 
 
 def test_what_is_not_taken(site):

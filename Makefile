@@ -52,6 +52,7 @@ BASE := sync/common sync/proto
 SEES_sync/common :=
 SEES_sync/proto  := sync/common
 SEES_sync/status := $(BASE)
+SEES_sync/dns    := $(BASE)
 
 # db <- folder <- publish <- ops <- commit <- { scan, versions, http, recovery } <- control <- serve.c, main.c
 M := sync/master
@@ -126,10 +127,11 @@ rooms: ## the rooms, and what each may include and call
 
 # --- programs: the main of each, which lies in the room that the program is made of --------------------
 
-PROGRAMS := eefs-master mount.eefs eefs-status eefs-sqlimport eefs-sqldump
+PROGRAMS := eefs-master mount.eefs eefs-status eefs-dns eefs-sqlimport eefs-sqldump
 MAIN_eefs-master    := sync/master/main.c
 MAIN_mount.eefs     := fs/main.c
 MAIN_eefs-status    := sync/status/main.c
+MAIN_eefs-dns       := sync/dns/main.c
 MAIN_eefs-sqlimport := sqlimport/importer/main.c
 MAIN_eefs-sqldump   := sqlimport/sqldump/main.c
 MAIN_OBJS := $(foreach p,$(PROGRAMS),$(B)/$(MAIN_$(p):.c=.o))

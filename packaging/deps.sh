@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: MIT
 # deps.sh [COMMAND…]: installs what is needed to build, run and test eefs on Debian and Ubuntu, then
 # runs COMMAND. Installs only what is missing, removes nothing, starts no service (so not nginx,
-# whose package does; without it, one test is skipped). As root, or without root when nothing is
+# knot, bind9, gdnsd, pdns-server with pdns-backend-bind and prometheus, whose packages do; without
+# them a few tests are skipped). As root, or without root when nothing is
 # missing.
 set -eu
 
 PACKAGES="build-essential pkg-config clang clang-format
   libfuse3-dev fuse3 libcurl4-openssl-dev libsqlite3-dev default-libmysqlclient-dev
   libmicrohttpd-dev libzstd-dev zlib1g-dev libssl-dev libjansson-dev libutf8proc-dev libcmocka-dev
-  python3 python3-pytest python3-jsonschema mariadb-server-core mariadb-client php-cli
+  python3 python3-pytest python3-jsonschema bind9-dnsutils mariadb-server-core mariadb-client php-cli
   rsync git procps sqlite3 strace openssl ca-certificates
   xfsprogs btrfs-progs exfatprogs exfat-fuse bindfs faketime"
 
@@ -26,7 +27,8 @@ if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>
     say "    libmicrohttpd, zstd, zlib, OpenSSL, jansson, utf8proc, cmocka"
     say "  programs: fusermount3, python3 with pytest and jsonschema, mariadbd, mariadb, mariadb-dump,"
     say "    php (command line), rsync, git, sqlite3, ps, strace, openssl; for tests of other filesystems"
-    say "    mkfs.xfs, mkfs.btrfs, mkfs.exfat, mount.exfat-fuse, bindfs; faketime, nginx"
+    say "    mkfs.xfs, mkfs.btrfs, mkfs.exfat, mount.exfat-fuse, bindfs; faketime, nginx; nsupdate, knotd, named,"
+    say "    gdnsd, pdns_server, promtool"
     exit 1
 fi
 

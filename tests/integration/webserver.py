@@ -30,6 +30,7 @@ class WebServer:
 
         self.server = http.server.ThreadingHTTPServer((address, port), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *args: None  # a client that has seen enough
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -126,8 +126,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < threads; i++)
         pthread_join(all[i], NULL);
     end = now();
-    clean(threads);
     qsort(took, n, sizeof(*took), by_value);
     printf("%.1f %.1f\n", (double)(end - begin) / (double)n / 1000, (double)took[n / 2] / 1000);
+    fflush(stdout);
+    clean(threads);
     return 0;
 }

@@ -25,7 +25,9 @@
  *         {"commit":"CURSOR"}   everything since the first page is complete as of that cursor
  *     Without `since` (or since="") the whole tree is listed ("full" cursor while paging; see
  *     cursor.h). With wait>0 and nothing new the answer is delayed up to S (max WIRE_WAIT_MAX)
- *     seconds and then is a commit line with the cursor unchanged in meaning.
+ *     seconds and then is a commit line with the cursor unchanged in meaning. An answer that would
+ *     have nothing but what this mirror itself asked for (it knows that from the answers to its
+ *     operations) is delayed a moment for more, and bears no contents.
  *     409 WIRE_E_RESET: the cursor is unknown or stale: list again. Entries whose content is at
  *     most `inline` (max WIRE_INLINE_MAX) bytes may carry it as "data" (base64).
  *     The feed is consistent at its commit line: a page set goes on until it has caught up with

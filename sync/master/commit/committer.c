@@ -191,7 +191,8 @@ static bool take(struct committer *c, struct job **ret)
     return more;
 }
 
-static void run_delete_guard(struct master *m, int *r)
+/* True when it published any. */
+static bool run_delete_guard(struct master *m, int *r)
 {
     int n = *r == 0 && clock_mono_ms() >= delete_guard_due(m->delete_guard)
                 ? delete_guard_run(m->delete_guard)
@@ -201,12 +202,25 @@ static void run_delete_guard(struct master *m, int *r)
         *r = n;
     else if (n > 0 && !root_check(m->folder->root)) /* it went while we looked */
         *r = -ESTALE;
+    return n > 0;
+}
+
+/* The mirror that asked for all the jobs; NULL: there is more. */
+static const char *author_of(const struct job *jobs)
+{
+    const char *name = jobs && jobs->ops ? jobs->ops->who.name : NULL;
+
+    for (const struct job *j = jobs; j && name; j = j->next)
+        if (!j->ops || strcmp(j->ops->who.name, name) != 0)
+            name = NULL;
+    return name;
 }
 
 static void run_batch(struct committer *c, struct job *jobs)
 {
     struct master *m = c->m;
     bool ok = root_check(m->folder->root), any_ops = false, others = false;
+    const char *author = author_of(jobs);
     int r = tree_begin(m->tree);
 
     for (struct job *j = jobs; j && r == 0; j = j->next) {
@@ -230,8 +244,8 @@ static void run_batch(struct committer *c, struct job *jobs)
         else if (j->call)
             j->call->result = -ENODEV;
     }
-    if (ok)
-        run_delete_guard(m, &r);
+    if (ok && run_delete_guard(m, &r))
+        author = NULL;
     if (r == 0 && ok)
         r = publish_folders(m);
     crash_point(any_ops ? "master.ops.applied" : "master.scan.applied");
@@ -252,7 +266,7 @@ static void run_batch(struct committer *c, struct job *jobs)
     if (r == 0 && c->error < 0)
         log_info("'%s' can be written again", m->db_path);
     c->error = r;
-    head_set(m->head, m->tree->seq);
+    head_set(m->head, m->tree->seq, author);
     finish(c, jobs, r);
 }
 

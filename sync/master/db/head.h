@@ -6,6 +6,7 @@
 #ifndef EEFS_MASTER_DB_HEAD_H
 #define EEFS_MASTER_DB_HEAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct head;
@@ -21,7 +22,10 @@ void head_free(struct head *h);
 void head_listen(struct head *h, head_moved_fn *moved, void *arg);
 #define HEAD_LISTENERS 4
 int64_t head_seq(const struct head *h);
-/* Calls the listeners if `seq` is higher than the one before. */
-void head_set(struct head *h, int64_t seq);
+/* Calls the listeners if `seq` is higher than the one before. `author`: the mirror that alone asked
+ * for what was committed; NULL: there is more. */
+void head_set(struct head *h, int64_t seq, const char *author);
+/* True when there were commits after `seq`, and that mirror alone asked for all of them. */
+bool head_is_by(struct head *h, const char *mirror, int64_t seq);
 
 #endif

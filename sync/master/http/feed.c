@@ -22,6 +22,7 @@
 #define PAGE_BYTES (4 << 20) /* a page ends early rather than grow beyond it */
 #define SCAN_MAX   50000     /* rows looked at for one page, hidden ones included */
 #define TICK_MS    200
+#define ECHO_MS    50   /* a poll waits so long for more of what its mirror knows */
 #define SCOPES_MS  1000 /* how often scopes and tokens are looked at while polls wait */
 
 struct feed {
@@ -137,19 +138,48 @@ out:
     return r < 0 ? r : 0;
 }
 
-static void resume_locked(struct feed *f, int64_t now)
+/* Resumes those that are due; also those that a commit concerns, or all. */
+enum resume { DUE, MOVED, ALL };
+
+static bool is_due_locked(struct feed *f, struct parked *p, enum resume which, int64_t now)
+{
+    if (which == ALL || p->deadline <= now)
+        return true;
+    if (which == DUE || head_seq(f->m->head) <= p->seq)
+        return false;
+    if (p->echoed || !head_is_by(f->m->head, p->mirror, p->seq))
+        return true;
+    p->echoed = true;
+    if (p->deadline > now + ECHO_MS)
+        p->deadline = now + ECHO_MS;
+    worker_wake_locked(&f->worker);
+    return false;
+}
+
+static void resume_locked(struct feed *f, enum resume which)
 {
     struct parked **p = &f->first;
+    int64_t now = clock_mono_ms();
 
     while (*p) {
         struct parked *one = *p;
-        if (now >= 0 && one->deadline > now) {
+        if (!is_due_locked(f, one, which, now)) {
             p = &one->next;
             continue;
         }
         *p = one->next; /* before resuming: its handler may run at once */
         MHD_resume_connection(one->conn);
     }
+}
+
+/* When to look next. */
+static int64_t next_locked(const struct feed *f)
+{
+    int64_t next = clock_mono_ms() + TICK_MS;
+
+    for (const struct parked *p = f->first; p; p = p->next)
+        next = p->deadline < next ? p->deadline : next;
+    return next;
 }
 
 /* `eefs-master mirror` runs beside serve and does not notify it: serve reads the database. True
@@ -183,20 +213,21 @@ static void *feed_run(void *arg)
             next = clock_mono_ms() + SCOPES_MS;
             worker_lock(&f->worker);
         }
-        resume_locked(f, changed ? -1 : clock_mono_ms());
-        worker_wait_locked(&f->worker, clock_mono_ms() + TICK_MS);
+        resume_locked(f, changed ? ALL : DUE);
+        worker_wait_locked(&f->worker, next_locked(f));
     }
-    resume_locked(f, -1);
+    resume_locked(f, ALL);
     worker_unlock(&f->worker);
     return NULL;
 }
 
-bool feed_park(struct feed *f, struct parked *p, int64_t seq)
+bool feed_park(struct feed *f, struct parked *p)
 {
     bool parked = false;
 
     worker_lock(&f->worker);
-    if (!worker_stopping_locked(&f->worker) && head_seq(f->m->head) <= seq) {
+    if (!worker_stopping_locked(&f->worker) &&
+        (head_seq(f->m->head) <= p->seq || !is_due_locked(f, p, MOVED, clock_mono_ms()))) {
         MHD_suspend_connection(p->conn);
         p->next = f->first;
         f->first = p;
@@ -206,12 +237,12 @@ bool feed_park(struct feed *f, struct parked *p, int64_t seq)
     return parked;
 }
 
-static void resume_all(void *arg)
+static void head_moved(void *arg)
 {
     struct feed *f = arg;
 
     worker_lock(&f->worker);
-    resume_locked(f, -1);
+    resume_locked(f, MOVED);
     worker_unlock(&f->worker);
 }
 
@@ -228,7 +259,7 @@ int feed_start(struct master *m, struct feed **ret, struct err *e)
         free(f);
         return err_sys(e, -r, "cannot start the poll timer");
     }
-    head_listen(m->head, resume_all, f);
+    head_listen(m->head, head_moved, f);
     *ret = f;
     return 0;
 }

@@ -114,13 +114,38 @@ static int authenticate(struct request *q)
     return r;
 }
 
+/* All that is new to the mirror it has learned from the answers to its operations. */
+static bool is_echo(const struct request *q)
+{
+    const struct cursor *since = &q->query.since;
+
+    return since->full0 < 0 && since->scopegen == q->who.scopegen &&
+           strcmp(since->timeline, q->m->timeline) == 0 &&
+           head_is_by(q->m->head, q->who.name, since->seq);
+}
+
 static int page(struct request *q, struct buf *out, struct cursor *next, size_t *n)
 {
+    struct feed_query query = q->query;
     struct db *db = readers_get(q->m->readers);
-    int r = db ? feed_page(q->m, db, &q->who, &q->query, out, next, n) : -EIO;
+    int r;
+
+    if (is_echo(q)) /* and the contents came from there */
+        query.inline_max = 0;
+    r = db ? feed_page(q->m, db, &q->who, &query, out, next, n) : -EIO;
 
     readers_put(q->m->readers, db);
     return r;
+}
+
+/* True when the poll waits in the list; its handler is called again. */
+static bool park(struct request *q)
+{
+    q->parked.conn = q->conn;
+    q->parked.deadline = q->deadline;
+    q->parked.mirror = q->who.name;
+    q->parked.seq = q->query.since.seq;
+    return feed_park(q->m->feed, &q->parked);
 }
 
 static enum MHD_Result run_changes(struct request *q)
@@ -135,6 +160,8 @@ static enum MHD_Result run_changes(struct request *q)
     if (q->parked.conn && (r = authenticate(q)) <= 0)
         return r < 0 ? reply_error(q, 503, WIRE_E_UNAVAILABLE, "the database cannot be read")
                      : reply_error(q, 401, WIRE_E_UNAUTHORIZED, "the token is no longer valid");
+    if (q->deadline > clock_mono_ms() && !q->parked.echoed && is_echo(q) && park(q))
+        return MHD_YES;
     for (;;) {
         buf_clear(&out);
         r = page(q, &out, &next, &n);
@@ -142,9 +169,7 @@ static enum MHD_Result run_changes(struct request *q)
             next.full0 >= 0 || q->deadline <= clock_mono_ms() || q->m->stopping)
             break;
         q->query.since = next; /* nothing for this mirror up to here */
-        q->parked.conn = q->conn;
-        q->parked.deadline = q->deadline;
-        if (feed_park(q->m->feed, &q->parked, next.seq))
+        if (park(q))
             goto out;
         if (head_seq(q->m->head) <= next.seq)
             break; /* stopping */

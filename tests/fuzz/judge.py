@@ -17,7 +17,6 @@ and after one that is accepted:
 The importer and the calls have all rights of root. A dump that fails is kept in build/fuzz-corpus.
 """
 import argparse
-import ctypes
 import hashlib
 import os
 import random
@@ -30,66 +29,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 from mariadb import MariaDB  # noqa: E402
+from sqlclient import Client  # noqa: E402
 
 BIN = os.environ.get("EEFS_BIN", os.path.abspath("build/bin"))
 CORPUS = os.path.join(HERE, "corpus", "judge")
 SECRET = "canary-of-another-database"
-
-
-class Client:
-    """A connection, by the C library that the importer uses."""
-    lib = None
-
-    def __init__(self, socket, user="root"):
-        if not Client.lib:
-            Client.lib = lib = ctypes.CDLL("libmariadb.so.3")
-            for name in ("mysql_init", "mysql_real_connect", "mysql_store_result", "mysql_fetch_row",
-                         "mysql_fetch_lengths"):
-                getattr(lib, name).restype = ctypes.c_void_p
-            lib.mysql_error.restype = ctypes.c_char_p
-            lib.mysql_num_fields.restype = ctypes.c_uint
-        self.my = ctypes.c_void_p(self.lib.mysql_init(None))
-        if not self.lib.mysql_real_connect(self.my, None, user.encode(), None, None, 0, socket.encode(),
-                                           ctypes.c_ulong(1 << 17)):  # CLIENT_MULTI_RESULTS, for CALL
-            raise RuntimeError(self.lib.mysql_error(self.my).decode())
-
-    def close(self):
-        self.lib.mysql_close(self.my)
-
-    def rows(self, sql):
-        """All rows of all results, as lists of bytes; raises RuntimeError."""
-        text = sql if isinstance(sql, bytes) else sql.encode()
-        if self.lib.mysql_real_query(self.my, text, ctypes.c_ulong(len(text))):
-            raise RuntimeError(self.lib.mysql_error(self.my).decode(errors="replace"))
-        all_rows = []
-        while True:
-            self.result(all_rows)
-            more = self.lib.mysql_next_result(self.my)
-            if more > 0:
-                raise RuntimeError(self.lib.mysql_error(self.my).decode(errors="replace"))
-            if more < 0:
-                return all_rows
-
-    def result(self, to):
-        res = self.lib.mysql_store_result(self.my)
-        if not res:
-            return
-        res = ctypes.c_void_p(res)
-        n = self.lib.mysql_num_fields(res)
-        while True:
-            row = self.lib.mysql_fetch_row(res)
-            if not row:
-                break
-            cells = ctypes.cast(row, ctypes.POINTER(ctypes.c_void_p))
-            lengths = ctypes.cast(self.lib.mysql_fetch_lengths(res), ctypes.POINTER(ctypes.c_ulong))
-            to.append([ctypes.string_at(cells[i], lengths[i]) if cells[i] else None for i in range(n)])
-        self.lib.mysql_free_result(res)
-
-    def try_rows(self, sql):
-        try:
-            return self.rows(sql)
-        except RuntimeError as e:
-            return [[str(e).encode()]]
 
 
 # --- the world around ---

@@ -5,7 +5,7 @@
         db.sql("CREATE DATABASE site")
         run([..., "--defaults-file", db.defaults])
 
-Also used by the demo. Needs mariadb-server-core and mariadb-client-core.
+Also used by the demo. Needs mariadb-server-core, mariadb-client-core and libmariadb3.
 """
 import atexit
 import os
@@ -15,15 +15,28 @@ import subprocess
 import tempfile
 import time
 
+from sqlclient import Client
+
+BATCH = str.maketrans({"\0": "\\0", "\t": "\\t", "\n": "\\n", "\\": "\\\\"})
+
+
+def in_memory():
+    """A folder in memory, if there is much of it, for what needs no disk; or None."""
+    folder = "/dev/shm"
+    if os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= 2 << 30:
+        return folder
+    return None
+
 
 class MariaDB:
     template = None  # a data folder as it is at first, of this process
 
     def __init__(self, folder=None, options=(), durable=False):
-        """folder: where everything goes (made when missing); default: a temporary one. durable: it waits for
+        """folder: where everything goes (made when missing); default: a temporary one, in memory. durable: it waits for
         the disk; else only the kernel has what it wrote, which is enough when no more than the server is killed."""
         self.own = folder is None
-        self.folder = str(folder) if folder else tempfile.mkdtemp(prefix="eefs-db-")
+        memory = None if durable else in_memory()
+        self.folder = str(folder) if folder else tempfile.mkdtemp(prefix="eefs-db-", dir=memory)
         os.makedirs(self.folder, exist_ok=True)
         self.data = os.path.join(self.folder, "data")
         self.tmp = os.path.join(self.folder, "tmp")  # a server removes what others have in its own
@@ -40,7 +53,7 @@ class MariaDB:
     def install(self, log):
         """Makes the data folder, by mariadb-install-db once in a process."""
         if not MariaDB.template:
-            made = tempfile.mkdtemp(prefix="eefs-db-new-")
+            made = tempfile.mkdtemp(prefix="eefs-db-new-", dir=in_memory())
             atexit.register(shutil.rmtree, made, ignore_errors=True)
             done = subprocess.run(
                 ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={made}/data",
@@ -72,12 +85,17 @@ class MariaDB:
                  *self.options], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment())
         deadline = time.monotonic() + timeout
-        while subprocess.run(["mariadb", f"--defaults-file={self.defaults}", "-e", "SELECT 1"],
-                             capture_output=True).returncode:
+        while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("mariadbd does not start:\n" + open(self.log).read()[-3000:])
-            time.sleep(0.05)
+            time.sleep(0.01)
         return self
+
+    def answers(self):
+        try:
+            return self.sql("SELECT 1") == [["1"]]
+        except RuntimeError:
+            return False
 
     def stop(self, kill=False):
         if self.process and self.process.poll() is None:
@@ -101,7 +119,15 @@ class MariaDB:
         self.close()
 
     def sql(self, text, database=None):
-        """Runs SQL by the mariadb client; rows as lists of strings."""
+        """Runs SQL; rows as lists of strings, as the client's --batch writes them."""
+        if "DELIMITER" in text:
+            return self.client(text, database)
+        with Client(self.socket, database=database, several=True) as c:
+            return [["NULL" if cell is None else cell.decode(errors="replace").translate(BATCH) for cell in row]
+                    for row in c.rows(text)]
+
+    def client(self, text, database):
+        """The same by the mariadb client, which knows DELIMITER."""
         args = ["mariadb", f"--defaults-file={self.defaults}", "--batch", "--skip-column-names",
                 "--default-character-set=utf8mb4"] + ([database] if database else [])
         done = subprocess.run(args, input=text.encode(), capture_output=True)

@@ -5,15 +5,12 @@ import os
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 
 import pytest
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "fuzz"))
-from judge import Client  # noqa: E402
 from mysql56 import MySQL56
+from sqlclient import Client
 from sqlmirror import SqlMirror
 from test_sqlrecover import BAD, HEAD, TAIL, World, empty_slot, fails, points, site, table
 

@@ -7,6 +7,7 @@
  *                          read and check a range (table_rows.h) ─> send a statement
  *                                        ─> note its rows while the server works ─> await
  *
+ * Rows go under the range's send_id, a table and its keys under the object's vars_id.
  * A filler commits every 16 MB. The secondary keys of a table of 1 to 512 MB are made after its
  * rows, which is faster than row by row; a larger table could fill the server's tmpdir. The first
  * failure stops all fillers, and is the result.

@@ -54,7 +54,9 @@
  *     request is refused with 409 WIRE_E_CLONED.
  *
  *   POST /v1/state  {"state":"OK","reason":"","lag_ms":N,"pending":N,"conflicts":N,"cursor":"…",
- *       "version":"…","imports":[…]} → {"ok":true}
+ *       "version":"…","imports":[…],"machine":"…"} → {"ok":true}
+ *     machine: tells the machines apart that use a token, as "<boot id>:<host name>". When two take
+ *     turns the answer has "twin": the host name and address of the other one.
  *   GET /v1/mirrors → {"mirrors":[{"name","state","reason","seen_ms_ago","lag_ms","pending",…}]}
  *   GET /healthz → 200 {"state":"OK"} or 503; no token needed, says nothing else.
  */

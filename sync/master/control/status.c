@@ -87,6 +87,25 @@ static void find_silent(json_t *mirrors, struct problems *p)
     }
 }
 
+/* Mirrors whose token two machines use. */
+static void find_twins(json_t *mirrors, struct problems *p)
+{
+    char why[1024];
+    json_t *o;
+    size_t i;
+
+    json_array_foreach(mirrors, i, o)
+    {
+        if (!json_is_true(json_object_get(o, "twin")))
+            continue;
+        snprintf(why, sizeof(why), "mirror '%s': %s", json_string_value(json_object_get(o, "name")),
+                 json_string_value(json_object_get(o, "reason")));
+        problem(p, "DEGRADED", why,
+                "add a mirror for one of them (eefs-master mirror add), and give it that token and "
+                "an empty cache");
+    }
+}
+
 /* Faults of this machine that were met lately. */
 static void find_trouble(struct problems *p)
 {
@@ -152,6 +171,7 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
                  oldest < 120000 ? "seconds" : "minutes");
         problem(p, "DEGRADED", why, "end the writer, or exclude the file (listed under 'open')");
     }
+    find_twins(mirrors, p);
     find_silent(mirrors, p);
 }
 

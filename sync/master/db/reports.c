@@ -12,8 +12,19 @@
 
 #define CLONE_SHOWN_MS (5 * 60 * 1000)
 
+#define MACHINES 4 /* that take turns; of more the one that is longest ago is forgotten */
+
+/* A machine that reported under a mirror's name. */
+struct machine {
+    char id[128], address[REPORTS_ADDRESS_CAP];
+    int64_t at; /* mono ms; 0: an empty place */
+};
+
 struct seen {
     struct seen *next;
+    struct machine machines[MACHINES], *last; /* NULL: none has reported */
+    struct machine *before;                   /* the other one of two that take turns */
+    int64_t twin;                             /* mono ms when two took turns; 0: never */
     char name[MIRROR_NAME_CAP];
     int64_t at, seq;
     int64_t cloned;                    /* mono ms when a copy of its cache was refused; 0: never */
@@ -124,6 +135,56 @@ void reports_address(struct reports *s, const char *name, const char *address)
     mutex_unlock(&s->lock);
 }
 
+/* The place of a machine: its own, or else the one that is longest ago, emptied. */
+static struct machine *machine_of(struct seen *p, const char *id)
+{
+    struct machine *oldest = &p->machines[0];
+
+    for (size_t i = 0; i < MACHINES; i++) {
+        struct machine *x = &p->machines[i];
+
+        if (x->at && strncmp(x->id, id, sizeof(x->id) - 1) == 0)
+            return x;
+        if (x->at < oldest->at)
+            oldest = x;
+    }
+    memset(oldest, 0, sizeof(*oldest));
+    return oldest;
+}
+
+/* "'web2' at 192.0.2.2" */
+static void machine_text(const struct machine *x, char *out, size_t cap)
+{
+    const char *colon = strrchr(x->id, ':');
+
+    snprintf(out, cap, "'%.64s' at %s", colon ? colon + 1 : "?", x->address);
+}
+
+void reports_machine(struct reports *s, const char *name, const char *machine, const char *address,
+                     int64_t now, char *other)
+{
+    struct machine *x;
+    struct seen *p;
+
+    *other = '\0';
+    mutex_lock(&s->lock);
+    p = enter_locked(s, name);
+    x = machine_of(p, machine);
+    if (x != p->last && x->at) { /* it is back, after another one */
+        p->twin = now;
+        p->before = p->last;
+    }
+    if (p->twin && now - p->twin < REPORTS_TWIN_MS && p->last && p->last != x)
+        p->before = p->last;
+    if (p->twin && now - p->twin < REPORTS_TWIN_MS && p->before && p->before != x)
+        machine_text(p->before, other, REPORTS_TEXT_CAP);
+    snprintf(x->id, sizeof(x->id), "%s", machine);
+    snprintf(x->address, sizeof(x->address), "%s", address);
+    x->at = now;
+    p->last = x;
+    mutex_unlock(&s->lock);
+}
+
 /* The figures of a mirror's last report. */
 static void add_figures(json_t *o, const struct seen *p, int64_t head)
 {
@@ -149,7 +210,7 @@ json_t *reports_show(struct reports *s, const char *name, int64_t head, int64_t 
     json_t *o = json_object();
     struct seen *p;
     const char *state = "unknown", *reason = "not heard of since this master was started";
-    char silent[64];
+    char silent[64], twin[3 * REPORTS_TEXT_CAP], one[REPORTS_TEXT_CAP], two[REPORTS_TEXT_CAP];
 
     json_object_set_new(o, "name", json_string(name));
     mutex_lock(&s->lock);
@@ -170,6 +231,14 @@ json_t *reports_show(struct reports *s, const char *name, int64_t head, int64_t 
         if (p->cloned && now - p->cloned < CLONE_SHOWN_MS) {
             state = "DEGRADED";
             reason = REPORTS_CLONED;
+        }
+        if (p->twin && now - p->twin < REPORTS_TWIN_MS && p->before && p->before != p->last) {
+            machine_text(p->before, one, sizeof(one));
+            machine_text(p->last, two, sizeof(two));
+            snprintf(twin, sizeof(twin), "two machines use its token: %s and %s", one, two);
+            state = "DEGRADED";
+            reason = twin;
+            json_object_set_new(o, "twin", json_true());
         }
         add_figures(o, p, head);
     }

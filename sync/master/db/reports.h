@@ -25,6 +25,18 @@ void reports_seen(struct reports *s, const char *name, json_t *report, int64_t s
 void reports_address(struct reports *s, const char *name, const char *address);
 #define REPORTS_ADDRESS_CAP 64
 
+/*
+ * A report came from `machine` (any text that tells machines apart, with the host's name behind its
+ * last ':') at `address`. A machine that reports again after another one did shows that two use the
+ * mirror's token: for REPORTS_TWIN_MS the mirror is DEGRADED then. `other` (REPORTS_TEXT_CAP bytes)
+ * gets the name and address of the one that reported before this one, "" when there is no twin. A
+ * machine that takes over for good (a restart, a replacement) is no twin.
+ */
+void reports_machine(struct reports *s, const char *name, const char *machine, const char *address,
+                     int64_t now, char *other);
+#define REPORTS_TEXT_CAP 256
+#define REPORTS_TWIN_MS  60000
+
 /* A request of this mirror begins: false when REPORTS_REQUESTS_MAX are running already; else it
  * ends with reports_leave(). */
 bool reports_enter(struct reports *s, const char *name);
@@ -41,7 +53,7 @@ void reports_clone(struct reports *s, const char *name);
 
 /* {"name","state","reason","seen_ms_ago","address","version","lag_ms","pending","conflicts",…}, a new
  * reference. A mirror that was not heard of has no figures, and is "silent" if it has ever
- * reported. `head`: head_seq(); `now`: clock_mono_ms(). */
+ * reported; one whose token two machines use has "twin": true. `head`: head_seq(); `now`: clock_mono_ms(). */
 json_t *reports_show(struct reports *s, const char *name, int64_t head, int64_t now);
 
 #endif

@@ -264,8 +264,9 @@ static enum MHD_Result run_state(struct request *q)
 {
     json_t *o = json_loadb(q->body.data ? q->body.data : "", q->body.len, 0, NULL);
     const char *text = json_string_value(json_object_get(o, "cursor"));
+    const char *machine = json_string_value(json_object_get(o, "machine"));
+    char address[REPORTS_ADDRESS_CAP], other[REPORTS_TEXT_CAP] = "";
     struct cursor c = {.seq = -1};
-    char address[REPORTS_ADDRESS_CAP];
 
     if (!json_is_object(o)) {
         json_decref(o);
@@ -276,8 +277,10 @@ static enum MHD_Result run_state(struct request *q)
     reports_seen(q->m->reports, q->who.name, o, c.seq);
     peer_address(q->conn, address, sizeof(address));
     reports_address(q->m->reports, q->who.name, address);
+    if (machine)
+        reports_machine(q->m->reports, q->who.name, machine, address, clock_mono_ms(), other);
     json_decref(o);
-    return reply_json(q, 200, json_pack("{s:b}", "ok", 1));
+    return reply_json(q, 200, json_pack("{s:b,s:s*}", "ok", 1, "twin", *other ? other : NULL));
 }
 
 static enum MHD_Result run_mirrors(struct request *q)

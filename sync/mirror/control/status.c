@@ -47,7 +47,7 @@ struct facts {
     json_t *skipped_list;
     int64_t open_bytes, pinned_bytes; /* of the cache, when it is over its limit */
     bool up, denied, in_step, failed;
-    char link_reason[512], push_reason[512], name[128];
+    char link_reason[512], push_reason[512], name[128], twin[256];
     char fault[FAULT_TEXT_CAP], action[FAULT_ACTION_CAP];
 };
 
@@ -133,6 +133,7 @@ static void gather(struct mirror *m, struct facts *f)
     mutex_unlock(&m->link.lock);
     mutex_lock(&m->lock);
     snprintf(f->name, sizeof(f->name), "%s", m->name);
+    snprintf(f->twin, sizeof(f->twin), "%s", m->twin);
     mutex_unlock(&m->lock);
     fault_first(&m->faults, f->fault, f->action, &f->failed);
     find_trouble(m, f);
@@ -158,6 +159,15 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
                             : "nothing to do: the mount serves from its cache and resumes when the "
                               "master is back";
         return "ISOLATED";
+    }
+    if (*f->twin) {
+        snprintf(reason, cap,
+                 "another machine, %s, uses this mirror's token: a dump that one of them imports "
+                 "never reaches the other",
+                 f->twin);
+        *action = "add a mirror for one of them (eefs-master mirror add, on the master), and give "
+                  "it that token and an empty cache";
+        return "DEGRADED";
     }
     if (f->quarantined > 0) {
         snprintf(reason, cap, "%lld changes were refused by the master", (long long)f->quarantined);
@@ -316,6 +326,35 @@ json_t *status_public_json(struct mirror *m)
     return o;
 }
 
+/* What tells this machine from a copy of it: "<boot id>:<host name>" (random(4)); a container has
+ * the host's boot id, but a name of its own. */
+static json_t *machine_json(void)
+{
+    char host[65] = "";
+    struct buf b = BUF_INIT;
+    json_t *v;
+
+    if (file_slurp(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &b) == 0 && b.len > 0)
+        b.data[b.len = strcspn(b.data, "\n")] = '\0';
+    (void)gethostname(host, sizeof(host) - 1);
+    buf_printf(&b, ":%s", host);
+    v = text(b.data);
+    buf_release(&b);
+    return v;
+}
+
+static void take_answer(struct mirror *m, const struct http_reply *reply)
+{
+    json_t *o = reply->status == 200 ? http_reply_json(reply, NULL) : NULL;
+    const char *twin = json_string_value(json_object_get(o, "twin"));
+
+    mutex_lock(&m->lock);
+    if (o)
+        printable_copy(m->twin, sizeof(m->twin), twin ? twin : "");
+    mutex_unlock(&m->lock);
+    json_decref(o);
+}
+
 static void report(struct mirror *m, json_t *now)
 {
     static const char *const names[] = {"state",       "reason",    "lag_ms",      "pending",
@@ -331,12 +370,14 @@ static void report(struct mirror *m, json_t *now)
     for (i = 0; i < sizeof(names) / sizeof(*names); i++)
         json_object_set(o, names[i], json_object_get(now, names[i]));
     json_object_set_new(o, "imports", status_imports(m));
+    json_object_set_new(o, "machine", machine_json());
     body = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     q.body = body;
     q.body_len = body ? strlen(body) : 0;
     q.cancel = &m->link.down;
-    link_judge(&m->link, http_run(m->http, &q, &reply, &e), &reply, &e);
+    if (link_judge(&m->link, http_run(m->http, &q, &reply, &e), &reply, &e) == 0)
+        take_answer(m, &reply);
     http_reply_release(&reply);
     free(body);
 }

@@ -60,8 +60,9 @@ struct mirror {
     atomic_bool stop;
     int leftovers;        /* contents that an earlier run could not log; constant after open */
     atomic_int renewals;  /* how often the database was rebuilt in this run */
-    pthread_mutex_t lock; /* guards name */
+    pthread_mutex_t lock; /* guards name and twin */
     char name[128];       /* the mirror's name on the master */
+    char twin[256];       /* another machine that uses its token; "": none */
     struct pull *pull;
     struct push *push;
     struct upload *upload;

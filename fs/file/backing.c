@@ -63,6 +63,12 @@ void idle_drop_locked(struct idle_files *l, struct file **slot)
     file_unref_locked(idle_take_locked(l, slot));
 }
 
+void idle_yield_locked(struct idle_files *l, int fd)
+{
+    if ((size_t)fd >= l->max + l->max / 2)
+        idle_trim_locked(l, l->n / 2);
+}
+
 void idle_trim_locked(struct idle_files *l, size_t n)
 {
     while (l->n > n)

@@ -26,7 +26,7 @@ struct file {
 /* Begins zeroed. */
 struct idle_files {
     struct file *newest, *oldest;
-    size_t n, max;
+    size_t n, max; /* max: a half, or less, of the descriptors that there may be */
 };
 
 /* Wraps fd with one reference; unref closes it with the last one. NULL is fine. */
@@ -41,6 +41,9 @@ void idle_put_locked(struct idle_files *l, struct file **slot, struct file *f);
 struct file *idle_take_locked(struct idle_files *l, struct file **slot);
 /* Closes the file of *slot. */
 void idle_drop_locked(struct idle_files *l, struct file **slot);
+/* A descriptor has the lowest free number: when that of a new one shows that few are left for those
+ * in use, half of the idle ones are closed. */
+void idle_yield_locked(struct idle_files *l, int fd);
 /* Closes all but the `n` that were used last. */
 void idle_trim_locked(struct idle_files *l, size_t n);
 

@@ -52,9 +52,7 @@ int content_open(struct fs *fs, struct node *n, int64_t verify_max)
         return fd;
     nodes_lock(fs->nodes);
     if (!n->content && hash_eq(&a.hash, &n->attr.hash)) {
-        n->content = file_new(fd);
-        n->content->hash = a.hash;
-        n->content->stamp = stamp;
+        node_set_content_locked(fs->nodes, n, fd, &stamp);
         fd = -1;
     }
     nodes_unlock(fs->nodes);

@@ -487,6 +487,15 @@ void nodes_close_idle(struct nodes *t)
     mutex_unlock(&t->lock);
 }
 
+void node_set_content_locked(struct nodes *t, struct node *n, int fd,
+                             const struct store_stamp *stamp)
+{
+    n->content = file_new(fd);
+    n->content->hash = n->attr.hash;
+    n->content->stamp = *stamp;
+    idle_yield_locked(&t->idle, fd);
+}
+
 void node_rest_locked(struct nodes *t, struct node *n)
 {
     struct file *f = n->content;

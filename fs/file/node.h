@@ -123,6 +123,9 @@ void file_unref(struct nodes *t, struct file *f);
 void nodes_keep_idle(struct nodes *t, size_t max);
 /* Closes all that are idle. */
 void nodes_close_idle(struct nodes *t);
+/* The node's content is open as fd; `stamp` is the object's. */
+void node_set_content_locked(struct nodes *t, struct node *n, int fd,
+                             const struct store_stamp *stamp);
 /* The last handle is closed: the content is idle or closed. */
 void node_rest_locked(struct nodes *t, struct node *n);
 /* True when the content is open; an idle one is taken if it is unchanged. */

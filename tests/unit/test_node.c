@@ -251,9 +251,7 @@ static int rest(struct nodes *t, struct node *n)
     stamp.mtime = file_mtime_ns(&st);
     stamp.ctime = file_ctime_ns(&st);
     nodes_lock(t);
-    n->content = file_new(fd);
-    n->content->hash = n->attr.hash;
-    n->content->stamp = stamp;
+    node_set_content_locked(t, n, fd, &stamp);
     node_rest_locked(t, n);
     assert_null(n->content);
     nodes_unlock(t);
@@ -309,6 +307,27 @@ static void test_idle(void **state)
     fd = rest(t, enter(t, root, "c", 5));
     node_forget(t, find(t, "c")->id, 1);
     assert_false(is_open(fd));
+    node_unref(t, root);
+}
+
+/* When descriptors run short, those in use come first. */
+static void test_idle_yields(void **state)
+{
+    struct nodes *t = *state;
+    struct node *root = node_get(t, 1), *n[4], *m = enter(t, root, "m", 9);
+    int fd[4], high = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 300);
+    char name[] = "0";
+
+    assert_true(high >= 300);
+    nodes_keep_idle(t, 100);
+    for (int i = 0; i < 4; i++, name[0]++) {
+        n[i] = enter(t, root, name, 1 + i);
+        fd[i] = rest(t, n[i]);
+    }
+    nodes_lock(t);
+    node_set_content_locked(t, m, high, &(struct store_stamp){0});
+    nodes_unlock(t);
+    assert_true(!is_open(fd[0]) && !is_open(fd[1]) && is_open(fd[2]) && is_open(fd[3]));
     node_unref(t, root);
 }
 
@@ -579,8 +598,15 @@ static void test_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_versions), TEST(test_unlinked), TEST(test_moves), TEST(test_known_and_stale),
-        TEST(test_file),     TEST(test_grows),    TEST(test_idle),  cmocka_unit_test(test_random),
+        TEST(test_versions),
+        TEST(test_unlinked),
+        TEST(test_moves),
+        TEST(test_known_and_stale),
+        TEST(test_file),
+        TEST(test_grows),
+        TEST(test_idle),
+        TEST(test_idle_yields),
+        cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

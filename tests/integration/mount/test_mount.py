@@ -506,6 +506,25 @@ def test_one_hundred_edits_are_seen_quickly(master, mount):
     assert stat.S_ISREG(os.stat(mount.path(path)).st_mode)
 
 
+def test_contents_that_stay_open_leave_descriptors_to_those_in_use(site, master, monkeypatch):
+    """The daemon keeps the contents of closed files open; they never use up what open files need."""
+    for i in range(450):
+        write(master.path("img/%03d" % i), "%d" % i)
+    wait_for(lambda: "img/449" in master.listing(), 20)
+    mount = site.mount(master, start=False)
+    argv = mount.argv
+    monkeypatch.setattr(mount, "argv", lambda **more: ["prlimit", "--nofile=400:400"] + argv(**more))
+    mount.start()
+    for i in range(200):
+        assert read(mount.path("img/%03d" % i)) == b"%d" % i
+    held = [open(mount.path("img/%03d" % i), "rb") for i in range(200, 450)]
+    assert [f.read() for f in held] == [b"%d" % i for i in range(200, 450)]
+    status = mount.status()
+    assert status["state"] == "OK" and not status["errors"], status
+    for f in held:
+        f.close()
+
+
 def test_a_content_larger_than_the_cache(site, master):
     """It goes as soon as nobody has it open, and before what is small; until then status says why it stays."""
     write(master.path("img/large.bin"), os.urandom(20 << 20))

@@ -9,6 +9,7 @@
  *   cli/cmd_mirror.c          mirror, confirm
  *   cli/cmd_versions.c        history, restore
  *   cli/cmd_adopt.c           adopt
+ *   cli/cmd_recover.c         recover
  *   cli/state_dir.c           the database and the socket of a state folder
  *   cli/fail.c                how a command fails
  *   control/status.c          the control socket: status, requests of commands
@@ -18,8 +19,10 @@
  *   http/intruder.c           requests without a valid token
  *   http/feed.c               pages of changes, long polls
  *   http/content.c            downloads and uploads
+ *   http/lost.c               what mirrors have that the master lost
  *   http/reply.c              answers in JSON
  *   recovery/adopt.c          a folder without a marker against the database
+ *   recovery/recover.c        what mirrors have and the master lost
  *   versions/keeper.c         fills and empties the store of versions
  *   versions/settle.c         looks again at files that were taken out of the folder
  *   versions/restore.c        a version back into the folder
@@ -77,6 +80,8 @@
  *   db/registry.c             mirrors: names, tokens, scopes
  *   db/registry_copy.c        a copy of them beside the database
  *   db/reports.c              what mirrors reported last, in memory
+ *   db/lost_rows.c            what mirrors have that the master lost
+ *   db/wanted.c               contents that are asked of mirrors, in memory
  *   db/answers.c              answers to operations
  *   db/intents.c              notes of operations under way
  *   db/renames.c              renames of folders
@@ -96,6 +101,7 @@
 #include "sync/common/opt.h"
 #include "sync/master/cli/cmd_adopt.h"
 #include "sync/master/cli/cmd_mirror.h"
+#include "sync/master/cli/cmd_recover.h"
 #include "sync/master/cli/cmd_versions.h"
 #include "sync/master/cli/fail.h"
 #include "sync/master/options.h"
@@ -131,6 +137,7 @@ static const struct {
 } commands[] = {
     {"serve", cmd_serve},     {"confirm", cmd_confirm}, {"mirror", cmd_mirror},
     {"history", cmd_history}, {"restore", cmd_restore}, {"adopt", cmd_adopt},
+    {"recover", cmd_recover},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

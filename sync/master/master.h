@@ -31,6 +31,7 @@ struct reports;
 struct syncer;
 struct notices;
 struct tree;
+struct wanted;
 struct watch;
 
 struct master {
@@ -47,6 +48,7 @@ struct master {
     struct watch *watch;
     struct feed *feed;
     struct reports *reports;
+    struct wanted *wanted;
     struct notices *notices;
     struct departures *departures;
     struct intruder *intruder;
@@ -61,6 +63,7 @@ struct master {
 
     atomic_bool scanned; /* the first scan has ended */
     atomic_bool stopping;
+    atomic_bool recovering; /* recovery/recover.h */
 };
 
 #endif

@@ -50,6 +50,7 @@
 #include "sync/master/folder/root_monitor.h"
 #include "sync/master/db/registry.h"
 #include "sync/master/db/reports.h"
+#include "sync/master/db/wanted.h"
 #include "sync/master/folder/departures.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/folder/owner.h"
@@ -253,6 +254,7 @@ static int start(struct service *s, const struct serve_options *o, struct err *e
     m->notices = notices_new();
     m->departures = departures_new();
     m->reports = reports_new();
+    m->wanted = wanted_new();
     m->intruder = intruder_new();
     if (r == 0)
         r = configure(s, o, e);
@@ -365,6 +367,7 @@ static void stop(struct service *s)
     intruder_free(m->intruder);
     root_close(m->folder->root);
     reports_free(m->reports);
+    wanted_free(m->wanted);
     notices_free(m->notices);
     departures_free(m->departures);
     readers_free(m->readers);

@@ -5,7 +5,7 @@
  * last one has ended.
  *
  *   mirror_open   lock the cache, replica, store, http, parts, first listing (cold cache)
- *   mirror_start  control, hooks, changes, fetch, upload, wait, push, pull, prefetch, status, recheck
+ *   mirror_start  control, hooks, changes, fetch, upload, wait, push, pull, giveback, prefetch, status, recheck
  *   mirror_stop   the outbox is flushed, m->stop is set, http and link wake who waits, all join
  */
 #include "sync/mirror/mirror.h"
@@ -38,6 +38,7 @@
 #include "sync/mirror/transfer/context.h"
 #include "sync/mirror/transfer/disk_check.h"
 #include "sync/mirror/transfer/fetch.h"
+#include "sync/mirror/transfer/giveback.h"
 #include "sync/mirror/transfer/hooks.h"
 #include "sync/mirror/transfer/prefetch.h"
 #include "sync/mirror/transfer/pull.h"
@@ -220,6 +221,7 @@ int mirror_open(const struct mirror_config *cfg, struct mirror **ret, struct err
         m->fetch = fetch_new(m);
         m->changes = changes_new(m);
         m->hooks = hooks_new(m);
+        m->giveback = giveback_new(m);
         m->prefetch = prefetch_new(m);
         m->status = status_new(m);
         first = !replica_is_complete(m->replica);
@@ -249,6 +251,7 @@ int mirror_start(struct mirror *m, mirror_change_fn *changed, void *arg, struct 
     r = r < 0 ? r : wait_start(m->wait);
     r = r < 0 ? r : push_start(m->push);
     r = r < 0 ? r : pull_start(m->pull);
+    r = r < 0 ? r : giveback_start(m->giveback);
     r = r < 0 ? r : prefetch_start(m->prefetch);
     r = r < 0 ? r : status_start(m->status);
     r = r < 0 ? r : recheck_start(disk_check, m, &m->recheck);
@@ -315,6 +318,7 @@ void mirror_stop(struct mirror *m, int64_t flush_ms)
     m->health = NULL;
     pull_stop(m->pull);
     push_stop(m->push);
+    giveback_stop(m->giveback);
     upload_stop(m->upload);
     prefetch_stop(m->prefetch);
     fetch_stop(m->fetch);
@@ -332,6 +336,7 @@ void mirror_close(struct mirror *m)
         return;
     status_free(m->status);
     prefetch_free(m->prefetch);
+    giveback_free(m->giveback);
     changes_free(m->changes);
     hooks_free(m->hooks);
     fetch_free(m->fetch);

@@ -11,7 +11,9 @@
  *   GET /v1/hello → {"protocol":1,"version":"0.1.0","master_id":"<hex>","timeline":"<hex>",
  *       "head":N,"name":"slave1","scopegen":N,"read":[paths],"write":[paths],"deny":[paths],
  *       "exclude":[patterns],"volumes":[paths],"max_inline":N,"max_ops":N,"max_body":N,
- *       "folder_times":true,"time":ns}
+ *       "folder_times":true,"epoch":N,"time":ns}
+ *     epoch: moves on with each start of the master and each hour, in the folder; one that is lower
+ *     than before is that of a folder that was put back;
  *     folder_times: a folder's entry comes again whenever its mtime is another (an older master has
  *     the first one for ever);
  *     volumes: where other filesystems are mounted on the master, as far as the mirror sees that, also
@@ -28,7 +30,13 @@
  *     seconds and then is a commit line with the cursor unchanged in meaning. An answer that would
  *     have nothing but what this mirror itself asked for (it knows that from the answers to its
  *     operations) is delayed a moment for more, and bears no contents.
- *     409 WIRE_E_RESET: the cursor is unknown or stale: list again. Entries whose content is at
+ *     409 WIRE_E_RESET: the cursor is unknown or stale: list again. When the master does not know its
+ *     seq, because it was put back to an earlier state, the answer has
+ *       "timelines":[["<hex>",last seq],…]   the newest that it knows: the mirror's own ones among
+ *                                            them say how far both know the same
+ *       "epoch":N                            as in hello
+ *       "put_back":seq                       the folder was put back then, and not the database.
+ *     Entries whose content is at
  *     most `inline` (max WIRE_INLINE_MAX) bytes may carry it as "data" (base64).
  *     The feed is consistent at its commit line: a page set goes on until it has caught up with
  *     the head, so a path that changed while paging is delivered again with its newer seq.
@@ -57,6 +65,16 @@
  *       "version":"…","imports":[…],"machine":"…"} → {"ok":true}
  *     machine: tells the machines apart that use a token, as "<boot id>:<host name>". When two take
  *     turns the answer has "twin": the host name and address of the other one.
+ *   POST /v1/lost  {"set":"<hex>","after":N,"rows":[{"n","path","type","size","mtime","mode","hash"?,
+ *       "target"?,"seq","own","here"},…],"forgotten":[n,…],"lacks":[hash,…]} →
+ *       {"have":N,"done":[n,…],"want":[hash,…],"rest":bool}
+ *     what a mirror knows from a time that the master has lost: at most WIRE_LOST_MAX rows, by
+ *     ascending numbers, of the mirror's database `set`. type: 1 file, 2 folder, 3 link, 0: deleted
+ *     then (mode: its type). own: this mirror made it. here: the mirror has the content. The master
+ *     has the rows up to `have`, and takes rows only when that is their `after`; those in `done` are
+ *     settled, and come back as forgotten; the contents in `want` are to be uploaded, or come back
+ *     as lacks when the mirror does not have them; rest: it needs nothing of mirrors that have no
+ *     such rows. Reporting changes nothing in the tree: only `eefs-master recover` does.
  *   GET /v1/mirrors → {"mirrors":[{"name","state","reason","seen_ms_ago","lag_ms","pending",…}]}
  *   GET /healthz → 200 {"state":"OK"} or 503; no token needed, says nothing else.
  */
@@ -70,6 +88,7 @@
 #define WIRE_OBJECT  "/v1/o/" /* + hash */
 #define WIRE_OPS     "/v1/ops"
 #define WIRE_STATE   "/v1/state"
+#define WIRE_LOST    "/v1/lost"
 #define WIRE_MIRRORS "/v1/mirrors"
 #define WIRE_HEALTHZ "/healthz"
 
@@ -77,6 +96,7 @@
 #define WIRE_INLINE_MAX (64 * 1024)       /* bytes of one inline content, both directions */
 #define WIRE_PAGE_MAX   5000              /* entries in one page */
 #define WIRE_OPS_MAX    500               /* operations in one request */
+#define WIRE_LOST_MAX   500               /* rows in one report */
 #define WIRE_BODY_MAX   (8 * 1024 * 1024) /* bytes of a JSON request body */
 #define WIRE_LINE_BASE  (48 * 1024)       /* bytes of one NDJSON line without its inline content */
 #define WIRE_LINE_MAX   (256 * 1024)      /* the same with the largest */

@@ -634,6 +634,88 @@ static void test_answers(void **state)
     assert_int_equal(look(f, "up/a").hash.b[0], 'B');
 }
 
+/* A master that went back: what it lacks from then on is kept and pinned, and nothing else. */
+static void test_lost(void **state)
+{
+    struct fix *f = *state;
+    json_t *reset, *rows, *numbers;
+    struct hash n = H('N'), a = H('B');
+
+    stage(f, E("up/a", 6, ENTRY_FILE, 'B'));
+    stage(f, E("up/new", 7, ENTRY_FILE, 'N'));
+    commit(f, CUR(7), false, NULL);
+    stage(f, E("up/late", 9, ENTRY_FILE, 'L'));
+    commit(f, "00000000000000cc.9.1", false, NULL);
+    assert_false(replica_lost_any(f->r));
+
+    reset =
+        json_pack("{s:[[s,i],[s,i]]}", "timelines", "00000000000000dd", 8, "00000000000000aa", 6);
+    replica_lost_expect(f->r, reset);
+    json_decref(reset);
+    stage(f, E("up", 1, ENTRY_DIR, 0));
+    stage(f, E("up/a", 6, ENTRY_FILE, 'B'));
+    stage(f, E("up/back", 5, ENTRY_FILE, 'X'));  /* deleted in the lost time */
+    stage(f, E("up/fresh", 7, ENTRY_FILE, 'F')); /* new on the master since */
+    commit(f, "00000000000000ee.7.1", true, NULL);
+    assert_int_equal(replica_lost_count(f->r), 3);
+    assert_true(replica_lost_any(f->r));
+    assert_true(replica_pins(f->r, &n));
+    assert_false(replica_pins(f->r, &a));
+    rows = replica_lost_rows(f->r, 0, 10);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "path")),
+                        "up/late");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 1), "path")),
+                        "up/new");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 2), "type")), 0);
+    numbers = json_pack("[O]", json_object_get(json_array_get(rows, 1), "n"));
+    assert_int_equal(replica_lost_forget(f->r, numbers), 0);
+    json_decref(numbers);
+    json_decref(rows);
+    assert_int_equal(replica_lost_count(f->r), 2);
+    assert_false(replica_pins(f->r, &n));
+
+    stage(f, E("up", 1, ENTRY_DIR, 0)); /* an ordinary reset, as for another scope */
+    commit(f, "00000000000000ee.8.2", true, NULL);
+    assert_int_equal(replica_lost_count(f->r), 2);
+}
+
+/* Without a timeline in common its database is a new one, made from the folder. */
+static void test_lost_database(void **state)
+{
+    struct fix *f = *state;
+    json_t *reset = json_pack("{s:[],s:i}", "timelines", "epoch", 8);
+
+    assert_int_equal(replica_note_epoch(f->r, 7), 0);
+    assert_int_equal(replica_note_epoch(f->r, 6), 0); /* the highest counts */
+    for (int epoch = 8; epoch >= 6; epoch -= 2) {
+        json_object_set_new(reset, "epoch", json_integer(epoch));
+        replica_lost_expect(f->r, reset);
+        stage(f, E("up", 1, ENTRY_DIR, 0));
+        stage(f, E("up/a", 8, ENTRY_FILE, epoch == 8 ? 'B' : 'C'));
+        commit(f, "00000000000000ee.8.1", true, NULL);
+        assert_int_equal(replica_lost_count(f->r), epoch == 8 ? 0 : 1);
+    }
+    json_decref(reset);
+}
+
+/* Its folder went back, and its database did not: what the scan found since is older. */
+static void test_lost_folder(void **state)
+{
+    struct fix *f = *state;
+    json_t *reset = json_pack("{s:[[s,i]],s:i}", "timelines", "00000000000000aa", 7, "put_back", 7);
+
+    stage(f, E("up/a", 6, ENTRY_FILE, 'B'));
+    stage(f, E("up/b", 7, ENTRY_FILE, 'C'));
+    commit(f, CUR(7), false, NULL);
+    replica_lost_expect(f->r, reset);
+    json_decref(reset);
+    stage(f, E("up", 1, ENTRY_DIR, 0));
+    stage(f, E("up/a", 8, ENTRY_FILE, 'A'));
+    stage(f, E("up/b", 7, ENTRY_FILE, 'C'));
+    commit(f, "00000000000000ee.8.1", true, NULL);
+    assert_int_equal(replica_lost_count(f->r), 1);
+}
+
 static void test_full_listing_keeps_confirmed(void **state)
 {
     struct fix *f = *state;
@@ -1611,7 +1693,10 @@ static void test_listing_of_colliding_names(void **state)
 }
 
 /* A database of schema version 2: its rows get their cookies. */
-static const char *const VERSION_2 =
+/* What version 9 made. */
+#define MADE_SINCE "DROP TABLE lost; DROP TABLE timelines;"
+
+static const char *const VERSION_2 = MADE_SINCE
     "DROP TABLE base; DROP TABLE overlay; DROP TABLE outbox; DROP TABLE incoming;"
     "DROP TABLE conflict; DROP TABLE exclude; DROP TABLE meta; DROP TABLE renumbered;"
     "CREATE TABLE base(dir BLOB NOT NULL, name BLOB NOT NULL, type INTEGER NOT NULL,"
@@ -1726,8 +1811,9 @@ static void test_hides_after_an_upgrade(void **state)
     struct fix *f = *state;
     char *cursor;
 
-    with_db(f, "ALTER TABLE base DROP COLUMN hides; ALTER TABLE overlay DROP COLUMN hides;"
-               "ALTER TABLE incoming DROP COLUMN hides; PRAGMA user_version=7");
+    with_db(f, MADE_SINCE "ALTER TABLE base DROP COLUMN own; ALTER TABLE base DROP COLUMN hides; "
+                          "ALTER TABLE overlay DROP COLUMN hides;"
+                          "ALTER TABLE incoming DROP COLUMN hides; PRAGMA user_version=7");
     cursor = replica_cursor(f->r);
     assert_string_equal(cursor, "");
     free(cursor);
@@ -1772,6 +1858,9 @@ int main(void)
         T(test_kept_by_a_killed_writer),
         T(test_answers),
         T(test_full_listing_keeps_confirmed),
+        T(test_lost),
+        T(test_lost_folder),
+        T(test_lost_database),
         T(test_conflict),
         T(test_quarantine),
         T(test_defer),

@@ -251,7 +251,8 @@ static void test_hides(void **state)
     assert_int_equal(hides(&f->t, "b"), 0);
     assert_int_equal(tree_remove(&f->t, "a"), 1);
     assert_int_equal(hides(&f->t, "a"), 0);
-    db_exec(f->t.db, "ALTER TABLE entry DROP COLUMN hides; PRAGMA user_version=7", NULL);
+    db_exec(f->t.db, "DROP TABLE lost; ALTER TABLE entry DROP COLUMN hides; PRAGMA user_version=7",
+            NULL);
     db_close(f->t.db);
     assert_int_equal(schema_open(f->path, 0, &f->t.db, NULL), 0);
     assert_int_equal(hides(&f->t, "b"), 0);

@@ -23,11 +23,13 @@
 #include "sync/master/http/intruder.h"
 #include "sync/master/folder/kept.h"
 #include "sync/master/folder/root_monitor.h"
+#include "sync/master/db/lost_rows.h"
 #include "sync/master/db/registry.h"
 #include "sync/master/db/reports.h"
 #include "sync/master/folder/notices.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/recovery/adopt.h"
+#include "sync/master/recovery/recover.h"
 #include "sync/master/versions/restore.h"
 #include "sync/master/folder/volume.h"
 #include "sync/master/scan/watch.h"
@@ -122,7 +124,22 @@ static void find_trouble(struct problems *p)
                                                : "check the disk");
 }
 
-static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
+static void find_lost(struct db *db, struct problems *p)
+{
+    char why[256];
+    int64_t n = 0;
+
+    if (lost_rows_count(db, NULL, &n) < 0 || n == 0)
+        return;
+    snprintf(why, sizeof(why),
+             "this master has gone back in time and lacks %lld changes that mirrors keep",
+             (long long)n);
+    problem(p, "DEGRADED", why,
+            "eefs-master recover --dry-run lists them, and without that it brings them back; "
+            "--discard lets them go");
+}
+
+static void find_problems(struct master *m, struct db *db, json_t *mirrors, struct problems *p)
 {
     char why[512], action[256];
     int64_t n, oldest;
@@ -140,6 +157,7 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
     else if (delete_guard_held(m->delete_guard, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why,
                 "bring the files back; if the deletion is intentional: eefs-master confirm");
+    find_lost(db, p);
     find_trouble(p);
     if (volumes_away(m->folder->volumes, why, sizeof(why)) > 0)
         problem(p, "DEGRADED", why, "mount it; if it is gone for good: eefs-master confirm");
@@ -175,14 +193,14 @@ static void find_problems(struct master *m, json_t *mirrors, struct problems *p)
     find_silent(mirrors, p);
 }
 
-static void add_state(struct master *m, json_t *mirrors, json_t *o)
+static void add_state(struct master *m, struct db *db, json_t *mirrors, json_t *o)
 {
     struct problems p = {json_array(), "OK"};
     const char *reason = "", *action = "";
     json_t *first;
     char why[512];
 
-    find_problems(m, mirrors, &p);
+    find_problems(m, db, mirrors, &p);
     first = json_array_get(p.array, 0);
     if (first) {
         reason = json_string_value(json_object_get(first, "reason"));
@@ -264,6 +282,30 @@ static void adopt_folder(struct master *m, struct ctl_conn *conn, json_t *reques
     }
 }
 
+static bool tell_recovered(void *arg, json_t *line)
+{
+    return ctl_reply(arg, line) == 0;
+}
+
+/* A line for each change, and a last one with "ok". */
+static void recover_lost(struct master *m, struct ctl_conn *conn, json_t *request, uid_t uid)
+{
+    struct recover_options o = {
+        .from = json_string_value(json_object_get(request, "from")),
+        .dry_run = json_is_true(json_object_get(request, "dry_run")),
+        .discard = json_is_true(json_object_get(request, "discard")),
+        .deletions = json_is_true(json_object_get(request, "deletions")),
+    };
+    struct err e = {0};
+
+    if (uid != 0 && uid != geteuid())
+        ctl_reply_error(conn, "permission", "only root and the user that serves may recover");
+    else if (recover(m, &o, tell_recovered, conn, &e) < 0)
+        ctl_reply_error(conn, "refused", e.text);
+    else
+        ctl_reply(conn, json_pack("{s:b}", "ok", 1));
+}
+
 static void hide_reason(json_t *o)
 {
     const char *reason = json_string_value(json_object_get(o, "reason"));
@@ -311,9 +353,13 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
         adopt_folder(m, conn, request, uid);
         return;
     }
+    if (cmd && strcmp(cmd, "recover") == 0) {
+        recover_lost(m, conn, request, uid);
+        return;
+    }
     if (!cmd || strcmp(cmd, "status") != 0) {
         ctl_reply_error(conn, "bad_request",
-                        "the commands are 'status', 'confirm', 'restore' and 'adopt'");
+                        "the commands are 'status', 'confirm', 'restore', 'adopt' and 'recover'");
         return;
     }
     db = readers_get(m->readers);
@@ -329,7 +375,7 @@ static void handle(void *arg, struct ctl_conn *conn, json_t *request, uid_t uid)
         o = json_pack("{s:b,s:s}", "ok", 1, "kind", "master");
     l = (struct list){m, json_array()};
     registry_each(db, add_mirror, &l);
-    add_state(m, l.array, o);
+    add_state(m, db, l.array, o);
     add_counts(db, o);
     json_object_set_new(o, "wrong_tokens", intruder_report(m->intruder));
     json_object_set_new(o, "kept", kept_report(m->folder->kept));

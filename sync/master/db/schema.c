@@ -60,6 +60,14 @@ static const char *const steps[] = {
     "INSERT INTO intent SELECT mirror,id,n,digest,life,ino,path,lands,over,result,made"
     " FROM intent_of_outbox;"
     "DROP TABLE intent_of_outbox",
+    /* lost_rows.h */
+    "CREATE TABLE lost(mirror TEXT NOT NULL, base TEXT NOT NULL, n INTEGER NOT NULL,"
+    " path BLOB NOT NULL, type INTEGER NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+    " mode INTEGER NOT NULL, hash BLOB, target BLOB, seq INTEGER NOT NULL, here INTEGER NOT NULL,"
+    " own INTEGER NOT NULL, settled INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(mirror,base,n)) "
+    "WITHOUT ROWID;"
+    "CREATE INDEX lost_path ON lost(path);"
+    "CREATE INDEX lost_hash ON lost(hash) WHERE hash IS NOT NULL",
 };
 
 int schema_open(const char *path, int flags, struct db **ret, struct err *e)

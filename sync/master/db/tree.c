@@ -13,6 +13,8 @@
 #include "sync/master/db/history.h"
 #include "sync/master/db/meta.h"
 
+#define TIMELINES_SHOWN 500
+
 #define HOPS_MAX 16 /* names that a file may have had between two sights of it */
 
 void row_release(struct row *r)
@@ -271,6 +273,30 @@ int tree_void_timelines(struct db *db, const char *but)
     int r = db_run(db, "UPDATE timeline SET void=1 WHERE id!=?", "s", but);
 
     return r < 0 ? r : 0;
+}
+
+void tree_explain_reset(struct db *db, const struct cursor *c, const char *current, int64_t head,
+                        json_t *o)
+{
+    json_t *list = json_array();
+    int64_t put_back = 0, is_void = 0;
+    sqlite3_stmt *st;
+
+    if (tree_knows(db, c->timeline, c->seq, current, head)) {
+        json_decref(list);
+        return;
+    }
+    st = db_query(
+        db, "SELECT id,coalesce(last,0) FROM timeline WHERE id!=? ORDER BY rowid DESC LIMIT ?",
+        "si", current, (int64_t)TIMELINES_SHOWN);
+    while (db_step(db, st) == 1)
+        json_array_append_new(
+            list, json_pack("[s,I]", db_col_text(st, 0), (json_int_t)sqlite3_column_int64(st, 1)));
+    json_object_set_new(o, "timelines", list);
+    if (db_get_int(db, 0, &is_void, "SELECT void FROM timeline WHERE id=?", "s", c->timeline) ==
+            0 &&
+        is_void && meta_get_int(db, META_PUT_BACK, -1, &put_back) == 0 && put_back >= 0)
+        json_object_set_new(o, "put_back", json_integer(put_back));
 }
 
 int tree_total(struct db *db, struct tree_total *ret)

@@ -13,6 +13,7 @@
 
 #include "sync/common/db.h"
 #include "sync/common/opt.h"
+#include "sync/proto/cursor.h"
 #include "sync/proto/entry.h"
 
 /* An entry with the master's knowledge of its file. */
@@ -77,6 +78,11 @@ bool tree_knows(struct db *db, const char *timeline, int64_t seq, const char *cu
 /* All timelines but one become unknown to tree_knows(): every mirror lists the tree anew and compares.
  * Within a transaction. 0 or -errno. */
 int tree_void_timelines(struct db *db, const char *but);
+
+/* When the cursor is unknown because this master, or its folder, has gone back in time: adds to the
+ * answer what tells the mirror how far both know the same (wire.h: reset). */
+void tree_explain_reset(struct db *db, const struct cursor *c, const char *current, int64_t head,
+                        json_t *o);
 
 /* Live rows. */
 struct tree_total {

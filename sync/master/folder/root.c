@@ -423,6 +423,11 @@ int root_advance(struct root *r, int64_t *ret, struct err *e)
     return res;
 }
 
+int64_t root_epoch(const struct root *r)
+{
+    return r->epoch;
+}
+
 int64_t root_silent_ms(const struct root *r)
 {
     int64_t since = r->looking;

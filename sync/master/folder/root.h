@@ -62,6 +62,8 @@ int root_adopt(struct root *r, struct err *e);
 /* Gives the marker the next epoch, in *ret; a folder that was put back is accepted with that. 0 or
  * -errno. */
 int root_advance(struct root *r, int64_t *ret, struct err *e);
+/* The epoch of the folder. Any thread. */
+int64_t root_epoch(const struct root *r);
 /* The time (ms) that the present look has had no answer; 0: none is running. */
 int64_t root_silent_ms(const struct root *r);
 /* Counts the folders that were put behind root_fd(): another number, another folder (or again the

@@ -12,13 +12,16 @@
 #include "sync/common/log.h"
 #include "sync/common/path.h"
 #include "sync/master/folder/folder.h"
+#include "sync/master/folder/root.h"
 #include "sync/master/commit/committer.h"
 #include "sync/master/http/intruder.h"
 #include "sync/master/http/connections.h"
 #include "sync/master/http/peer_address.h"
 #include "sync/master/db/readers.h"
 #include "sync/master/db/reports.h"
+#include "sync/master/db/tree.h"
 #include "sync/master/http/request.h"
+#include "sync/master/http/lost.h"
 #include "sync/master/http/reply.h"
 #include "sync/master/folder/upload.h"
 #include "sync/master/commit/fit.h"
@@ -90,13 +93,22 @@ static enum MHD_Result run_hello(struct request *q)
     json_object_set_new(o, "max_ops", json_integer(WIRE_OPS_MAX));
     json_object_set_new(o, "max_body", json_integer(WIRE_BODY_MAX));
     json_object_set_new(o, "folder_times", json_true());
+    json_object_set_new(o, "epoch", json_integer(root_epoch(m->folder->root)));
     json_object_set_new(o, "time", json_integer(clock_wall_ns()));
     return reply_json(q, 200, o);
 }
 
 static enum MHD_Result reset(struct request *q)
 {
-    return reply_error(q, 409, WIRE_E_RESET, "that cursor is unknown or stale: list again");
+    json_t *o = json_pack("{s:s,s:s,s:I}", "code", WIRE_E_RESET, "error",
+                          "that cursor is unknown or stale: list again", "epoch",
+                          (json_int_t)root_epoch(q->m->folder->root));
+    struct db *db = readers_get(q->m->readers);
+
+    if (db && q->query.since.timeline[0])
+        tree_explain_reset(db, &q->query.since, q->m->timeline, head_seq(q->m->head), o);
+    readers_put(q->m->readers, db);
+    return reply_json(q, 409, o);
 }
 
 static int authenticate(struct request *q)
@@ -364,8 +376,11 @@ static enum MHD_Result route_table(struct request *q, const char *method)
         request_fn *run;
         int64_t body_max;
     } table[] = {
-        {"GET", WIRE_HELLO, run_hello, 0},          {"GET", WIRE_CHANGES, begin_changes, 0},
-        {"POST", WIRE_OPS, run_ops, WIRE_BODY_MAX}, {"POST", WIRE_STATE, run_state, STATE_MAX},
+        {"GET", WIRE_HELLO, run_hello, 0},
+        {"GET", WIRE_CHANGES, begin_changes, 0},
+        {"POST", WIRE_OPS, run_ops, WIRE_BODY_MAX},
+        {"POST", WIRE_STATE, run_state, STATE_MAX},
+        {"POST", WIRE_LOST, lost_run, LOST_BODY_MAX},
         {"GET", WIRE_MIRRORS, run_mirrors, 0},
     };
 

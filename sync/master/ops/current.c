@@ -66,6 +66,21 @@ static int read_link(struct apply *j, const char *path, const struct stat *st)
     return apply_publish(j, path, st, NULL, target, 0, NULL);
 }
 
+/* The path is gone from the folder. What was below it is left to the delete guard: an operation at the
+ * path says nothing about that. */
+static int publish_gone(struct apply *j, const char *path, const struct row *row)
+{
+    int r = row->e.type == ENTRY_DIR ? tree_has_children(j->m->tree->db, path) : 0;
+
+    if (r == 1) {
+        scan_queue_push(j->m->folder->scan_queue, path, SCAN_DEEP, 0);
+        return 0;
+    }
+    if (r == 0 && row->e.type != ENTRY_GONE)
+        r = tree_remove(j->m->tree, path);
+    return apply_db(j, r);
+}
+
 int current_row(struct apply *j, const char *path, struct row *row)
 {
     struct stat st;
@@ -76,10 +91,9 @@ int current_row(struct apply *j, const char *path, struct row *row)
         return apply_db(j, db_errno(j->m->tree->db));
     r = visible_lstat(j->m->folder, path, &st);
     if (r == -ENOENT) {
-        if (row->e.type != ENTRY_GONE)
-            r = apply_db(j, tree_remove(j->m->tree, path));
+        r = publish_gone(j, path, row);
         row_release(row);
-        return r == -ENOENT ? 0 : r;
+        return r;
     }
     if (r < 0 || (row_matches(row, &st) && !S_ISDIR(st.st_mode)))
         return r;

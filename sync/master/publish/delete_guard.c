@@ -160,6 +160,58 @@ static void set_held(struct delete_guard *b, int64_t n, bool emptied, const char
         log_error("%s; if that is intentional: eefs-master confirm", why);
 }
 
+/* In the order of a walk: a folder directly before what is below it. */
+static int by_walk(const void *x, const void *y)
+{
+    const unsigned char *a = *(const unsigned char *const *)x,
+                        *b = *(const unsigned char *const *)y;
+
+    for (; *a && *a == *b; a++, b++)
+        ;
+    return (*a == '/' ? 1 : *a ? *a + 1 : 0) - (*b == '/' ? 1 : *b ? *b + 1 : 0);
+}
+
+static int each_below(struct delete_guard *b, const char *path,
+                      void (*fn)(void *arg, struct row *row), void *arg)
+{
+    struct row *rows = NULL, row = {0};
+    size_t n = 0;
+    int r = tree_get(b->m->tree->db, path, &row);
+
+    if (r == 1)
+        fn(arg, &row);
+    row_release(&row);
+    if (r >= 0)
+        r = tree_below(b->m->tree->db, path, &rows, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (r >= 0)
+            fn(arg, &rows[i]);
+        row_release(&rows[i]);
+    }
+    free(rows);
+    return r < 0 ? r : 0;
+}
+
+int delete_guard_each_held(struct delete_guard *b, void (*fn)(void *arg, struct row *row),
+                           void *arg)
+{
+    const char *top = NULL;
+    char why[512];
+    int r = 0;
+
+    if (delete_guard_held(b, why, sizeof(why)) == 0)
+        return 0;
+    qsort(b->paths, b->n, sizeof(*b->paths), by_walk);
+    rehash(b);
+    for (size_t i = 0; i < b->n && r == 0; i++) {
+        if (top && path_is_under(b->paths[i], top))
+            continue;
+        top = b->paths[i];
+        r = each_below(b, top, fn, arg);
+    }
+    return r;
+}
+
 int64_t delete_guard_held(struct delete_guard *b, char *why, size_t cap)
 {
     int64_t n;
@@ -240,17 +292,6 @@ static int drop_what_is_back(struct delete_guard *b)
     b->n = kept;
     rehash(b);
     return r < 0 ? r : 0;
-}
-
-/* In the order of a walk: a folder directly before what is below it. */
-static int by_walk(const void *x, const void *y)
-{
-    const unsigned char *a = *(const unsigned char *const *)x,
-                        *b = *(const unsigned char *const *)y;
-
-    for (; *a && *a == *b; a++, b++)
-        ;
-    return (*a == '/' ? 1 : *a ? *a + 1 : 0) - (*b == '/' ? 1 : *b ? *b + 1 : 0);
 }
 
 /* Files that would be published as deleted, counted up to `enough`. */

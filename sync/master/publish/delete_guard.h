@@ -18,6 +18,7 @@
 #include "sync/master/master.h"
 
 struct delete_guard;
+struct row;
 
 struct delete_guard *delete_guard_new(struct master *m);
 void delete_guard_free(struct delete_guard *b);
@@ -42,6 +43,10 @@ void delete_guard_put_off(struct delete_guard *b);
 int delete_guard_confirm(struct delete_guard *b);
 /* Within the transaction: a scan has ended, and all that it found was queued before. 0 or -errno. */
 int delete_guard_scanned(struct delete_guard *b);
+
+/* Calls fn with the live rows of all that is held. 0 or -errno of the database. */
+int delete_guard_each_held(struct delete_guard *b, void (*fn)(void *arg, struct row *row),
+                           void *arg);
 
 /* --- any thread --- */
 

@@ -40,7 +40,7 @@ struct status {
 };
 
 struct facts {
-    int64_t pending, quarantined, deferred, skipped, conflicts, entries, bytes, used, limit,
+    int64_t pending, quarantined, deferred, skipped, conflicts, lost, entries, bytes, used, limit,
         fs_free;
     int64_t contact, since, step, lag_ms, lag_limit;
     char deferred_reason[700];
@@ -120,6 +120,7 @@ static void gather(struct mirror *m, struct facts *f)
     gather_deferred(m, f);
     f->skipped = replica_skipped(m->replica, &f->skipped_list);
     f->conflicts = replica_conflict_count(m->replica);
+    f->lost = replica_lost_count(m->replica);
     replica_totals(m->replica, &f->entries, &f->bytes);
     store_usage(m->store, &f->used, &f->limit, &f->fs_free);
     if (f->used > f->limit)
@@ -192,6 +193,14 @@ static const char *judge(const struct facts *f, char *reason, size_t cap, const 
                   "served, and these as soon as they can be applied";
         return "DEGRADED";
     }
+    if (f->lost > 0) {
+        snprintf(reason, cap,
+                 "the master has gone back in time and lacks %lld changes that are kept here",
+                 (long long)f->lost);
+        *action = "on the master: eefs-master recover --dry-run lists them, and without that it "
+                  "brings them back";
+        return "DEGRADED";
+    }
     if (f->conflicts > 0) {
         snprintf(reason, cap, "%lld conflicts", (long long)f->conflicts);
         *action = "list them with eefs-status --conflicts and keep the better version of each";
@@ -261,6 +270,7 @@ json_t *status_json(struct mirror *m)
     json_object_set_new(o, "skipped", json_integer(f.skipped));
     json_object_set_new(o, "skipped_list", f.skipped_list);
     json_object_set_new(o, "conflicts", json_integer(f.conflicts));
+    json_object_set_new(o, "lost", json_integer(f.lost));
     json_object_set_new(o, "entries", json_integer(f.entries));
     json_object_set_new(o, "cache_used", json_integer(f.used));
     json_object_set_new(o, "cache_limit", json_integer(f.limit));

@@ -46,7 +46,7 @@ static int apply_answered(struct view_change *a, const struct op_answer *ans,
             rc = view_change_entry(a, e, false, snapshot_find(b, e->path), &like);
         if (rc == 0 && view_change_is_version(&like, e)) /* the feed was faster */
             rc = db_run(a->r->db,
-                        "UPDATE base SET ino=?1,atime=?7 WHERE dir=?2 AND name=?3 AND type=?4"
+                        "UPDATE base SET ino=?1,atime=?7,own=1 WHERE dir=?2 AND name=?3 AND type=?4"
                         " AND hash IS ?5 AND target IS ?6",
                         "ibpihpi", (int64_t)like.ino, e->path, path_parent_len(e->path),
                         path_base(e->path), (int64_t)like.type, &e->hash, e->target, like.atime);

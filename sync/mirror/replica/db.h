@@ -31,6 +31,13 @@ struct counters {
 
 struct unsent;
 
+/* What the last reset said (lost.c); seqs. */
+struct lost_time {
+    bool known;
+    int64_t common, put_back;
+    int64_t epoch; /* of the master's folder */
+};
+
 struct replica {
     atomic_bool read_only;
     atomic_bool folder_times; /* the master reports folder times (wire.h, hello) */
@@ -46,6 +53,7 @@ struct replica {
     pthread_mutex_t lock; /* the writer's connection and the counters */
     struct db *db;
     struct counters now, saved;
+    struct lost_time lost_time;
     replica_moved_fn *moved; /* constant, as moved_arg */
     void *moved_arg;
     struct unsent *unsent; /* the second record of unsent changes */
@@ -133,6 +141,7 @@ struct row {
     uint64_t ino;
     int64_t opid;   /* overlay: its operation; 0: from the base */
     int64_t seq;    /* base only */
+    bool own;       /* base only: made by this mirror */
     int64_t cookie; /* in a listing only: cookie_of() its name */
 };
 

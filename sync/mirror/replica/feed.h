@@ -187,7 +187,27 @@ int replica_outbox_retry_allowed(struct replica *r);
 int replica_outbox_discard(struct replica *r, const char *under, struct strlist *dropped,
                            struct strlist *changed);
 
-/* Hashes that must not be evicted: named by outbox or overlay. */
+/* --- what the master has lost (lost.h) --- */
+
+/* Before a full listing: the master's answer to an unknown cursor, as an object. */
+void replica_lost_expect(struct replica *r, json_t *reset);
+/* The epoch of the master's folder, with each hello. 0 or -errno. */
+int replica_note_epoch(struct replica *r, int64_t epoch);
+/* There is something of that kind, or the master may still ask for contents. */
+bool replica_lost_any(struct replica *r);
+int64_t replica_lost_count(struct replica *r);
+/* The master asks for no more. 0 or -errno. */
+int replica_lost_rest(struct replica *r);
+/* malloc'd: names this database, whose numbers the rows have. */
+char *replica_lost_set(struct replica *r);
+/* New reference: rows with numbers above `after`, in order (wire.h: lost). */
+json_t *replica_lost_rows(struct replica *r, int64_t after, size_t max);
+/* The size of a content that is lost or current; -1: not known. */
+int64_t replica_lost_size(struct replica *r, const struct hash *h);
+/* Those with these numbers are settled. 0 or -errno. */
+int replica_lost_forget(struct replica *r, json_t *numbers);
+
+/* Hashes that must not be evicted: named by outbox or overlay, or lost by the master. */
 bool replica_pins(struct replica *r, const struct hash *h);
 
 /* A path of the base that has this content, malloc'd; "": none. Looks at every row. */

@@ -4,6 +4,7 @@
  * master confirmed while it was paged (temp table `answered`).
  */
 #include "sync/mirror/replica/conflicts.h"
+#include "sync/mirror/replica/lost.h"
 #include "sync/mirror/replica/master_renames.h"
 #include "sync/mirror/replica/view_change.h"
 
@@ -154,6 +155,10 @@ static int feed_commit_locked(struct view_change *a, const char *cursor, bool fu
     rc = db_run(db, "UPDATE incoming SET seq=?1 WHERE seq>?1", "i", c.seq < 0 ? INT64_MAX : c.seq);
     if (rc >= 0 && full)
         rc = skipped_any_unknown(db, &unknown);
+    if (rc >= 0 && full)
+        rc = lost_keep(a->r);
+    if (rc >= 0 && c.seq >= 0)
+        rc = lost_note_timeline(db, &c);
     if (rc >= 0 && a->moves)
         rc = master_renames_apply(a, full && !unknown, a->moves);
     if (rc >= 0)

@@ -82,6 +82,14 @@ static const char *const SCHEMA[] = {
     "ALTER TABLE overlay ADD COLUMN hides INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE incoming ADD COLUMN hides INTEGER NOT NULL DEFAULT 0;"
     "DELETE FROM meta WHERE key='cursor'",
+    /* lost.c */
+    "CREATE TABLE lost(n INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL,"
+    " type INTEGER NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL,"
+    " hash BLOB, target BLOB, seq INTEGER NOT NULL, own INTEGER NOT NULL);"
+    "ALTER TABLE base ADD COLUMN own INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX lost_path ON lost(path);"
+    "CREATE INDEX lost_hash ON lost(hash) WHERE hash IS NOT NULL;"
+    "CREATE TABLE timelines(id TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
 };
 
 /* The next hello brings those again that cannot be read. */

@@ -186,7 +186,8 @@ bool replica_pins(struct replica *r, const struct hash *h)
 {
     return ASK(r, 1,
                "SELECT EXISTS(SELECT 1 FROM outbox WHERE hash=?1) OR"
-               " EXISTS(SELECT 1 FROM overlay WHERE hash=?1)",
+               " EXISTS(SELECT 1 FROM overlay WHERE hash=?1) OR"
+               " EXISTS(SELECT 1 FROM lost WHERE hash=?1 AND type=1)",
                "h", h) != 0;
 }
 

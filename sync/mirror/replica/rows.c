@@ -262,14 +262,15 @@ int view_has_children(struct db *db, const char *dir)
 
 int base_get(struct db *db, const char *path, struct row *ret)
 {
-    sqlite3_stmt *st = db_query(db, "SELECT seq," ROW_COLS " FROM base WHERE dir=? AND name=?",
+    sqlite3_stmt *st = db_query(db, "SELECT seq,own," ROW_COLS " FROM base WHERE dir=? AND name=?",
                                 "bp", path, path_parent_len(path), path_base(path));
     int rc = db_step(db, st);
 
     memset(ret, 0, sizeof(*ret));
     if (rc == 1) {
-        read_row(st, 1, ret);
+        read_row(st, 2, ret);
         ret->seq = sqlite3_column_int64(st, 0);
+        ret->own = sqlite3_column_int(st, 1) != 0;
     }
     db_done(st);
     return rc < 0 ? rc : 0;
@@ -278,12 +279,12 @@ int base_get(struct db *db, const char *path, struct row *ret)
 int base_put(struct db *db, const char *path, const struct row *row)
 {
     int rc = db_run(db,
-                    "INSERT OR REPLACE INTO base(dir,name,cookie,seq," ROW_COLS ")"
-                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    "bpiiiiiihpiiii", path, path_parent_len(path), path_base(path),
-                    cookie_of(path_base(path)), row->seq, (int64_t)row->type, row->size, row->mtime,
-                    row->mode, &row->hash, row->target, (int64_t)row->ino, row->atime, row->ctime,
-                    (int64_t)row->hides);
+                    "INSERT OR REPLACE INTO base(dir,name,cookie,seq,own," ROW_COLS ")"
+                    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "bpiiiiiiihpiiii", path, path_parent_len(path), path_base(path),
+                    cookie_of(path_base(path)), row->seq, (int64_t)row->own, (int64_t)row->type,
+                    row->size, row->mtime, row->mode, &row->hash, row->target, (int64_t)row->ino,
+                    row->atime, row->ctime, (int64_t)row->hides);
 
     return rc < 0 ? rc : 0;
 }

@@ -200,7 +200,8 @@ static int upsert(struct view_change *a, const struct entry *e, const struct row
                       .hash = e->hash,
                       .target = e->target,
                       .hides = e->hides,
-                      .seq = e->seq};
+                      .seq = e->seq,
+                      .own = like->exists || (base->own && base->seq == e->seq)};
     const struct row *known = known_as(e, base, view, like), *moved = NULL;
 
     if (!known && a->moves)

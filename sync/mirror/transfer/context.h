@@ -10,6 +10,7 @@
  *   fetch   contents on demand and ahead of it                               (4 + 2 threads)
  *   changes changed paths → fs, watch streams and hooks                      (1 thread)
  *   hooks   commands of on_change                                            (1 thread)
+ *   giveback  what the master has lost → POST /v1/lost                         (1 thread)
  *   prefetch  walks, eviction, sync mark                                     (1 thread)
  *   status  how the mirror stands, its reports                                           (1 thread)
  *   health  whether it is fit for visitors, and the pages for monitors       (1 thread, 1 or 2)
@@ -41,6 +42,7 @@ struct upload;
 struct wait;
 struct fetch;
 struct changes;
+struct giveback;
 struct prefetch;
 struct recheck;
 struct status;
@@ -70,6 +72,7 @@ struct mirror {
     struct fetch *fetch;
     struct changes *changes;
     struct hooks *hooks;
+    struct giveback *giveback;
     struct prefetch *prefetch;
     struct status *status;
     struct fitness *fitness;

@@ -134,6 +134,8 @@ static int take_hello(struct pull *p, json_t *v, struct err *e)
             "address, or choose an empty 'cache' folder",
             p->m->cfg.cache, p->m->cfg.url);
     if (r >= 0)
+        r = replica_note_epoch(p->m->replica, json_integer_value(json_object_get(v, "epoch")));
+    if (r >= 0)
         r = replica_outbox_retry_allowed(p->m->replica);
     if (r > 0) {
         log_info("%d changes are within the scope now: they are sent again", r);
@@ -190,6 +192,15 @@ static size_t inline_wanted(struct pull *p, bool full)
     return full || !atomic_load(&p->in_step) ? INLINE_FIRST : WIRE_INLINE_MAX;
 }
 
+/* The answer says whether the master has gone back in time. */
+static void note_reset(struct pull *p, const struct http_reply *reply)
+{
+    json_t *o = json_loadb(reply->body.data ? reply->body.data : "", reply->body.len, 0, NULL);
+
+    replica_lost_expect(p->m->replica, o);
+    json_decref(o);
+}
+
 /* One page from `since`. 0: it is staged; -ESTALE: reset; else -errno. */
 static int get_page(struct pull *p, const char *since, bool full, int wait_s, struct err *e)
 {
@@ -219,9 +230,10 @@ static int get_page(struct pull *p, const char *since, bool full, int wait_s, st
     }
     if (!p->local)
         r = link_judge(&p->m->link, r, &reply, e);
-    if (r == 0 && reply.status == 409 && strcmp(reply.code, WIRE_E_RESET) == 0)
+    if (r == 0 && reply.status == 409 && strcmp(reply.code, WIRE_E_RESET) == 0) {
+        note_reset(p, &reply);
         r = err_set(e, ESTALE, "the master asks for a new listing");
-    else if (r == 0 && reply.status != 200)
+    } else if (r == 0 && reply.status != 200)
         r = err_set(e, EREMOTEIO, "the master refuses the feed: %s", reply.text);
     else if (r == 0)
         r = feed_page_end(p->page, e);

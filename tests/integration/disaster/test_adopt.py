@@ -55,6 +55,9 @@ def test_the_marker_is_gone(site):
 
     site.run("eefs-master", "confirm", "--state", master.state)
     wait_for(lambda: not os.path.exists(mount.path("img", "0.png")))
+    wait_for(lambda: mount.status()["lost"] == 1)  # the picture that was there before
+    wait_for(lambda: "recover" in master.control()["action"])
+    site.run("eefs-master", "recover", "--state", master.state, "--discard")
     wait_for(lambda: state(master) == "OK")
     os.unlink(master.path("new.txt"))  # nothing is held any more
     wait_for(lambda: not os.path.exists(mount.path("new.txt")))
@@ -159,3 +162,30 @@ def test_a_new_empty_folder(site):
     wait_for(lambda: master.control()["held_deletions"] == 3)
     wait_for(lambda: mount.status()["link"] == "up")
     assert sorted(tree(mount.point)) == [b"0", b"1", b"2"]
+
+
+def test_an_operation_at_a_held_folder_says_nothing_about_what_was_in_it(site):
+    """A mirror's chmod of it, or a file put into it, published the deletion of all the rest."""
+    master = site.master()
+    master.add_mirror("slave1", "--write", "/")
+    mount = site.mount(master)
+    for name in ("a/1", "a/2", "b/1", "b/2"):
+        write(master.path(*name.split("/")), name)
+    wait_for(lambda: len(tree(mount.point)) == 6)
+    master.stop()
+    shutil.rmtree(master.path(".eefs"))
+    shutil.rmtree(master.path("a"))
+    shutil.rmtree(master.path("b"))
+    write(master.path("c"), "c")
+    master.start(wait=False)
+    wait_for(lambda: state(master) == "FAILED")
+    adopt(site, master)
+    restarted(master)
+    wait_for(lambda: os.path.exists(mount.path("c")))
+    os.chmod(mount.path("a"), 0o700)
+    write(mount.path("b", "3"), "b/3")
+    mount.synced()
+    wait_for(lambda: os.path.exists(master.path("b", "3")))
+    wait_for(lambda: master.control()["held_deletions"] >= 2)
+    listing = master.listing()
+    assert {"a/1", "a/2", "b/1", "b/2", "b/3"} <= set(listing)

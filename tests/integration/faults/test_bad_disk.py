@@ -4,6 +4,7 @@ after the disk is, and nothing is lost, missing or taken for deleted."""
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -204,11 +205,14 @@ def test_database_of_a_master(site, disk, master, mount):
     done = {}
     for n, what in enumerate(("r", "w", "rw"), 1):
         disk.fails(what + " " + master.state + "/master.db")
-        for i in range(5):
-            name = "uploads/%s%d" % (what, i)
-            done[name] = name.encode()
-            attempt(lambda path=name: write(mount.path(path), path))
-            write(master.path("css/%s%d.css" % (what, i)), "css")
+        names = ["uploads/%s%d" % (what, i) for i in range(5)]
+        done.update((name, name.encode()) for name in names)
+        with ThreadPoolExecutor(len(names)) as pool:  # each may wait for its 5 s
+            writers = [pool.submit(attempt, lambda path=name: write(mount.path(path), path)) for name in names]
+            for i in range(5):
+                write(master.path("css/%s%d.css" % (what, i)), "css")
+            for writer in writers:
+                writer.result()
         if what != "r":
             wait_for(lambda: fault(of_master(master), "master.db"), 10, "fault")
         assert shown(mount)

@@ -32,6 +32,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,7 @@ static int configure(struct run *r, struct err *e)
     r->config.mountpoint = r->point;
     r->config.rundir = absolute(rundir_path(o->rundir));
     r->config.shows = fs_shows;
+    r->config.removes = fs_removes;
     r->config.shows_arg = &r->fs;
     r->fs.allow_other = o->allow_other;
     return 0;
@@ -167,7 +169,7 @@ static int make_rules(struct run *r, struct err *e)
     r->fs.rules.umask = (mode_t)r->opt.umask;
     if (res < 0)
         return res;
-    strlist_add(&by_default, "sql:root");
+    strlist_add(&by_default, getpwnam("eefs") ? "sql:eefs" : "sql:root");
     res = attr_rules_private(&r->fs.rules, r->opt.private.n ? &r->opt.private : &by_default, e);
     strlist_release(&by_default);
     return res;

@@ -112,13 +112,13 @@ static bool allows(const struct stat *st, const struct ctl_peer *who, mode_t bit
     return (mode & bits) == bits;
 }
 
-bool fs_shows(void *arg, const struct ctl_peer *who, const char *path)
+/* Has `who` these bits of the folder of `path`, and may enter those above? */
+static bool reaches(struct fs *fs, const struct ctl_peer *who, const char *path, mode_t bits)
 {
-    struct fs *fs = arg;
     char *folder = xstrdup(path);
     bool yes = fs->allow_other;
 
-    for (mode_t bits = 05; yes && *folder; bits = 01) {
+    for (; yes && *folder; bits = 01) {
         struct node_attr a;
         struct stat st;
 
@@ -127,7 +127,19 @@ bool fs_shows(void *arg, const struct ctl_peer *who, const char *path)
             a = (struct node_attr){.type = NODE_DIR, .mode = 0755};
         fs_stat(fs, folder, &a, &st);
         yes = allows(&st, who, bits);
+        if ((bits & 02) && (st.st_mode & S_ISVTX) && who->uid != st.st_uid)
+            yes = false; /* whose file it is, is not asked */
     }
     free(folder);
     return yes;
+}
+
+bool fs_shows(void *arg, const struct ctl_peer *who, const char *path)
+{
+    return reaches(arg, who, path, 05);
+}
+
+bool fs_removes(void *arg, const struct ctl_peer *who, const char *path)
+{
+    return reaches(arg, who, path, 03);
 }

@@ -81,6 +81,8 @@ bool fs_room(struct fs *fs, int r, bool *tried);
 /* True when a local user may see the name `path` in the mount: the user may list its folder and
  * enter those above. For mirror_config; arg is the fs. */
 bool fs_shows(void *arg, const struct ctl_peer *who, const char *path);
+/* The same for removing it: the user may write into its folder and enter those above. */
+bool fs_removes(void *arg, const struct ctl_peer *who, const char *path);
 /* attr_stat() of what is at `path` (NULL: nowhere any more). */
 void fs_stat(struct fs *fs, const char *path, const struct node_attr *a, struct stat *ret);
 

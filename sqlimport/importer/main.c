@@ -41,6 +41,7 @@
 #include "sync/common/clock.h"
 #include "sync/common/log.h"
 #include "sync/common/rundir.h"
+#include "sync/common/systemd.h"
 
 #define CONFIRM_LATER_MS  3600000
 #define CONFIRM_FAILED_MS 60000
@@ -630,6 +631,7 @@ static int serve(struct program *p)
     bool calm;
     int r;
 
+    systemd_notify("READY=1");
     for (;;) {
         r = look(p);
         calm = r == 0 || r == -ENOENT;
@@ -646,6 +648,7 @@ static int serve(struct program *p)
         if (stop)
             break;
     }
+    systemd_notify("STOPPING=1");
     report_close(p->report);
     history_close(p->history);
     slot_free(p->slot);

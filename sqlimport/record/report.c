@@ -19,6 +19,7 @@
 #include "sync/common/file.h"
 #include "sync/common/printable.h"
 #include "sync/common/rundir.h"
+#include "sync/common/systemd.h"
 #include "sync/common/worker.h"
 
 #define HEARTBEAT_MS 5000
@@ -267,6 +268,7 @@ void report_set(struct report *s, const char *state, const char *reason, const c
     s->action = action ? xstrdup(action) : NULL;
     changed_locked(s);
     worker_unlock(&s->worker);
+    systemd_notify("STATUS=%s%s%s", state, reason ? ": " : "", reason ? reason : "");
 }
 
 void report_set_last(struct report *s, const struct last_import *last)

@@ -46,6 +46,8 @@ struct mirror_config {
     /* True when a local user may see `path` in the mount; asked for peers of the control socket
      * that are neither root nor the mount's own user. NULL: nobody may. */
     bool (*shows)(void *arg, const struct ctl_peer *who, const char *path);
+    /* The same for removing the file at `path`. */
+    bool (*removes)(void *arg, const struct ctl_peer *who, const char *path);
     void *shows_arg;
     /* An empty cache needs the master: how long to wait for it (ms), a function that gets the
      * reason before each further try (may be NULL), and one that ends the wait (may be NULL). */

@@ -18,10 +18,10 @@
  *                                 has (salvage.c)
  *   remount options apply         changes them, or (apply false) says whether that can be done
  *
- * status, wait, conflicts, quarantine, path and watch are for everybody, the others for root and the user
- * of the mount. Other users are named only what they see in the mount (peer_sees): counts are of
- * everything, lists and events leave out the rest, a request about it is refused with code
- * "denied".
+ * status, wait, conflicts, quarantine, path and watch are for everybody, remove for whoever may remove
+ * that file in the mount, the others for root and the user of the mount. Other users are named only
+ * what they see in the mount (peer_sees): counts are of everything, lists and events leave out the
+ * rest, a request about it is refused with code "denied".
  */
 #include "sync/mirror/control/control.h"
 
@@ -143,6 +143,11 @@ static void on_remove(struct mirror *m, struct ctl_conn *conn, json_t *request)
     if (json_get_path(request, "path", false, &path, &e) < 0 ||
         json_get_hash(request, "hash", &h, &e) < 0) {
         ctl_reply_error(conn, "bad_request", e.text);
+        free(path);
+        return;
+    }
+    if (!peer_removes(m, conn, path)) {
+        ctl_reply_error(conn, "denied", "you cannot remove that file in the mount");
         free(path);
         return;
     }
@@ -358,7 +363,7 @@ static void on_request(void *arg, struct ctl_conn *conn, json_t *request, uid_t 
         {"status", false, on_status},       {"wait", false, on_wait},
         {"conflicts", false, on_conflicts}, {"quarantine", false, on_quarantine},
         {"path", false, on_path},           {"watch", false, on_watch},
-        {"remove", true, on_remove},        {"forget", true, on_settle},
+        {"remove", false, on_remove},       {"forget", true, on_settle},
         {"retry", true, on_settle},         {"remount", true, on_remount},
         {"discard", true, on_settle},       {"renew", true, on_settle},
         {"salvage", true, on_salvage},

@@ -13,5 +13,7 @@ struct mirror;
 /* True when the peer of `conn` may see `path`: root and the user of the mount see everything,
  * others the paths that they see in the mount. */
 bool peer_sees(struct mirror *m, struct ctl_conn *conn, const char *path);
+/* True when the peer may remove the file at `path`: likewise. */
+bool peer_removes(struct mirror *m, struct ctl_conn *conn, const char *path);
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Control sockets and local users: what one does not see in the mount is not named to him, and none shuts out the
 others."""
+import hashlib
 import json
 import os
 import subprocess
@@ -66,6 +67,24 @@ def test_names_below_private_are_not_told(site, hidden):
     assert wait["code"] == watch["code"] == "denied"
     out = site.run("eefs-status", "--json", "--conflicts", check=False)
     assert "secret-dump" in out.stdout and "secret-name" in out.stdout  # root is told
+
+
+def test_who_may_remove_a_file_may_ask_for_it(site):
+    """The importer is no root: it removes the dump that it has imported from the slot that is its own."""
+    master = site.master()
+    for path in ("sql/slave1/mine", "uploads/others"):
+        write(master.path(path), "x")
+    mount = site.mount(master, allow_other=True, private="sql/slave1:%d" % NOBODY, uid=0)
+    wait_for(lambda: os.path.exists(mount.path("sql/slave1/mine")) and os.path.exists(mount.path("uploads/others")))
+    digest = "s2-" + hashlib.sha256(b"x").hexdigest()
+    others, stale, mine = ask(
+        os.path.join(site.rundir, "mount-slave1.sock"),
+        {"cmd": "remove", "path": "uploads/others", "hash": digest},
+        {"cmd": "remove", "path": "sql/slave1/mine", "hash": "s2-" + 64 * "0"},
+        {"cmd": "remove", "path": "sql/slave1/mine", "hash": digest})
+    assert (others["code"], stale["code"], mine["ok"]) == ("denied", "changed", True)
+    wait_for(lambda: not os.path.exists(master.path("sql/slave1/mine")))
+    assert os.path.exists(master.path("uploads/others"))
 
 
 def test_changes_of_what_is_hidden_are_not_streamed(site, hidden):

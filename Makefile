@@ -232,21 +232,35 @@ fuzz: $(BINS) $(HELPERS) ## run each libFuzzer target (needs clang), and dumps a
 C_FILES := $(wildcard $(addsuffix /*.[ch],$(ROOMS)) tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
   tests/integration/*.[ch] tests/preload/*.[ch])
 
-OPTIONS_MD := packaging/doc/options.md
+# From the option tables: options.md, man pages (with the text in packaging/man), completions of shells.
+OPTIONS_MD  := packaging/doc/options.md
+GENERATE    := packaging/doc/generate
+MAN_PAGES   := $(patsubst packaging/%,$(B)/%,$(wildcard packaging/man/*.[0-9]))
+COMPLETIONS := $(foreach s,bash zsh,$(PROGRAMS:%=$(B)/completion/%.$(s)))
+
+$(B)/man/%: packaging/man/% $(GENERATE) $(BINS)
+	@mkdir -p $(@D)
+	$(call say,MAN)$(GENERATE) man $(B)/bin $* > $@.new && mv $@.new $@
+
+$(COMPLETIONS): $(B)/completion/%: $(GENERATE) $(BINS)
+	@mkdir -p $(@D)
+	$(call say,COMP)$(GENERATE) $(patsubst .%,%,$(suffix $@)) $(B)/bin $(basename $*) > $@.new && mv $@.new $@
 
 doc: $(BINS) ## write packaging/doc/options.md anew from the programs' option tables
-	packaging/doc/options $(B)/bin > $(OPTIONS_MD).new
+	$(GENERATE) markdown $(B)/bin > $(OPTIONS_MD).new
 	mv $(OPTIONS_MD).new $(OPTIONS_MD)
 
-check-doc: $(BINS)
-	@packaging/doc/options $(B)/bin | diff -u $(OPTIONS_MD) - || \
+check-doc: $(BINS) $(COMPLETIONS)
+	@$(GENERATE) markdown $(B)/bin | diff -u $(OPTIONS_MD) - || \
 	  { echo "lint: $(OPTIONS_MD) is stale; 'make doc' writes it anew" >&2; exit 1; }
+	@$(GENERATE) check $(B)/bin
+	@for f in $(filter %.bash,$(COMPLETIONS)); do bash -n $$f || exit 1; done
 
 .PHONY: check-layers
 check-layers: $(BINS) ## layers of includes and calls alone
 	tests/check-layers $(B)
 
-lint: ## layers of includes and calls, formatting, warnings of gcc and clang as errors, options.md as the tables have it
+lint: ## layers of includes and calls, formatting, warnings of gcc and clang as errors, options.md and man pages as the tables have it
 	clang-format --dry-run -Werror $(C_FILES)
 	$(MAKE) B=build/lint WERROR=1 all unit-bins fuzz-bins helpers check-doc
 	tests/check-layers build/lint
@@ -255,16 +269,41 @@ lint: ## layers of includes and calls, formatting, warnings of gcc and clang as 
 
 # --- install -------------------------------------------------------------------------------------------
 
+# As packages: packaging/build-deb.sh.
+
+# A unit of packaging/systemd is installed twice: for the settings in /etc/eefs, and as a template for
+# those of a site in /etc/eefs/SITE.
+UNITS     := $(foreach u,$(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.in)),\
+  $(B)/systemd/$(u) $(B)/systemd/$(basename $(u))@$(suffix $(u)))
+unit = sed -e '/^@HARDENED@$$/{r packaging/systemd/hardened' -e 'd}' \
+  -e 's:@ETC@:/etc/eefs$(1):; s:@SITE@:$(2):; s:@OF_SITE@:$(3):'
+
+$(filter-out $(B)/systemd/%@.service $(B)/systemd/%@.timer,$(UNITS)): $(B)/systemd/%: packaging/systemd/%.in packaging/systemd/hardened
+	@mkdir -p $(@D)
+	$(call say,UNIT)$(call unit) $< > $@.new && mv $@.new $@
+
+.SECONDEXPANSION:
+$(filter $(B)/systemd/%@.service $(B)/systemd/%@.timer,$(UNITS)): packaging/systemd/$$(subst @,,$$(@F)).in packaging/systemd/hardened
+	@mkdir -p $(@D)
+	$(call say,UNIT)$(call unit,/%i,-%i, (%i)) $< > $@.new && mv $@.new $@
+
+DEST     = $(DESTDIR)$(PREFIX)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+
 .PHONY: install clean help
-install: all ## install into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/systemd/system \
-	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
-	install -m 0755 $(filter-out %/mount.eefs,$(BINS)) $(DESTDIR)$(PREFIX)/bin
-	install -m 0755 $(B)/bin/mount.eefs $(DESTDIR)$(PREFIX)/sbin/mount.eefs
-	ln -sf mount.eefs $(DESTDIR)$(PREFIX)/sbin/mount.fuse.eefs
-	install -m 0644 packaging/systemd/*.service packaging/systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 0644 packaging/eefs.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/eefs.conf
-	install -m 0644 packaging/eefs.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/eefs.conf
+install: all $(MAN_PAGES) $(COMPLETIONS) $(UNITS) ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DEST)/bin $(DEST)/sbin $(DESTDIR)$(UNITDIR)
+	install -m 0755 $(filter-out %/mount.eefs,$(BINS)) $(DEST)/bin
+	install -m 0755 $(B)/bin/mount.eefs $(DEST)/sbin/mount.eefs
+	ln -sf mount.eefs $(DEST)/sbin/mount.fuse.eefs
+	install -m 0644 $(UNITS) $(DESTDIR)$(UNITDIR)
+	install -D -m 0644 packaging/eefs.sysusers $(DEST)/lib/sysusers.d/eefs.conf
+	install -D -m 0644 packaging/eefs.tmpfiles $(DEST)/lib/tmpfiles.d/eefs.conf
+	for p in $(MAN_PAGES); do install -D -m 0644 $$p $(DEST)/share/man/man$${p##*.}/$${p##*/}; done
+	ln -sf mount.eefs.8 $(DEST)/share/man/man8/mount.fuse.eefs.8
+	for p in $(PROGRAMS); do \
+	  install -D -m 0644 $(B)/completion/$$p.bash $(DEST)/share/bash-completion/completions/$$p; \
+	  install -D -m 0644 $(B)/completion/$$p.zsh $(DEST)/share/zsh/vendor-completions/_$$p; done
 
 clean: ## remove build/
 	rm -rf build
@@ -272,4 +311,4 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(wildcard $(foreach d,$(ROOMS) tests/unit tests/fuzz tests/bench tests/integration,$(B)/$(d)/*.d))

@@ -247,9 +247,9 @@ enum opt_help opt_help_form(const char *form)
 {
     if (!form)
         return OPT_HELP_TEXT;
-    return strcmp(form, "usage") == 0      ? OPT_HELP_USAGE
-           : strcmp(form, "markdown") == 0 ? OPT_HELP_MARKDOWN
-                                           : OPT_HELP_NONE;
+    return strcmp(form, "usage") == 0  ? OPT_HELP_USAGE
+           : strcmp(form, "json") == 0 ? OPT_HELP_JSON
+                                       : OPT_HELP_NONE;
 }
 
 /* True when arg is -h, --help or --help=FORM. */

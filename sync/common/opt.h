@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * opt: one table of options per program or command. The table drives argv (--name VALUE,
- * --name=VALUE), a mount's -o list (name=value,flag), a config file (name = value), --help, the
- * usage line and the program's section of packaging/doc/options.md. '-' and '_' are the same in a
- * name. A misspelt name gets a suggestion. A value that is refused changes nothing.
+ * --name=VALUE), a mount's -o list (name=value,flag), a config file (name = value), --help and the
+ * usage line, and through --help=json the man pages, packaging/doc/options.md and the completion of
+ * shells. '-' and '_' are the same in a name. A misspelt name gets a suggestion. A value that is
+ * refused changes nothing.
  *
  * A table is constant and names its destinations as offsets into a struct of the caller, so that
  * one table fills several structs. Rows are written with designated initialisers; {0} ends a table:
@@ -75,11 +76,11 @@ struct opt_command {
     const struct opt *options;
 };
 
-enum opt_help {                    /* --help, --help=usage, --help=markdown */
+enum opt_help {                    /* --help, --help=usage, --help=json */
                 OPT_HELP_NONE = 0, /* no help was asked for */
                 OPT_HELP_TEXT,     /* usage, purpose, and a line or more for each option */
                 OPT_HELP_USAGE,    /* the usage only */
-                OPT_HELP_MARKDOWN, /* a section of packaging/doc/options.md */
+                OPT_HELP_JSON,     /* the table in one line, for packaging/doc/generate */
 };
 
 /* Sets each member of *into whose option has a `def`. Bad defaults are bugs and abort. */

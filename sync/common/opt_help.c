@@ -4,10 +4,11 @@
  *
  *     usage      usage: NAME ARGS --needed VALUE [--other VALUE] ...
  *     text       usage, purpose, then "  --name VALUE   help (range; default: …)" for each option
- *     markdown   the same as a section with a table, for packaging/doc/options.md
+ *     json       the table in one line, for packaging/doc/generate
  */
 #include "sync/common/opt.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,58 +220,47 @@ static void help_text(const struct opt_command *c)
     help_notes(c->options);
 }
 
-/* Text in a cell of a table: '|' would end it. */
-static void cell(const char *text)
+/* {"name", "arg", "bare", "type", "default", "without", "required", "repeated", "help"}, see struct opt */
+static json_t *option_json(const struct opt *o)
 {
-    for (; *text; text++)
-        printf("%s%c", *text == '|' ? "\\" : "", *text);
-}
+    static const char *const types[] = {
+        [OPT_FLAG] = "flag", [OPT_STRING] = "string", [OPT_LIST] = "string", [OPT_INT] = "int",
+        [OPT_SIZE] = "size", [OPT_DURATION] = "time", [OPT_MODE] = "mode",   [OPT_ENUM] = "enum",
+    };
+    struct buf help = BUF_INIT;
+    json_t *j;
 
-static void markdown_option(const struct opt_command *c, const struct opt *o)
-{
-    struct buf name = BUF_INIT, help = BUF_INIT;
-
-    put_option(&name, c, o);
     buf_puts(&help, o->help);
     put_facts(&help, o, false);
-    printf("| `");
-    cell(name.data);
-    printf("` | ");
-    if (o->required)
-        printf("required");
-    else if (o->def && o->type != OPT_FLAG)
-        printf("`%s`", o->def);
-    else if (o->without)
-        cell(o->without);
-    printf(" | ");
-    cell(help.data);
-    puts(" |");
-    buf_release(&name);
+    j = json_pack("{s:s, s:s?, s:b, s:s, s:s?, s:s?, s:b, s:b, s:s}", "name", o->name, "arg",
+                  o->arg, "bare", o->bare != NULL, "type", types[o->type], "default",
+                  o->type == OPT_FLAG ? NULL : o->def, "without", o->without, "required",
+                  o->required, "repeated", o->type == OPT_LIST, "help", help.data);
     buf_release(&help);
+    return j;
 }
 
-static void markdown(const struct opt_command *c)
+static void help_json(const struct opt_command *c)
 {
-    struct buf ignored = BUF_INIT;
+    json_t *options = json_array(), *ignored = json_array(), *j;
 
-    printf("## %s\n\n", c->name);
-    wrap(stdout, c->about, 0, 0);
+    for (const struct opt *o = c->options; o->type != OPT_END; o++) {
+        if (o->type == OPT_IGNORED)
+            json_array_append_new(ignored, json_string(o->name));
+        else
+            json_array_append_new(options, option_json(o));
+    }
+    j = json_pack("{s:s, s:s?, s:s, s:b, s:o, s:o}", "name", c->name, "args", c->args, "about",
+                  c->about, "listed", c->listed, "options", options, "ignored", ignored);
+    json_dumpf(j, stdout, JSON_COMPACT);
     putchar('\n');
-    opt_usage(c, "    ", stdout);
-    printf("\n| option | default | meaning |\n|---|---|---|\n");
-    for (const struct opt *o = c->options; o->type != OPT_END; o++)
-        if (o->type != OPT_IGNORED)
-            markdown_option(c, o);
-    put_ignored(&ignored, c->options);
-    if (ignored.len > 0)
-        printf("\n%s.\n", ignored.data);
-    buf_release(&ignored);
+    json_decref(j);
 }
 
 void opt_help(const struct opt_command *c, enum opt_help form)
 {
-    if (form == OPT_HELP_MARKDOWN)
-        markdown(c);
+    if (form == OPT_HELP_JSON)
+        help_json(c);
     else if (form == OPT_HELP_USAGE)
         opt_usage(c, "       ", stdout);
     else

@@ -145,16 +145,14 @@ static const struct {
 /* The help of all commands: each is asked for its own. */
 static int help_all(enum opt_help form)
 {
-    char usage[] = "--help=usage", markdown[] = "--help=markdown";
+    char usage[] = "--help=usage", json[] = "--help=json";
 
     if (form == OPT_HELP_TEXT)
         puts("usage:");
     for (size_t i = 0; i < N_COMMANDS; i++) {
         char *name = xstrdup(commands[i].name);
-        char *argv[] = {name, form == OPT_HELP_MARKDOWN ? markdown : usage, NULL};
+        char *argv[] = {name, form == OPT_HELP_JSON ? json : usage, NULL};
 
-        if (i > 0 && form == OPT_HELP_MARKDOWN)
-            putchar('\n');
         commands[i].run(2, argv);
         free(name);
     }

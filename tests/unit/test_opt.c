@@ -297,7 +297,7 @@ static void test_help_forms(void **state)
     (void)state;
     assert_int_equal(opt_help_form(NULL), OPT_HELP_TEXT);
     assert_int_equal(opt_help_form("usage"), OPT_HELP_USAGE);
-    assert_int_equal(opt_help_form("markdown"), OPT_HELP_MARKDOWN);
+    assert_int_equal(opt_help_form("json"), OPT_HELP_JSON);
     assert_int_equal(opt_help_form("html"), OPT_HELP_NONE);
 }
 
@@ -380,18 +380,19 @@ static void test_help_of_a_list(void **state)
     free(text);
 }
 
-static void test_markdown(void **state)
+static void test_json(void **state)
 {
-    char *text = printed(&command, OPT_HELP_MARKDOWN);
+    char *text = printed(&command, OPT_HELP_JSON);
 
     (void)state;
-    has(text, "## prog\n\nDoes something");
-    has(text, "\n\n    prog PATH --token_file FILE ");
-    has(text, "\n| `--verbose` |  | say more |\n");
-    has(text, "\n| `--token_file FILE` | required | file with the token |\n");
-    has(text, "\n| `--count N` | `3` | how many (1 to 10) |\n");
-    has(text, "\n| `--offline queue\\|fail` | `queue` | what to do (*) |\n");
-    has(text, "\nAccepted and ignored: nofail.\n");
+    has(text, "{\"name\":\"prog\",\"args\":\"PATH\",\"about\":\"Does something ");
+    has(text,
+        "{\"name\":\"verbose\",\"arg\":null,\"bare\":false,\"type\":\"flag\",\"default\":null,");
+    has(text, "\"required\":true,\"repeated\":false,\"help\":\"file with the token\"}");
+    has(text, "\"default\":\"3\",\"without\":null,\"required\":false,");
+    has(text, "\"help\":\"how many (1 to 10)\"}");
+    has(text, "\"help\":\"what to do (*)\"}");
+    has(text, "\"ignored\":[\"nofail\"]}\n");
     free(text);
 }
 
@@ -409,7 +410,7 @@ int main(void)
         cmocka_unit_test_setup(test_required, setup),
         cmocka_unit_test(test_help_of_a_command),
         cmocka_unit_test(test_help_of_a_list),
-        cmocka_unit_test(test_markdown),
+        cmocka_unit_test(test_json),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@ import pytest
 
 from eefs import REPO, free_port, mounts, program, read, unmount, wait_for, write
 
-PROGRAMS = ["eefs-master", "mount.eefs", "eefs-status", "eefs-sqldump", "eefs-sqlimport"]
+PROGRAMS = ["eefs-master", "mount.eefs", "eefs-status", "eefs-dns", "eefs-sqldump", "eefs-sqlimport"]
 
 
 @pytest.mark.san
@@ -22,7 +22,7 @@ def test_help(site, name):
     assert not out.stderr
 
 
-COMMANDS = [["eefs-master", word] for word in ("serve", "confirm", "mirror", "history", "restore")]
+COMMANDS = [["eefs-master", word] for word in ("serve", "confirm", "mirror", "history", "restore", "adopt")]
 COMMANDS += [[name] for name in PROGRAMS]
 
 

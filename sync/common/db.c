@@ -661,3 +661,54 @@ int64_t db_reserve(struct db *db, int64_t min, int64_t max)
     (void)!fallocate(db->wal_fd, FALLOC_FL_KEEP_SIZE, 0, want);
     return want;
 }
+
+static int copy_all(struct db *from, struct db *to, struct err *e)
+{
+    sqlite3_backup *b = sqlite3_backup_init(to->h, "main", from->h, "main");
+    int rc = b ? sqlite3_backup_step(b, -1) : SQLITE_ERROR, r;
+
+    r = b ? sqlite3_backup_finish(b) : rc;
+    if (rc == SQLITE_DONE && r == SQLITE_OK)
+        return 0;
+    r = db_errno(to);
+    return err_set(e, r < 0 ? -r : EIO, "cannot copy the database '%s' to '%s': %s", from->path,
+                   to->path, sqlite3_errstr(rc));
+}
+
+static int sync_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+
+    if (fd < 0)
+        return -errno;
+    r = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return r < 0 ? r : file_sync_parent(path);
+}
+
+int db_backup(struct db *from, const char *to, struct err *e)
+{
+    struct db *copy = NULL;
+    int r = access(to, F_OK) == 0 ? err_set(e, EEXIST, "'%s' exists already", to) : 0;
+
+    if (r == 0)
+        r = db_open(to, DB_SEALED, &copy, e);
+    if (r < 0)
+        return r;
+    r = copy_all(from, copy, e);
+    if (r == 0 && db_exec(copy, "PRAGMA wal_checkpoint(TRUNCATE)", e) < 0)
+        r = -e->code;
+    db_close(copy);
+    if (r == 0 && (r = sync_file(to)) < 0)
+        err_sys(e, -r, "cannot write '%s'", to);
+    if (r < 0) {
+        char *wal = xasprintf("%s-wal", to), *shm = xasprintf("%s-shm", to);
+
+        unlink(to);
+        unlink(wal);
+        unlink(shm);
+        free(wal);
+        free(shm);
+    }
+    return r;
+}

@@ -101,6 +101,13 @@ int db_sync_all(struct db *db);
  * it. -1 with errno. */
 int db_log(const struct db *db);
 
+/*
+ * Copies what `from` is at one moment into a new DB_SEALED database at `to`, which must not exist, by
+ * SQLite's backup API: `from` may be in use, and nobody waits. The copy is complete and closed, in one
+ * file, and on the disk. 0, or -errno with e; then nothing is left at `to`.
+ */
+int db_backup(struct db *from, const char *to, struct err *e);
+
 /* Reads every byte of the database and its log from the disk. 0, or -EIO when the disk fails. May
  * take long: use a connection for which no other thread waits. */
 int db_read_all(struct db *db);

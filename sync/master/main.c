@@ -10,6 +10,7 @@
  *   cli/cmd_versions.c        history, restore
  *   cli/cmd_adopt.c           adopt
  *   cli/cmd_recover.c         recover
+ *   cli/cmd_backup.c          backup
  *   cli/state_dir.c           the database and the socket of a state folder
  *   cli/fail.c                how a command fails
  *   control/status.c          the control socket: status, requests of commands
@@ -100,6 +101,7 @@
 #include "sync/common/log.h"
 #include "sync/common/opt.h"
 #include "sync/master/cli/cmd_adopt.h"
+#include "sync/master/cli/cmd_backup.h"
 #include "sync/master/cli/cmd_mirror.h"
 #include "sync/master/cli/cmd_recover.h"
 #include "sync/master/cli/cmd_versions.h"
@@ -137,7 +139,7 @@ static const struct {
 } commands[] = {
     {"serve", cmd_serve},     {"confirm", cmd_confirm}, {"mirror", cmd_mirror},
     {"history", cmd_history}, {"restore", cmd_restore}, {"adopt", cmd_adopt},
-    {"recover", cmd_recover},
+    {"recover", cmd_recover}, {"backup", cmd_backup},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

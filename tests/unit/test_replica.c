@@ -1562,6 +1562,34 @@ static void test_renamed_out_of_scope(void **state)
     assert_take(f, "put up/a=B pre=A;");
 }
 
+/* The feed tells of a rename of this mirror that has no answer yet, and that was taken back here. */
+static void test_own_rename_and_back(void **state)
+{
+    struct fix *f = *state;
+    uint64_t a = look(f, "up/a").ino, d = look(f, "up/d").ino;
+    struct told t = {"", 0};
+    int64_t o;
+
+    replica_on_moves(f->r, tell, &t);
+    assert_int_equal(replica_rename(f->r, "up/a", "up/b", false, NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/d", "up/e", false, NULL, &o), 0);
+    assert_take(f, "rename up/a>up/b pre=A;rename up/d>up/e pre=dir;");
+    assert_int_equal(replica_rename(f->r, "up/b", "up/a", false, NULL, &o), 0);
+    assert_int_equal(replica_rename(f->r, "up/e", "up/d", false, NULL, &o), 0);
+    stage(f, E("up/a", 9, ENTRY_GONE, 0));
+    stage(f, moved(E("up/b", 9, ENTRY_FILE, 'A'), "up/a"));
+    stage(f, E("up/d", 10, ENTRY_GONE, 0));
+    stage(f, E("up/d/x", 10, ENTRY_GONE, 0));
+    stage(f, moved(E("up/e", 10, ENTRY_DIR, 0), "up/d"));
+    stage(f, moved(E("up/e/x", 10, ENTRY_FILE, 'X'), "up/d/x"));
+    commit(f, CUR(10), false, "");
+    assert_string_equal(t.text, "");
+    assert_int_equal(look(f, "up/a").ino, a);
+    assert_int_equal(look(f, "up/d").ino, d);
+    assert_list(f, "up", "a d ");
+    replica_on_moves(f->r, NULL, NULL);
+}
+
 /* --- listings in parts --- */
 
 struct part {
@@ -1886,6 +1914,7 @@ int main(void)
         T(test_renamed_with_another_in_its_place),
         T(test_renamed_folder_with_unsent),
         T(test_renamed_out_of_scope),
+        T(test_own_rename_and_back),
         T(test_listing_in_parts),
         T(test_listing_of_colliding_names),
         T(test_listing_after_an_upgrade),

@@ -176,16 +176,24 @@ static int leave(struct view_change *a, const char *from, const struct row *was)
     return base_put(a->r->db, from, &row);
 }
 
-/* 1: what this mirror has at `from` is not what the base has there: made here since that was
- * renamed or removed here, and no business of the master's rename. */
+/*
+ * 1: what this mirror has at `from` is no business of the master's rename: not what the base has
+ * there, or moved away or removed here, which the master does not know or has not confirmed. Then
+ * this may be that rename, reported before its answer, and what is there by now was moved back.
+ */
 static int is_other(struct db *db, const char *from, const struct row *was)
 {
     struct row view;
+    int64_t left = 0;
     int rc = view_get(db, from, &view);
-    bool other = !view.exists || view.ino != was->ino;
+    bool same = view.exists && view.ino == was->ino;
 
     row_release(&view);
-    return rc < 0 ? rc : other;
+    if (rc == 0 && same)
+        rc = db_get_int(db, 0, &left,
+                        "SELECT EXISTS(SELECT 1 FROM overlay WHERE dir=? AND name=? AND type=0)",
+                        "bp", from, path_parent_len(from), path_base(from));
+    return rc < 0 ? rc : !same || left;
 }
 
 static int find(struct view_change *a, bool full, struct master_renames *ret)

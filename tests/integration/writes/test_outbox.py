@@ -144,6 +144,40 @@ def test_other_answers_are_no_progress(site, master):
     back(mount)
 
 
+@pytest.mark.parametrize("name", ["old.txt", "folder"])
+def test_the_feed_tells_of_a_rename_that_was_taken_back(site, master, name):
+    """It comes before the rename's answer: what is back under its name is not taken for renamed."""
+    write(master.path("uploads/folder/x"), "x")
+    peer = Peer(master.port)
+    site.links.append(peer)
+    done, go = threading.Event(), threading.Event()
+
+    def late(exchange):
+        reply = exchange.forward()
+        if exchange.ops:
+            done.set()
+            go.wait(60 * SLOW)
+        exchange.answer(reply)
+
+    mount = site.mount(master, url=peer.url)
+    up = lambda *path: mount.path("uploads", *path)
+    wait_for(lambda: os.path.exists(up("folder/x")))
+    peer.set(late, keep=True)
+    os.rename(up(name), up("away"))
+    assert done.wait(20 * SLOW)
+    os.rename(up("away"), up(name))
+    write(master.path("css/later.css"), "later")
+    wait_for(lambda: os.path.exists(mount.path("css/later.css")))
+    os.chmod(up(name), 0o700)
+    os.rename(up(name), up("moved"))
+    os.chmod(up("moved"), 0o750)
+    go.set()
+    peer.set(None)
+    back(mount)
+    assert tree(master.path("uploads")) == tree(up())
+    assert os.stat(master.path("uploads/moved")).st_mode & 0o777 == 0o750
+
+
 def test_uploads_of_later_changes_are_no_progress(site, master):
     """The first upload stands still; a close() behind it returns although a later one goes on."""
     peer = Peer(master.port)

@@ -1590,6 +1590,46 @@ static void test_own_rename_and_back(void **state)
     replica_on_moves(f->r, NULL, NULL);
 }
 
+/* It stays for what is local in it; fs moves its node, and must look at the old name again. */
+static void test_renamed_folder_that_stays(void **state)
+{
+    struct fix *f = *state;
+
+    stage(f, E("up/l", 9, ENTRY_DIR, 0));
+    commit(f, CUR(9), false, "up up/l");
+    make(f, "up/l/k.tmp", 'L');
+    stage(f, E("up/l", 10, ENTRY_GONE, 0));
+    stage(f, moved(E("up/m", 10, ENTRY_DIR, 0), "up/l"));
+    commit(f, CUR(10), false, "up up/l up/m");
+    assert_list(f, "up", "a d l m ");
+}
+
+/* The answer tells of a rename, but another file has the old name by now. */
+static void test_edit_followed_a_rename(void **state)
+{
+    struct fix *f = *state;
+
+    for (int again = 0; again < 2; again++) {
+        const char *path = again ? "up/d/x" : "up/a", *to = again ? "up/q" : "up/p";
+        int64_t seq = 9 + 2 * again, o, n = publish(f, path, 'B', again ? 'X' : 'A');
+        struct entry e[] = {E(path, seq, ENTRY_GONE, 0),
+                            moved(E(to, seq + 1, ENTRY_FILE, 'B'), path)};
+        struct told t = {"", 0};
+
+        free(take(f));
+        replica_on_moves(f->r, tell, &t);
+        if (again) {
+            assert_int_equal(replica_rename(f->r, path, "up/c", false, NULL, &o), 0);
+            make(f, path, 'N');
+        }
+        answer(f, n, RESULT_DONE, NULL, NULL, e, 2, NULL);
+        assert_string_equal(t.text, again ? "" : "up/a>up/p ");
+        assert_int_equal(t.begun, 0);
+        replica_on_moves(f->r, NULL, NULL);
+    }
+    assert_int_equal(look(f, "up/d/x").hash.b[0], 'N');
+}
+
 /* --- listings in parts --- */
 
 struct part {
@@ -1915,6 +1955,8 @@ int main(void)
         T(test_renamed_folder_with_unsent),
         T(test_renamed_out_of_scope),
         T(test_own_rename_and_back),
+        T(test_renamed_folder_that_stays),
+        T(test_edit_followed_a_rename),
         T(test_listing_in_parts),
         T(test_listing_of_colliding_names),
         T(test_listing_after_an_upgrade),

@@ -119,15 +119,17 @@ static int apply_all(struct view_change *a, const struct op_answer *answers, siz
     return tx_end(a->r, rc < 0 ? rc : rc2, "replica.answer.committed");
 }
 
+/* What a later change of this mirror has put under the old name is not what was moved. */
 static int apply_moved(struct view_change *a, const struct op_answer *ans, const char *from,
                        const char *to)
 {
     struct master_renames moves = {0};
+    struct node_attr there;
     int rc;
 
     master_renames_begin(a->r);
     rc = apply_all(a, ans, 1);
-    if (rc >= 0 && a->put)
+    if (rc >= 0 && a->put && replica_lookup(a->r, from, &there) == -ENOENT)
         master_renames_add(&moves, from, to, false);
     master_renames_end(a->r, &moves);
     master_renames_release(&moves);

@@ -171,8 +171,6 @@ static int leave(struct view_change *a, const char *from, const struct row *was)
     if (rc != -1 && !(rc == ENTRY_DIR && was->type == ENTRY_DIR))
         return rc < -1 ? rc + 1 : 0;
     row.ino = (uint64_t)a->r->now.next_ino++;
-    if (a->changed)
-        strlist_add(a->changed, from);
     return base_put(a->r->db, from, &row);
 }
 
@@ -222,6 +220,8 @@ static int find(struct view_change *a, bool full, struct master_renames *ret)
             int other = is_other(db, from, &was);
 
             rc = other < 0 ? other : full ? 0 : leave(a, from, &was);
+            if (!other && a->changed) /* also where the view has the same there as before */
+                strlist_add(a->changed, from);
             master_renames_add(ret, from, e.path, was.type == ENTRY_DIR);
             ret->v[ret->n - 1].other = other > 0;
             if (view_change_is_version(&was, &e)) {

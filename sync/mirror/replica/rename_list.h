@@ -10,7 +10,7 @@
 struct master_rename {
     char *from, *to;
     bool folder;
-    bool other; /* what has the old name here is another entry, or was moved back to it here */
+    bool other;     /* what has the old name here is another entry, or was moved back to it here */
     struct row was; /* the entry that keeps its number; none when it is being changed here */
 };
 

@@ -1590,6 +1590,40 @@ static void test_own_rename_and_back(void **state)
     replica_on_moves(f->r, NULL, NULL);
 }
 
+/* The same with both answers before a page that has the first rename only. */
+static void test_own_rename_and_back_answered(void **state)
+{
+    struct fix *f = *state;
+    uint64_t a = look(f, "up/a").ino;
+    struct told t = {"", 0};
+
+    replica_on_moves(f->r, tell, &t);
+    for (int back = 0; back < 2; back++) {
+        const char *from = back ? "up/b" : "up/a", *to = back ? "up/a" : "up/b";
+        int64_t o, seq = 9 + 2 * back;
+        struct entry e[] = {E(from, seq, ENTRY_GONE, 0),
+                            moved(E(to, seq + 1, ENTRY_FILE, 'A'), from)};
+
+        assert_int_equal(replica_rename(f->r, from, to, false, NULL, &o), 0);
+        free(take(f));
+        answer(f, o, RESULT_DONE, NULL, NULL, e, 2, "");
+    }
+    for (int full = 0; full < 2; full++) {
+        stage(f, moved(E("up/b", 10, ENTRY_FILE, 'A'), "up/a"));
+        if (!full)
+            stage(f, E("up/a", 9, ENTRY_GONE, 0));
+        for (int i = 0; full && i < 4; i++) {
+            static const char *const rest[] = {"css", "up", "up/d", "up/d/x"};
+            stage(f, E(rest[i], i + 1, i < 3 ? ENTRY_DIR : ENTRY_FILE, 'X'));
+        }
+        commit(f, CUR(10), full, NULL);
+        assert_string_equal(t.text, "");
+        assert_int_equal(look(f, "up/a").ino, a);
+        assert_gone(f, "up/b");
+    }
+    replica_on_moves(f->r, NULL, NULL);
+}
+
 /* It stays for what is local in it; fs moves its node, and must look at the old name again. */
 static void test_renamed_folder_that_stays(void **state)
 {
@@ -1955,6 +1989,7 @@ int main(void)
         T(test_renamed_folder_with_unsent),
         T(test_renamed_out_of_scope),
         T(test_own_rename_and_back),
+        T(test_own_rename_and_back_answered),
         T(test_renamed_folder_that_stays),
         T(test_edit_followed_a_rename),
         T(test_listing_in_parts),

@@ -129,6 +129,17 @@ static int is_left(struct db *db, const char *from, const struct row *was)
     return rc < 0 ? rc : (int)same;
 }
 
+/* 1: an answer told of a later change of one of the two names, and the base has that. */
+static int is_past(struct db *db, const char *from, const struct entry *e)
+{
+    int64_t later = 0;
+    int rc = db_get_int(db, 0, &later,
+                        "SELECT EXISTS(SELECT 1 FROM temp.answered WHERE path IN (?,?) AND seq>?)",
+                        "ppi", from, e->path, e->seq);
+
+    return rc < 0 ? rc : (int)later;
+}
+
 /*
  * 1: `e` is what was at `from`, of which the base has `was`. The old name may be gone in this set,
  * or have something else (another folder looks like the old one); or what the master has put there
@@ -137,7 +148,7 @@ static int is_left(struct db *db, const char *from, const struct row *was)
 static int is_move(struct db *db, const struct entry *e, const char *from, const struct row *was,
                    bool full)
 {
-    int there = staged_type(db, from), rc = 0;
+    int there = staged_type(db, from), rc;
     bool gone = there == ENTRY_GONE || (there == -1 && full);
     bool same = view_change_is_version(was, e), taken;
     struct row to;
@@ -148,7 +159,9 @@ static int is_move(struct db *db, const struct entry *e, const char *from, const
         return 0;
     if (!gone && (!same || (full && e->type == ENTRY_DIR)))
         return 0;
-    if (there > 0 && e->type != ENTRY_DIR) /* of a folder nothing tells whether it is another one */
+    rc = is_past(db, from, e);
+    /* Of a folder nothing tells whether it is another one. */
+    if (rc == 0 && there > 0 && e->type != ENTRY_DIR)
         rc = is_left(db, from, was);
     if (rc != 0)
         return rc < 0 ? rc : 0;
@@ -199,14 +212,15 @@ static int find(struct view_change *a, bool full, struct master_renames *ret)
     struct db *db = a->r->db;
     sqlite3_stmt *st =
         db_query(db,
-                 "SELECT i.path,i.type,i.hash,i.target,m.moved_from FROM temp.moved m"
+                 "SELECT i.path,i.type,i.hash,i.target,m.moved_from,i.seq FROM temp.moved m"
                  " JOIN incoming i ON i.path=m.path WHERE i.type<>0 ORDER BY i.path",
                  "");
     int rc;
 
     while ((rc = db_step(db, st)) == 1) {
         struct entry e = {.path = xstrdup(db_col_text(st, 0)),
-                          .type = (enum entry_type)sqlite3_column_int(st, 1)};
+                          .type = (enum entry_type)sqlite3_column_int(st, 1),
+                          .seq = sqlite3_column_int64(st, 5)};
         struct row was = {0};
         char *from = NULL;
 

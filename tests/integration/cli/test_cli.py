@@ -22,7 +22,8 @@ def test_help(site, name):
     assert not out.stderr
 
 
-COMMANDS = [["eefs-master", word] for word in ("serve", "confirm", "mirror", "history", "restore", "adopt")]
+COMMANDS = [["eefs-master", word] for word in ("serve", "confirm", "mirror", "history", "restore", "adopt",
+                                            "recover", "backup")]
 COMMANDS += [[name] for name in PROGRAMS]
 
 
@@ -407,9 +408,9 @@ def test_links_of_the_documentation(path):
 
 
 def test_documented_long_options_exist(site):
-    """Every --option that the documentation mentions is one of a program of ours (or of systemd, mysqldump)."""
+    """Every --option that the documentation mentions is one of a program of ours (or of deps.sh, rsync, systemd, mysqldump)."""
     known = "\n".join(site.run(*command, "--help").stdout for command in COMMANDS)
-    others = {"--compact", "--create", "--help", "--now"}
+    others = {"--compact", "--create", "--delete", "--help", "--now", "--packaging"}
     for path in PAGES:
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", read(path).decode()):
             assert option in others or re.search(re.escape(option) + r"(?![\w-])", known), (path, option)

@@ -200,7 +200,8 @@ int64_t replica_lost_count(struct replica *r);
 int replica_lost_rest(struct replica *r);
 /* malloc'd: names this database, whose numbers the rows have. */
 char *replica_lost_set(struct replica *r);
-/* New reference: rows with numbers above `after`, in order (wire.h: lost). */
+/* New reference: rows with numbers above `after`, in order (wire.h: lost). NULL: the database cannot
+ * be read. */
 json_t *replica_lost_rows(struct replica *r, int64_t after, size_t max);
 /* The size of a content that is lost or current; -1: not known. */
 int64_t replica_lost_size(struct replica *r, const struct hash *h);

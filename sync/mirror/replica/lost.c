@@ -246,17 +246,24 @@ json_t *replica_lost_rows(struct replica *r, int64_t after, size_t max)
     json_t *list = json_array();
     sqlite3_stmt *st;
     struct db *db;
+    int rc;
 
-    if (reader_get(r, &db) < 0)
-        return list;
+    if (reader_get(r, &db) < 0) {
+        json_decref(list);
+        return NULL;
+    }
     st = db_query(db,
                   "SELECT n,path,type,size,mtime,mode,hash,target,seq,own FROM lost WHERE n>?"
                   " ORDER BY n LIMIT ?",
                   "ii", after, (int64_t)max);
-    while (db_step(db, st) == 1)
+    while ((rc = db_step(db, st)) == 1)
         json_array_append_new(list, row_json(r, st));
     db_done(st);
     reader_put(r, db);
+    if (rc < 0) {
+        json_decref(list);
+        list = NULL;
+    }
     return list;
 }
 

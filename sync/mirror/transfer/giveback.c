@@ -107,12 +107,17 @@ static bool ask(struct giveback *g)
     json_t *o = json_object(), *rows = replica_lost_rows(g->m->replica, g->have, WIRE_LOST_MAX);
     size_t n = json_array_size(rows);
     int64_t last = n ? json_integer_value(json_object_get(json_array_get(rows, n - 1), "n")) : 0;
-    char *set = replica_lost_set(g->m->replica), *body;
+    char *set, *body;
     struct http_reply reply;
     struct err e = {0};
     bool again = false;
     json_t *answer;
 
+    if (!rows) { /* unknown is not none: asked again later */
+        json_decref(o);
+        return false;
+    }
+    set = replica_lost_set(g->m->replica);
     json_object_set_new(o, "set", json_string(set));
     json_object_set_new(o, "after", json_integer(g->have));
     json_object_set_new(o, "rows", rows);
